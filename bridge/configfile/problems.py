@@ -1,0 +1,106 @@
+"""What is wrong with a configuration: one frozen record per problem, collected instead of raised.
+
+Nothing here stops at the first problem and nothing prints; `Problem.render` gives the line that people read.
+Runs in whichever thread loads a configuration (the main thread, or the reloader's).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Severity(enum.StrEnum):
+    """Whether a problem refuses the configuration (`ERROR`) or is only told (`WARNING`)."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Code(enum.StrEnum):
+    """The codes of problems that configuration files and the environment can have."""
+
+    BAD_CHARACTER = "bad-character"
+    BAD_KEY = "bad-key"
+    BAD_TOPIC = "bad-topic"
+    BAD_VALUE = "bad-value"
+    CONFLICTING_KEYS = "conflicting-keys"
+    CREDENTIALS_IN_URL = "credentials-in-url"
+    DUPLICATE_KEY = "duplicate-key"
+    DUPLICATE_NAME = "duplicate-name"
+    DUPLICATE_VALUE = "duplicate-value"
+    MISSING_KEY = "missing-key"
+    NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"
+    NO_FILES = "no-files"
+    NOT_UTF8 = "not-utf8"
+    NOT_YET = "not-yet"
+    RESERVED_KEY = "reserved-key"
+    RESERVED_TOPIC = "reserved-topic"
+    STATUS_LOOP = "status-loop"
+    TOO_DEEP = "too-deep"
+    TOO_LARGE = "too-large"
+    UNKNOWN_CONNECTION = "unknown-connection"
+    UNKNOWN_KEY = "unknown-key"
+    UNKNOWN_VARIABLE = "unknown-variable"
+    UNREADABLE_FILE = "unreadable-file"
+    UNUSED_KEY = "unused-key"
+    UNSUPPORTED_YAML = "unsupported-yaml"
+    WRONG_TYPE = "wrong-type"
+    YAML_SYNTAX = "yaml-syntax"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a source.
+
+    Attributes:
+        file: The path as people should read it, or `environment NAME` for a variable.
+        line: From 1; 0 where the source has no lines (a variable, a file that cannot be read).
+        column: In characters, from 1; 0 with `line` 0.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem: where, which code (kebab-case), and a sentence that ends in what to do where it can."""
+
+    position: Position
+    code: str
+    message: str
+    severity: Severity = Severity.ERROR
+
+    def render(self) -> str:
+        """The line for people: `FILE:LINE:COLUMN: CODE: MESSAGE`; a warning has `warning: ` before its code."""
+        mark = "warning: " if self.severity is Severity.WARNING else ""
+        return f"{self.position}: {mark}{self.code}: {self.message}"
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects the problems of one load. Owner: the thread that loads."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def error(self, position: Position, code: str, message: str) -> None:
+        """Record what refuses the configuration."""
+        self.found.append(Problem(position, str(code), message))
+
+    def warning(self, position: Position, code: str, message: str) -> None:
+        """Record what people should know although the configuration can be used."""
+        self.found.append(Problem(position, str(code), message, Severity.WARNING))
+
+    def in_order(self) -> list[Problem]:
+        """All problems by file, line, column, code; the same problem found twice is told once."""
+        return sorted(set(self.found), key=lambda one: (one.position, one.code, one.message, one.severity))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything found refuses the configuration."""
+        return any(one.severity is Severity.ERROR for one in self.found)

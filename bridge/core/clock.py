@@ -1,0 +1,111 @@
+"""Wall time, monotonic time, and the bridge's own clock that survives restarts and jumps (DESIGN 3).
+
+Wall time is for display only. Every age (keep-done, max-age, not-before, cooldown) is measured on the
+`AgeClock`: gateways boot in 1970, and NTP moves the wall clock by decades in one step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+MAX_RESTART_GAP_S = 30 * 86400.0
+
+
+class Clock(Protocol):
+    """Where time comes from; tests pass a `FakeClock`."""
+
+    def wall_s(self) -> float:
+        """Seconds since 1970 as the machine believes."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back while the process lives."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_s(self) -> float:
+        """Seconds since 1970 as the machine believes."""
+        return time.time()
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back while the process lives."""
+        return time.monotonic()
+
+
+class FakeClock:
+    """A clock that stands still until it is told to move. For tests and for trying mappings."""
+
+    def __init__(self, wall_s: float = 1_750_000_000.0) -> None:
+        self._wall_s = wall_s
+        self._monotonic_s = 1000.0
+
+    def wall_s(self) -> float:
+        """The wall time that was set."""
+        return self._wall_s
+
+    def monotonic_s(self) -> float:
+        """Seconds passed by `advance`."""
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass on both clocks."""
+        self._wall_s += seconds
+        self._monotonic_s += seconds
+
+    def jump_wall(self, seconds: float) -> None:
+        """Move the wall clock alone, as NTP does."""
+        self._wall_s += seconds
+
+
+class AgeClock:
+    """The bridge's own clock: seconds that only grow, also over restarts.
+
+    It starts from the value stored with the last commit, plus the wall-clock difference since then if that is
+    between 0 and 30 days, else plus 0. While running it advances by the monotonic clock alone.
+
+    Thread: any; reads are a subtraction.
+    """
+
+    def __init__(self, clock: Clock, stored_age_s: float = 0.0, stored_wall_s: float | None = None) -> None:
+        self._clock = clock
+        gap = 0.0 if stored_wall_s is None else clock.wall_s() - stored_wall_s
+        self._offset_s = stored_age_s + (gap if 0 <= gap <= MAX_RESTART_GAP_S else 0.0) - clock.monotonic_s()
+
+    def now_s(self) -> float:
+        """Seconds on the bridge's own clock."""
+        return self._clock.monotonic_s() + self._offset_s
+
+    def wall_s(self) -> float:
+        """The machine's wall time, stored beside `now_s` in each commit."""
+        return self._clock.wall_s()
+
+
+class StopEvent:
+    """A stop signal that every wait of the bridge can be interrupted by.
+
+    Thread: any.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Ask everything that waits on it to come to an end."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._event.is_set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` seconds; True as soon as the end is asked for."""
+        return self._event.wait(timeout_s)
+
+
+def rfc3339(wall_s: float) -> str:
+    """Return wall seconds as UTC RFC 3339 with milliseconds, e.g. ``2026-11-24T14:00:00.000Z``."""
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,63 @@
+"""Counters, gauges and histograms of the bridge, on prometheus-client. The only import of prometheus_client.
+
+One `Metrics` is made by the service and handed down; there is no global registry, so tests never share counts.
+
+Thread: any; prometheus-client locks each value.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """Every figure that the bridge counts, each under its documented name (docs/operations.md)."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        counter, gauge = self._counter, self._gauge
+        self.messages_received = counter("messages_received", "Messages taken from brokers", "connection")
+        self.messages_skipped = counter("messages_skipped", "Messages that led to nothing, by cause", "cause")
+        self.qos0_dropped = counter("qos0_dropped", "QoS 0 messages dropped while over a bound", "connection")
+        self.events_stored = counter("events_stored", "Events committed to the spool", "mapping")
+        self.events_duplicate = counter("events_duplicate", "Events that were known already", "mapping")
+        self.event_id_reused = counter("event_id_reused", "Known event ids with another payload", "mapping")
+        self.expression_errors = counter("expression_errors", "Errors in a mapping's expressions", "mapping")
+        self.dead_letters = counter("dead_letters", "Dead letters, by reason code", "reason")
+        self.replies = counter("replies", "Replies decided, by code", "code")
+        self.replies_unsendable = counter("replies_unsendable", "Replies without a usable address", "cause")
+        self.workflows_created = counter("workflows_created", "Workflows that Argo accepted", "namespace")
+        self.submit_failures = counter("submit_failures", "Answers other than success, by code", "code")
+        self.status_updates = counter("status_updates", "Status messages published", "namespace")
+        self.connects = counter("connects", "Broker connections established", "connection")
+        self.disconnects = counter("disconnects", "Broker connections lost, by reason", "connection", "reason")
+        self.late_acks = counter("late_acks", "Acknowledgements dropped after a reconnect", "connection")
+        self.internal_errors = counter("internal_errors", "Unexpected exceptions, each with a report", "where")
+        self.log_suppressed = counter("log_suppressed", "Log lines held back by rate limits", "action")
+        self.spool_waiting = gauge("spool_waiting", "Rows waiting for submission")
+        self.spool_bytes = gauge("spool_bytes", "Bytes of the spool file")
+        self.submissions_in_flight = gauge("submissions_in_flight", "Requests to Argo under way")
+        self.connected = gauge("connected", "1 while connected", "connection")
+        self.commit_seconds = self._histogram("commit_seconds", "Duration of a spool commit")
+        self.submit_seconds = self._histogram("submit_seconds", "Duration of a create request")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"argo_bridge_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"argo_bridge_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+        return Histogram(f"argo_bridge_{name}", text, registry=self._registry, buckets=buckets)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return one sample by its name without prefix, e.g. ``value("dead_letters_total", reason="x")``.
+
+        0.0 where nothing was counted yet.
+        """
+        return self._registry.get_sample_value(f"argo_bridge_{name}", labels) or 0.0
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)

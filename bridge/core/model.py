@@ -1,0 +1,148 @@
+"""The data that travels through the bridge, as frozen dataclasses. No behaviour beyond small derivations, no I/O.
+
+Spool records live in `bridge.spool.records`; what the configuration says lives in `bridge.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class MessageProperties:
+    """What a message carries beside topic and payload.
+
+    MQTT 3.1.1 has none of it. Source: MQTT 5.0 section 3.3.2.3; AMQP 0-9-1 basic properties map onto the same names.
+
+    Attributes:
+        response_topic: where the reply goes (AMQP: reply_to), or "".
+        correlation_data: echoed with the reply, as it came.
+        content_type: as given, or "".
+        message_expiry_s: seconds from now after which the message is worthless, or None.
+        message_id: AMQP message_id, or "".
+        user: user properties (AMQP: headers with text values) in order; names may repeat.
+    """
+
+    response_topic: str = ""
+    correlation_data: bytes = b""
+    content_type: str = ""
+    message_expiry_s: float | None = None
+    message_id: str = ""
+    user: tuple[tuple[str, str], ...] = ()
+
+
+NO_PROPERTIES = MessageProperties()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came from a broker.
+
+    Attributes:
+        connection: name of the connection in bridge.yaml.
+        topic: MQTT topic name (AMQP: routing key translated to a topic).
+        payload: the bytes, unread.
+        qos: 0 or 1 as delivered; only 1 is acknowledged, and only 1 is ever redelivered.
+        retain: True = the broker's memory, not an event (DESIGN 3).
+        dup: the broker says that it may have sent it before.
+        packet_id: MQTT packet identifier of this delivery (AMQP: delivery tag); 0 at QoS 0. Means something
+            only within the session of its connection.
+        properties: see `MessageProperties`.
+    """
+
+    connection: str
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+    dup: bool = False
+    packet_id: int = 0
+    properties: MessageProperties = NO_PROPERTIES
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One message to publish.
+
+    Attributes:
+        topic: a topic name.
+        payload: the bytes; b"" with `retain` clears a retained topic.
+        qos: 0 or 1.
+        retain: whether the broker keeps it.
+        correlation_data: MQTT 5.0 Correlation Data (AMQP correlation_id), b"" for none.
+        content_type: MQTT 5.0 Content Type, "" for none.
+        user: MQTT 5.0 user properties (AMQP headers), e.g. ``(("code", "200"),)``. Dropped on 3.1.1.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    correlation_data: bytes = b""
+    content_type: str = ""
+    user: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRef:
+    """Addresses one workflow object: the name can be used again after a deletion, the uid never is."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class Phase(Enum):
+    """Argo's workflow phases (server-api.md section 6). ABSENT: the controller has not seen it yet."""
+
+    ABSENT = ""
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    ERROR = "Error"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will run, unless somebody retries it."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAddress:
+    """Where and how the reply to one request goes.
+
+    Attributes:
+        connection: the connection that the request came on.
+        topic: the Response Topic, or PREFIX/response/OPERATION; "" = this sender cannot be answered.
+        correlation_data: the request's own.
+        request_id: the body's ``requestId`` as JSON text, or "" when it had none.
+    """
+
+    connection: str
+    topic: str
+    correlation_data: bytes = b""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowOrder:
+    """A workflow to create, complete but for what the spool adds: the same order always gives the same object.
+
+    Attributes:
+        namespace: where it is created.
+        name: metadata.name, fixed when the row is written (DESIGN 3b); "" until then.
+        base: what a generated name is made of (generateName, else template, else mapping name).
+        manifest: JSON bytes of the workflow without per-event values: ``{"metadata": {...}, "spec": {...}}``.
+            Many events share one; the spool stores it once by digest.
+        parameters: values for ``spec.arguments.parameters``, by name; they replace or extend those of the manifest.
+        annotations: per-event annotations in addition to the bridge's own.
+    """
+
+    namespace: str
+    base: str
+    manifest: bytes
+    name: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)

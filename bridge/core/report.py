@@ -1,0 +1,58 @@
+"""Report files for unexpected exceptions: what happened, where, without payloads or secrets.
+
+An unexpected exception while handling one message, row or frame never ends a thread (HOUSE-STYLE, Threads): the
+item is dead-lettered as ``internal-error`` and this file is what a bug report needs.
+
+Thread: any.
+"""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from pathlib import Path
+
+import orjson
+
+from bridge import __version__
+from bridge.core.clock import rfc3339
+
+MAX_REPORTS = 50
+
+
+class ReportWriter:
+    """Writes reports into one folder, at most `MAX_REPORTS`; the oldest give way."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, where: str, error: BaseException, wall_s: float, **facts: object) -> Path | None:
+        """Write one report.
+
+        Args:
+            where: the place that caught it, e.g. ``ingest``.
+            error: the exception, with its traceback.
+            wall_s: wall time of the event.
+            facts: what is needed to see it again; never payloads or secrets.
+
+        Returns:
+            The file, or None where the disk does not take it: reporting must not make things worse.
+        """
+        body = {
+            "where": where,
+            "time": rfc3339(wall_s),
+            "version": __version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "error": "".join(traceback.format_exception(error)),
+            **facts,
+        }
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for old in sorted(self._folder.glob("report-*.json"))[: -MAX_REPORTS + 1]:
+                old.unlink(missing_ok=True)
+            path = self._folder / f"report-{int(wall_s * 1000)}-{where}.json"
+            path.write_bytes(orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2))
+        except OSError:
+            return None
+        return path

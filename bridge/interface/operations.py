@@ -1,0 +1,32 @@
+"""The operations that may be asked for by message, and which of them this release carries out."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Operation(Enum):
+    """One operation; the value is its topic level (DESIGN 5) and its name in ``interface.operations``."""
+
+    TRIGGER = "trigger"
+    STOP = "stop"
+    TERMINATE = "terminate"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RETRY = "retry"
+    RESUBMIT = "resubmit"
+    DELETE = "delete"
+    SET = "set"
+    GET = "get"
+    LIST = "list"
+    LINT = "lint"
+    LOGS = "logs"
+    LIST_TEMPLATES = "list-templates"
+    GET_TEMPLATE = "get-template"
+    SUSPEND_CRON = "suspend-cron"
+    RESUME_CRON = "resume-cron"
+    TRIGGER_CRON = "trigger-cron"
+
+
+BUILT = frozenset({Operation.TRIGGER})
+"""Operations that work; the others answer an error that says so."""

@@ -1,0 +1,104 @@
+"""Builds reply bodies: exactly the seed's keys, ``requestId`` where the request had one, ``details`` on errors.
+
+The HTTP-like code travels beside the body, as user property ``code`` (AMQP: header). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.core.model import OutgoingMessage, ReplyAddress
+
+CONTENT_TYPE = "application/json"
+MAX_DETAILS = 100
+
+TRIGGERED = "Workflow triggered successfully"
+INVALID_WORKFLOW = "Invalid workflow definition"
+
+HTTP_CODES = {
+    "forbidden-namespace": 403,
+    "forbidden-operation": 403,
+    "manifests-not-allowed": 403,
+    "access-denied": 403,
+    "not-permitted": 403,
+    "template-not-found": 404,
+    "namespace-not-found": 404,
+    "name-taken": 409,
+    "payload-too-large": 413,
+    "workflow-too-large": 413,
+    "internal-error": 500,
+    "not-built": 501,
+    "not-authenticated": 502,
+    "token-unreadable": 502,
+    "tls-failed": 502,
+    "not-argo": 502,
+    "not-http": 502,
+    "redirected": 502,
+    "unknown-route": 502,
+    "kind-not-installed": 502,
+    "answer-too-large": 502,
+    "expired": 504,
+}
+"""HTTP-like code of each kebab-case reason; every other reason is the sender's fault: 400."""
+
+
+def http_code(reason: str) -> int:
+    """Return the HTTP-like code of a reason."""
+    return HTTP_CODES.get(reason, 400)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request was not carried out.
+
+    Attributes:
+        reason: kebab-case.
+        message: a sentence for the sender.
+        details: findings, JSON-ready; () where the sentence says it all.
+    """
+
+    reason: str
+    message: str
+    details: Sequence[object] = ()
+
+
+def triggered(address: ReplyAddress, workflow_name: str) -> OutgoingMessage:
+    """Return the success reply to a trigger message (interface seed, "Trigger Workflow")."""
+    return _message(address, {"status": TRIGGERED, "workflowId": workflow_name}, 200)
+
+
+def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
+    """Return the error reply; at most `MAX_DETAILS` details, and a count of the rest."""
+    body: dict[str, object] = {"error": refusal.message}
+    if refusal.details:
+        shown = list(refusal.details[:MAX_DETAILS])
+        if len(refusal.details) > MAX_DETAILS:
+            shown.append({"message": f"{len(refusal.details) - MAX_DETAILS} more findings are not shown"})
+        body["details"] = shown
+    return _message(address, body, http_code(refusal.reason))
+
+
+def shrink(payload: bytes, max_bytes: int) -> bytes:
+    """Return an error reply that fits `max_bytes`: its details give way to ``{"truncated": true}``, then its text."""
+    if len(payload) <= max_bytes:
+        return payload
+    body = orjson.loads(payload)
+    body["details"] = {"truncated": True}
+    while len(orjson.dumps(body)) > max_bytes and len(body.get("error", "")) > 32:
+        body["error"] = body["error"][: len(body["error"]) // 2] + "…"
+    return orjson.dumps(body)
+
+
+def _message(address: ReplyAddress, body: dict[str, object], code: int) -> OutgoingMessage:
+    if address.request_id:
+        body["requestId"] = orjson.loads(address.request_id)
+    return OutgoingMessage(
+        topic=address.topic,
+        payload=orjson.dumps(body),
+        correlation_data=address.correlation_data,
+        content_type=CONTENT_TYPE,
+        user=(("code", str(code)),),
+    )

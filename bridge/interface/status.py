@@ -1,0 +1,67 @@
+"""Builds the body of a status message: the seed's five keys, always all of them, and ``details`` (DESIGN 5). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from bridge.core.model import Phase, WorkflowRef
+
+_PROGRESS = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """What one status message says.
+
+    Attributes:
+        workflow: which workflow.
+        phase: Argo's; ABSENT is written as ``Pending``.
+        progress: Argo's ``N/M``, or "".
+        message: a sentence, "" when there is none.
+        details: bridge, uid, mapping, startedAt, finishedAt, outputs, failedNode, ...; keys without value are left out.
+    """
+
+    workflow: WorkflowRef
+    phase: Phase
+    progress: str = ""
+    message: str = ""
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def percentage(progress: str) -> str:
+    """Return Argo's ``N/M`` as the seed's percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``."""
+    found = _PROGRESS.fullmatch(progress)
+    if not found or int(found[2]) == 0:
+        return "0%"
+    return f"{min(100, int(found[1]) * 100 // int(found[2]))}%"
+
+
+def body(update: StatusUpdate, max_bytes: int) -> bytes:
+    """Return the status message as JSON of at most `max_bytes`.
+
+    What does not fit is cut, largest first: outputs, then the message; ``details.truncated`` then says so.
+    """
+    details = {key: value for key, value in update.details.items() if value not in (None, "", {}, [])}
+    document: dict[str, object] = {
+        "namespace": update.workflow.namespace,
+        "workflowId": update.workflow.name,
+        "status": (Phase.PENDING if update.phase is Phase.ABSENT else update.phase).value,
+        "progress": percentage(update.progress),
+        "message": update.message,
+        "details": details,
+    }
+    payload = orjson.dumps(document)
+    if len(payload) <= max_bytes:
+        return payload
+    details["truncated"] = True
+    for key in ("outputs", "nodes", "failedNode"):
+        details.pop(key, None)
+        payload = orjson.dumps(document)
+        if len(payload) <= max_bytes:
+            return payload
+    document["message"] = update.message[: max(0, max_bytes // 8)]
+    return orjson.dumps(document)

@@ -1,0 +1,104 @@
+"""Builds and parses every topic of the interface (DESIGN 5). Pure.
+
+Source: the interface reference (docs/interface.md); MQTT 5.0 section 4.7 for what a topic may hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.core import topic_filter
+from bridge.interface.operations import Operation
+
+BRIDGE_ROOT = "argo/bridge"
+_BY_NAME = {operation.value: operation for operation in Operation}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A topic that asks for an operation.
+
+    Attributes:
+        operation: what is asked for.
+        namespace: the level behind it, or "" where the topic has none.
+    """
+
+    operation: Operation
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedStatus:
+    """The topic of one workflow's last status."""
+
+    namespace: str
+    name: str
+
+
+class Topics:
+    """The topics of one bridge.
+
+    Args:
+        prefix: ``interface.prefix``, without slash at either end.
+        bridge_id: ``bridge.id``.
+    """
+
+    def __init__(self, prefix: str, bridge_id: str) -> None:
+        self.prefix = prefix
+        self._head = prefix + "/"
+        self.status_stream = f"{prefix}/status"
+        self.retained_filter = f"{prefix}/status/+/+"
+        self.dead_letter = f"{prefix}/dead-letter"
+        self.availability = f"{BRIDGE_ROOT}/{bridge_id}/availability"
+        self.state = f"{BRIDGE_ROOT}/{bridge_id}/state"
+
+    def parse(self, topic: str) -> Request | RetainedStatus | None:
+        """Return what a concrete topic means to the interface, or None if nothing.
+
+        ``PREFIX/trigger`` and ``PREFIX/trigger/NAMESPACE`` are requests, and so for each operation;
+        ``PREFIX/status/NAMESPACE/NAME`` is a retained status.
+        """
+        if not topic.startswith(self._head):
+            return None
+        levels = topic[len(self._head) :].split("/")
+        if levels[0] == "status" and len(levels) == 3:
+            return RetainedStatus(levels[1], levels[2])
+        operation = _BY_NAME.get(levels[0])
+        if operation is None or len(levels) > 2:
+            return None
+        return Request(operation, levels[1] if len(levels) == 2 else "")
+
+    def request_filters(self, operations: frozenset[Operation]) -> frozenset[str]:
+        """Return the filters to subscribe to, so that each of `operations` can be asked for."""
+        plain = {self._head + operation.value for operation in operations}
+        return frozenset(plain | {f"{topic}/+" for topic in plain})
+
+    def response(self, operation: Operation) -> str:
+        """Return the topic of replies to requests that name no Response Topic."""
+        return f"{self.prefix}/response/{operation.value}"
+
+    def status_of(self, namespace: str, name: str) -> str:
+        """Return the retained topic of one workflow's status."""
+        return f"{self.status_stream}/{namespace}/{name}"
+
+    def is_interface(self, topic: str) -> bool:
+        """Whether a topic belongs to the interface or to a bridge, so that no mapping may publish to it."""
+        return topic == self.prefix or topic.startswith((self._head, BRIDGE_ROOT + "/"))
+
+
+def response_topic_problem(topic: str, subscriptions: frozenset[str]) -> str:
+    """Return why no reply can go to the Response Topic `topic`, or "".
+
+    Args:
+        topic: as the request carries it.
+        subscriptions: every filter of the bridge: a reply there would come back as a request, for ever.
+    """
+    problem = topic_filter.name_problem(topic)
+    if problem:
+        return problem
+    if topic.startswith("$"):
+        return "it begins with $"
+    for subscription in subscriptions:
+        if topic_filter.matches(subscription, topic):
+            return f'the bridge itself is subscribed to it ("{subscription}")'
+    return ""

@@ -1,0 +1,48 @@
+"""bridge.yaml and the environment as one frozen `Settings`.
+
+`model` declares every key, `loading` reads them, `environment` and `argo_environment` bring in variables, `checks`
+looks between the keys. Connects to nothing; reads no secret but ARGO_TOKEN.
+"""
+
+from bridge.settings.kinds import ListenAddress, ScopeKind, Secret, StatusScope
+from bridge.settings.model import (
+    ArgoSettings,
+    ArgoTlsSettings,
+    BridgeSettings,
+    ConnectionSettings,
+    DeadLetterSettings,
+    InterfaceSettings,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    MqttSettings,
+    MqttVersion,
+    Settings,
+    SpoolSettings,
+    StatusSettings,
+    TlsSettings,
+    WebSettings,
+)
+
+__all__ = [
+    "ArgoSettings",
+    "ArgoTlsSettings",
+    "BridgeSettings",
+    "ConnectionSettings",
+    "DeadLetterSettings",
+    "InterfaceSettings",
+    "ListenAddress",
+    "LogFormat",
+    "LogLevel",
+    "LogSettings",
+    "MqttSettings",
+    "MqttVersion",
+    "ScopeKind",
+    "Secret",
+    "Settings",
+    "SpoolSettings",
+    "StatusScope",
+    "StatusSettings",
+    "TlsSettings",
+    "WebSettings",
+]

@@ -1,0 +1,114 @@
+"""What is wrong between the keys of bridge.yaml, and with the files that they name.
+
+Looks only at what could be read by itself, so that one wrong section hides nothing about the others. Opens files to
+see that they can be read; keeps nothing of them and connects to nothing. Thread: whichever loads a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.configfile.nodes import Node, locate, quote
+from bridge.configfile.problems import Code, Problem, Problems
+from bridge.configfile.source import read_regular_file, shown_path
+from bridge.settings.model import (
+    ArgoSettings,
+    BridgeSettings,
+    ConnectionSettings,
+    MqttSettings,
+    MqttVersion,
+    default_client_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks look at: the tree for positions, the folder that paths are relative to, and the problems."""
+
+    root: Node
+    folder: Path
+    problems: Problems
+
+    def error(self, path: tuple[str, ...], code: Code, text: str) -> None:
+        """Record an error about the key at `path`, as messages name it."""
+        self.problems.error(locate(self.root, *path), code, f"{_item(path)}: {text}")
+
+    def warning(self, path: tuple[str, ...], code: Code, text: str) -> None:
+        """Record a warning likewise."""
+        self.problems.warning(locate(self.root, *path), code, f"{_item(path)}: {text}")
+
+    def file(self, path: tuple[str, ...], file: Path | None) -> None:
+        """A file that must be there, readable and not empty; None is none."""
+        if file is None:
+            return
+        found = read_regular_file(self.folder / file, limit_bytes=1)
+        shown = shown_path(self.folder / file)
+        if isinstance(found, Problem):
+            self.error(path, Code.UNREADABLE_FILE, f'"{path[-1]}": {found.message}: {shown}')
+        elif not found:
+            self.error(path, Code.UNREADABLE_FILE, f'"{path[-1]}": the file is empty: {shown}')
+
+
+def _item(path: tuple[str, ...]) -> str:
+    return f"connection {quote(path[1])}" if path[0] == "connections" and len(path) > 1 else path[0]
+
+
+def check_bridge(bridge: BridgeSettings, checked: Checked) -> None:
+    """The data folder may be missing (it is made), but nothing else may stand there."""
+    folder = checked.folder / bridge.data_dir
+    if not isinstance(read_regular_file(folder, limit_bytes=0), Problem):
+        text = f'"data-dir" must be a folder, and {shown_path(folder)} is none'
+        checked.error(("bridge", "data-dir"), Code.BAD_VALUE, text)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def check_argo(argo: ArgoSettings, checked: Checked) -> None:
+    """Token and certificate files; TLS keys without TLS."""
+    checked.file(("argo", "token-file"), argo.token_file)
+    checked.file(("argo", "tls", "ca"), argo.tls.ca)
+    if argo.url.startswith("http://") and (argo.tls.ca or argo.tls.insecure):
+        checked.warning(("argo", "tls"), Code.UNUSED_KEY, '"tls" means nothing with http://; use https://')
+
+
+def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: str | None, checked: Checked) -> None:
+    """Each connection, and that no two of them are one client to one broker."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, connection in connections.items():
+        mqtt = connection.mqtt
+        if mqtt is None:
+            continue
+        _check_mqtt(mqtt, ("connections", name, "mqtt"), checked)
+        if bridge_id is None:
+            continue
+        client = (mqtt.url, mqtt.client_id or default_client_id(bridge_id, name))
+        if client in taken:
+            text = (
+                f"connection {quote(taken[client])} has the same url and client id; the two would throw each other out"
+            )
+            checked.error(("connections", name, "mqtt", "client-id"), Code.DUPLICATE_VALUE, text)
+        taken.setdefault(client, name)
+
+
+def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> None:
+    for key, file in (("ca", mqtt.tls.ca), ("cert", mqtt.tls.cert), ("key", mqtt.tls.key)):
+        checked.file((*path, "tls", key), file)
+    checked.file((*path, "password-file"), mqtt.password_file)
+    for key, other in (("cert", "key"), ("key", "cert")):
+        if getattr(mqtt.tls, key) and not getattr(mqtt.tls, other):
+            checked.error((*path, "tls", key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
+    if mqtt.url.startswith(("mqtt://", "ws://")) and (mqtt.tls.ca or mqtt.tls.cert or mqtt.tls.insecure):
+        text = '"tls" means nothing with mqtt:// and ws://; use mqtts:// or wss://'
+        checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
+    if mqtt.version is MqttVersion.V3_1_1 and mqtt.password_file and not mqtt.username:
+        # Source: MQTT 3.1.1 section 3.1.2.9.
+        text = '"password-file" needs "username" beside it in version 3.1.1'
+        checked.error((*path, "password-file"), Code.MISSING_KEY, text)

@@ -1,0 +1,139 @@
+"""Kinds of value that only bridge.yaml has: listen addresses, status scopes, secrets. Pure; any thread."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bridge.configfile.kinds import Kind, Place
+from bridge.configfile.nodes import MapNode, Node, ScalarNode, quote
+from bridge.configfile.problems import Code
+from bridge.core import topic_filter
+from bridge.core.nearest import did_you_mean
+from bridge.interface.topics import BRIDGE_ROOT
+
+# Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+# Topic level, label value and queue name in one; 32 characters leave room for what is put around it.
+BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
+BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
+
+
+class Secret:
+    """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to listen: `host` ("" for every interface) and `port` (0 lets the system choose)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ScopeKind(StrEnum):
+    """Which workflows the bridge follows: those it made, all of its namespaces, or those with a label."""
+
+    BRIDGE = "bridge"
+    NAMESPACE = "namespace"
+    SELECTOR = "selector"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusScope:
+    """Which workflows are followed; `selector` is a Kubernetes label selector with `SELECTOR`, else ""."""
+
+    kind: ScopeKind
+    selector: str = ""
+
+
+@dataclass(frozen=True)
+class Listen(Kind):
+    """`HOST:PORT`, `[IPV6]:PORT` or `:PORT`."""
+
+    def read(self, node: Node, place: Place) -> Any:
+        """A `ListenAddress`."""
+        text = node.text if isinstance(node, ScalarNode) else ""
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*)):([0-9]{1,5})", text)
+        if match is None or int(match[3]) > 65_535:
+            return place.must_be(node, self.words())
+        return ListenAddress(match[1] or match[2] or "", int(match[3]))
+
+    def schema(self) -> dict[str, Any]:
+        """Text that ends in a port."""
+        return {"type": "string", "pattern": ":[0-9]{1,5}$"}
+
+    def words(self) -> str:
+        """With an example."""
+        return "an address such as 127.0.0.1:8080"
+
+
+@dataclass(frozen=True)
+class Scope(Kind):
+    """`bridge`, `namespace`, or a map with the one key `selector`."""
+
+    def read(self, node: Node, place: Place) -> Any:
+        """A `StatusScope`."""
+        if isinstance(node, ScalarNode) and node.text in (ScopeKind.BRIDGE, ScopeKind.NAMESPACE):
+            return StatusScope(ScopeKind(node.text))
+        if not isinstance(node, MapNode):
+            shown = ""
+            if isinstance(node, ScalarNode) and node.value is not None:
+                shown = quote(node.text) + did_you_mean(node.text, ["bridge", "namespace"])
+            return place.must_be(node, self.words(), shown)
+        for entry in node.entries:
+            if entry.key != "selector":
+                text = f"unknown key {quote(entry.key)}{did_you_mean(entry.key, ['selector'])}"
+                return place.inside().refuse(entry.key_position, Code.UNKNOWN_KEY, text)
+        selector = node.get("selector")
+        if not isinstance(selector, ScalarNode) or not selector.text.strip():
+            return place.must_be(node if selector is None else selector, 'a map with "selector", a label selector')
+        return StatusScope(ScopeKind.SELECTOR, selector.text)
+
+    def schema(self) -> dict[str, Any]:
+        """One of the words, or the map."""
+        selector = {"selector": {"type": "string", "minLength": 1, "description": "A Kubernetes label selector."}}
+        mapped = {"type": "object", "properties": selector, "required": ["selector"], "additionalProperties": False}
+        return {"anyOf": [{"enum": ["bridge", "namespace"]}, mapped]}
+
+    def words(self) -> str:
+        """All three forms."""
+        return 'bridge, namespace or {selector: "app=x"}'
+
+
+def prefix_problem(prefix: str) -> str:
+    """Why a text cannot be the interface's prefix, or ""."""
+    why = topic_filter.name_problem(prefix)
+    if why:
+        return why
+    levels = prefix.split("/")
+    if "" in levels:
+        return "it begins or ends with /, or has an empty level"
+    if prefix.startswith("$"):
+        return "topics that begin with $ belong to the broker"
+    if levels[:2] == BRIDGE_ROOT.split("/"):
+        return f"topics under {BRIDGE_ROOT} are the bridge's own"
+    return "" if prefix.isprintable() else "it has characters that cannot be printed"

@@ -1,0 +1,146 @@
+"""Reads bridge.yaml and the environment into `Settings`, and finds the mapping files.
+
+Collects every problem instead of stopping at the first; changes nothing and connects to nothing.
+Thread: whichever loads a configuration (the main thread at start, the reloader's later).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.configfile.fields import Section
+from bridge.configfile.kinds import INVALID, Place
+from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, describe, is_null, quote
+from bridge.configfile.problems import Code, Problems
+from bridge.configfile.source import SourceFile, read_file, shown_path
+from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
+from bridge.settings.environment import with_argo_variables, with_bridge_variables
+from bridge.settings.kinds import Secret
+from bridge.settings.model import ArgoSettings, ConnectionSettings, InterfaceSettings, MqttSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """What came of bridge.yaml and the environment.
+
+    Attributes:
+        settings: None if any key is missing or wrong.
+        mapping_files: The mapping files that could be read, in order of their patterns, then of their paths.
+        prefix: The interface's prefix as far as it is known, for the checks of mappings.
+        connections: Names of the connections, sound or not.
+        namespaces: The allow-list; () where it is not known.
+    """
+
+    settings: Settings | None
+    mapping_files: tuple[SourceFile, ...] = ()
+    prefix: str = InterfaceSettings().prefix
+    connections: frozenset[str] = frozenset()
+    namespaces: tuple[str, ...] = ()
+
+
+def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) -> LoadedSettings:
+    """Read one bridge.yaml with the variables of `environ`, and the mapping files that it names."""
+    root = read_file(path, problems)
+    if root is None:
+        return LoadedSettings(None)
+    if is_null(root):
+        root = MapNode(root.position)
+    if not isinstance(root, MapNode):
+        text = f"a configuration is a map of keys such as bridge, connections and argo, not {describe(root)}"
+        problems.error(root.position, Code.WRONG_TYPE, text)
+        return LoadedSettings(None)
+    root = with_bridge_variables(root, environ, problems)
+    root, token = with_argo_variables(root, environ, problems)
+    found = Section(Settings).read_keys(root, Place(problems))
+    checked = Checked(root, path.parent.absolute(), problems)
+    _check(found.values, checked)
+    sound = found.sound and not problems.has_errors
+    files = _mapping_files(root, checked) if found.values.get("mappings") is not INVALID else ()
+    interface, argo = found.values["interface"], found.values["argo"]
+    return LoadedSettings(
+        settings=_built(found.values, token, checked.folder) if sound else None,
+        mapping_files=files,
+        prefix=LoadedSettings(None).prefix if interface is INVALID else interface.prefix,
+        connections=_connection_names(root),
+        namespaces=() if argo is INVALID else argo.namespaces,
+    )
+
+
+def _check(values: dict[str, Any], checked: Checked) -> None:
+    bridge, argo, connections = values["bridge"], values["argo"], values["connections"]
+    if bridge is not INVALID:
+        check_bridge(bridge, checked)
+    if argo is not INVALID:
+        check_argo(argo, checked)
+    if connections is not INVALID:
+        check_connections(connections, None if bridge is INVALID else bridge.id, checked)
+
+
+def _connection_names(root: MapNode) -> frozenset[str]:
+    connections = root.get("connections")
+    return frozenset(entry.key for entry in connections.entries) if isinstance(connections, MapNode) else frozenset()
+
+
+def _mapping_files(root: MapNode, checked: Checked) -> tuple[SourceFile, ...]:
+    listed = root.get("mappings")
+    patterns = listed.items if isinstance(listed, ListNode) else ()
+    files: dict[Path, None] = {}
+    for pattern in patterns:
+        if isinstance(pattern, ScalarNode):
+            files.update(dict.fromkeys(_matching(pattern, checked)))
+    trees = [(file, read_file(file, checked.problems)) for file in files]
+    return tuple(SourceFile(file, tree) for file, tree in trees if tree is not None)
+
+
+def _matching(pattern: ScalarNode, checked: Checked) -> list[Path]:
+    names = glob.glob(pattern.text, root_dir=checked.folder, recursive=True)  # noqa: PTH207 - takes absolute ones too
+    found = sorted(checked.folder / name for name in names)
+    files = [path for path in found if not is_folder(path)]
+    if files:
+        return files
+    text = f"mappings: {quote(pattern.text)} matches no file below {shown_path(checked.folder)}"
+    if glob.has_magic(pattern.text):
+        checked.problems.warning(pattern.position, Code.NO_FILES, text)
+    else:
+        checked.problems.error(pattern.position, Code.NO_FILES, text)
+    return []
+
+
+def _built(values: dict[str, Any], token: Secret | None, folder: Path) -> Settings:
+    """The settings with every path absolute."""
+    settings = Settings(**values)
+    connections = {name: _connection_in(one, folder) for name, one in settings.connections.items()}
+    return dataclasses.replace(
+        settings,
+        bridge=dataclasses.replace(settings.bridge, data_dir=folder / settings.bridge.data_dir),
+        connections=connections,
+        argo=_argo_in(settings.argo, token, folder),
+    )
+
+
+def _connection_in(connection: ConnectionSettings, folder: Path) -> ConnectionSettings:
+    return dataclasses.replace(connection, mqtt=connection.mqtt and _mqtt_in(connection.mqtt, folder))
+
+
+def _mqtt_in(mqtt: MqttSettings, folder: Path) -> MqttSettings:
+    tls = dataclasses.replace(
+        mqtt.tls,
+        ca=_in(folder, mqtt.tls.ca),
+        cert=_in(folder, mqtt.tls.cert),
+        key=_in(folder, mqtt.tls.key),
+    )
+    return dataclasses.replace(mqtt, tls=tls, password_file=_in(folder, mqtt.password_file))
+
+
+def _argo_in(argo: ArgoSettings, token: Secret | None, folder: Path) -> ArgoSettings:
+    tls = dataclasses.replace(argo.tls, ca=_in(folder, argo.tls.ca))
+    return dataclasses.replace(argo, tls=tls, token_file=_in(folder, argo.token_file), token=token)
+
+
+def _in(folder: Path, path: Path | None) -> Path | None:
+    return None if path is None else folder / path

@@ -1,0 +1,303 @@
+"""Every key of bridge.yaml, declared once, as the frozen tree that the rest of the bridge reads.
+
+Attributes that end in `_s` are float seconds, in `_bytes` int bytes. Paths are absolute once loaded. A secret is a
+path of a file, or a `Secret` that no repr shows. Holds no reading: `loading` does that. Frozen; any thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from bridge.configfile.containers import ListOf, MapOf, Nullable
+from bridge.configfile.fields import ABSENT, Section, declare, section
+from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Size, Text, Url
+from bridge.interface.operations import Operation
+from bridge.settings.kinds import (
+    BRIDGE_ID,
+    BRIDGE_ID_WORDS,
+    DNS_LABEL,
+    Listen,
+    ListenAddress,
+    Scope,
+    Secret,
+    StatusScope,
+    prefix_problem,
+)
+
+
+class MqttVersion(StrEnum):
+    """Protocol version of a connection."""
+
+    V5 = "5"
+    V3_1_1 = "3.1.1"
+
+
+class LogFormat(StrEnum):
+    """A sentence for people a line, or an object for machines a line."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@section
+class BridgeSettings:
+    """Who this bridge is, and where it keeps what must survive."""
+
+    id: str = declare(
+        Text(BRIDGE_ID, BRIDGE_ID_WORDS),
+        "Name of this bridge: a topic level, a label value and a queue name. Two bridges never share one.",
+    )
+    data_dir: Path = declare(
+        FilePath("the path of a folder"),
+        "Folder of the spool and of reports, relative to this file; on a disk that keeps what fsync wrote.",
+    )
+
+
+@section
+class TlsSettings:
+    """TLS of one connection to a broker."""
+
+    ca: Path | None = declare(
+        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
+    )
+    cert: Path | None = declare(FilePath(), "The bridge's own certificate; needs `key` beside it.", default=ABSENT)
+    key: Path | None = declare(FilePath(), "The private key of `cert`.", default=ABSENT)
+    insecure: bool = declare(
+        Boolean(), "Take any certificate of the other side, unverified; for trials only.", default=False
+    )
+
+
+@section
+class MqttSettings:
+    """One MQTT connection. The session persists: `client_id` and `session_expiry_s` are what makes it one."""
+
+    url: str = declare(
+        Url(("mqtt", "mqtts", "ws", "wss")),
+        "Broker to connect to; port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss) unless it names one.",
+    )
+    version: MqttVersion = declare(Choice(MqttVersion), "Protocol version.", default="5")
+    username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
+    password_file: Path | None = declare(
+        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+    )
+    client_id: str | None = declare(
+        Text(r"\S{1,256}", "at most 256 characters without spaces"),
+        "Client identifier, stable over restarts; absent, argo-bridge-ID-CONNECTION.",
+        default=ABSENT,
+    )
+    session_expiry_s: float = declare(
+        Duration("1m", "49710d"),
+        "How long the broker keeps the session, with what arrives meanwhile, while the bridge is away.",
+        default="7d",
+    )
+    receive_maximum: int = declare(
+        Integer(1, 65_535), "QoS 1 messages that the broker may send before the first is acknowledged.", default=1000
+    )
+    keepalive_s: float = declare(
+        Duration("5s", "65535s"),
+        "Longest silence before the link is probed; 1.5 times that and it is cut.",
+        default="60s",
+    )
+    tls: TlsSettings = declare(Section(TlsSettings), "TLS, for mqtts and wss.", default={})
+
+
+@section
+class AmqpSettings:
+    """One AMQP 0-9-1 connection."""
+
+    url: str = declare(Url(("amqp", "amqps")), "Broker to connect to; its path is the virtual host.")
+    exchange: str = declare(Text(), "Topic exchange of the interface.", default="argo.workflows")
+    username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
+    password_file: Path | None = declare(FilePath(), "File that holds the password.", default=ABSENT)
+    tls: TlsSettings = declare(Section(TlsSettings), "TLS, for amqps.", default={})
+
+
+@section
+class ConnectionSettings:
+    """One connection to a broker: exactly one of the protocols is set."""
+
+    mqtt: MqttSettings | None = declare(Section(MqttSettings), "An MQTT broker.", default=ABSENT)
+    amqp: AmqpSettings | None = declare(
+        Section(AmqpSettings), "An AMQP broker.", default=ABSENT, not_yet="AMQP connections are not built yet"
+    )
+
+
+@section
+class ArgoTlsSettings:
+    """TLS towards the Argo Server."""
+
+    ca: Path | None = declare(
+        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
+    )
+    insecure: bool = declare(
+        Boolean(), "Take any certificate of the Argo Server, unverified; for trials only.", default=False
+    )
+
+
+@section
+class ArgoSettings:
+    """The Argo Server, and what may be reached through it.
+
+    `token` is ARGO_TOKEN, the complete value of the Authorization header; it is never in a file, and None where
+    `token_file` is set or `argo.url` stands in the file.
+    """
+
+    url: str = declare(
+        Url(("http", "https")),
+        "Argo Server; its path goes before /api. Absent, ARGO_SERVER and its companions say it.",
+        hint="or set ARGO_SERVER",
+    )
+    token_file: Path | None = declare(
+        FilePath(), "File that holds the bearer token; read again when it changes.", default=ABSENT
+    )
+    tls: ArgoTlsSettings = declare(Section(ArgoTlsSettings), "TLS, for https.", default={})
+    namespaces: tuple[str, ...] = declare(
+        ListOf(Text(DNS_LABEL, "a namespace: small letters, digits and -, at most 63"), least=1, distinct=True),
+        "The namespaces that anything may happen in; the first is the default.",
+        hint="list the namespaces that workflows may run in, or set ARGO_NAMESPACE",
+    )
+    version: str = declare(
+        Text(r"auto|v?[0-9]+\.[0-9]+(\.[0-9]+)?", "auto, or a version such as 4.1 or 4.1.2"),
+        "Argo's version, which decides the schema of trigger messages; auto asks the server.",
+        default="auto",
+    )
+    token: Secret | None = dataclasses.field(default=None, repr=False)
+
+
+@section
+class InterfaceSettings:
+    """What may be asked by message, and how large messages may be."""
+
+    prefix: str = declare(
+        Text(what="a topic prefix", check=prefix_problem),
+        "Topic that the interface lies under.",
+        default="argo/workflows",
+    )
+    operations: tuple[Operation, ...] = declare(
+        ListOf(Choice(Operation), distinct=True),
+        "What may be asked by message; all else is refused. Absent, everything may.",
+        default=[operation.value for operation in Operation],
+    )
+    manifests: bool = declare(
+        Boolean(), "Whether a trigger message may carry a whole workflow; false leaves templates only.", default=True
+    )
+    max_payload_bytes: int = declare(
+        Size("1KiB", "16MiB"), "Largest payload that is taken; a larger one gets an error reply.", default="256KiB"
+    )
+    max_publish_bytes: int = declare(
+        Size("4KiB", "16MiB"),
+        "Largest message that is published where the broker names no maximum; longer outputs are cut.",
+        default="256KiB",
+    )
+
+
+@section
+class StatusSettings:
+    """Which workflows are followed."""
+
+    scope: StatusScope = declare(
+        Scope(), "Follow the workflows of this bridge, of its namespaces, or those with a label.", default="bridge"
+    )
+    external_keep_s: float = declare(
+        Duration("1m"),
+        "How long a status that another system sent stays for a workflow Argo does not know.",
+        default="24h",
+    )
+
+
+@section
+class SpoolSettings:
+    """Bounds of the spool."""
+
+    max_rows: int = declare(
+        Integer(1), "Events that may wait; then ingest stops until there is room.", default=5_000_000
+    )
+    max_bytes: int = declare(
+        Size("1MiB"), "Size on disk that the spool may reach; then likewise.", default="4GiB", name="max-bytes"
+    )
+    keep_done_s: float = declare(
+        Duration("1m"), "How long a done event is remembered, so that its repetition is recognised.", default="24h"
+    )
+
+
+@section
+class DeadLetterSettings:
+    """Bounds of the dead letters; the oldest go first."""
+
+    max_rows: int = declare(Integer(1), "Dead letters that are kept.", default=10_000)
+    max_bytes: int = declare(Size("64KiB"), "Size that the dead letters may reach.", default="64MiB", name="max-bytes")
+    keep_s: float = declare(Duration("1m"), "How long a dead letter is kept.", default="30d")
+
+
+@section
+class WebSettings:
+    """Health, metrics and dashboard."""
+
+    listen: ListenAddress | None = declare(
+        Nullable(Listen()), "Where to listen; null for nowhere.", default="127.0.0.1:8080"
+    )
+
+
+@section
+class LogSettings:
+    """The log, on standard error."""
+
+    format: LogFormat = declare(Choice(LogFormat), "Lines for people, or an object a line.", default="console")
+    level: LogLevel = declare(Choice(LogLevel), "The least severe line that is written.", default="info")
+
+
+@section
+class Settings:
+    """bridge.yaml and the environment, checked."""
+
+    bridge: BridgeSettings = declare(Section(BridgeSettings), BridgeSettings.__doc__ or "")
+    connections: Mapping[str, ConnectionSettings] = declare(
+        MapOf(
+            Section(ConnectionSettings, exactly_one=("mqtt", "amqp")),
+            BRIDGE_ID,
+            BRIDGE_ID_WORDS,
+            noun="connection",
+            least=1,
+        ),
+        "The brokers, each under a name of your choice.",
+    )
+    argo: ArgoSettings = declare(
+        Section(ArgoSettings),
+        "The Argo Server, and what may be reached through it.",
+        hint="or set ARGO_SERVER and ARGO_NAMESPACE",
+    )
+    interface: InterfaceSettings = declare(Section(InterfaceSettings), InterfaceSettings.__doc__ or "", default={})
+    mappings: tuple[str, ...] = declare(
+        ListOf(Text(what="the path of a mapping file; *, ? and ** work"), distinct=True),
+        "Mapping files, absolute or relative to this file; * and ** match many. Absent, there are none.",
+        default=[],
+    )
+    status: StatusSettings = declare(Section(StatusSettings), StatusSettings.__doc__ or "", default={})
+    spool: SpoolSettings = declare(Section(SpoolSettings), SpoolSettings.__doc__ or "", default={})
+    dead_letters: DeadLetterSettings = declare(
+        Section(DeadLetterSettings), DeadLetterSettings.__doc__ or "", default={}
+    )
+    web: WebSettings = declare(Section(WebSettings), WebSettings.__doc__ or "", default={})
+    log: LogSettings = declare(Section(LogSettings), LogSettings.__doc__ or "", default={})
+
+    def client_id(self, connection: str) -> str:
+        """The MQTT client identifier of a connection: its own, or argo-bridge-ID-CONNECTION."""
+        mqtt = self.connections[connection].mqtt
+        return (mqtt.client_id if mqtt else None) or default_client_id(self.bridge.id, connection)
+
+
+def default_client_id(bridge_id: str, connection: str) -> str:
+    """The client identifier of a connection that names none."""
+    return f"argo-bridge-{bridge_id}-{connection}"
