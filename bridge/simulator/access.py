@@ -1,0 +1,172 @@
+"""Who calls, and whether they may: auth modes `server` and `client`, and RBAC as kube words it.
+
+Judges a request's Authorization header and verb; it knows no tokens beyond the options. Run on the simulator's loop
+thread. Source: Argo v4.1 server/auth/gatekeeper.go; texts as recorded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+import orjson
+
+from bridge.simulator.answers import ApiError
+from bridge.simulator.options import Identity, SimulatorOptions
+from bridge.simulator.parsing import Request
+from bridge.simulator.versions import Release
+
+_UNAUTHENTICATED = 16
+_FORBIDDEN = 7
+_NOT_IN_LABEL = re.compile(r"[^-_.a-zA-Z0-9]")
+
+
+class Caller:
+    """Who sent a request.
+
+    Attributes:
+        identity: None when the token is unknown to kube; anything but server information is then refused.
+        claims: What the token says about itself, unverified.
+    """
+
+    __slots__ = ("claims", "identity")
+
+    def __init__(self, identity: Identity | None, claims: dict[str, Any]) -> None:
+        self.identity = identity
+        self.claims = claims
+
+    def creator_labels(self) -> dict[str, str]:
+        """Labels that a create gets; none when the token says nothing."""
+        subject = self.claims.get("sub")
+        if not isinstance(subject, str) or not subject:
+            return {}
+        value = _NOT_IN_LABEL.sub("-", subject)[-63:].strip("-_.")
+        return {"workflows.argoproj.io/creator": value}
+
+    def user_info(self) -> dict[str, str]:
+        """Answer of `GET userinfo`."""
+        info: dict[str, str] = {}
+        for claim, key in (("iss", "issuer"), ("sub", "subject"), ("name", "name"), ("email", "email")):
+            if isinstance(self.claims.get(claim), str):
+                info[key] = self.claims[claim]
+        parts = info.get("subject", "").split(":")
+        if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"]:
+            info |= {"serviceAccountName": parts[3], "serviceAccountNamespace": parts[2]}
+        return info
+
+
+class Access:
+    """Decides about requests.
+
+    Args:
+        options: Tokens, rights and namespaces.
+        release: Texts differ.
+    """
+
+    def __init__(self, options: SimulatorOptions, release: Release) -> None:
+        self._release = release
+        self._forbidden = options.forbidden_namespaces
+        self._identities = {identity.token: identity for identity in options.identities}
+        if options.token is not None:
+            token = options.token.removeprefix("Bearer ")
+            self._identities[token] = Identity(token)
+        self._anyone = Caller(Identity(""), {})
+
+    def identify(self, request: Request) -> Caller:
+        """Find out who calls.
+
+        Raises:
+            ApiError: 401 when the header fits no auth mode.
+        """
+        if not self._identities:
+            return self._anyone
+        header = request.headers.get("authorization") or _cookie(request)
+        if not header.startswith(("Bearer ", "Basic ")):
+            where = "release-3.5" if self._release.minor == (3, 5) else "latest"
+            text = f"token not valid. see https://argo-workflows.readthedocs.io/en/{where}/faq/"
+            raise ApiError(_UNAUTHENTICATED, text)
+        token = header.partition(" ")[2]
+        return Caller(self._identities.get(token), _claims(token))
+
+    def require(self, caller: Caller, verb: str, namespace: str, name: str = "") -> None:
+        """Refuse what the caller may not do with workflows.
+
+        Raises:
+            ApiError: 401 for an unknown token, 403 without the right.
+        """
+        identity = self.known(caller)
+        rights = identity.rights
+        if namespace not in self._forbidden and (rights is None or verb in rights.get(namespace, frozenset())):
+            return
+        if verb == "list":
+            text = (
+                f'Permission denied, you are not allowed to list workflows in namespace "{namespace}". '
+                f"Maybe you want to specify a namespace with query parameter `.namespace={namespace}`?"
+            )
+            raise ApiError(_FORBIDDEN, text)
+        raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, "workflows", namespace, name))
+
+    def require_templates(self, caller: Caller, verb: str, resource: str, namespace: str, name: str = "") -> None:
+        """Refuse what the caller may not do with templates.
+
+        Raises:
+            ApiError: 401 for an unknown token, 403 without the right.
+        """
+        identity = self.known(caller)
+        reading = verb in ("get", "list")
+        if namespace not in self._forbidden and (identity.read_templates if reading else identity.rights is None):
+            return
+        if verb == "get" and self._release.template_cache:
+            raise ApiError(_FORBIDDEN, "permission denied")
+        raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, resource, namespace, name))
+
+    def known(self, caller: Caller) -> Identity:
+        """The caller's identity.
+
+        Raises:
+            ApiError: 401 when kube does not know the token.
+        """
+        if caller.identity is None:
+            raise ApiError(_UNAUTHENTICATED, "Unauthorized")
+        return caller.identity
+
+    def stream_text(self, error: ApiError) -> str:
+        """What a watch says about an error that kube found."""
+        if self._release.kube_text_on_watch or error.code not in (_UNAUTHENTICATED, _FORBIDDEN, 3):
+            return error.message
+        if error.code == _UNAUTHENTICATED:
+            return "the server has asked for the client to provide credentials (get workflows.argoproj.io)"
+        if error.code == _FORBIDDEN:
+            return "unknown (get workflows.argoproj.io)"
+        return "the server rejected our request for an unknown reason (get workflows.argoproj.io)"
+
+
+def kube_denial(subject: str, verb: str, resource: str, namespace: str, name: str) -> str:
+    """Kube's words for a missing right."""
+    what = f'{resource}.argoproj.io "{name}"' if name else f"{resource}.argoproj.io"
+    where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
+    return (
+        f'{what} is forbidden: User "{subject}" cannot {verb} resource "{resource}" in API group "argoproj.io"{where}'
+    )
+
+
+def _cookie(request: Request) -> str:
+    for part in request.headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == "authorization":
+            return value.strip('"')
+    return ""
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """Claims of a JWT, unverified; empty when it is none."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, orjson.JSONDecodeError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,128 @@
+"""An MQTT 3.1.1 broker inside this process, for the demo and for tests without Mosquitto.
+
+It keeps nothing on disk and passes about 3,000 messages a second: never use it for a real site or a benchmark.
+amqtt runs on an asyncio loop in a thread of its own; nothing else of the bridge uses asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from functools import partial
+from types import TracebackType
+
+from amqtt.broker import Broker
+from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+
+from bridge.core.log import logger
+
+_log = logger(__name__)
+
+START_WITHIN_S = 10.0
+
+
+class EmbeddedBroker:
+    """A broker that runs while the context is entered; anonymous clients may do everything.
+
+    Thread: whoever enters it; the broker runs in its own.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Make it.
+
+        Args:
+            host: address to listen on; only 127.0.0.1 keeps others out.
+            port: TCP port, 0 = a free one.
+        """
+        self._host = host
+        self._port = port
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._clients: set[asyncio.Future[None]] = set()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="embedded-broker")
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """What a client connects to."""
+        return f"mqtt://{self._host}:{self._port}"
+
+    def __enter__(self) -> EmbeddedBroker:
+        """Start it, and return once it takes connections.
+
+        Raises:
+            OSError: the port is in use, or the address is not this machine's.
+            TimeoutError: it did not start within 10 s.
+        """
+        self._thread.start()
+        if not self._started.wait(START_WITHIN_S):
+            self._request_stop()
+            raise TimeoutError("start embedded broker: not within 10 s")
+        if self._failure is not None:
+            self._thread.join()
+            raise OSError(f"start embedded broker: {self._failure}") from self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect all clients and stop."""
+        self._request_stop()
+        self._thread.join()
+
+    def _request_stop(self) -> None:
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _run(self) -> None:
+        # amqtt logs each packet, also on its error level for clients that go without DISCONNECT.
+        logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+        logging.getLogger("transitions").setLevel(logging.CRITICAL)
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # noqa: BLE001  (handed to whoever entered the context)
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        # amqtt listens nowhere itself: it tells no port that the system chose, and leaves sockets open at its end.
+        listeners = {"default": ListenerConfig(type=ListenerType.EXTERNAL)}
+        plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+        broker = Broker(BrokerConfig(listeners=listeners, plugins=plugins))
+        server = await asyncio.start_server(partial(self._take_client, broker), self._host, self._port)
+        self._port = server.sockets[0].getsockname()[1]
+        try:
+            await broker.start()
+            self._started.set()
+            await self._stop.wait()
+        finally:
+            server.close()
+            await broker.shutdown()
+            for client in self._clients:
+                client.cancel()
+            await asyncio.gather(*self._clients, return_exceptions=True)
+
+    def _take_client(self, broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = asyncio.ensure_future(self._serve_client(broker, reader, writer))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
+
+    async def _serve_client(self, broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await broker.stream_connected(reader, writer, "default")
+        except Exception as error:  # noqa: BLE001  (a client that sends nonsense must not end the demo)
+            _log.debug("a client's connection failed: %s", error)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()

@@ -1,0 +1,176 @@
+"""The fields that the simulator knows, in the order in which Argo prints them.
+
+Tables only: a struct's fields and what each one holds. Fields of types that are not listed here pass through unread.
+Immutable, so any thread may read it. Source: Argo field reference of the five releases.
+
+Kinds: `s` string, `b` bool, `i` integer, `A` AnyString (a number or bool becomes a string, an object an empty one),
+`I` integer or string, `Q` map of quantities, `o` any object, `x` anything, `@T` struct T, `=T` struct T that is printed
+even when absent (`=s` likewise), `[]K` list of K, `{}K` map of strings to K.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+Fields = dict[str, str]
+
+_ARGUMENTS: Fields = {"parameters": "[]@Parameter", "artifacts": "[]x"}
+_CONTAINER: Fields = {
+    "name": "=s", "image": "s", "command": "[]s", "args": "[]s", "workingDir": "s", "ports": "[]x", "envFrom": "[]x",
+    "env": "[]x", "resources": "=ResourceRequirements", "resizePolicy": "[]x", "restartPolicy": "s",
+    "restartPolicyRules": "[]x", "volumeMounts": "[]x", "volumeDevices": "[]x", "livenessProbe": "x",
+    "readinessProbe": "x", "startupProbe": "x", "lifecycle": "x", "terminationMessagePath": "s",
+    "terminationMessagePolicy": "s", "imagePullPolicy": "s", "securityContext": "x", "stdin": "b", "stdinOnce": "b",
+    "tty": "b",
+}  # fmt: skip
+_STEP: Fields = {
+    "name": "s", "template": "s", "inline": "@Template", "arguments": "=Arguments", "templateRef": "@TemplateRef",
+    "withItems": "[]x", "withParam": "s", "withSequence": "o", "when": "s", "continueOn": "o", "onExit": "s",
+    "hooks": "{}@LifecycleHook",
+}  # fmt: skip
+_TASK: Fields = {
+    "name": "s", "template": "s", "inline": "@Template", "arguments": "=Arguments", "templateRef": "@TemplateRef",
+    "dependencies": "[]s", "withItems": "[]x", "withParam": "s", "withSequence": "o", "when": "s", "continueOn": "o",
+    "onExit": "s", "depends": "s", "hooks": "{}@LifecycleHook",
+}  # fmt: skip
+_TEMPLATE: Fields = {
+    "name": "s", "inputs": "=Inputs", "outputs": "=Outputs", "nodeSelector": "{}s", "affinity": "x",
+    "metadata": "=Metadata", "daemon": "b", "steps": "[][]@WorkflowStep", "container": "@Container",
+    "containerSet": "x", "script": "@ScriptTemplate", "resource": "x", "dag": "@DAGTemplate",
+    "suspend": "@SuspendTemplate", "data": "x", "http": "x", "plugin": "x", "volumes": "[]x", "initContainers": "[]x",
+    "sidecars": "[]x", "archiveLocation": "x", "activeDeadlineSeconds": "I", "retryStrategy": "x", "parallelism": "i",
+    "failFast": "b", "tolerations": "[]x", "schedulerName": "s", "priorityClassName": "s", "priority": "i",
+    "serviceAccountName": "s", "automountServiceAccountToken": "b", "executor": "x", "hostAliases": "[]x",
+    "securityContext": "x", "podSpecPatch": "s", "metrics": "x", "synchronization": "x", "memoize": "x", "timeout": "s",
+    "pendingTimeout": "s", "annotations": "{}s", "podResources": "x", "resourceClaims": "[]x",
+}  # fmt: skip
+_SPEC: Fields = {
+    "templates": "[]@Template", "entrypoint": "s", "arguments": "=Arguments", "serviceAccountName": "s",
+    "automountServiceAccountToken": "b", "executor": "x", "volumes": "[]x", "volumeClaimTemplates": "[]x",
+    "parallelism": "i", "artifactRepositoryRef": "x", "suspend": "b", "nodeSelector": "{}s", "affinity": "x",
+    "tolerations": "[]x", "imagePullSecrets": "[]x", "hostNetwork": "b", "dnsPolicy": "s", "dnsConfig": "x",
+    "onExit": "s", "ttlStrategy": "@TTLStrategy", "activeDeadlineSeconds": "i", "priority": "i", "schedulerName": "s",
+    "podGC": "x", "podPriorityClassName": "s", "podPriority": "i", "hostAliases": "[]x", "securityContext": "x",
+    "podSpecPatch": "s", "podDisruptionBudget": "x", "metrics": "x", "shutdown": "s",
+    "workflowTemplateRef": "@WorkflowTemplateRef", "synchronization": "x", "volumeClaimGC": "x", "retryStrategy": "x",
+    "podMetadata": "@Metadata", "templateDefaults": "x", "archiveLogs": "b", "hooks": "{}@LifecycleHook",
+    "workflowMetadata": "x", "artifactGC": "x", "executorPlugins": "[]x", "podResources": "x", "resourceClaims": "[]x",
+}  # fmt: skip
+
+# fmt: off
+_STRUCTS: dict[str, Fields] = {
+    "WorkflowCreateRequest": {
+        "namespace": "s",
+        "workflow": "@Workflow",
+        "instanceID": "s",
+        "serverDryRun": "b",
+        "createOptions": "o",
+    },
+    "WorkflowTemplateCreateRequest": {
+        "name": "s",
+        "namespace": "s",
+        "template": "@WorkflowTemplate",
+        "createOptions": "o",
+    },
+    "WorkflowTemplateUpdateRequest": {"name": "s", "namespace": "s", "template": "@WorkflowTemplate"},
+    "ClusterWorkflowTemplateCreateRequest": {"template": "@ClusterWorkflowTemplate", "createOptions": "o"},
+    "ClusterWorkflowTemplateUpdateRequest": {"name": "s", "template": "@ClusterWorkflowTemplate"},
+    "Workflow": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec", "status": "o"},
+    "WorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
+    "ClusterWorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
+    "ObjectMeta": {
+        "name": "s",
+        "generateName": "s",
+        "namespace": "s",
+        "selfLink": "s",
+        "uid": "s",
+        "resourceVersion": "s",
+        "generation": "i",
+        "creationTimestamp": "s",
+        "deletionTimestamp": "s",
+        "deletionGracePeriodSeconds": "i",
+        "labels": "{}s",
+        "annotations": "{}s",
+        "ownerReferences": "[]x",
+        "finalizers": "[]s",
+        "managedFields": "[]x",
+    },
+    "WorkflowSpec": _SPEC,
+    "Template": _TEMPLATE,
+    "WorkflowStep": _STEP,
+    "DAGTask": _TASK,
+    "DAGTemplate": {"target": "s", "tasks": "[]@DAGTask", "failFast": "b"},
+    "Arguments": _ARGUMENTS,
+    "Inputs": _ARGUMENTS,
+    "Outputs": {"parameters": "[]@Parameter", "artifacts": "[]x", "result": "s", "exitCode": "s"},
+    "Parameter": {
+        "name": "=s",
+        "default": "A",
+        "value": "A",
+        "valueFrom": "@ValueFrom",
+        "globalName": "s",
+        "enum": "[]A",
+        "description": "A",
+    },
+    "ValueFrom": {
+        "path": "s",
+        "jsonPath": "s",
+        "jqFilter": "s",
+        "event": "s",
+        "parameter": "s",
+        "supplied": "x",
+        "configMapKeyRef": "x",
+        "default": "A",
+        "expression": "s",
+    },
+    "Container": _CONTAINER,
+    "ScriptTemplate": {**_CONTAINER, "source": "s"},
+    "ResourceRequirements": {"limits": "Q", "requests": "Q", "claims": "[]x"},
+    "SuspendTemplate": {"duration": "s"},
+    "TTLStrategy": {"secondsAfterCompletion": "i", "secondsAfterSuccess": "i", "secondsAfterFailure": "i"},
+    "WorkflowTemplateRef": {"name": "s", "clusterScope": "b"},
+    "TemplateRef": {"name": "s", "template": "s", "clusterScope": "b"},
+    "LifecycleHook": {"template": "s", "arguments": "=Arguments", "templateRef": "@TemplateRef", "expression": "s"},
+    "Metadata": {"annotations": "{}s", "labels": "{}s"},
+}
+# fmt: on
+
+# First release (minor) that has the field, or the first that lost it.
+_ADDED: dict[tuple[str, str], tuple[int, int]] = {
+    ("Template", "annotations"): (3, 7),
+    ("Template", "pendingTimeout"): (4, 1),
+    ("Template", "podResources"): (4, 1),
+    ("Template", "resourceClaims"): (4, 1),
+    ("WorkflowSpec", "executorPlugins"): (4, 1),
+    ("WorkflowSpec", "podResources"): (4, 1),
+    ("WorkflowSpec", "resourceClaims"): (4, 1),
+    ("Container", "resizePolicy"): (3, 6),
+    ("Container", "restartPolicy"): (3, 6),
+    ("Container", "restartPolicyRules"): (4, 1),
+    ("ScriptTemplate", "resizePolicy"): (3, 6),
+    ("ScriptTemplate", "restartPolicy"): (3, 6),
+    ("ScriptTemplate", "restartPolicyRules"): (4, 1),
+}
+_REMOVED: dict[tuple[str, str], tuple[int, int]] = {
+    ("WorkflowSpec", "podPriority"): (3, 7),
+    ("Template", "priority"): (3, 7),
+}
+
+NODE_ORDER = (
+    "id", "name", "displayName", "type", "templateName", "templateRef", "templateScope", "phase", "boundaryID",
+    "message", "startedAt", "finishedAt", "progress", "resourcesDuration", "nodeFlag", "inputs", "outputs", "children",
+    "outboundNodes", "hostNodeName", "taskResultSynced",
+)  # fmt: skip
+
+
+@cache
+def structs_of(minor: tuple[int, int]) -> dict[str, Fields]:
+    """Every struct with the fields that the release `minor` (major, minor) knows."""
+    tables: dict[str, Fields] = {}
+    for struct, fields in _STRUCTS.items():
+        tables[struct] = {
+            name: kind
+            for name, kind in fields.items()
+            if _ADDED.get((struct, name), minor) <= minor < _REMOVED.get((struct, name), (99, 0))
+        }
+    return tables

@@ -1,0 +1,302 @@
+"""A simulated Argo Server in a thread of its own, for tests, the demo and `argo-bridge simulate`.
+
+`Simulator` owns the thread and brings calls from others onto it; what it returns is never changed afterwards. It
+persists nothing: its state lives as long as the object. Thread: any may call its methods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import orjson
+
+from bridge.simulator.answers import not_found
+from bridge.simulator.engine import Engine
+from bridge.simulator.faults import Faults
+from bridge.simulator.options import SimulatorOptions
+from bridge.simulator.store import Object
+from bridge.simulator.workflows_api import Created
+
+T = TypeVar("T")
+
+_POLL_S = 0.1
+_JOIN_S = 10.0
+
+
+class Simulator:
+    """An Argo Server without a cluster.
+
+    Use it as a context manager, or call `start` and `stop`. Its port is free to choose or chosen at `start`, and kept.
+
+    Args:
+        options: How it behaves; None is all defaults.
+
+    Attributes:
+        options: As given.
+        faults: Faults in force; add to it at any time.
+    """
+
+    def __init__(self, options: SimulatorOptions | None = None) -> None:
+        self.options = options if options is not None else SimulatorOptions()
+        self.faults = Faults(Random(self.options.seed))  # noqa: S311  # decides about faults, no secrets
+        self._ssl = _tls_of(self.options)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
+        self._server: asyncio.Server | None = None
+        self._port = self.options.port
+        self._changed = threading.Event()
+        self._waiting = 0
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the thread and listen.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="argo-simulator")
+        self._thread.start()
+        started.result()
+        try:
+            self.start_serving()
+        except OSError:
+            self.stop()
+            raise
+
+    def _run(self, started: Future[None]) -> None:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._loop = loop
+
+        async def prepare() -> None:
+            self._engine = Engine(self.options, self.faults, loop)
+            self._engine.stirred = self._stir
+
+        try:
+            loop.run_until_complete(prepare())
+            started.set_result(None)
+            loop.run_forever()
+            loop.run_until_complete(asyncio.sleep(0))  # let closed transports be released
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def stop(self) -> None:
+        """Close everything and join the thread. Nothing happens when it is not running.
+
+        Raises:
+            RuntimeError: The thread did not end in time.
+        """
+        thread, loop = self._thread, self._loop
+        if thread is None or loop is None:
+            return
+        if thread.is_alive():
+            self.stop_serving()
+            self._call(lambda engine: engine.close())
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_JOIN_S)
+            if thread.is_alive():
+                raise RuntimeError("the simulator's thread did not end within 10 s")
+        self._thread = None
+
+    def start_serving(self) -> None:
+        """Listen, on the same port as before.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+
+        async def listen(engine: Engine) -> None:
+            if self._server is None:
+                loop = asyncio.get_running_loop()
+                self._server = await loop.create_server(
+                    engine.http.protocol, self.options.host, self._port, ssl=self._ssl, backlog=4096
+                )
+                self._port = self._server.sockets[0].getsockname()[1]
+
+        self._await(listen)
+
+    def stop_serving(self) -> None:
+        """Stop listening and cut all connections; what is stored stays and runs on (etcd outlives a server)."""
+
+        async def close(engine: Engine) -> None:
+            server, self._server = self._server, None
+            if server is not None:
+                server.close()
+                engine.http.abort_all()
+                await asyncio.sleep(0)
+
+        self._await(close)
+
+    # -- bringing calls onto the loop ------------------------------------------------------------------------------
+
+    def _call(self, work: Callable[[Engine], T]) -> T:
+        async def run(engine: Engine) -> T:
+            return work(engine)
+
+        return self._await(run)
+
+    def _await(self, work: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
+        engine, loop = self._engine, self._loop
+        if engine is None or loop is None or loop.is_closed():
+            raise RuntimeError("the simulator is not running")
+        return asyncio.run_coroutine_threadsafe(work(engine), loop).result()
+
+    def _stir(self) -> None:
+        if self._waiting:
+            self._changed.set()
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Its base URL, without a trailing slash."""
+        scheme = "http" if self._ssl is None else "https"
+        return f"{scheme}://{self.options.host}:{self._port}"
+
+    @property
+    def created(self) -> list[Created]:
+        """Every create that was accepted so far, in order."""
+        return self._call(lambda engine: list(engine.api.workflows.created))
+
+    @property
+    def unexpected(self) -> list[BaseException]:
+        """Exceptions inside the simulator; empty unless it is wrong."""
+        return self._call(lambda engine: list(engine.api.unexpected))
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the start: what `GET /simulator/stats` answers."""
+        return self._call(lambda engine: engine.control.stats())
+
+    def workflows(self, namespace: str = "") -> list[Object]:
+        """The workflows that exist now, without a list's lag; an empty namespace is all."""
+        return self._call(
+            lambda engine: [
+                workflow for (where, _), workflow in engine.store.workflows.items() if namespace in ("", where)
+            ]
+        )
+
+    def workflow(self, namespace: str, name: str) -> Object | None:
+        """One workflow, or None."""
+        return self._call(lambda engine: engine.store.get(namespace, name))
+
+    def wait_for(self, predicate: Callable[[Simulator], Any], timeout_s: float = 10.0) -> Any:
+        """Wait until something holds.
+
+        Args:
+            predicate: Asked again after each change; its first true value is returned.
+            timeout_s: How long to wait.
+
+        Raises:
+            TimeoutError: It did not hold in time.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        self._waiting += 1
+        try:
+            while True:
+                self._changed.clear()
+                value = predicate(self)
+                if value:
+                    return value
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError(f"did not hold within {timeout_s} s")
+                self._changed.wait(min(left_s, _POLL_S))
+        finally:
+            self._waiting -= 1
+
+    # -- doing -----------------------------------------------------------------------------------------------------
+
+    def put_template(self, namespace: str, manifest: Object) -> Object:
+        """Store a WorkflowTemplate, in place of one of the same name.
+
+        Args:
+            namespace: Empty stores a ClusterWorkflowTemplate.
+            manifest: As in YAML.
+
+        Raises:
+            ApiError: The manifest is refused, as the API would.
+        """
+
+        def put(engine: Engine) -> Object:
+            kind = "WorkflowTemplate" if namespace else "ClusterWorkflowTemplate"
+            body = orjson.dumps({"template": manifest})
+            decoded = engine.world.decoder.decode_request(body, f"{kind}CreateRequest")
+            name = manifest.get("metadata", {}).get("name", "")
+            engine.store.remove_template(namespace, name)
+            return engine.api.templates[not namespace].add(decoded["template"], namespace)
+
+        return self._call(put)
+
+    def delete_template(self, namespace: str, name: str) -> bool:
+        """Delete a template; False when there was none."""
+        return self._call(lambda engine: engine.store.remove_template(namespace, name))
+
+    def delete(self, namespace: str, name: str) -> None:
+        """Delete a workflow.
+
+        Raises:
+            ApiError: 404 when there is none.
+        """
+
+        def remove(engine: Engine) -> None:
+            workflow = engine.store.get(namespace, name)
+            if workflow is None:
+                raise not_found("workflows", name)
+            engine.api.workflows.remove(workflow)
+
+        self._call(remove)
+
+    def end_watches(self, how: str = "eof") -> int:
+        """End every open watch: `eof` (a 429 frame), `too-old` (a 400 frame) or `cut` (no frame). Returns how many."""
+        return self._call(lambda engine: engine.hub.end_all(how))
+
+    def compact(self) -> None:
+        """Forget the history, so that every resource version up to now is `too old`."""
+        self._call(lambda engine: engine.store.compact())
+
+    def set_controller_away(self, away: bool) -> None:
+        """Send the workflow controller away, or bring it back: creates are accepted, but nothing runs."""
+
+        def change(engine: Engine) -> None:
+            engine.controller.away = away
+            engine.wake()
+
+        self._call(change)
+
+
+def _tls_of(options: SimulatorOptions) -> ssl.SSLContext | None:
+    if options.certfile is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(options.certfile, options.keyfile)
+    return context

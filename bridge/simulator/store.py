@@ -1,0 +1,243 @@
+"""The simulator's etcd: objects, resource versions, the history that watches read, the mirror that lists read.
+
+Stored objects are never changed, only replaced, so every event keeps the object as it was. It knows nothing of HTTP
+or of how workflows run. Owned by the simulator's loop thread; others read through `Simulator`.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+ADDED = "ADDED"
+MODIFIED = "MODIFIED"
+DELETED = "DELETED"
+
+FIRST_VERSION = 100
+
+
+class Event:
+    """One change of a workflow.
+
+    Attributes:
+        version: Resource version of the change.
+        kind: ADDED, MODIFIED or DELETED.
+        object: The workflow as it then was.
+        namespace: Its namespace.
+        labels: Its labels.
+        labels_before: Its labels before the change; None when it is new.
+        at_s: Time of the change on the store's clock.
+        frames: Encoded frames, by what was asked for; shared by all watchers.
+    """
+
+    __slots__ = ("at_s", "frames", "kind", "labels", "labels_before", "namespace", "object", "version")
+
+    def __init__(self, version: int, kind: str, workflow: Object, labels_before: Object | None, at_s: float) -> None:
+        metadata = workflow["metadata"]
+        self.version = version
+        self.kind = kind
+        self.object = workflow
+        self.namespace: str = metadata["namespace"]
+        self.labels: dict[str, str] = metadata.get("labels", {})
+        self.labels_before = labels_before
+        self.at_s = at_s
+        self.frames: dict[str, bytes] = {}
+
+
+class EventLog:
+    """The last events in order, addressed by a position that never changes.
+
+    Args:
+        window: How many events are kept at least; twice as many at most.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = max(1, window)
+        self._events: list[Event] = []
+        self._base = 0
+        self.compacted_version = FIRST_VERSION
+
+    @property
+    def end(self) -> int:
+        """Position after the newest event."""
+        return self._base + len(self._events)
+
+    @property
+    def start(self) -> int:
+        """Position of the oldest event that is kept."""
+        return self._base
+
+    def append(self, event: Event) -> None:
+        """Add the newest event."""
+        self._events.append(event)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether `prune` has something to do."""
+        return len(self._events) > 2 * self._window
+
+    def at(self, position: int) -> Event:
+        """The event at a position from `start` up to, not including, `end`."""
+        return self._events[position - self._base]
+
+    def after(self, version: int) -> int:
+        """Position of the first event newer than a resource version.
+
+        Raises:
+            LookupError: Events after that version are no longer kept.
+        """
+        if version < self.compacted_version:
+            raise LookupError(version)
+        return self._base + bisect_right(self._events, version, key=lambda event: event.version)
+
+    def prune(self, keep: int | None = None) -> None:
+        """Forget all but the last `keep` events (the window, when None)."""
+        keep = self._window if keep is None else keep
+        surplus = len(self._events) - keep
+        if surplus > 0:
+            self.compacted_version = self._events[surplus - 1].version
+            del self._events[:surplus]
+            self._base += surplus
+
+
+class Mirror:
+    """What list sees: the workflows as they were some time ago.
+
+    Args:
+        log: Where the changes come from.
+        lag_s: How far the mirror is behind, in seconds.
+    """
+
+    def __init__(self, log: EventLog, lag_s: float) -> None:
+        self._log = log
+        self._lag_s = lag_s
+        self._position = log.end
+        self.version = FIRST_VERSION
+        self.workflows: dict[Key, Object] = {}
+
+    def advance(self, now_s: float) -> None:
+        """Take over all changes that are older than the lag."""
+        while self._position < self._log.end and self._log.at(self._position).at_s <= now_s - self._lag_s:
+            self._apply(self._log.at(self._position))
+            self._position += 1
+
+    def advance_to(self, position: int) -> None:
+        """Take over all changes before a position, whatever their age (they are about to be forgotten)."""
+        while self._position < position:
+            self._apply(self._log.at(self._position))
+            self._position += 1
+
+    def _apply(self, event: Event) -> None:
+        metadata = event.object["metadata"]
+        key = (event.namespace, metadata["name"])
+        if event.kind == DELETED:
+            self.workflows.pop(key, None)
+        else:
+            self.workflows[key] = event.object
+        self.version = event.version
+
+
+class Store:
+    """All objects.
+
+    Args:
+        window: Events that are kept for watches.
+        list_lag_s: How far lists are behind, in seconds.
+        clock: Monotonic seconds.
+
+    Attributes:
+        workflows: By namespace and name.
+        templates: By namespace (empty for cluster-scoped ones) and name.
+        on_change: Called after each change of a workflow.
+    """
+
+    def __init__(self, window: int, list_lag_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._window = max(1, window)
+        self._version = FIRST_VERSION
+        self.log = EventLog(window)
+        self.mirror = Mirror(self.log, list_lag_s)
+        self.workflows: dict[Key, Object] = {}
+        self.templates: dict[Key, Object] = {}
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def version(self) -> int:
+        """The newest resource version."""
+        return self._version
+
+    def next_version(self) -> int:
+        """Count on; every write of any object takes one."""
+        self._version += 1
+        return self._version
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """A workflow as it is now."""
+        return self.workflows.get((namespace, name))
+
+    def put(self, workflow: Object) -> Object:
+        """Store a new or changed workflow.
+
+        Args:
+            workflow: The whole object; its `metadata.resourceVersion` is set here, so its metadata must not be shared.
+
+        Returns:
+            The stored object; it must not be changed any more.
+        """
+        metadata = workflow["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        before = self.workflows.get(key)
+        version = self.next_version()
+        metadata["resourceVersion"] = str(version)
+        self.workflows[key] = workflow
+        labels_before = None if before is None else before["metadata"].get("labels", {})
+        self._record(Event(version, ADDED if before is None else MODIFIED, workflow, labels_before, self._clock()))
+        return workflow
+
+    def remove(self, namespace: str, name: str) -> Object | None:
+        """Delete a workflow; returns its last state, or None when there was none."""
+        before = self.workflows.pop((namespace, name), None)
+        if before is None:
+            return None
+        version = self.next_version()
+        metadata = {**before["metadata"], "resourceVersion": str(version)}
+        last = {**before, "metadata": metadata}
+        self._record(Event(version, DELETED, last, metadata.get("labels", {}), self._clock()))
+        return before
+
+    def put_template(self, template: Object) -> Object:
+        """Store a new or changed template, namespaced or not; sets its resource version."""
+        metadata = template["metadata"]
+        metadata["resourceVersion"] = str(self.next_version())
+        self.templates[(metadata.get("namespace", ""), metadata["name"])] = template
+        return template
+
+    def remove_template(self, namespace: str, name: str) -> bool:
+        """Delete a template; False when there was none."""
+        if self.templates.pop((namespace, name), None) is None:
+            return False
+        self.next_version()
+        return True
+
+    def listed(self) -> tuple[dict[Key, Object], int]:
+        """The workflows that a list sees now, and the resource version it reports."""
+        self.mirror.advance(self._clock())
+        return self.mirror.workflows, self.mirror.version
+
+    def compact(self) -> None:
+        """Forget the history: watches from any older resource version are refused."""
+        self.mirror.advance_to(self.log.end)
+        self.log.prune(0)
+        self.log.compacted_version = self._version
+
+    def _record(self, event: Event) -> None:
+        self.log.append(event)
+        if self.log.overfull:
+            self.mirror.advance_to(self.log.end - self._window)
+            self.log.prune()
+        self.on_change()

@@ -1,0 +1,144 @@
+"""The parts wired together, without a socket: nothing that a client sends is unexpected."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from random import Random
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.simulator.engine import Engine
+from bridge.simulator.faults import Faults
+from bridge.simulator.options import SimulatorOptions
+from bridge.simulator.parsing import Request
+
+WORKFLOW: dict[str, Any] = {
+    "metadata": {"name": "w", "labels": {"a": "b"}, "annotations": {"simulator.argo-bridge/duration": "0"}},
+    "spec": {
+        "entrypoint": "main",
+        "onExit": "leaf",
+        "suspend": False,
+        "ttlStrategy": {"secondsAfterCompletion": 0},
+        "activeDeadlineSeconds": 100,
+        "arguments": {"parameters": [{"name": "p", "value": "1", "valueFrom": {"default": "x"}}]},
+        "hooks": {"running": {"template": "leaf"}},
+        "templates": [
+            {
+                "name": "main",
+                "steps": [
+                    [
+                        {
+                            "name": "a",
+                            "template": "leaf",
+                            "when": "1 < 2",
+                            "withItems": [1, "x", {"k": 2}],
+                            "continueOn": {"failed": True},
+                            "arguments": {"parameters": [{"name": "q", "value": "{{item}}"}]},
+                        },
+                        {"name": "b", "template": "graph", "withSequence": {"count": "2"}},
+                    ]
+                ],
+            },
+            {
+                "name": "graph",
+                "dag": {
+                    "tasks": [{"name": "x", "template": "leaf"}, {"name": "y", "template": "leaf", "depends": "x"}]
+                },
+            },
+            {
+                "name": "leaf",
+                "metadata": {"annotations": {"simulator.argo-bridge/exit-code": "0"}},
+                "inputs": {"parameters": [{"name": "q", "default": "d"}]},
+                "outputs": {"parameters": [{"name": "o", "globalName": "g", "valueFrom": {"path": "/o"}}]},
+                "container": {"image": "x", "args": ["echo {{inputs.parameters.q}}"]},
+            },
+        ],
+    },
+    "status": {"phase": "", "startedAt": None},
+}
+
+
+def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a value."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found += paths_of(item, (*path, key))
+    return found
+
+
+ODD = st.sampled_from(
+    [None, True, 0, -1, 1.5, "", "x", "{{item}}", "exit 2", "a && (b", [], [[]], [{}], {}, {"name": 1}]
+)
+
+
+def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
+    """A copy of a value with something else at one place."""
+    changed = copy.deepcopy(value)
+    target = changed
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = item
+    return changed
+
+
+def answer_all(requests: list[Request]) -> tuple[list[int], list[BaseException]]:
+    """Statuses of some requests after all workflows have lived their lives, and what was unexpected."""
+
+    async def run() -> tuple[list[int], list[BaseException]]:
+        options = SimulatorOptions(container_s=0.0, reaction_s=0.0, list_lag_s=0.0, seed=1)
+        engine = Engine(options, Faults(Random(1)), asyncio.get_running_loop())
+        statuses = []
+        for request in requests:
+            statuses.append(engine.api.answer(request).status)
+            while engine.controller.run_due():
+                pass
+        engine.close()
+        return statuses, engine.api.unexpected
+
+    return asyncio.run(run())
+
+
+def request(method: str, path: str, body: Any = None, query: str = "") -> Request:
+    """A request as the parser makes it."""
+    data = b"" if body is None else orjson.dumps(body)
+    return Request(method, path, query, {}, data, len(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(paths_of(WORKFLOW)), ODD)
+def test_no_manifest_is_unexpected(path: tuple[Any, ...], item: Any) -> None:
+    """Whatever stands at any place of a manifest, it is refused or lives its life, and can be listed and read."""
+    create = "/api/v1/workflows/argo"
+    changed = put(WORKFLOW, path, item)
+    requests = [
+        request("POST", create, {"workflow": changed}),
+        request("GET", create),
+        request("GET", create, query="fields=metadata,items.status.nodes"),
+        request("GET", f"{create}/w"),
+    ]
+    statuses, unexpected = answer_all(requests)
+    assert unexpected == []
+    assert statuses[0] in (200, 400, 404)
+    assert statuses[1:3] == [200, 200]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=20), st.text(max_size=20), st.sampled_from(["GET", "POST", "PUT", "DELETE", "x"]))
+def test_no_path_is_unexpected(path: str, query: str, method: str) -> None:
+    """Whatever path or query comes, there is an answer."""
+    keys = ("listOptions.limit", "listOptions.continue", "listOptions.fieldSelector", "fields", "createdAfter")
+    requests = [request(method, f"/api/v1/{path}"), request(method, f"/api/v1/workflows/argo/{path}")]
+    requests += [Request("GET", "/api/v1/workflows/argo", "", {}, _params={key: query}) for key in keys]
+    assert answer_all(requests)[1] == []
+
+
+def test_a_good_manifest_reaches_its_end() -> None:
+    """The manifest that the others vary is accepted, and its TTL deletes it at its end."""
+    create = "/api/v1/workflows/argo"
+    requests = [request("POST", create, {"workflow": WORKFLOW}), request("GET", f"{create}/w"), request("GET", create)]
+    assert answer_all(requests) == ([200, 404, 200], [])
