@@ -1,0 +1,145 @@
+"""``argo-bridge validate``: checks manifests in files as the bridge checks them in messages, with their positions.
+
+Needs no broker, no cluster and no configuration. Prints one line a problem to stdout, notes and the sum to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.cli import exit_codes
+from bridge.configfile import kubernetes_yaml
+from bridge.configfile.nodes import MapNode, Node, ScalarNode, describe, locate, plain
+from bridge.configfile.problems import Code, Position, Problem, Problems
+from bridge.core.nearest import did_you_mean
+from bridge.validation import finding
+from bridge.validation.finding import Finding
+from bridge.validation.library import SchemaLibrary
+from bridge.validation.references import GivenTemplates
+from bridge.validation.validator import KINDS, WorkflowValidator
+from bridge.validation.versions import parse_version
+
+_KEYS_TOLD = frozenset({finding.UNKNOWN_FIELD, finding.BAD_LABEL})
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    kind: str
+    data: dict[str, Any]
+    tree: Node
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="check workflow manifests against a version of Argo",
+        description="Check Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and WorkflowEventBinding "
+        "manifests (YAML or JSON, any number of documents). Exit code 0: all valid, 1: problems found, 2: wrong usage.",
+    )
+    parser.add_argument(
+        "--argo-version",
+        metavar="V",
+        default="",
+        help="the version of Argo, as 4.1 (its newest known patch) or 4.1.2; default: the newest known",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a file, or - for standard input")
+    parser.set_defaults(handler=run_validate)
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Check every file; 0 all valid, 1 problems found, 2 no such version of Argo."""
+    library = SchemaLibrary()
+    if args.argo_version and parse_version(args.argo_version) is None:
+        known = ", ".join(library.versions)
+        print(f'argo-bridge validate: "{args.argo_version}" is no version of Argo; known: {known}', file=sys.stderr)
+        return exit_codes.USAGE
+    choice = library.for_version(args.argo_version or library.newest)
+    if choice.note:
+        print(f"warning: {choice.note}", file=sys.stderr)
+    problems = Problems()
+    manifests = [one for name in args.files for one in _read(name, problems)]
+    given = GivenTemplates([(one.kind, one.data) for one in manifests])
+    validator = library.validator(choice.version)
+    for manifest in manifests:
+        _check(manifest, validator, given, problems)
+    found = problems.in_order()
+    for problem in found:
+        print(problem.render())
+    what = f"{len(found)} problem{'s' * (len(found) != 1)}" if found else "no problems"
+    total = f"{len(manifests)} manifest{'s' * (len(manifests) != 1)}"
+    print(f"{total} checked against Argo {choice.version}: {what}", file=sys.stderr)
+    return exit_codes.PROBLEMS if found else exit_codes.OK
+
+
+def _read(name: str, problems: Problems) -> list[_Manifest]:
+    shown = "<stdin>" if name == "-" else name
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        text = f"cannot read the file: {error.strerror or error}"
+        problems.error(Position(shown), Code.UNREADABLE_FILE, text)
+        return []
+    documents = kubernetes_yaml.read_manifests(data, shown, problems)
+    return [manifest for tree in documents if (manifest := _manifest(tree, problems))]
+
+
+def _manifest(tree: Node, problems: Problems) -> _Manifest | None:
+    """The manifest of one document, or None where it is nothing that is checked."""
+    if not isinstance(tree, MapNode):
+        problems.error(tree.position, finding.WRONG_TYPE, f"a manifest is a map, not {describe(tree)}")
+        return None
+    data = plain(tree)
+    kind = data.get("kind")
+    if not isinstance(kind, str) or not kind:
+        hint = next((did_you_mean(key, ["kind"]) for key in data if did_you_mean(key, ["kind"])), "")
+        problems.error(tree.position, finding.MISSING_FIELD, f'the manifest has no "kind"{hint}')
+        return None
+    if kind not in KINDS:
+        where = locate(tree, "kind")
+        hint = did_you_mean(kind, KINDS)
+        print(f'{where}: note: kind "{kind}" is not checked{hint}', file=sys.stderr)
+        return None
+    return _Manifest(kind, data, tree)
+
+
+def _check(manifest: _Manifest, validator: WorkflowValidator, given: GivenTemplates, problems: Problems) -> None:
+    found = [*validator.problems(manifest.data, manifest.kind), *given.check(manifest.data, manifest.kind)]
+    for one in found:
+        text = one.text
+        if one.code == finding.WRONG_TYPE and (written := _as_written(manifest.tree, one)):
+            text = f"{text}; YAML reads {written} so: quote it"
+        problems.found.append(Problem(_position(manifest.tree, one), one.code, text))
+
+
+def _as_written(tree: Node, one: Finding) -> str:
+    """The unquoted word that YAML took for something else (``y``, ``0755``), or ""."""
+    node = tree
+    for step in one.path:
+        node = _child(node, step)
+    if isinstance(node, ScalarNode) and not isinstance(node.value, str) and node.text not in ("", "true", "false"):
+        return node.text
+    return ""
+
+
+def _position(tree: Node, one: Finding) -> Position:
+    """Where a finding stands: at the key where the key is what is wrong, else at the value."""
+    if one.code in _KEYS_TOLD and one.path:
+        holder = tree
+        for step in one.path[:-1]:
+            holder = _child(holder, step)
+        entry = holder.entry(str(one.path[-1])) if isinstance(holder, MapNode) else None
+        if entry is not None:
+            return entry.key_position
+    return locate(tree, *one.path)
+
+
+def _child(node: Node, step: str | int) -> Node:
+    if isinstance(node, MapNode):
+        return node.get(str(step)) or node
+    items: tuple[Node, ...] = getattr(node, "items", ())
+    return items[step] if isinstance(step, int) and step < len(items) else node

@@ -1,0 +1,134 @@
+"""Decides whether a manifest is valid for one Argo release, and if not, says all that is wrong.
+
+`jsonschema_rs` decides (about a microsecond), `semantics` adds what no schema can say; only a refused manifest is
+given to `explanation`. Validators are compiled once, at their first use. Never asks Argo and never stores anything.
+
+Thread: any. The compiled validators are immutable; two threads that meet at the first use compile twice and keep one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jsonschema_rs
+
+from bridge.core.errors import PermanentError
+from bridge.validation import finding, semantics
+from bridge.validation.explanation import MAX_FINDINGS, Elsewhere, Explainer
+from bridge.validation.finding import Finding, describe, in_order
+from bridge.validation.generator import Schema, entry_point, without_required
+
+KINDS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "WorkflowEventBinding")
+MAX_DETAILS = 100
+
+_ITEM_WORDS = {"templates": "template", "steps": "step", "tasks": "task", "parameters": "parameter"}
+_NO_RELEASES: Elsewhere = lambda _type, _field: ()  # noqa: E731 - a constant of a callable type
+
+
+class WorkflowValidator:
+    """The check of manifests for one release; get it from `SchemaLibrary.validator`."""
+
+    def __init__(self, schema: Schema, version: str, elsewhere: Elsewhere = _NO_RELEASES) -> None:
+        """Take the schema of `version`; `elsewhere` tells which other releases have a field."""
+        self.version = version
+        self._schema = schema
+        self._elsewhere = elsewhere
+        self._compiled: dict[tuple[str, bool], jsonschema_rs.Draft202012Validator] = {}
+
+    def warm_up(self, kind: str = "Workflow") -> None:
+        """Compile now (about 10 ms) what the first manifest of `kind` would wait for."""
+        self._validator(kind, relaxed=False)
+
+    def problems(self, manifest: Mapping[str, Any], kind: str = "Workflow") -> tuple[Finding, ...]:
+        """Return all that is wrong with a manifest, sorted by place; () where it is valid.
+
+        At most `MAX_FINDINGS`, and proposals for the first only: publishers must not buy time with garbage.
+
+        Args:
+            manifest: a manifest of JSON values with string keys; ``apiVersion`` and ``kind`` may be absent.
+            kind: one of `KINDS`.
+
+        Source: Argo's field reference of the release; semantics of ``argo lint``.
+        """
+        relaxed = _completed_at_run_time(manifest, kind)
+        findings = semantics.check(manifest, kind)
+        if self.fits_schema(manifest, kind, relaxed=relaxed):
+            if not findings:
+                return ()
+        else:
+            findings += self._explain(manifest, kind, relaxed=relaxed)
+        ordered = in_order(_without_echoes(findings))[:MAX_FINDINGS]
+        return tuple(replace(one, item=_item(manifest, one.path)) for one in ordered)
+
+    def check(self, workflow: Mapping[str, Any], kind: str = "Workflow") -> PermanentError | None:
+        """The refusal of a workflow, ready to raise, or None where it is valid.
+
+        Its message is a sentence for a reply's ``error``, its `details` one map for each of the first
+        `MAX_DETAILS` findings, so that the reply fits into a message.
+        """
+        found = self.problems(workflow, kind)
+        if not found:
+            return None
+        least = "at least " if len(found) == MAX_FINDINGS else ""
+        more = f" and {least}{len(found) - 1} more" if len(found) > 1 else ""
+        message = f"Invalid workflow definition for Argo {self.version}: {found[0].text}{more}"
+        details = tuple(one.detail() for one in found[:MAX_DETAILS])
+        return PermanentError(message, code="invalid-workflow", details=details)
+
+    def fits_schema(self, manifest: object, kind: str = "Workflow", *, relaxed: bool = False) -> bool:
+        """Whether the shape alone is right; `relaxed` asks for no field."""
+        try:
+            return bool(self._validator(kind, relaxed=relaxed).is_valid(manifest))
+        except (ValueError, TypeError):
+            # Not JSON at all (a date, bytes): the explanation names the place.
+            return False
+
+    def _validator(self, kind: str, *, relaxed: bool) -> jsonschema_rs.Draft202012Validator:
+        compiled = self._compiled.get((kind, relaxed))
+        if compiled is None:
+            schema = without_required(self._schema) if relaxed else self._schema
+            compiled = jsonschema_rs.Draft202012Validator(entry_point(schema, kind))
+            self._compiled[kind, relaxed] = compiled
+        return compiled
+
+    def _explain(self, manifest: object, kind: str, *, relaxed: bool) -> list[Finding]:
+        schema = without_required(self._schema) if relaxed else self._schema
+        found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind)
+        # The two libraries are held equal by a property test; should they ever differ, the refusal stands.
+        return found or [Finding((), finding.BAD_VALUE, f"does not fit the schema of Argo {self.version}")]
+
+
+def _completed_at_run_time(manifest: Mapping[str, Any], kind: str) -> bool:
+    """Whether ``templateDefaults`` may give what a template lacks, so that no field can be asked for."""
+    return bool(semantics.workflow_spec(manifest, kind)[1].get("templateDefaults"))
+
+
+def _without_echoes(findings: list[Finding]) -> list[Finding]:
+    """Leave out "X is missing" where a misspelt X stands in the same object and is told already."""
+    misspelt = {(one.path[:-1], one.suggestion) for one in findings if one.code == finding.UNKNOWN_FIELD}
+    return [
+        one
+        for one in findings
+        if one.code not in (finding.MISSING_FIELD, finding.TEMPLATE_TYPE)
+        or not any((one.path, word) in misspelt for word in re.findall(r"\w+", one.expected))
+    ]
+
+
+def _item(manifest: object, path: finding.Path) -> str:
+    """The named items on the way to `path`, as ``template "main", step "a"``."""
+    parts: list[str] = []
+    current: Any = manifest
+    word = ""
+    for step in path[:-1]:
+        try:
+            current = current[step]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(step, str):
+            word = _ITEM_WORDS.get(step, "")
+        elif word and isinstance(current, dict) and isinstance(current.get("name"), str) and current["name"]:
+            parts.append(f"{word} {describe(current['name'])}")
+    return ", ".join(parts)
