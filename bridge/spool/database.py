@@ -1,0 +1,254 @@
+"""One SQLite file: one writer connection under one lock, and readers that nothing blocks.
+
+WAL with ``synchronous=FULL``: a commit returns after ``fsync`` of the log. Readers have connections of their own, taken
+from a pool for one read and given back, so that no connection is ever used by two threads at once and none outlives
+`close`. A database in memory has no second connection: its reads take the writer's lock.
+
+Thread: any.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from bridge.core.clock import AgeClock, Clock
+from bridge.core.errors import SpoolError
+from bridge.spool.faults import fault_of, is_damage
+from bridge.spool.ledger import Ledger
+
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+class Reads:
+    """Runs named statements within one snapshot."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    def run(self, name: str, values: Values = ()) -> sqlite3.Cursor:
+        """Execute statement `name`."""
+        return self._connection.execute(self._statements[name], values)
+
+    def pragma(self, name: str) -> int:
+        """Return a pragma that is one number."""
+        return int(self._connection.execute(f"pragma {name}").fetchone()[0])
+
+    def apply(self, check: Callable[[sqlite3.Connection], tuple[str, ...]]) -> tuple[str, ...]:
+        """Run `check` within the snapshot."""
+        return check(self._connection)
+
+
+class Transaction(Reads):
+    """One commit under way.
+
+    Attributes:
+        ledger: the counts as they are once it is committed.
+        now_s: age-clock seconds of the commit.
+        wall_s: wall clock of the commit, for display.
+        after_commit: called in order once it is durable.
+        is_wanted: False = nothing changed, so there is nothing to write.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, statements: Mapping[str, str], ledger: Ledger, age: AgeClock
+    ) -> None:
+        super().__init__(connection, statements)
+        self.ledger = ledger
+        self.now_s = age.now_s()
+        self.wall_s = age.wall_s()
+        self.after_commit: list[Callable[[], None]] = []
+        self.is_wanted = True
+
+    def many(self, name: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Execute statement `name` once for each of `rows`; return how many rows changed."""
+        return self._connection.executemany(self._statements[name], rows).rowcount
+
+    def save(self) -> None:
+        """Write the ledger and the age clock."""
+        book = self.ledger
+        counts = (book.rows, book.outbox, book.dead_letters, book.dead_bytes, book.ended_early, book.dead_dropped)
+        self.run("save_state", (self.now_s, self.wall_s, book.next_seq, *counts))
+        if changes := book.named_changes():
+            self.many("save_lane", changes)
+
+
+class Database:
+    """See the module's docstring.
+
+    Args:
+        writer: an open connection in autocommit mode, its schema current.
+        statements: by name.
+        clock: where time comes from.
+        open_reader: opens one more connection; None = the database is in memory.
+        on_damage: called when SQLite finds the file damaged.
+
+    Attributes:
+        ledger: the counts as of the last commit; replaced by each, never changed.
+        age: the bridge's own clock.
+        is_closed: whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        writer: sqlite3.Connection,
+        statements: Mapping[str, str],
+        clock: Clock,
+        open_reader: Callable[[], sqlite3.Connection] | None,
+        on_damage: Callable[[], None],
+    ) -> None:
+        self._writer = writer
+        self._statements = statements
+        self._open_reader = open_reader
+        self._on_damage = on_damage
+        self._lock = threading.RLock()
+        self._idle: list[sqlite3.Connection] = []
+        self.is_closed = False
+        try:
+            self.ledger, self.age = self._load(clock)
+        except Exception as error:
+            writer.close()
+            self._raise_mapped("open the spool", error)
+            raise
+        self._written_s = self.age.now_s()
+
+    def _load(self, clock: Clock) -> tuple[Ledger, AgeClock]:
+        reads = Reads(self._writer, self._statements)
+        age_s, wall_s, next_seq, *counts = reads.run("load_state").fetchone()
+        ledger = Ledger(next_seq, *counts)
+        for lane, name, waiting in reads.run("load_lanes"):
+            ledger.lane_ids[name] = lane
+            ledger.waiting[lane] = waiting
+        return ledger, AgeClock(clock, age_s, wall_s)
+
+    @contextmanager
+    def exclusively(self, verb: str) -> Iterator[Reads]:
+        """Hold the writer's lock, over more than one commit if need be; the block may read, too.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            try:
+                yield Reads(self._writer, self._statements)
+            except Exception as error:
+                self._raise_mapped(verb, error)
+                raise
+
+    @contextmanager
+    def transaction(self, verb: str) -> Iterator[Transaction]:
+        """Commit what the block does, durably, or nothing of it.
+
+        Raises:
+            SpoolError: nothing was stored; the same may succeed later.
+            PermanentError: ``not-storable``: nothing was stored; these values never will be.
+        """
+        with self._lock:
+            self._refuse_if_closed()
+            commit = Transaction(self._writer, self._statements, self.ledger.copy(), self.age)
+            try:
+                self._writer.execute("begin immediate")
+                yield commit
+                if not commit.is_wanted:
+                    self._writer.execute("rollback")
+                    return
+                commit.save()
+                self._writer.execute("commit")
+            except BaseException as error:
+                self._roll_back()
+                self._raise_mapped(verb, error)
+                raise
+            self.ledger = commit.ledger
+            self._written_s = commit.now_s
+            for action in commit.after_commit:
+                action()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("rollback")
+        except sqlite3.Error:
+            # SQLite has rolled back by itself (disk full); the error that led here is the one to report.
+            return
+
+    def _raise_mapped(self, verb: str, error: BaseException) -> None:
+        if is_damage(error):
+            self._on_damage()
+        if isinstance(error, sqlite3.Error | UnicodeError | OverflowError):
+            raise fault_of(verb, error) from error
+
+    @contextmanager
+    def reading(self, verb: str) -> Iterator[Reads]:
+        """Read from one snapshot, beside any commit.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        if self._open_reader is None:
+            with self.exclusively(verb) as reads:
+                yield reads
+            return
+        connection = None
+        try:
+            connection = self._take_reader(self._open_reader)
+            connection.execute("begin")
+            yield Reads(connection, self._statements)
+        except Exception as error:
+            self._raise_mapped(verb, error)
+            raise
+        finally:
+            if connection is not None:
+                self._give_back(connection)
+
+    def _take_reader(self, open_reader: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+        self._refuse_if_closed()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return open_reader()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        connection.rollback()
+        self._idle.append(connection)
+        if self.is_closed:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
+
+    def _refuse_if_closed(self) -> None:
+        if self.is_closed:
+            raise SpoolError("cannot use the spool: it is closed", code="spool-unusable")
+
+    def free_pages(self, limit: int) -> None:
+        """Give up to `limit` unused pages back to the file system, in a commit of its own.
+
+        Raises:
+            SpoolError: as `transaction`.
+        """
+        with self.exclusively("shrink the spool"):
+            # Not execute(): it stops after the first page. executescript() would end a transaction, and there is none.
+            self._writer.executescript(f"pragma incremental_vacuum({limit});")
+
+    @property
+    def unwritten_s(self) -> float:
+        """Seconds since the last commit: what a power loss would take off the age clock."""
+        return self.age.now_s() - self._written_s
+
+    def close(self) -> None:
+        """Close every connection; one that a thread is reading from is closed when it is given back."""
+        with self._lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+            self._close_idle()
+            self._writer.close()

@@ -1,0 +1,193 @@
+"""Turns records into the blobs of the spool's rows and back. Versioned: the first element says how to read the rest.
+
+Bytes within JSON are written as Latin-1 text: each byte one character, none lost. No I/O.
+
+Thread: any; ingest encodes before it takes the writer's lock.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+import orjson
+
+from bridge.core.errors import PermanentError, SpoolError
+from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
+from bridge.spool.faults import CORRUPT_HINT
+from bridge.spool.records import NewDeadLetter, NewEvent, OutboxMessage, WaitingEvent
+
+VERSION = 1
+_Given = ParamSpec("_Given")
+_Read = TypeVar("_Read")
+DEAD_PAYLOAD_BYTES = 65_536
+
+
+def _dump(verb: str, value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise PermanentError(f"cannot {verb}: {error}", code="not-storable") from error
+
+
+def _load(blob: bytes) -> list[Any]:
+    value: list[Any] = orjson.loads(blob)
+    if value[0] != VERSION:
+        raise ValueError(f"its encoding {value[0]} is unknown")
+    return value
+
+
+def _reads_rows(decode: Callable[_Given, _Read]) -> Callable[_Given, _Read]:
+    """Report a blob that is not what was written, bit rot say, as damage."""
+
+    @functools.wraps(decode)
+    def checked(*values: _Given.args, **named: _Given.kwargs) -> _Read:
+        try:
+            return decode(*values, **named)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise SpoolError(f"cannot read a spool row: {error}", code="corrupt", hint=CORRUPT_HINT) from error
+
+    return checked
+
+
+def json_list(numbers: Iterable[int]) -> dict[str, str]:
+    """Return the parameter of a statement that takes ``:seqs``."""
+    return {"seqs": orjson.dumps(list(numbers)).decode("ascii")}
+
+
+def encode_reply(reply: ReplyAddress) -> bytes:
+    """Return a row's ``address``."""
+    return _dump("store a reply address", (VERSION, _reply_list(reply)))
+
+
+@_reads_rows
+def decode_reply(blob: bytes) -> ReplyAddress:
+    """Return what `encode_reply` was given."""
+    return _reply_of(_load(blob)[1])
+
+
+def _reply_list(reply: ReplyAddress) -> tuple[str, str, str, str]:
+    return reply.connection, reply.topic, reply.correlation_data.decode("latin-1"), reply.request_id
+
+
+def _reply_of(parts: list[str]) -> ReplyAddress:
+    return ReplyAddress(parts[0], parts[1], parts[2].encode("latin-1"), parts[3])
+
+
+def encode_event(event: NewEvent) -> bytes:
+    """Return the body of a waiting row: all that no column holds.
+
+    Raises:
+        PermanentError: ``not-storable``, e.g. text that is not Unicode.
+    """
+    order = event.order
+    reply = None if event.reply is None else _reply_list(event.reply)
+    return _dump(
+        "store an event",
+        (
+            VERSION,
+            event.mapping,
+            event.topic,
+            event.connection,
+            event.status_topic,
+            event.max_age_s,
+            order.base,
+            order.parameters,
+            order.annotations,
+            reply,
+        ),
+    )
+
+
+@_reads_rows
+def reply_of_body(body: bytes) -> ReplyAddress | None:
+    """Return the reply address that the event was stored with."""
+    parts = _load(body)[9]
+    return None if parts is None else _reply_of(parts)
+
+
+@_reads_rows
+def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddress, ...]) -> WaitingEvent:
+    """Return the event of a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
+    seq, identity, digest, namespace, name, lane, _, order_key, not_before_s, expires_at_s, attempts, stored, body = row
+    _, mapping, topic, connection, status_topic, max_age_s, base, parameters, annotations, parts = _load(body)
+    reply = None if parts is None else _reply_of(parts)
+    event = NewEvent(
+        identity,
+        lane,
+        WorkflowOrder(namespace, base, manifest, name, parameters, annotations),
+        mapping,
+        topic,
+        connection,
+        digest,
+        status_topic,
+        order_key or "",
+        max_age_s,
+        reply,
+    )
+    replies = extra if reply is None else (reply, *extra)
+    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored)
+
+
+def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:
+    """Return ``(head, payload)`` of an outbox row.
+
+    Raises:
+        PermanentError: ``not-storable``.
+    """
+    sent = row.message
+    correlation = sent.correlation_data.decode("latin-1")
+    head = (VERSION, sent.topic, sent.qos, sent.retain, correlation, sent.content_type, sent.user)
+    return _dump("store an outgoing message", head), sent.payload
+
+
+@_reads_rows
+def decode_message(connection: str, head: bytes, payload: bytes) -> OutboxMessage:
+    """Return what `encode_message` was given."""
+    _, topic, qos, retain, correlation, content_type, user = _load(head)
+    pairs = tuple((name, value) for name, value in user)
+    message = OutgoingMessage(topic, payload, qos, retain, correlation.encode("latin-1"), content_type, pairs)
+    return OutboxMessage(connection, message)
+
+
+def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
+    """Return ``(head, payload)`` of a dead letter; the payload is cut to 64 KiB, its whole length and digest kept.
+
+    Raises:
+        PermanentError: ``not-storable``.
+    """
+    payload = letter.payload[:DEAD_PAYLOAD_BYTES]
+    digest = letter.payload_digest or (hashlib.sha256(letter.payload).digest() if letter.payload else b"")
+    head = (
+        VERSION,
+        letter.message,
+        letter.topic,
+        letter.connection,
+        letter.payload_bytes or len(letter.payload),
+        digest.hex(),
+        letter.event_id.hex(),
+        letter.attempts,
+        letter.details,
+    )
+    return _dump("store a dead letter", head), payload
+
+
+@_reads_rows
+def decode_letter(mapping: str, reason: str, head: bytes, payload: bytes) -> NewDeadLetter:
+    """Return what `encode_letter` was given."""
+    _, message, topic, connection, payload_bytes, digest, event_id, attempts, details = _load(head)
+    return NewDeadLetter(
+        reason,
+        message,
+        topic,
+        connection,
+        mapping,
+        payload,
+        payload_bytes,
+        bytes.fromhex(digest),
+        bytes.fromhex(event_id),
+        attempts,
+        tuple(details),
+    )

@@ -1,0 +1,179 @@
+"""What one commit of ingest writes: events, deliveries, outbox rows and dead letters. Opens no transaction itself.
+
+Thread: ingest threads, under the writer's lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.spool.database import Reads, Transaction
+from bridge.spool.encoding import (
+    decode_reply,
+    encode_event,
+    encode_message,
+    encode_reply,
+    json_list,
+    reply_of_body,
+)
+from bridge.spool.manifests import Manifests
+from bridge.spool.records import (
+    Batch,
+    Inflight,
+    NewEvent,
+    OutboxMessage,
+    Outcome,
+    StoredOutcome,
+)
+
+# What an event takes beside its body: its columns in two tables and six indexes (240 measured), and part of a page.
+ROW_BYTES = 350
+DIGEST_BYTES = 16
+DELIVERY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """An event with its body, made before the lock is taken."""
+
+    event: NewEvent
+    body: bytes
+
+
+def encode_all(batch: Batch) -> list[EncodedEvent]:
+    """Encode the events of `batch`.
+
+    Raises:
+        PermanentError: ``not-storable``.
+    """
+    return [EncodedEvent(event, encode_event(event)) for event in batch.events]
+
+
+def bytes_of(encoded: Sequence[EncodedEvent]) -> int:
+    """Estimate what `encoded` takes on disk, manifests left out."""
+    return sum(len(row.body) for row in encoded) + ROW_BYTES * len(encoded)
+
+
+def has_new(reads: Reads, encoded: Sequence[EncodedEvent]) -> bool:
+    """Whether any of the events is not known yet."""
+    return any(reads.run("find_event", (row.event.id,)).fetchone() is None for row in encoded)
+
+
+def store_events(
+    commit: Transaction, manifests: Manifests, encoded: Sequence[EncodedEvent]
+) -> tuple[int, tuple[StoredOutcome, ...]]:
+    """Insert what is new; return how many that were, and what is known of the others, in the batch's order."""
+    if not encoded:
+        return 0, ()
+    first = commit.ledger.take_seqs(len(encoded))
+    numbered = list(enumerate(encoded, first))
+    inserted = commit.many(
+        "insert_event",
+        [
+            (seq, row.event.id, row.event.payload_digest, row.event.order.namespace, row.event.order.name)
+            for seq, row in numbered
+        ],
+    )
+    known: list[tuple[EncodedEvent, tuple[Any, ...]]] = []
+    if inserted != len(encoded):
+        numbered, known = _split(commit, numbered)
+    commit.ledger.rows += len(numbered)
+    _insert_waiting(commit, manifests, numbered)
+    # After the inserts: the first of two equal ones may stand in this very batch.
+    return len(numbered), tuple(_known_outcome(commit, row.event, found) for row, found in known)
+
+
+def _split(
+    commit: Transaction, numbered: Sequence[tuple[int, EncodedEvent]]
+) -> tuple[list[tuple[int, EncodedEvent]], list[tuple[EncodedEvent, tuple[Any, ...]]]]:
+    """Tell new events from known ones: the row of a known one has another number."""
+    new: list[tuple[int, EncodedEvent]] = []
+    known: list[tuple[EncodedEvent, tuple[Any, ...]]] = []
+    for seq, row in numbered:
+        found = commit.run("find_event", (row.event.id,)).fetchone()
+        if found[0] == seq:
+            new.append((seq, row))
+        else:
+            known.append((row, found))
+    return new, known
+
+
+def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequence[tuple[int, EncodedEvent]]) -> None:
+    ledger, now_s = commit.ledger, commit.now_s
+    numbers = manifests.ids(commit, [row.event.order.manifest for _, row in numbered])
+    keys: set[str] = set()
+    lanes: list[int] = []
+    rows = []
+    for (seq, row), manifest in zip(numbered, numbers, strict=True):
+        event = row.event
+        lane = ledger.lane_id(event.lane)
+        lanes.append(lane)
+        not_before_s = None if event.order_key and _is_held(commit, event.order_key, keys) else 0.0
+        expires_at_s = None if event.max_age_s is None else now_s + event.max_age_s
+        rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, row.body))
+    commit.many("insert_waiting", rows)
+    for lane, count in Counter(lanes).items():
+        ledger.count_waiting(lane, count)
+
+
+def _is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
+    """Whether an earlier row of `key` waits, be it one of this batch (`keys`)."""
+    if key in keys or commit.run("key_is_waiting", (key,)).fetchone():
+        return True
+    keys.add(key)
+    return False
+
+
+def _known_outcome(commit: Transaction, event: NewEvent, found: tuple[Any, ...]) -> StoredOutcome:
+    seq, digest, namespace, name, code, error = found
+    reused = digest != event.payload_digest
+    body = commit.run("waiting_body", (seq,)).fetchone()
+    if body is not None:
+        _attach_reply(commit, event, seq, body[0])
+        return StoredOutcome(event.id, reused, None, namespace, name)
+    outcome = Outcome.DONE if code is None else Outcome.DEAD
+    return StoredOutcome(event.id, reused, outcome, namespace, name, error or "", code or "")
+
+
+def _attach_reply(commit: Transaction, event: NewEvent, seq: int, body: bytes) -> None:
+    if event.reply is None:
+        return
+    rows = commit.run("select_replies", json_list([seq])).fetchall()
+    # The same request delivered again: one reply answers both.
+    if event.reply == reply_of_body(body) or any(decode_reply(address) == event.reply for _, address in rows):
+        return
+    commit.run("add_reply", (seq, len(rows), encode_reply(event.reply)))
+
+
+def store_deliveries(commit: Transaction, rows: Sequence[Inflight]) -> None:
+    """Remember the delivery id of each packet id and digest; the newest four of a packet id are kept."""
+    if rows:
+        commit.many("remember_delivery", [(row.connection, row.packet_id, _entry_of(row)) for row in rows])
+
+
+def _entry_of(row: Inflight) -> bytes:
+    if len(row.delivery_id) != DELIVERY_BYTES:
+        raise ValueError(f"a delivery id has {DELIVERY_BYTES} bytes, not {len(row.delivery_id)}")
+    return row.digest[:DIGEST_BYTES].ljust(DIGEST_BYTES, b"\0") + row.delivery_id
+
+
+def find_delivery(entries: bytes, digest: bytes) -> bytes | None:
+    """Return the newest delivery id of `digest` in the ``entries`` of a packet id."""
+    wanted = digest[:DIGEST_BYTES].ljust(DIGEST_BYTES, b"\0")
+    size = DIGEST_BYTES + DELIVERY_BYTES
+    for start in range(0, len(entries), size):
+        if entries[start : start + DIGEST_BYTES] == wanted:
+            return bytes(entries[start + DIGEST_BYTES : start + size])
+    return None
+
+
+def store_outbox(commit: Transaction, rows: Sequence[OutboxMessage]) -> None:
+    """Append messages to the outbox."""
+    if not rows:
+        return
+    first = commit.ledger.take_seqs(len(rows))
+    commit.many("insert_outbox", [(seq, row.connection, *encode_message(row)) for seq, row in enumerate(rows, first)])
+    commit.ledger.outbox += len(rows)

@@ -1,0 +1,75 @@
+"""One process a data directory: an OS lock that ends with the process, however it ends. Never a pid file.
+
+Thread: the service's main thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from bridge.core.errors import ConfigError
+
+LOCK_FILE = "lock"
+
+
+class DataDirLock:
+    """Holds ``flock`` on the file ``lock`` within a data directory, which is made if it is missing.
+
+    Args:
+        data_dir: bridge.data-dir.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._descriptor: int | None = None
+
+    def __repr__(self) -> str:
+        """Name the directory and say whether the lock is held."""
+        return f"DataDirLock({self._data_dir}, {'held' if self._descriptor is not None else 'free'})"
+
+    def acquire(self) -> None:
+        """Take the lock at once or not at all.
+
+        Raises:
+            ConfigError: ``data-dir-in-use``: another process holds it; a retry helps once that has ended.
+                ``data-dir-unusable``: the directory cannot be made or written to.
+        """
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._data_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot use bridge.data-dir {self._data_dir}: {error.strerror}",
+                code="data-dir-unusable",
+                hint="make it a directory that the bridge's user may write to",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise ConfigError(
+                f"cannot use bridge.data-dir {self._data_dir}: another process is using it",
+                code="data-dir-in-use",
+                hint="stop the other argo-bridge, or give each its own bridge.data-dir",
+            ) from error
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock up; does nothing when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> DataDirLock:
+        """Take the lock (`acquire`)."""
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock up."""
+        self.release()

@@ -1,0 +1,312 @@
+"""What the spool stores, as frozen dataclasses. No SQL, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
+
+
+class Outcome(Enum):
+    """How an event ended. The integer is what the database holds."""
+
+    DONE = 1
+    DEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """One event to store; becomes exactly one workflow.
+
+    Attributes:
+        id: 32 bytes (SHA-256, DESIGN 3a); the UNIQUE column that is the only dedupe.
+        lane: what shares its fate in dispatch: the mapping's name, or ``trigger:NAMESPACE``. A parked lane holds
+            up no other.
+        order: the workflow to create, its name fixed.
+        mapping: name of the mapping, or "" for a trigger message.
+        topic: the concrete topic of the message.
+        connection: where it came from.
+        payload_digest: 32 bytes of SHA-256 over the payload, to notice a reused event id.
+        status_topic: the mapping's own status topic, rendered, or "".
+        order_key: at most one row of a key is in flight ("" = no order); includes the mapping's name.
+        max_age_s: seconds from now after which it is dead-lettered instead of run, or None.
+        reply: where its outcome goes, or None for mapped events.
+    """
+
+    id: bytes
+    lane: str
+    order: WorkflowOrder
+    mapping: str
+    topic: str
+    connection: str
+    payload_digest: bytes
+    status_topic: str = ""
+    order_key: str = ""
+    max_age_s: float | None = None
+    reply: ReplyAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inflight:
+    """Remembers which delivery a packet id was, so that a DUP=1 of it is the same event (DESIGN 3a).
+
+    Attributes:
+        connection: the connection's name.
+        packet_id: 1 to 65535.
+        digest: 32 bytes: SHA-256 of topic, a NUL byte and the payload. Two live messages can share a packet id.
+        delivery_id: 16 random bytes, drawn at the first delivery.
+    """
+
+    connection: str
+    packet_id: int
+    digest: bytes
+    delivery_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message that must reach a broker: a reply or a dead-letter notice.
+
+    Attributes:
+        connection: which connection sends it.
+        message: what is sent.
+    """
+
+    connection: str
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeadLetter:
+    """What could not be done, and why.
+
+    Attributes:
+        reason: kebab-case code, e.g. ``invalid-payload``, ``name-taken``, ``expired``.
+        message: a sentence.
+        topic: the concrete topic of the message.
+        connection: where it came from.
+        mapping: the mapping's name, or "".
+        payload: the payload's first 64 KiB (`payload_bytes` tells its whole length).
+        payload_bytes: length of the whole payload.
+        payload_digest: 32 bytes of SHA-256 of the whole payload.
+        event_id: the event's id where it had one, else b"".
+        attempts: submissions tried.
+        details: findings, JSON-ready.
+    """
+
+    reason: str
+    message: str
+    topic: str
+    connection: str
+    mapping: str = ""
+    payload: bytes = b""
+    payload_bytes: int = 0
+    payload_digest: bytes = b""
+    event_id: bytes = b""
+    attempts: int = 0
+    details: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that one commit of ingest stores.
+
+    Attributes:
+        events: new events, in order of arrival.
+        inflight: one row for each QoS 1 delivery whose event ids derive from a delivery id.
+        outbox: messages decided already (refusals).
+        dead_letters: refused messages.
+    """
+
+    events: tuple[NewEvent, ...] = ()
+    inflight: tuple[Inflight, ...] = ()
+    outbox: tuple[OutboxMessage, ...] = ()
+    dead_letters: tuple[NewDeadLetter, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self.events or self.inflight or self.outbox or self.dead_letters)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutcome:
+    """The outcome of an event that was known before.
+
+    Attributes:
+        id: the event's id.
+        reused: the stored payload digest differs from the new one's.
+        outcome: None while it still waits (the new reply address was attached to it).
+        namespace: of its workflow.
+        name: of its workflow.
+        error: the sentence that its first sender got, "" unless DEAD.
+        code: the kebab-case reason, "" unless DEAD.
+    """
+
+    id: bytes
+    reused: bool
+    outcome: Outcome | None
+    namespace: str = ""
+    name: str = ""
+    error: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit of a `Batch` found.
+
+    Attributes:
+        stored: how many of its events were new.
+        known: those that were not, in the batch's order.
+    """
+
+    stored: int
+    known: tuple[StoredOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """A row that dispatch takes.
+
+    Attributes:
+        seq: its place in the order of arrival; the primary key.
+        event: as it was stored.
+        replies: every address that waits for its outcome.
+        attempts: submissions tried so far, over restarts.
+        not_before_s: age-clock seconds before which it is not tried, 0.0 = now.
+        expires_at_s: age-clock seconds after which it is dead-lettered, or None.
+        stored_at_s: age-clock seconds of its commit.
+    """
+
+    seq: int
+    event: NewEvent
+    replies: tuple[ReplyAddress, ...] = ()
+    attempts: int = 0
+    not_before_s: float = 0.0
+    expires_at_s: float | None = None
+    stored_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An event's end, with all that the same commit stores.
+
+    Attributes:
+        seq: the row.
+        outcome: DONE or DEAD.
+        error: what its senders were told, "" when DONE.
+        code: the reason, "" when DONE.
+        outbox: its replies and notices.
+        dead_letter: its record when DEAD, else None.
+        answered: how many of the row's `WaitingEvent.replies` the outbox answers. When more were attached in the
+            meantime the row stays as it is and `Spool.settle` returns it again. None = settle it whatever came.
+    """
+
+    seq: int
+    outcome: Outcome
+    error: str = ""
+    code: str = ""
+    outbox: tuple[OutboxMessage, ...] = ()
+    dead_letter: NewDeadLetter | None = None
+    answered: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A row that failed for now.
+
+    Attributes:
+        seq: the row.
+        attempts: including the one that failed.
+        not_before_s: age-clock seconds of the next try.
+    """
+
+    seq: int
+    attempts: int
+    not_before_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedTopic:
+    """A retained message that is ours to clear (DESIGN 5).
+
+    Attributes:
+        connection: where it is retained.
+        topic: the topic name.
+        namespace: of the workflow it shows.
+        name: of the workflow it shows.
+        uid: of the workflow it shows.
+    """
+
+    connection: str
+    topic: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolFigures:
+    """How full the spool is.
+
+    Attributes:
+        waiting: rows that wait for submission.
+        rows: all event rows, done ones included.
+        bytes: size of the database file and its write-ahead log.
+        outbox: messages not yet confirmed by a broker.
+        dead_letters: records kept.
+        by_lane: waiting rows of each lane that has any.
+        ended_early: ended rows that went before keep-done was over, to make room; grows over restarts.
+        dead_letters_dropped: dead letters that went because of a bound, those counted on one included; likewise.
+    """
+
+    waiting: int
+    rows: int
+    bytes: int
+    outbox: int
+    dead_letters: int
+    by_lane: dict[str, int] = field(default_factory=dict)
+    ended_early: int = 0
+    dead_letters_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """Bounds of the spool and of its dead letters (DESIGN 7).
+
+    Attributes:
+        max_rows: event rows, ended ones included. Ended rows go before their time to make room; when only waiting
+            ones are left, new events are refused (``spool-full``).
+        max_bytes: bytes of the file that hold data; then likewise.
+        keep_done_s: how long an ended row is kept, so that its event is known when it comes again.
+        dead_max_rows: dead letters kept; the oldest go first.
+        dead_max_bytes: bytes of dead letters; the oldest go first.
+        dead_keep_s: how long a dead letter is kept.
+    """
+
+    max_rows: int = 5_000_000
+    max_bytes: int = 4 * 2**30
+    keep_done_s: float = 86_400.0
+    dead_max_rows: int = 10_000
+    dead_max_bytes: int = 64 * 2**20
+    dead_keep_s: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead letter as it is kept.
+
+    Attributes:
+        seq: its number, for show, replay and purge; grows, is never used again.
+        letter: the first of its kind, whole (its payload cut to 64 KiB).
+        count: how many it stands for: those with its mapping and reason within a minute after it are counted on it.
+        first_wall_s: wall clock of the first, for display.
+        last_wall_s: wall clock of the last one counted, for display.
+    """
+
+    seq: int
+    letter: NewDeadLetter
+    count: int
+    first_wall_s: float
+    last_wall_s: float

@@ -1,0 +1,83 @@
+"""What one commit of dispatch writes: ends and postponements. Opens no transaction itself.
+
+Thread: the dispatch thread, under the writer's lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from bridge.spool.database import Transaction
+from bridge.spool.encoding import json_list, reply_of_body
+from bridge.spool.intake import store_outbox
+from bridge.spool.letters import store_letters
+from bridge.spool.manifests import Manifests
+from bridge.spool.records import Finished, Outcome, Postponed
+
+# A postponed row's not_before_s is above 0, which means "ready" (migrations/0001_first.sql).
+EARLIEST_S = 1e-6
+
+
+def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finished]) -> list[int]:
+    """End rows, with all that belongs to their end; a row that waits no longer is left alone, its messages too.
+
+    Returns:
+        rows left waiting, because a reply address came that their outbox does not answer.
+    """
+    ends = {end.seq: end for end in finished}
+    if not ends:
+        return []
+    unanswered = _unanswered(commit, ends)
+    going = [seq for seq in ends if seq not in unanswered] if unanswered else ends
+    gone = commit.run("delete_waiting", json_list(going)).fetchall()
+    for lane, count in Counter(lane for _, lane, _, _ in gone).items():
+        commit.ledger.count_waiting(lane, -count)
+    manifests.release(commit, [manifest for _, _, manifest, _ in gone])
+    commit.many("insert_ended", [(seq, commit.now_s) for seq, _, _, _ in gone])
+    ended = {seq for seq, _, _, _ in gone}
+    _store_ends(commit, [end for seq, end in ends.items() if seq in ended])
+    _release_keys(commit, {key for _, _, _, key in gone if key is not None})
+    return sorted(unanswered)
+
+
+def _unanswered(commit: Transaction, ends: dict[int, Finished]) -> set[int]:
+    attached = Counter(seq for seq, _ in commit.run("select_replies", json_list(ends)))
+    if not attached:
+        return set()
+    unanswered = {seq for seq, extra in attached.items() if _is_unanswered(commit, ends[seq], extra)}
+    commit.run("delete_replies", json_list(seq for seq in attached if seq not in unanswered))
+    return unanswered
+
+
+def _is_unanswered(commit: Transaction, end: Finished, extra: int) -> bool:
+    body = commit.run("waiting_body", (end.seq,)).fetchone()
+    if end.answered is None or body is None:
+        return False
+    return extra + (reply_of_body(body[0]) is not None) > end.answered
+
+
+def _store_ends(commit: Transaction, ends: Sequence[Finished]) -> None:
+    dead = [(end.code, end.error, end.seq) for end in ends if end.outcome is Outcome.DEAD]
+    if dead:
+        commit.many("mark_dead", dead)
+        store_letters(commit, [end.dead_letter for end in ends if end.dead_letter is not None])
+    store_outbox(commit, [message for end in ends for message in end.outbox])
+
+
+def _release_keys(commit: Transaction, keys: Iterable[str]) -> None:
+    """Let the next row of each key have its turn: due from now on.
+
+    Not "ready": the reader of ready rows may have passed its number.
+    """
+    for key in keys:
+        first = commit.run("first_of_key", (key,)).fetchone()
+        if first is not None and first[1] is None:
+            commit.run("release_row", (commit.now_s, first[0]))
+
+
+def postpone(commit: Transaction, postponed: Sequence[Postponed]) -> None:
+    """Note a failed try and when the next one is due; a row that waits no longer is left alone."""
+    if postponed:
+        rows = [(row.attempts, max(row.not_before_s, EARLIEST_S), row.seq) for row in postponed]
+        commit.many("postpone", rows)

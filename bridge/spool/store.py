@@ -1,0 +1,417 @@
+"""The spool: events, outbox, dead letters and what else must outlive the process, in one SQLite file.
+
+Every method that writes returns after its commit is durable (``fsync`` of the write-ahead log), and stores all or
+nothing. It knows nothing of brokers or Argo, starts no thread, and never waits for anything but the disk.
+
+Thread: any. One writer connection under one lock: ``commit`` (ingest), ``settle`` (dispatch), the others (outbox,
+status, housekeeping) take turns. Nothing blocks readers: each read has a connection and a snapshot of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from math import inf
+from pathlib import Path
+from types import TracebackType
+
+from bridge.core.clock import AgeClock, Clock
+from bridge.core.errors import SpoolError
+from bridge.spool import giving
+from bridge.spool.database import Database, Reads
+from bridge.spool.encoding import decode_message, json_list
+from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
+from bridge.spool.intake import (
+    EncodedEvent,
+    bytes_of,
+    encode_all,
+    find_delivery,
+    has_new,
+    store_deliveries,
+    store_events,
+    store_outbox,
+)
+from bridge.spool.letters import bound_letters, delete_letters, letter_of, store_letters
+from bridge.spool.manifests import Manifests
+from bridge.spool.purge import drop_ended, spare_pages
+from bridge.spool.records import (
+    Batch,
+    Committed,
+    DeadLetter,
+    Finished,
+    OutboxMessage,
+    Postponed,
+    RetainedTopic,
+    SpoolFigures,
+    SpoolLimits,
+    WaitingEvent,
+)
+from bridge.spool.settling import finish, postpone
+from bridge.spool.statements import load_migrations, load_statements
+
+DEFAULT_LIMITS = SpoolLimits()
+# Ended rows that one full commit takes away before their time.
+EARLY_STEP = 2000
+# How much of the age clock a power loss may take while nothing is committed.
+AGE_STEP_S = 3600.0
+
+
+class Spool:
+    """See the module's docstring; made by `open` or `in_memory`.
+
+    Attributes:
+        age: the bridge's own clock, started from the last commit.
+        set_aside: where a damaged file was put when the spool was opened, or None.
+    """
+
+    def __init__(self, database: Database, limits: SpoolLimits, path: Path | None, set_aside: Path | None) -> None:
+        self._database = database
+        self._limits = limits
+        self._path = path
+        self._manifests = Manifests()
+        self.age: AgeClock = database.age
+        self.set_aside = set_aside
+
+    @classmethod
+    def open(cls, path: Path, *, clock: Clock, limits: SpoolLimits = DEFAULT_LIMITS) -> Spool:
+        """Open the spool in file `path`, made new where there is none; a damaged one is set aside.
+
+        Raises:
+            SpoolError: ``read-only``, ``disk-full``, ``spool-unusable``; ``spool-newer``: a newer bridge wrote it.
+        """
+        writer, aside = open_writer(path, load_migrations(), clock.wall_s())
+        readers = partial(open_reader, path)
+        database = Database(writer, load_statements(), clock, readers, partial(mark_suspect, path))
+        return cls(database, limits, path, aside)
+
+    @classmethod
+    def in_memory(cls, *, clock: Clock, limits: SpoolLimits = DEFAULT_LIMITS) -> Spool:
+        """Return a spool that lives as long as the process, for tests and for trying things."""
+        writer = connect(":memory:")
+        migrate(writer, load_migrations())
+        database = Database(writer, load_statements(), clock, None, lambda: None)
+        return cls(database, limits, None, None)
+
+    def __repr__(self) -> str:
+        """Name the file, tell how much waits, and whether it is closed."""
+        ledger = self._database.ledger
+        closed = ", closed" if self._database.is_closed else ""
+        return f"Spool({self._path or ':memory:'}, waiting={ledger.total_waiting()}, rows={ledger.rows}{closed})"
+
+    def __enter__(self) -> Spool:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    # What ingest calls.
+
+    def commit(self, batch: Batch) -> Committed:
+        """Store all of `batch` in one commit.
+
+        Of an event that is known nothing is stored; if it still waits, its new reply address is attached to it (the
+        same address only once).
+
+        Raises:
+            SpoolError: nothing was stored; the same may succeed later. ``spool-full`` (never for a batch without new
+                events), ``disk-full``, ``read-only``, ``corrupt``, ``spool-unusable``.
+            PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
+        """
+        encoded = encode_all(batch)
+        with self._database.exclusively("store events") as reads:
+            if encoded:
+                self._make_room(reads, encoded)
+            with self._database.transaction("store events") as commit:
+                stored, known = store_events(commit, self._manifests, encoded)
+                store_deliveries(commit, batch.inflight)
+                store_outbox(commit, batch.outbox)
+                store_letters(commit, batch.dead_letters)
+        return Committed(stored, known)
+
+    def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> None:
+        if not self._is_full(reads, encoded) or not has_new(reads, encoded):
+            return
+        with self._database.transaction("make room") as commit:
+            commit.ledger.ended_early += drop_ended(commit, EARLY_STEP + len(encoded), inf)
+        if self._is_full(reads, encoded):
+            limits = self._limits
+            raise SpoolError(
+                f"cannot store events: {self._database.ledger.total_waiting()} wait, and the spool has reached "
+                f"spool.max-rows {limits.max_rows} or spool.max-bytes {limits.max_bytes}",
+                code="spool-full",
+                hint="see why they are not submitted, or raise the limit",
+            )
+
+    def _is_full(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> bool:
+        if self._database.ledger.rows + len(encoded) > self._limits.max_rows:
+            return True
+        used = (reads.pragma("page_count") - reads.pragma("freelist_count")) * reads.pragma("page_size")
+        return used + bytes_of(encoded) > self._limits.max_bytes
+
+    def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
+        """Return the delivery id that a packet id and digest had (`Inflight`), or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("find a delivery") as reads:
+            row = reads.run("find_delivery", (connection, packet_id)).fetchone()
+        return None if row is None else find_delivery(row[0], digest)
+
+    def forget_inflight(self, connection: str) -> None:
+        """Forget all deliveries of `connection`: its session at the broker is new.
+
+        Raises:
+            SpoolError: as `commit`.
+        """
+        with self._database.transaction("forget deliveries") as commit:
+            commit.run("forget_deliveries", (connection,))
+
+    # What dispatch calls. A waiting row is ready (never tried, its key's turn), postponed (due at a time), or held
+    # (an earlier row of its order key waits). Held rows are never given out; when their turn comes they are due.
+
+    def waiting_lanes(self) -> tuple[str, ...]:
+        """Return the lanes that have waiting rows, sorted. Reads no row."""
+        return tuple(self._database.ledger.by_lane())
+
+    def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` ready rows of `lane` with a number above `after_seq`, in order of arrival.
+
+        A row that was ever postponed comes from `due` only. Reads no other row, however many wait.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read events") as reads:
+            return giving.ready(reads, self._manifests, (lane, after_seq, limit))
+
+    def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, the longest due first.
+
+        Args:
+            lane: which.
+            now_s: `age.now_s()`.
+            limit: at most so many.
+            skip: numbers in flight, which are left out. A set: the rows due before these are passed one by one.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read events") as reads:
+            return giving.picked(reads, self._manifests, ("due_seqs", (lane, now_s)), limit, skip)
+
+    def next_due_s(self, lane: str) -> float | None:
+        """Return the age at which the next postponed row of `lane` is due (in flight or not), or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read events") as reads:
+            earliest: float | None = reads.run("next_due", (lane,)).fetchone()[0]
+        return earliest
+
+    def expired(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read events") as reads:
+            return giving.picked(reads, self._manifests, ("expired_seqs", (now_s,)), limit, skip)
+
+    def find_waiting(self, event_id: bytes) -> WaitingEvent | None:
+        """Return the row of an event id if it still waits.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("find an event") as reads:
+            found = reads.run("find_seq", (event_id,)).fetchone()
+            return next(iter(giving.numbered(reads, self._manifests, found or ())), None)
+
+    def settle(self, finished: Sequence[Finished], postponed: Sequence[Postponed] = ()) -> tuple[WaitingEvent, ...]:
+        """End and postpone rows in one commit. A row that waits no longer is left alone, its messages too.
+
+        Returns:
+            rows still waiting because a reply address was attached that `Finished.answered` does not cover: answer
+            all of their `replies` and settle them again.
+
+        Raises:
+            SpoolError: nothing was stored; the same may succeed later.
+            PermanentError: ``not-storable``.
+        """
+        if not finished and not postponed:
+            return ()
+        with self._database.exclusively("settle events") as reads:
+            with self._database.transaction("settle events") as commit:
+                again = finish(commit, self._manifests, finished)
+                postpone(commit, postponed)
+            return giving.numbered(reads, self._manifests, again)
+
+    # What the outbox calls.
+
+    def outbox(self, connection: str, after_seq: int, limit: int) -> tuple[tuple[int, OutboxMessage], ...]:
+        """Return up to `limit` messages of `connection` with a number above `after_seq`, in order.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read the outbox") as reads:
+            rows = reads.run("outbox_rows", (connection, after_seq, limit))
+            return tuple((seq, decode_message(connection, head, payload)) for seq, head, payload in rows)
+
+    def outbox_sent(self, seqs: Iterable[int]) -> None:
+        """Delete messages that their broker has confirmed, in one commit; call it with many at once.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("delete sent messages") as commit:
+            commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
+
+    # What status calls.
+
+    def retained(self) -> tuple[RetainedTopic, ...]:
+        """Return every retained message that is ours to clear, by connection and topic.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read retained topics") as reads:
+            return tuple(RetainedTopic(*row) for row in reads.run("all_retained"))
+
+    def retain(self, rows: Sequence[RetainedTopic]) -> None:
+        """Remember retained messages, before they are published; one topic shows one workflow, the last one told.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("remember retained topics") as commit:
+            commit.many("retain", [(row.connection, row.topic, row.namespace, row.name, row.uid) for row in rows])
+
+    def release(self, rows: Sequence[RetainedTopic]) -> None:
+        """Forget retained messages, after they were cleared; a topic that shows another workflow by now is kept.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("forget retained topics") as commit:
+            commit.many("release_retained", [(row.connection, row.topic, row.uid) for row in rows])
+
+    def meta(self, key: str) -> str | None:
+        """Return the text kept under `key`, or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read a setting") as reads:
+            row = reads.run("get_meta", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Keep `value` under `key`.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("keep a setting") as commit:
+            commit.run("set_meta", (key, value))
+
+    # Dead letters, as the commands for them show and change them.
+
+    def dead_letters(self, before_seq: int | None = None, limit: int = 100) -> tuple[DeadLetter, ...]:
+        """Return up to `limit` dead letters with a number below `before_seq` (None: from the newest on), newest first.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read dead letters") as reads:
+            rows = reads.run("dead_letter_rows", (before_seq or 2**63 - 1, limit))
+            return tuple(letter_of(row) for row in rows)
+
+    def dead_letter(self, seq: int) -> DeadLetter | None:
+        """Return one dead letter, or None where there is none of that number.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        found = self.dead_letters(seq + 1, 1)
+        return found[0] if found and found[0].seq == seq else None
+
+    def remove_dead_letters(self, seqs: Iterable[int]) -> int:
+        """Delete dead letters; return how many there were.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("delete dead letters") as commit:
+            return delete_letters(commit, list(seqs))
+
+    # Housekeeping and figures.
+
+    def purge(self, limit: int = 1000) -> int:
+        """Take one step of what need not be kept.
+
+        That is: ended rows after keep-done, manifests that no row names, dead letters over a bound, unused pages of
+        the file. Writes nothing when there is nothing to do, but once an hour, so that a power loss takes little off
+        the age clock.
+
+        Args:
+            limit: at most so many rows of each kind; 1,000 hold the lock for some 10 ms.
+
+        Returns:
+            rows deleted; call it again while it is above 0.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.exclusively("purge") as reads:
+            with self._database.transaction("purge") as commit:
+                gone = drop_ended(commit, limit, commit.now_s - self._limits.keep_done_s)
+                gone += self._manifests.purge(commit, limit)
+                gone += bound_letters(commit, self._limits, limit)
+                commit.is_wanted = gone > 0 or self._database.unwritten_s >= AGE_STEP_S
+            if spare := spare_pages(reads):
+                self._database.free_pages(spare)
+        return gone
+
+    def figures(self) -> SpoolFigures:
+        """Return how full the spool is, as of the last commit. Reads no row and takes no lock (but in memory).
+
+        Raises:
+            SpoolError: the file cannot be seen.
+        """
+        ledger = self._database.ledger
+        return SpoolFigures(
+            waiting=ledger.total_waiting(),
+            rows=ledger.rows,
+            bytes=self._bytes(),
+            outbox=ledger.outbox,
+            dead_letters=ledger.dead_letters,
+            by_lane=ledger.by_lane(),
+            ended_early=ledger.ended_early,
+            dead_letters_dropped=ledger.dead_dropped,
+        )
+
+    def _bytes(self) -> int:
+        if self._path is None:
+            with self._database.reading("measure the spool") as reads:
+                return reads.pragma("page_count") * reads.pragma("page_size")
+        return bytes_on_disk(self._path)
+
+    def check(self) -> tuple[str, ...]:
+        """Return what is wrong with the spool, a sentence each; () when it is sound. Reads the whole file.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("check the spool") as reads:
+            return reads.apply(problems)
+
+    def close(self) -> None:
+        """Close the file; twice does no harm. Anything else afterwards raises `SpoolError`."""
+        self._database.close()

@@ -1,0 +1,147 @@
+"""What is kept beside events: outbox, retained topics, settings, dead letters; and how all of it is bounded."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bridge.core.clock import FakeClock
+from bridge.spool.records import Batch, RetainedTopic
+from bridge.spool.store import Spool
+from tests.contract.spool.spool_records import MakeSpool, dead, done, event, letter, message, seqs_waiting
+
+
+def test_the_outbox_keeps_a_message_until_it_was_sent(spool: Spool) -> None:
+    """Messages come back unchanged, each connection's in order, until they are confirmed."""
+    spool.commit(Batch(outbox=(message("a"), message("b", "office"), message("c"))))
+    rows = spool.outbox("plant", 0, 10)
+    assert [row for _, row in rows] == [message("a"), message("c")]
+    assert spool.outbox("plant", rows[0][0], 10) == rows[1:]
+    assert spool.outbox("plant", 0, 1) == rows[:1]
+    spool.outbox_sent([rows[0][0], rows[0][0], 999])
+    assert spool.outbox("plant", 0, 10) == rows[1:]
+    assert [row for _, row in spool.outbox("office", 0, 10)] == [message("b", "office")]
+    assert spool.figures().outbox == 2
+
+
+def test_a_retained_topic_shows_the_workflow_last_told(spool: Spool) -> None:
+    """A topic is one row; releasing an older workflow's topic keeps the newer one's."""
+    old = RetainedTopic("plant", "s/1", "factory", "boiler-1", "uid-1")
+    new = RetainedTopic("plant", "s/1", "factory", "boiler-2", "uid-2")
+    other = RetainedTopic("office", "s/1", "factory", "boiler-1", "uid-1")
+    spool.retain([old, other])
+    spool.retain([new])
+    spool.release([old])
+    assert spool.retained() == (other, new)
+    spool.release([new, other])
+    assert spool.retained() == ()
+
+
+def test_a_setting_is_the_text_last_set(spool: Spool) -> None:
+    """Settings are kept by key; one never set is None."""
+    assert spool.meta("watch") is None
+    spool.set_meta("watch", "1")
+    spool.set_meta("watch", "ä2")
+    assert spool.meta("watch") == "ä2"
+
+
+def test_a_dead_letter_is_kept_whole(spool: Spool) -> None:
+    """Every field comes back; what was not told about the payload is worked out."""
+    told = letter(payload_bytes=9, payload_digest=b"d" * 32, event_id=b"e" * 32, attempts=3, details=({"at": "x"},))
+    spool.commit(Batch(dead_letters=(told,)))
+    (kept,) = spool.dead_letters()
+    assert kept.letter == told
+    assert (kept.count, kept.first_wall_s) == (1, 1_750_000_000.0)
+    assert spool.dead_letter(kept.seq) == kept
+    assert spool.dead_letter(kept.seq + 1) is None
+    assert spool.dead_letter(kept.seq - 1) is None
+
+
+def test_a_large_payload_is_cut_with_length_and_digest(spool: Spool) -> None:
+    """64 KiB of a payload are kept, and its whole length and SHA-256."""
+    payload = bytes(range(256)) * 400
+    spool.commit(Batch(dead_letters=(letter(payload=payload),)))
+    kept = spool.dead_letters()[0].letter
+    assert kept.payload == payload[:65536]
+    assert kept.payload_bytes == len(payload)
+    assert kept.payload_digest == hashlib.sha256(payload).digest()
+
+
+def test_like_letters_within_a_minute_are_counted(spool: Spool, clock: FakeClock) -> None:
+    """The first of a mapping and reason is kept; those up to a minute after it are counted on it, then a new one."""
+    spool.commit(Batch(dead_letters=(letter(payload=b"first"), letter(payload=b"second"), letter("other"))))
+    clock.advance(59)
+    spool.commit(Batch(events=(event(1),)))
+    spool.settle([dead(seqs_waiting(spool)[0], code="invalid-payload")])
+    clock.advance(1)
+    spool.commit(Batch(dead_letters=(letter(payload=b"third"), letter(mapping="press"))))
+    found = {
+        (kept.letter.payload, kept.letter.mapping, kept.letter.reason): kept.count for kept in spool.dead_letters()
+    }
+    assert found == {
+        (b"first", "boiler", "invalid-payload"): 3,
+        (b"\xff{", "boiler", "other"): 1,
+        (b"third", "boiler", "invalid-payload"): 1,
+        (b"\xff{", "press", "invalid-payload"): 1,
+    }
+    assert max(kept.last_wall_s - kept.first_wall_s for kept in spool.dead_letters()) == 59
+
+
+def test_dead_letters_are_listed_newest_first_and_removed(spool: Spool) -> None:
+    """A page begins below a number; removing tells how many there were."""
+    spool.commit(Batch(dead_letters=tuple(letter(f"r{number}") for number in range(5))))
+    page = spool.dead_letters(limit=2)
+    assert [kept.letter.reason for kept in page] == ["r4", "r3"]
+    rest = spool.dead_letters(before_seq=page[-1].seq, limit=9)
+    assert [kept.letter.reason for kept in rest] == ["r2", "r1", "r0"]
+    assert spool.remove_dead_letters([page[0].seq, rest[0].seq, 999]) == 2
+    assert spool.figures().dead_letters == 3
+
+
+def test_dead_letters_over_a_bound_go_oldest_first_and_counted(make_spool: MakeSpool, clock: FakeClock) -> None:
+    """Rows, bytes and age are bounds; what a bound on space takes away is counted with all it stood for."""
+    spool = make_spool(dead_max_rows=3, dead_max_bytes=4_700, dead_keep_s=100.0)
+    spool.commit(Batch(dead_letters=(letter("r0"), letter("r0"), *(letter(f"r{number}") for number in range(1, 5)))))
+    assert spool.purge() == 2
+    assert [kept.letter.reason for kept in spool.dead_letters()] == ["r4", "r3", "r2"]
+    assert spool.figures().dead_letters_dropped == 3
+    spool.commit(Batch(dead_letters=(letter("big", payload=b"x" * 4_400),)))
+    spool.purge()
+    assert [kept.letter.reason for kept in spool.dead_letters()] == ["big"]
+    clock.advance(101)
+    assert spool.purge() == 1
+    assert spool.figures().dead_letters_dropped == 6
+
+
+def test_an_ended_row_is_kept_for_keep_done(make_spool: MakeSpool, clock: FakeClock) -> None:
+    """Until keep-done is over a repeated event is known; waiting rows stay whatever their age."""
+    spool = make_spool(keep_done_s=100.0)
+    spool.commit(Batch(events=(event(1), event(2), event(3))))
+    one, two, _ = seqs_waiting(spool)
+    spool.settle([done(two)])
+    clock.advance(50)
+    spool.settle([done(one)])
+    clock.advance(51)
+    spool.purge()
+    assert spool.commit(Batch(events=(event(1),))).stored == 0
+    assert spool.commit(Batch(events=(event(2),))).stored == 1
+    assert spool.figures().waiting == 2
+
+
+def test_purge_takes_one_step_at_a_time(make_spool: MakeSpool, clock: FakeClock) -> None:
+    """No step takes away more rows than its limit, whatever is left."""
+    spool = make_spool(keep_done_s=10.0)
+    spool.commit(Batch(events=tuple(event(number) for number in range(25))))
+    spool.settle([done(seq) for seq in seqs_waiting(spool)])
+    clock.advance(11)
+    # The manifest is the one row beyond the first ten.
+    assert [spool.purge(10) for _ in range(4)] == [11, 10, 5, 0]
+
+
+def test_an_unused_manifest_goes_and_can_come_back(spool: Spool) -> None:
+    """A manifest that no row names is purged; an event that brings it again stores it again."""
+    spool.commit(Batch(events=(event(1),)))
+    assert spool.purge() == 0
+    spool.settle([done(seqs_waiting(spool)[0])])
+    assert spool.purge() == 1
+    spool.commit(Batch(events=(event(2),)))
+    assert spool.waiting("boiler", 0, 1)[0].event == event(2)
