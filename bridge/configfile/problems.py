@@ -21,7 +21,10 @@ class Code(enum.StrEnum):
     """The codes of problems that configuration files and the environment can have."""
 
     BAD_CHARACTER = "bad-character"
+    BAD_EXPRESSION = "bad-expression"
     BAD_KEY = "bad-key"
+    BAD_MANIFEST = "bad-manifest"
+    BAD_SCHEMA = "bad-schema"
     BAD_TOPIC = "bad-topic"
     BAD_VALUE = "bad-value"
     CONFLICTING_KEYS = "conflicting-keys"
@@ -29,6 +32,7 @@ class Code(enum.StrEnum):
     DUPLICATE_KEY = "duplicate-key"
     DUPLICATE_NAME = "duplicate-name"
     DUPLICATE_VALUE = "duplicate-value"
+    INVALID_WORKFLOW = "invalid-workflow"
     MISSING_KEY = "missing-key"
     NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"
     NO_FILES = "no-files"

@@ -1,0 +1,125 @@
+"""Loads a whole configuration: bridge.yaml, the environment, the mapping files, compiled and checked together.
+
+Never raises for what a file or variable holds, starts nothing and connects to nothing: a running bridge loads a new
+configuration with this and keeps the old one if it has errors.
+Thread: whichever loads (the main thread at start, the reloader's later).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bridge.argo.manifests import template_manifest
+from bridge.configfile.fields import Section
+from bridge.configfile.nodes import locate
+from bridge.configfile.problems import Code, Position, Problem, Problems, Severity
+from bridge.configfile.reference import json_schema
+from bridge.mapping.compiler import compile_mappings
+from bridge.mapping.definition import MappingDefinition, MappingFile, read_definitions
+from bridge.mapping.definition_checks import MappingContext, check_definitions
+from bridge.mapping.mapping_set import MappingSet
+from bridge.settings import Settings
+from bridge.settings.loading import load_settings
+from bridge.validation.library import SchemaLibrary
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a configuration.
+
+    Attributes:
+        settings: None if bridge.yaml or the environment does not give them.
+        mappings: The definitions, in the order of the files; none unless `ok`.
+        compiled: The same, ready to run; none unless `ok`.
+        problems: Everything found, by file, line and column.
+    """
+
+    settings: Settings | None
+    mappings: tuple[MappingDefinition, ...]
+    compiled: MappingSet
+    problems: list[Problem]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be used: there are warnings at most. Then `settings` is not None."""
+        return all(problem.severity is Severity.WARNING for problem in self.problems)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Load a configuration.
+
+    Args:
+        path: bridge.yaml; other paths in it are relative to its folder.
+        environ: The environment, `os.environ` mostly.
+    """
+    problems = Problems()
+    read = load_settings(path, environ, problems)
+    context = MappingContext(read.prefix, read.connections, read.namespaces)
+    definitions = check_definitions(read_definitions(read.mapping_files, problems), context, problems)
+    compiled, found = compile_mappings(definitions, _workflow_of_template)
+    problems.found.extend(found)
+    if read.settings is not None:
+        _check_workflows(definitions, compiled, read.settings.argo.version, problems)
+    if problems.has_errors:
+        return Loaded(read.settings, (), MappingSet(), problems.in_order())
+    return Loaded(read.settings, definitions, compiled, problems.in_order())
+
+
+def _workflow_of_template(name: str, cluster_scope: bool) -> dict[str, Any]:
+    workflow: dict[str, Any] = orjson.loads(template_manifest(name, cluster=cluster_scope))
+    return workflow
+
+
+def _check_workflows(
+    definitions: Iterable[MappingDefinition], compiled: MappingSet, version: str, problems: Problems
+) -> None:
+    """Hold each mapping's workflow against the schema of ``argo.version``, or of the newest release where it is auto.
+
+    With auto the cluster may run another release, so that findings only warn; before each submission the workflow is
+    checked as what the cluster runs then.
+    """
+    library = SchemaLibrary()
+    is_auto = version == "auto"
+    chosen = library.newest if is_auto else library.for_version(version).version
+    validator = library.validator(chosen)
+    tell = problems.warning if is_auto else problems.error
+    for definition in definitions:
+        mapping = compiled.get(definition.name)
+        if mapping is None:
+            continue
+        for finding in validator.problems(orjson.loads(mapping.plan.manifest)):
+            text = f"{definition.label}: as Argo {chosen}: {finding.text}"
+            tell(_workflow_position(definition, finding.path), Code.INVALID_WORKFLOW, text)
+
+
+def _workflow_position(definition: MappingDefinition, path: tuple[str | int, ...]) -> Position:
+    tree = definition.workflow.manifest_tree
+    return locate(tree, *path) if tree is not None else definition.position("workflow", *path)
+
+
+def config_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schemas of both kinds of file for editors, by their file name in schemas/config."""
+    return {
+        "bridge.json": json_schema(Section(Settings), "argo-bridge: bridge.yaml"),
+        "mappings.json": json_schema(Section(MappingFile), "argo-bridge: mapping file"),
+    }
+
+
+def write_config_schemas(folder: Path) -> None:
+    """Write `config_schemas` as files; a test compares them with what the declared keys give.
+
+    After a change of keys: `python -m bridge.configuration`, in the root of the repository.
+    """
+    for name, schema in config_schemas().items():
+        text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_config_schemas(Path("schemas/config"))

@@ -1,0 +1,237 @@
+"""A compiled mapping, and what it makes of one message: a workflow to create, nothing, or a dead letter.
+
+Stores nothing and sends nothing, and raises for no message whatever. `compiler` makes these objects.
+Thread: any; a `Mapping` never changes, but its decoder remembers the last payload (see `payloads`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.core import topic_filter
+from bridge.core.errors import PermanentError
+from bridge.core.model import WorkflowOrder
+from bridge.mapping.cel import EvaluationError
+from bridge.mapping.paths import Scope
+from bridge.mapping.render import to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+
+    from bridge.core.model import Message
+    from bridge.mapping.expressions import Condition, Expression
+    from bridge.mapping.payload_schema import PayloadSchema
+    from bridge.mapping.payloads import Decoder
+    from bridge.mapping.render import Template
+    from bridge.mapping.routes import TopicPattern
+
+# Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_LONGEST_KEY = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """The message leads to a workflow.
+
+    Attributes:
+        order: the workflow; its name is "" unless the mapping gives one.
+        event_id: text of the mapping's `event-id`, or None where it has none.
+        order_key: "" or what at most one row in flight may have; begins with the mapping's name.
+        status_topic: the mapping's own status topic, rendered, or "".
+        max_age_s: seconds after which the event is worthless, or None where the mapping does not say.
+    """
+
+    order: WorkflowOrder
+    event_id: str | None = None
+    order_key: str = ""
+    status_topic: str = ""
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The message leads to nothing.
+
+    Attributes:
+        cause: ``when-false`` or ``when-error``.
+        message: for the log, "" unless there was an error.
+    """
+
+    cause: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The message should have led to something and cannot: a dead letter.
+
+    Attributes:
+        code: ``invalid-payload``, ``duplicate-key``, ``payload-schema``, ``expression-error``, ``template-braces``,
+            ``invalid-name`` or ``invalid-status-topic``.
+        message: a sentence.
+        details: findings, JSON-ready.
+    """
+
+    code: str
+    message: str
+    details: tuple[object, ...] = ()
+
+
+Outcome = Fired | Quiet | Failed
+WHEN_FALSE = Quiet("when-false")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPlan:
+    """What a mapping's workflows have in common, and the texts that differ.
+
+    Attributes:
+        namespace: where they are created.
+        base: what generated names are made of.
+        manifest: JSON bytes, see `WorkflowOrder.manifest`.
+        name: the name's text, or None to generate one.
+        parameters: name and text of each parameter.
+        annotations: key and text of each annotation that differs between events.
+    """
+
+    namespace: str
+    base: str
+    manifest: bytes
+    name: Template | None = None
+    parameters: tuple[tuple[str, Template], ...] = ()
+    annotations: tuple[tuple[str, Template], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One mapping, ready to run.
+
+    Attributes:
+        name: unique among the mappings.
+        pattern: the topics that it listens to.
+        connection: the one connection that it listens on, or "" for all.
+        decoder: reads the payload.
+        plan: the workflow.
+        schema: what the payload must be, or None.
+        condition: the `when`, or None for always.
+        event_id: what makes two messages the same event, or None.
+        order_by: what events must be alike in to run one after the other, or None.
+        status_topic: the mapping's own status topic, or None.
+        max_age_s: seconds after which an event is worthless, or None.
+    """
+
+    name: str
+    pattern: TopicPattern
+    decoder: Decoder
+    plan: WorkflowPlan
+    connection: str = ""
+    schema: PayloadSchema | None = None
+    condition: Condition | None = None
+    event_id: Expression | None = None
+    order_by: Expression | None = None
+    status_topic: Template | None = None
+    max_age_s: float | None = None
+
+    @property
+    def lane(self) -> str:
+        """What its events share in dispatch (`NewEvent.lane`): the mapping's name."""
+        return self.name
+
+    def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
+        """Return what the message leads to; never raises for what a message holds.
+
+        Args:
+            message: one that `pattern` matches.
+            captures: from `RouteTable.match`.
+            wall_s: wall time in seconds since 1970, the variable `now`.
+        """
+        try:
+            payload = self.decoder.decode(message.payload)
+            if self.schema is not None:
+                self.schema.check(payload)
+            if self.condition is not None:
+                holds = self.condition.quick(payload, captures)
+                if holds is None:
+                    holds = self.condition.holds(Scope(payload, captures, message, wall_s))
+                if not holds:
+                    return WHEN_FALSE
+            exact = self.decoder.exact(message.payload, payload)
+            return self._fire(Scope(exact, captures, message, wall_s))
+        except EvaluationError as error:
+            return Quiet("when-error", f"evaluate when: {error}")
+        except PermanentError as error:
+            return Failed(error.code, error.message, error.details)
+
+    def _fire(self, scope: Scope) -> Fired:
+        plan = self.plan
+        return Fired(
+            order=WorkflowOrder(
+                namespace=plan.namespace,
+                base=plan.base,
+                manifest=plan.manifest,
+                name="" if plan.name is None else _workflow_name(plan.name, scope),
+                parameters={name: _rendered(f'parameter "{name}"', text, scope) for name, text in plan.parameters},
+                annotations={key: _rendered(f'annotation "{key}"', text, scope) for key, text in plan.annotations},
+            ),
+            event_id=None if self.event_id is None else _identity("event-id", self.event_id, scope),
+            order_key="" if self.order_by is None else self._order_key(self.order_by, scope),
+            status_topic="" if self.status_topic is None else _status_topic(self.status_topic, scope),
+            max_age_s=self.max_age_s,
+        )
+
+    def _order_key(self, order_by: Expression, scope: Scope) -> str:
+        text = _identity("order-by", order_by, scope)
+        if len(text) > _LONGEST_KEY:
+            text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{self.name}:{text}"
+
+
+def _rendered(what: str, template: Template, scope: Scope) -> str:
+    try:
+        return template.render(scope)
+    except EvaluationError as error:
+        raise PermanentError(f"render {what}: {error}", code="expression-error") from error
+    except PermanentError as error:
+        raise PermanentError(f"render {what}: {error.message}", code=error.code) from error
+
+
+def _identity(what: str, expression: Expression, scope: Scope) -> str:
+    """The text of a value that tells events apart: never empty, or events with nothing in common would be one."""
+    try:
+        text = to_text(expression.value(scope))
+    except EvaluationError as error:
+        raise PermanentError(f"evaluate {what}: {error}", code="expression-error") from error
+    if not text:
+        raise PermanentError(f"evaluate {what}: the result is empty", code="expression-error")
+    return text
+
+
+def _workflow_name(template: Template, scope: Scope) -> str:
+    name = _rendered("workflow name", template, scope)
+    if not _NAME.fullmatch(name):
+        message = "render workflow name: a name is 1 to 63 of a-z, 0-9 and -, neither first nor last a -"
+        raise PermanentError(message, code="invalid-name")
+    return name
+
+
+def _status_topic(template: Template, scope: Scope) -> str:
+    topic = "".join(part if isinstance(part, str) else _status_level(part, scope) for part in template.parts)
+    problem = topic_filter.name_problem(topic)
+    if problem:
+        raise PermanentError(f"render status topic: {problem}", code="invalid-status-topic")
+    return topic
+
+
+def _status_level(part: Any, scope: Scope) -> str:
+    try:
+        value = to_text(part.value(scope))
+    except EvaluationError as error:
+        raise PermanentError(f"render status topic: {error}", code="expression-error") from error
+    if not value or value.startswith("$") or any(char in value for char in "/+#\0"):
+        message = "render status topic: a value is empty, begins with $, or has one of / + # NUL"
+        raise PermanentError(message, code="invalid-status-topic")
+    return value

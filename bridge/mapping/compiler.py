@@ -1,0 +1,144 @@
+"""Compiles the definitions of mapping files into a `MappingSet`, and collects every problem with its place.
+
+Reads no files and raises for nothing that a file can hold: a mapping with a problem is left out and told.
+Thread: whichever loads a configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from bridge.configfile.problems import Code, Position, Problem, Problems
+from bridge.core.errors import BridgeError
+from bridge.mapping.compiled import Mapping, WorkflowPlan
+from bridge.mapping.expressions import ExpressionError, compile_condition, compile_expression
+from bridge.mapping.mapping_set import MappingSet
+from bridge.mapping.payload_schema import PayloadSchema, SchemaError
+from bridge.mapping.payloads import DECODERS
+from bridge.mapping.render import Template, parse_status_topic, parse_template
+from bridge.mapping.routes import TopicPattern
+from bridge.mapping.sources import base_name, manifest_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Mapping as MappingOf
+
+    from bridge.mapping.definition import MappingDefinition
+    from bridge.mapping.payloads import Decoder
+    from bridge.mapping.sources import TemplateManifest
+
+_T = TypeVar("_T")
+
+
+def compile_mappings(
+    definitions: Iterable[MappingDefinition], template_manifest: TemplateManifest
+) -> tuple[MappingSet, list[Problem]]:
+    """Return the mappings, ready to run, and all problems found, in the order of files and lines.
+
+    Args:
+        definitions: as read and checked by `definition`; each with its namespace filled in.
+        template_manifest: makes the workflow object of a template, see `sources.TemplateManifest`.
+
+    Returns:
+        The set without the mappings that have a problem. A configuration with problems is refused as a whole; that
+        decision is the caller's.
+    """
+    problems = Problems()
+    decoders = {name: make() for name, make in DECODERS.items()}
+    compiled: list[Mapping] = []
+    for definition in definitions:
+        job = _Job(definition, TopicPattern.parse(definition.topic), problems)
+        found = len(problems.found)
+        mapping = job.mapping(decoders, template_manifest)
+        if len(problems.found) == found:
+            compiled.append(mapping)
+    return MappingSet(compiled), problems.in_order()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One mapping being compiled."""
+
+    definition: MappingDefinition
+    pattern: TopicPattern
+    problems: Problems
+
+    def mapping(self, decoders: MappingOf[str, Decoder], template_manifest: TemplateManifest) -> Mapping:
+        """Compile all parts, so that the problems of all are told; the result counts only if there were none."""
+        definition = self.definition
+        return Mapping(
+            name=definition.name,
+            pattern=self.pattern,
+            decoder=decoders[definition.payload.format],
+            plan=self._plan(template_manifest),
+            connection=definition.connection or "",
+            schema=self._schema(),
+            condition=self._at("when", definition.when, compile_condition),
+            event_id=self._at("event-id", definition.event_id, compile_expression),
+            order_by=self._at("order-by", definition.order_by, compile_expression),
+            status_topic=self._status_topic(),
+            max_age_s=definition.max_age_s,
+        )
+
+    def _plan(self, template_manifest: TemplateManifest) -> WorkflowPlan:
+        workflow = self.definition.workflow
+        annotations = self._texts("annotations", workflow.annotations)
+        static = {key: text.static_text for key, text in annotations if text.is_static}
+        return WorkflowPlan(
+            namespace=workflow.namespace,
+            base=base_name(self.definition),
+            manifest=self._manifest(template_manifest, static),
+            name=self._at(("workflow", "name"), workflow.name, parse_template),
+            parameters=self._texts("parameters", workflow.parameters),
+            annotations=tuple((key, text) for key, text in annotations if not text.is_static),
+        )
+
+    def _manifest(self, template_manifest: TemplateManifest, annotations: MappingOf[str, str]) -> bytes:
+        try:
+            return manifest_bytes(self.definition.workflow, annotations, template_manifest)
+        except BridgeError as error:
+            self._problem(self.definition.position("workflow"), error.code, str(error))
+        return b""
+
+    def _schema(self) -> PayloadSchema | None:
+        schema = self.definition.payload.schema
+        if schema is None:
+            return None
+        try:
+            return PayloadSchema(schema)
+        except SchemaError as error:
+            place = self.definition.position("payload", "schema", *error.path)
+            self._problem(place, Code.BAD_SCHEMA, f"the payload's schema is wrong: {error.message}")
+        return None
+
+    def _status_topic(self) -> Template | None:
+        status = self.definition.status
+        return None if status is None else self._at(("status", "topic"), status.topic, parse_status_topic)
+
+    def _texts(self, key: str, texts: MappingOf[str, str]) -> tuple[tuple[str, Template], ...]:
+        parsed = ((name, self._at(("workflow", key, name), text, parse_template)) for name, text in texts.items())
+        return tuple((name, template) for name, template in parsed if template is not None)
+
+    def _at(
+        self, path: str | tuple[str, ...], text: str | None, compile_text: Callable[[str, Sequence[str]], _T]
+    ) -> _T | None:
+        """Compile the text at `path`; None where there is none, or where it has problems (they are recorded)."""
+        if text is None:
+            return None
+        steps = (path,) if isinstance(path, str) else path
+        try:
+            return compile_text(text, self.pattern.names)
+        except ExpressionError as error:
+            start = self.definition.position(*steps)
+            for fault in error.faults:
+                self._problem(_within(start, text, fault.offset), fault.code, f'"{steps[-1]}": {fault.message}')
+        return None
+
+    def _problem(self, position: Position, code: str | Code, message: str) -> None:
+        self.problems.error(position, code, f"{self.definition.label}: {message}")
+
+
+def _within(start: Position, text: str, offset: int) -> Position:
+    """The place of a character of a text that begins at `start`. A text of several lines is one place."""
+    return start if "\n" in text or not start.line else replace(start, column=start.column + offset)

@@ -1,0 +1,261 @@
+"""What a mapping file says: its keys declared once, read into frozen dataclasses that know where each value stands.
+
+Compiles no expression and evaluates nothing (`compiler` does); what text alone can tell is checked by
+`definition_checks`. Thread: whichever loads a configuration; the results are frozen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bridge.configfile.containers import ListOf, MapOf
+from bridge.configfile.fields import ABSENT, Section, declare, section
+from bridge.configfile.kinds import INVALID, Choice, Duration, FilePath, Place, Structure, Text
+from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, describe, is_null, locate
+from bridge.configfile.problems import Code, Position, Problems
+from bridge.configfile.source import SourceFile
+
+# Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+DNS_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL_KEY = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+
+_NAME_WORDS = "small letters, digits and - (not first, not last), at most 63 characters"
+_OBJECT_NAME = Text(DNS_SUBDOMAIN, "a name in Kubernetes: small letters, digits, - and .")
+_ANY_TEXT = Text(what="text", may_be_empty=True)
+_UNREAD = "unread"
+_NOWHERE = MapNode(Position(""))
+
+
+class PayloadFormat(StrEnum):
+    """How a payload is read."""
+
+    JSON = "json"
+    TEXT = "text"
+    NUMBER = "number"
+    BYTES = "bytes"
+
+
+class Trigger(StrEnum):
+    """Which of the messages for which `when` holds lead to a workflow."""
+
+    EVERY = "every"
+
+
+@section
+class PayloadDefinition:
+    """How the payload is read, and what it must be."""
+
+    format: PayloadFormat = declare(
+        Choice(PayloadFormat, not_yet=("csv", "cbor", "msgpack", "cloudevents", "sparkplug")),
+        "How the bytes are read.",
+        default="json",
+    )
+    schema: Mapping[str, Any] | None = declare(
+        Structure("a JSON Schema"), "JSON Schema of the decoded payload; what differs is dead-lettered.", default=ABSENT
+    )
+
+
+@section
+class WorkflowDefinition:
+    """The workflow that a message leads to. Exactly one of its sources is set.
+
+    `namespace` is the default one where the file names none, once `definition_checks` has seen it; "" until then.
+    Likewise `manifest` is absolute then, and `manifest_tree` what that file holds, where `${...}` means nothing.
+    """
+
+    namespace: str = declare(
+        Text(DNS_LABEL, f"a namespace: {_NAME_WORDS}"),
+        "Namespace of the workflow, one of argo.namespaces; absent, the first of them.",
+        default=ABSENT,
+    )
+    template: str | None = declare(_OBJECT_NAME, "WorkflowTemplate to run, in the same namespace.", default=ABSENT)
+    cluster_template: str | None = declare(_OBJECT_NAME, "ClusterWorkflowTemplate to run.", default=ABSENT)
+    cron: str | None = declare(
+        _OBJECT_NAME, "CronWorkflow to run now.", default=ABSENT, not_yet='"cron" as a source is not built yet'
+    )
+    manifest: Path | None = declare(
+        FilePath(), "File of a Workflow to run, relative to the mapping file.", default=ABSENT
+    )
+    spec: Mapping[str, Any] | None = declare(
+        Structure("a workflow spec"), "The workflow's spec itself, as Argo knows it.", default=ABSENT
+    )
+    entrypoint: str | None = declare(Text(), "Template to begin with; absent, the source's own.", default=ABSENT)
+    parameters: Mapping[str, str] = declare(
+        MapOf(_ANY_TEXT), "Values of the workflow's parameters; ${...} takes a value from the message.", default={}
+    )
+    name: str | None = declare(
+        Text(),
+        "Name of the workflow, mostly with ${...}; a second event that gives the same name fails. Absent, one is made.",
+        default=ABSENT,
+    )
+    generate_name: str | None = declare(
+        Text(r"[a-z0-9][-a-z0-9]{0,45}", "small letters, digits and -, at most 46 characters"),
+        "What made names begin with; absent, the template's name, else the mapping's.",
+        default=ABSENT,
+    )
+    labels: Mapping[str, str] = declare(
+        MapOf(
+            Text(LABEL_VALUE, "a label value: letters, digits, -, _ and ., at most 63", may_be_empty=True),
+            LABEL_KEY,
+            "a label key",
+        ),
+        "Labels of the workflow, always the same.",
+        default={},
+    )
+    annotations: Mapping[str, str] = declare(
+        MapOf(_ANY_TEXT, LABEL_KEY, "an annotation key"),
+        "Annotations of the workflow; ${...} takes a value from the message.",
+        default={},
+    )
+    service_account: str | None = declare(
+        _OBJECT_NAME, "Service account of the workflow's pods; absent, the source's own.", default=ABSENT
+    )
+    manifest_tree: MapNode | None = dataclasses.field(default=None, repr=False, compare=False)
+
+
+@section
+class StatusDefinition:
+    """Where the device finds the workflow's status."""
+
+    topic: str = declare(
+        Text(what="a topic"), "Topic that holds the newest workflow's status, retained; {x} is a capture of `topic`."
+    )
+
+
+@section
+class MappingDefinition:
+    """One mapping: which messages lead to which workflow.
+
+    Texts that may hold `${...}` or are expressions are kept as written. `node` is the mapping in its file, for
+    positions; `path` the file.
+    """
+
+    name: str = declare(Text(DNS_LABEL, _NAME_WORDS), "Name of the mapping, unique among all files.")
+    topic: str = declare(
+        Text(what="a topic", hint='put text that begins with { or # in quotes: "{site}/temperature"'),
+        "Topics to listen to: {x} is one level, captured as topic.x; + and # work too.",
+    )
+    connection: str | None = declare(Text(), "Connection to listen on; absent, all of them.", default=ABSENT)
+    payload: PayloadDefinition = declare(
+        Section(PayloadDefinition), "How the payload is read, and what it must be.", default={}
+    )
+    when: str | None = declare(Text(what="an expression"), "CEL; only a true result leads on.", default=ABSENT)
+    trigger: Trigger = declare(
+        Choice(Trigger, not_yet=("rising", "change")), "Which of those messages lead to a workflow.", default="every"
+    )
+    cooldown_s: float | None = declare(
+        Duration(), "Pause after each workflow.", default=ABSENT, not_yet='"cooldown" is not built yet'
+    )
+    batch: Mapping[str, Any] | None = declare(
+        Structure(), "Several messages, one workflow.", default=ABSENT, not_yet='"batch" is not built yet'
+    )
+    event_id: str | None = declare(
+        Text(what="an expression"),
+        "What makes two messages the same event, within this mapping and one topic; absent, each delivery is one.",
+        default=ABSENT,
+    )
+    order_by: str | None = declare(
+        Text(what="an expression"), "Events that agree in this are submitted one after the other.", default=ABSENT
+    )
+    max_age_s: float | None = declare(
+        Duration("1s"), "After this time an event that still waits is dead-lettered; absent, 7d.", default=ABSENT
+    )
+    workflow: WorkflowDefinition = declare(
+        Section(WorkflowDefinition, exactly_one=("template", "cluster-template", "cron", "manifest", "spec")),
+        "The workflow that a message leads to.",
+    )
+    status: StatusDefinition | None = declare(
+        Section(StatusDefinition), "Where the device finds the workflow's status.", default=ABSENT
+    )
+    tests: tuple[Mapping[str, Any], ...] = declare(
+        ListOf(Structure("a map with given and expect")), "Messages and what they must lead to.", default=[]
+    )
+    node: MapNode = dataclasses.field(default=_NOWHERE, repr=False, compare=False)
+    path: Path = dataclasses.field(default=Path(), repr=False, compare=False)
+
+    def position(self, *path: str | int) -> Position:
+        """Where a value stands in the file, by the file's own keys: `position("workflow", "parameters", "device")`.
+
+        What is absent stands where its nearest ancestor does; without `path` it is the mapping itself.
+        """
+        return locate(self.node, *path)
+
+    @property
+    def label(self) -> str:
+        """The mapping as messages name it."""
+        return f'mapping "{self.name}"'
+
+
+@section
+class MappingFile:
+    """A mapping file."""
+
+    mappings: tuple[MappingDefinition, ...] = declare(
+        ListOf(Section(MappingDefinition)), "Rules that turn messages into workflows; every one that matches runs."
+    )
+
+
+def read_definitions(sources: Iterable[SourceFile], problems: Problems) -> tuple[MappingDefinition, ...]:
+    """Read the mappings of all files, in the order of files and within them.
+
+    A mapping with a problem is there too, as far as it could be read, so that the rest of it can be checked and all
+    problems told at once. Run none of them if there are errors.
+    """
+    definitions = []
+    for source in sources:
+        listed = _listed(source.root, problems)
+        for item in listed.items if isinstance(listed, ListNode) else ():
+            definition = _definition(item, source.path, problems)
+            if definition is not None:
+                definitions.append(definition)
+    return tuple(definitions)
+
+
+def _listed(root: Node, problems: Problems) -> Node | None:
+    """The list of mappings, once the top of the file is known to be sound."""
+    place = Place(problems)
+    if is_null(root):
+        place.refuse(root.position, Code.MISSING_KEY, 'the file is empty; it needs the key "mappings", a list')
+        return None
+    if not isinstance(root, MapNode):
+        place.refuse(root.position, Code.WRONG_TYPE, f'a mapping file is a map with "mappings", not {describe(root)}')
+        return None
+    listed = root.get("mappings")
+    # The items are read one by one, so that one wrong mapping leaves the checks of the others in place.
+    shallow = tuple(
+        dataclasses.replace(entry, value=ListNode(entry.value.position))
+        if entry.key == "mappings" and isinstance(entry.value, ListNode)
+        else entry
+        for entry in root.entries
+    )
+    Section(MappingFile).read_keys(dataclasses.replace(root, entries=shallow), place)
+    return listed
+
+
+def _definition(item: Node, path: Path, problems: Problems) -> MappingDefinition | None:
+    if not isinstance(item, MapNode):
+        Place(problems, key="mappings").must_be(item, "a list of maps, each with name, topic and workflow")
+        return None
+    name = item.get("name")
+    named = name.text if isinstance(name, ScalarNode) else ""
+    kind = Section(MappingDefinition)
+    value = kind.read(item, Place(problems).item_named("mapping", named))
+    if value is INVALID:
+        value = kind.salvage(item)
+    if value is INVALID:
+        return None
+    definition: MappingDefinition = value
+    return dataclasses.replace(definition, workflow=_with_source(definition.workflow), node=item, path=path)
+
+
+def _with_source(workflow: WorkflowDefinition) -> WorkflowDefinition:
+    """The workflow with what nothing was read for filled in: a source that could not be read is told already."""
+    sources = (workflow.template, workflow.cluster_template, workflow.manifest, workflow.spec)
+    template = workflow.template if any(source is not None for source in sources) else _UNREAD
+    return dataclasses.replace(workflow, template=template, namespace=workflow.namespace or "")

@@ -1,0 +1,198 @@
+"""What the text of mappings alone can tell: topics, loops, names, reserved keys, namespaces, manifests.
+
+Compiles no expression and looks at no `${...}` (`compiler` does). Reads manifests that mappings name, nothing else.
+Thread: whichever loads a configuration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.configfile.kubernetes_yaml import MAX_BYTES, read_manifests
+from bridge.configfile.nodes import MapNode, ScalarNode, describe, quote
+from bridge.configfile.problems import Code, Position, Problem, Problems
+from bridge.configfile.source import read_regular_file, shown_path
+from bridge.core import topic_filter
+from bridge.core.nearest import did_you_mean
+from bridge.interface.topics import BRIDGE_ROOT
+from bridge.mapping.routes import TopicPattern
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridge.mapping.definition import MappingDefinition
+
+_CAPTURE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+_RESERVED_ANNOTATION = re.compile(r"argo-bridge/.*")
+_RESERVED_LABEL = re.compile(r"(argo-bridge|workflows\.argoproj\.io)/.*")
+
+
+@dataclass(frozen=True, slots=True)
+class MappingContext:
+    """What mappings are checked against.
+
+    Attributes:
+        prefix: The interface's prefix.
+        connections: Names of the connections.
+        namespaces: The allow-list, the default first; empty where it is not known (then nothing is checked with it).
+    """
+
+    prefix: str
+    connections: frozenset[str]
+    namespaces: tuple[str, ...] = ()
+
+
+def check_definitions(
+    definitions: Iterable[MappingDefinition], context: MappingContext, problems: Problems
+) -> tuple[MappingDefinition, ...]:
+    """Check all mappings of a configuration, by themselves and against each other.
+
+    Returns:
+        The same mappings with default namespace and manifest filled in. Use them only if `problems` has no errors.
+    """
+    given = tuple(definitions)
+    _check_names(given, problems)
+    routed = [one for one in given if _check_topic(one, context, problems)]
+    for definition in given:
+        _check_connection(definition, context, problems)
+        _check_namespace(definition, context, problems)
+        _check_keys(definition, problems)
+        _check_status(definition, routed, context, problems)
+    return tuple(_completed(one, context, problems) for one in given)
+
+
+def _error(definition: MappingDefinition, position: Position, code: Code, text: str, problems: Problems) -> None:
+    problems.error(position, code, f"{definition.label}: {text}")
+
+
+def _check_names(definitions: tuple[MappingDefinition, ...], problems: Problems) -> None:
+    first: dict[str, Position] = {}
+    for definition in definitions:
+        where = definition.position("name")
+        if definition.name in first:
+            text = f"this name is taken at {first[definition.name]}; names are unique among all files"
+            _error(definition, where, Code.DUPLICATE_NAME, text, problems)
+        first.setdefault(definition.name, where)
+
+
+def _check_topic(definition: MappingDefinition, context: MappingContext, problems: Problems) -> bool:
+    """Whether the topic is a filter that others can be compared with."""
+    where = definition.position("topic")
+    why = _topic_problem(definition.topic)
+    if why:
+        _error(definition, where, Code.BAD_TOPIC, f'"topic": {why}', problems)
+        return False
+    for root in (context.prefix, BRIDGE_ROOT):
+        if definition.topic == root or definition.topic.startswith(f"{root}/"):
+            text = f'"topic" lies under {root}, where the bridge itself publishes; listen to a topic of your own'
+            _error(definition, where, Code.RESERVED_TOPIC, text, problems)
+    return True
+
+
+def _topic_problem(topic: str) -> str:
+    for level in topic.split("/"):
+        if ("{" in level or "}" in level) and not _CAPTURE.fullmatch(level):
+            return f"{quote(level)} is no capture; a capture is a whole level, {{name}} of letters, digits and _"
+    if topic.startswith("$share/"):
+        return "$share is not for mappings; the bridge's session is the only subscriber"
+    pattern = TopicPattern.parse(topic)
+    twice = sorted({name for name in pattern.names if pattern.names.count(name) > 1})
+    if twice:
+        return f"the capture {{{twice[0]}}} stands twice; give each level a name of its own"
+    return topic_filter.filter_problem(pattern.topic_filter)
+
+
+def _check_connection(definition: MappingDefinition, context: MappingContext, problems: Problems) -> None:
+    name = definition.connection
+    if name is not None and name not in context.connections:
+        text = f'"connection": no connection is named {quote(name)}{did_you_mean(name, context.connections)}'
+        _error(definition, definition.position("connection"), Code.UNKNOWN_CONNECTION, text, problems)
+
+
+def _check_namespace(definition: MappingDefinition, context: MappingContext, problems: Problems) -> None:
+    name = definition.workflow.namespace
+    if context.namespaces and name and name not in context.namespaces:
+        hint = did_you_mean(name, context.namespaces) or "; add it there, or use one of them"
+        text = f'"namespace": {quote(name)} is not in argo.namespaces{hint}'
+        _error(definition, definition.position("workflow", "namespace"), Code.NAMESPACE_NOT_ALLOWED, text, problems)
+
+
+def _check_keys(definition: MappingDefinition, problems: Problems) -> None:
+    workflow = definition.workflow
+    for section, keys, reserved in (
+        ("labels", workflow.labels, _RESERVED_LABEL),
+        ("annotations", workflow.annotations, _RESERVED_ANNOTATION),
+    ):
+        for key in keys:
+            if reserved.fullmatch(key):
+                text = f'"{section}": {quote(key)} is set by the bridge and by Argo alone; remove it'
+                where = definition.position("workflow", section, key)
+                _error(definition, where, Code.RESERVED_KEY, text, problems)
+
+
+def _check_status(
+    definition: MappingDefinition, routed: list[MappingDefinition], context: MappingContext, problems: Problems
+) -> None:
+    if definition.status is None:
+        return
+    where = definition.position("status", "topic")
+    pattern = TopicPattern.parse(definition.status.topic)
+    why = _topic_problem(definition.status.topic) or _not_published(definition.status.topic)
+    if why:
+        _error(definition, where, Code.BAD_TOPIC, f'"status.topic": {why}', problems)
+        return
+    for root in (context.prefix, BRIDGE_ROOT):
+        if topic_filter.overlap(pattern.topic_filter, f"{root}/#"):
+            text = f'"status.topic" can lie under {root}, which is not for mappings'
+            _error(definition, where, Code.RESERVED_TOPIC, text, problems)
+    for other in routed:
+        if topic_filter.overlap(pattern.topic_filter, TopicPattern.parse(other.topic).topic_filter):
+            text = f'"status.topic" can match the topic of {other.label}: its own status would start workflows for ever'
+            _error(definition, where, Code.STATUS_LOOP, text, problems)
+
+
+def _not_published(topic: str) -> str:
+    if topic.startswith("$"):
+        return "topics that begin with $ belong to the broker"
+    return topic_filter.name_problem(_CAPTURE.sub("x", topic))
+
+
+def _completed(definition: MappingDefinition, context: MappingContext, problems: Problems) -> MappingDefinition:
+    workflow = definition.workflow
+    if not workflow.namespace:
+        default = context.namespaces[0] if context.namespaces else ""
+        workflow = dataclasses.replace(workflow, namespace=default)
+    if workflow.manifest is not None:
+        path = definition.path.parent.absolute() / workflow.manifest
+        workflow = dataclasses.replace(workflow, manifest=path, manifest_tree=_manifest(definition, path, problems))
+    return dataclasses.replace(definition, workflow=workflow)
+
+
+def _manifest(definition: MappingDefinition, path: Path, problems: Problems) -> MapNode | None:
+    """What the file of a mapping's manifest holds, if that is one Workflow."""
+    where = definition.position("workflow", "manifest")
+    data = read_regular_file(path, MAX_BYTES)
+    if isinstance(data, Problem):
+        text = f'"manifest": {data.message}: {data.position}'
+        _error(definition, where, Code.UNREADABLE_FILE, text, problems)
+        return None
+    before = len(problems.found)
+    documents = read_manifests(data, shown_path(path), problems)
+    if len(problems.found) > before:
+        return None
+    root = documents[0] if len(documents) == 1 else None
+    if not isinstance(root, MapNode):
+        what = describe(root) if root else f"{len(documents)} documents"
+        text = f'"manifest": {shown_path(path)} must hold one Workflow, not {what}'
+        _error(definition, where, Code.WRONG_TYPE, text, problems)
+        return None
+    kind = root.get("kind")
+    if not isinstance(kind, ScalarNode) or kind.text != "Workflow":
+        text = f'{definition.label}: the manifest must say "kind: Workflow"'
+        problems.error(root.position if kind is None else kind.position, Code.BAD_VALUE, text)
+        return None
+    return root

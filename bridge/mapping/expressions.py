@@ -1,0 +1,206 @@
+"""What stands in a mapping where an expression may: a bare path, or a CEL expression. Compiled once, evaluated often.
+
+A bare path takes the decoded value as it is (integers exact); inside an expression numbers are doubles. Which of the
+two a text is, is decided here alone. Thread: any; compiled expressions hold no state of an evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.core.nearest import did_you_mean
+from bridge.mapping.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.mapping.native import compile_native
+from bridge.mapping.paths import (
+    HEADERS,
+    MESSAGE,
+    MESSAGE_KEYS,
+    MISSING,
+    NOW,
+    PAYLOAD,
+    ROOTS,
+    TOPIC,
+    Path,
+    Scope,
+    parse_path,
+    walk,
+)
+from bridge.mapping.references import Reference, pick, pick_tree, references_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+    from collections.abc import Sequence
+
+    from bridge.mapping.references import PickTree
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an expression: a kebab-case code, a sentence, and where (from 0) in its text."""
+
+    code: str
+    message: str
+    offset: int = 0
+
+
+class ExpressionError(Exception):
+    """An expression cannot be used; `faults` says all that was found."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = tuple(faults)
+
+
+class PathValue:
+    """A bare path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.result = "STRING" if path.root in (TOPIC, HEADERS, MESSAGE) and path.steps else "DYN"
+
+    def value(self, scope: Scope) -> Any:
+        """Return the decoded value as it stands.
+
+        Raises:
+            EvaluationError: nothing is there, or null is.
+        """
+        path = self._path
+        found = walk(scope.root(path.root), path.steps)
+        if found is MISSING:
+            raise EvaluationError(f"{path} is missing")
+        if found is None:
+            raise EvaluationError(f"{path} is null")
+        return found
+
+
+class Calculated:
+    """A CEL expression, handed only what it names."""
+
+    def __init__(self, source: str, references: Sequence[Reference], program: Program) -> None:
+        self._source = source
+        self._program = program
+        self.result = program.result
+        self._roots = sorted({reference.root for reference in references} - {PAYLOAD})
+        paths = [reference.steps for reference in references if reference.root == PAYLOAD]
+        self._reads_payload = bool(paths)
+        self._tree: PickTree | None = pick_tree(paths)
+
+    def value(self, scope: Scope) -> Any:
+        """Return the result.
+
+        Raises:
+            EvaluationError: the expression has no result for this message.
+        """
+        data: dict[str, Any] = {}
+        if self._reads_payload:
+            data[PAYLOAD] = pick(scope.payload, self._tree)
+        for root in self._roots:
+            data[root] = scope.root(root) if root == NOW else to_cel(dict(scope.root(root)))
+        return self._program.run(data)
+
+
+Expression = PathValue | Calculated
+
+
+class Condition:
+    """A `when`: holds only if its result is of type bool, and true."""
+
+    def __init__(self, source: str, expression: Expression) -> None:
+        self._source = source
+        self._expression = expression
+        self._native = compile_native(source)
+
+    def quick(self, payload: Any, captures: MappingOf[str, str]) -> bool | None:
+        """Return the answer where it can be had without CEL, else None."""
+        return None if self._native is None else self._native(payload, captures)
+
+    def holds(self, scope: Scope) -> bool:
+        """Return the answer.
+
+        Raises:
+            EvaluationError: an error, or a result that is no bool.
+        """
+        result = self._expression.value(scope)
+        if not isinstance(result, bool):
+            raise EvaluationError(f"the result is {_kind(result)}, not a bool")
+        return result
+
+
+def compile_expression(source: str, captures: Sequence[str]) -> Expression:
+    """Return the compiled form of what stands in a mapping.
+
+    Args:
+        source: a bare path or CEL.
+        captures: names of the captured topic levels.
+
+    Raises:
+        ExpressionError: it does not parse, or names or types are wrong.
+    """
+    if not source.strip():
+        raise ExpressionError([Fault("bad-expression", "the expression is empty")])
+    references = references_of(source)
+    faults = [fault for reference in references for fault in _reference_faults(reference, captures)]
+    if faults:
+        raise ExpressionError(faults)
+    path = parse_path(source)
+    if path is not None:
+        return PathValue(path)
+    try:
+        program = Program(_as_text(source))
+    except CompileError as error:
+        raise ExpressionError([_fault_of(error, source)]) from error
+    return Calculated(source, references, program)
+
+
+def compile_condition(source: str, captures: Sequence[str]) -> Condition:
+    """Return a compiled `when`.
+
+    Raises:
+        ExpressionError: see `compile_expression`; also where the result can never be a bool.
+    """
+    expression = compile_expression(source, captures)
+    if expression.result not in ("BOOL", "DYN"):
+        kind = expression.result.lower()
+        raise ExpressionError([Fault("bad-expression", f"`when` needs a bool, and this is always of type {kind}")])
+    return Condition(source, expression)
+
+
+def _as_text(source: str) -> str:
+    """Wrap what has a textual form of its own in CEL (times, durations, bytes), so that results are JSON values."""
+    result = Program(source).result
+    return f"string({source}\n)" if result in ("TIMESTAMP", "DURATION", "BYTES") else source
+
+
+def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[Fault]:
+    if reference.root not in (TOPIC, MESSAGE) or not reference.steps:
+        return []
+    name = reference.steps[0]
+    known = tuple(captures) if reference.root == TOPIC else MESSAGE_KEYS
+    if name in known:
+        return []
+    if reference.root == TOPIC:
+        text = f'the topic has no capture "{name}"' + did_you_mean(name, known)
+        return [Fault("unknown-capture", text, reference.step_offset)]
+    text = f'the message has no "{name}"' + did_you_mean(name, known)
+    return [Fault("unknown-variable", text, reference.step_offset)]
+
+
+_UNDECLARED = "undeclared reference to '"
+
+
+def _fault_of(error: CompileError, source: str) -> Fault:
+    offset = sum(len(line) + 1 for line in source.split("\n")[: error.line - 1]) + error.column - 1
+    if not error.text.startswith(_UNDECLARED):
+        return Fault("bad-expression", f"the expression is wrong: {error.text}", offset)
+    name = error.text.removeprefix(_UNDECLARED).split("'")[0]
+    root = name.split(".")[0]
+    # The library points at the last dot of what it took for one name, or at the parenthesis behind it.
+    start = source.rfind(name, 0, offset + 1 + len(name))
+    text = f'unknown name "{root}"' + did_you_mean(root, ROOTS)
+    return Fault("unknown-variable", text, max(start, 0))
+
+
+def _kind(value: Any) -> str:
+    names = {str: "text", int: "a number", float: "a number", dict: "a map", list: "a list", type(None): "null"}
+    return names.get(type(value), "of another type")

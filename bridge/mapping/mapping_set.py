@@ -1,0 +1,52 @@
+"""All mappings of a configuration, as ingest uses them: which filters to subscribe to, and who gets a message.
+
+Frozen after it is made; a reload makes another one. Thread: any (see `routes` for what is remembered).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.mapping.routes import RouteTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bridge.mapping.compiled import Mapping
+    from bridge.mapping.routes import Match
+
+
+class MappingSet:
+    """The mappings of one configuration.
+
+    Args:
+        mappings: in the order of definition.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
+        self._mappings = tuple(mappings)
+        self._by_name = {mapping.name: mapping for mapping in self._mappings}
+        named = {mapping.connection for mapping in self._mappings if mapping.connection}
+        self._tables = {connection: self._table(connection) for connection in named}
+        self._everywhere = self._table("")
+
+    def __len__(self) -> int:
+        return len(self._mappings)
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._mappings)
+
+    def get(self, name: str) -> Mapping | None:
+        """Return the mapping of that name, or None."""
+        return self._by_name.get(name)
+
+    def filters(self, connection: str) -> frozenset[str]:
+        """Return the MQTT topic filters to subscribe to on a connection; none of them covers another."""
+        return self._tables.get(connection, self._everywhere).filters
+
+    def route(self, connection: str, topic: str) -> tuple[Match, ...]:
+        """Return every mapping that a message belongs to, in the order of definition."""
+        return self._tables.get(connection, self._everywhere).match(topic)
+
+    def _table(self, connection: str) -> RouteTable:
+        return RouteTable(mapping for mapping in self._mappings if mapping.connection in ("", connection))

@@ -1,0 +1,154 @@
+"""Decides simple conditions without CEL: `path OP constant`, joined by `&&` or by `||`.
+
+A shortcut, never a second opinion: where types differ or a field is missing it answers None, and CEL is asked. A test
+holds the two equal on random payloads. Thread: any; the functions made here hold no state.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import TYPE_CHECKING, Any
+
+from bridge.mapping.paths import PAYLOAD, TOPIC, parse_path, walk
+from bridge.mapping.references import Token, tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping as MappingOf
+
+    Native = Callable[[Any, MappingOf[str, str]], "bool | None"]
+    Compare = Callable[[Any, Any], bool]
+
+_OPERATORS: dict[str, Compare] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_COMPARISON = re.compile(
+    r"""(?P<path>[^=!<>"']+?(?:\[\s*(?:'[^'\\\n]*'|"[^"\\\n]*")\s*\])*) \s* (?P<sign>[=!<>]=|[<>]) \s*
+        (?: (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?) | '(?P<single>[^'\\\n\0]*)'
+          | "(?P<double>[^"\\\n\0]*)" | (?P<bool>true|false) ) \s*""",
+    re.VERBOSE,
+)
+
+
+def compile_native(source: str) -> Native | None:
+    """Return a function of (decoded payload, captures) for a condition that CEL has compiled already.
+
+    It returns True, False, or None for "ask CEL". None instead of a function: the condition is not simple enough.
+    """
+    parts, joint = _split(source)
+    tests = [_comparison(part) for part in parts]
+    known = [test for test in tests if test is not None]
+    if not known or len(known) != len(tests):
+        return None
+    if len(known) == 1:
+        return known[0]
+    return _joined(tuple(known), decisive=joint == "||")
+
+
+def _split(source: str) -> tuple[list[str], str]:
+    """Cut at `&&`, or at `||`; a mixture, or parentheses, stays one piece (and is then no comparison)."""
+    tokens = tokens_of(source)
+    signs = {token.text for token in tokens if token.kind == "sign"}
+    joints = [joint for joint in ("&&", "||") if joint in signs]
+    if len(joints) != 1 or "(" in signs:
+        return [source], ""
+    cuts: list[Token] = [token for token in tokens if token.kind == "sign" and token.text == joints[0]]
+    starts = [0, *(token.offset + 2 for token in cuts)]
+    ends = [*(token.offset for token in cuts), len(source)]
+    return [source[start:end] for start, end in zip(starts, ends, strict=True)], joints[0]
+
+
+def _joined(tests: tuple[Native, ...], *, decisive: bool) -> Native:
+    """Join as CEL does: one decisive answer (false for &&, true for ||) settles it, whatever the others are."""
+
+    def joined(payload: Any, captures: MappingOf[str, str]) -> bool | None:
+        answer: bool | None = not decisive
+        for test in tests:
+            result = test(payload, captures)
+            if result is decisive:
+                return decisive
+            if result is None:
+                answer = None
+        return answer
+
+    return joined
+
+
+def _comparison(source: str) -> Native | None:
+    match = _COMPARISON.fullmatch(source)
+    path = parse_path(match["path"]) if match else None
+    if match is None or path is None or not path.steps or path.root not in (PAYLOAD, TOPIC):
+        return None
+    compare = _OPERATORS[match["sign"]]
+    if path.root == TOPIC:
+        return _on_topic(match, path.steps, compare)
+    if match["number"] is not None:
+        return _on_number(path.steps, compare, float(match["number"]))
+    if match["bool"] is not None:
+        return _on_bool(path.steps, compare, constant=match["bool"] == "true")
+    return _on_text(path.steps, compare, _text(match))
+
+
+def _text(match: re.Match[str]) -> str:
+    return match["single"] if match["single"] is not None else match["double"]
+
+
+def _on_number(steps: tuple[str | int, ...], compare: Compare, constant: float) -> Native:
+    if len(steps) == 1 and isinstance(steps[0], str):
+        return _on_number_of_key(steps[0], compare, constant)
+
+    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
+        value = walk(payload, steps)
+        kind = type(value)  # not isinstance: a bool is no number to CEL
+        if kind is float:
+            return compare(value, constant)
+        return compare(float(value), constant) if kind is int else None
+
+    return test
+
+
+def _on_number_of_key(key: str, compare: Compare, constant: float) -> Native:
+    """The commonest condition of all, without the walk."""
+
+    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
+        value = payload.get(key) if type(payload) is dict else None
+        kind = type(value)
+        if kind is float:
+            return compare(value, constant)
+        return compare(float(value), constant) if type(value) is int else None
+
+    return test
+
+
+def _on_text(steps: tuple[str | int, ...], compare: Compare, constant: str) -> Native:
+    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
+        value = walk(payload, steps)
+        return compare(value, constant) if type(value) is str and "\0" not in value else None
+
+    return test
+
+
+def _on_bool(steps: tuple[str | int, ...], compare: Compare, *, constant: bool) -> Native:
+    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
+        value = walk(payload, steps)
+        return compare(value, constant) if type(value) is bool else None
+
+    return test
+
+
+def _on_topic(match: re.Match[str], steps: tuple[str | int, ...], compare: Compare) -> Native | None:
+    if len(steps) != 1 or not isinstance(steps[0], str) or match["number"] is not None or match["bool"] is not None:
+        return None
+    name, constant = steps[0], _text(match)
+
+    def test(_payload: Any, captures: MappingOf[str, str]) -> bool | None:
+        value = captures.get(name)
+        return compare(value, constant) if value is not None and "\0" not in value else None
+
+    return test

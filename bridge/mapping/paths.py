@@ -1,0 +1,108 @@
+"""Paths into what a message brings (`payload.value`, `payload['a b'].list[0]`, `topic.site`): parsing and walking.
+
+Holds nothing and evaluates no expression. Thread: any; everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as MappingOf
+
+    from bridge.core.model import Message
+
+PAYLOAD, TOPIC, HEADERS, MESSAGE, NOW = "payload", "topic", "headers", "message", "now"
+ROOTS = (PAYLOAD, TOPIC, HEADERS, MESSAGE, NOW)
+MESSAGE_KEYS = ("topic", "connection")
+
+_STEP = re.compile(
+    r"""\s*(?: \.\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)
+      | \[\s* (?: '(?P<single>[^'\\\n]*)' | "(?P<double>[^"\\\n]*)" | (?P<index>[0-9]{1,9}) ) \s*\] )""",
+    re.VERBOSE,
+)
+_ROOT = re.compile(rf"\s*(?P<root>{'|'.join(ROOTS)})\b")
+MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A way to one value: a root variable and the keys (text) and indices (numbers from 0) from there."""
+
+    root: str
+    steps: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        """As it would be written in a mapping."""
+        return self.root + "".join(_written(step) for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What expressions see of one message.
+
+    Attributes:
+        payload: the decoded payload.
+        captures: text of each captured topic level, by name.
+        message: the message itself.
+        wall_s: wall time in seconds since 1970, the variable `now`.
+    """
+
+    payload: Any
+    captures: MappingOf[str, str]
+    message: Message
+    wall_s: float
+
+    def root(self, name: str) -> Any:
+        """Return the value of a root variable, one of `ROOTS`. Of user properties that repeat, the last counts."""
+        if name == PAYLOAD:
+            return self.payload
+        if name == TOPIC:
+            return self.captures
+        if name == HEADERS:
+            return dict(self.message.properties.user)
+        if name == MESSAGE:
+            return {"topic": self.message.topic, "connection": self.message.connection}
+        return datetime.fromtimestamp(self.wall_s, UTC)
+
+
+def parse_path(text: str) -> Path | None:
+    """Return the path that `text` is, or None where it is anything else (then it may be an expression)."""
+    root = _ROOT.match(text)
+    if root is None:
+        return None
+    steps: list[str | int] = []
+    end = root.end()
+    while step := _STEP.match(text, end):
+        steps.append(_meaning(step))
+        end = step.end()
+    return None if text[end:].strip() else Path(root["root"], tuple(steps))
+
+
+def _meaning(step: re.Match[str]) -> str | int:
+    if step["index"] is not None:
+        return int(step["index"])
+    return next(part for part in (step["name"], step["single"], step["double"]) if part is not None)
+
+
+def _written(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if step.isidentifier() and step.isascii() else f"['{step}']"
+
+
+def walk(value: Any, steps: tuple[str | int, ...]) -> Any:
+    """Return what `steps` lead to from `value`, or `MISSING` where a key or index is not there."""
+    for step in steps:
+        if isinstance(step, str):
+            if not isinstance(value, dict) or step not in value:
+                return MISSING
+            value = value[step]
+        elif not isinstance(value, list) or step >= len(value):
+            return MISSING
+        else:
+            value = value[step]
+    return value

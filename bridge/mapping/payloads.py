@@ -1,0 +1,159 @@
+"""Decodes payloads: bytes in, plain Python values (dict, list, str, int, float, bool, None) out.
+
+Two readings of JSON: `decode` is quick and serves every message; `exact` is made only for a message that leads to a
+workflow: integers of any size, and no key twice. Never raises anything but `PayloadError`.
+Thread: any; decoders keep only the last payload, in one tuple that is replaced whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from bridge.core.errors import PermanentError, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_DEPTH = 100
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?P<fraction>\.[0-9]*)?|(?P<bare>\.[0-9]+))(?P<exponent>[eE][+-]?[0-9]{1,4})?")
+_LONGEST_NUMBER = 400
+
+
+class PayloadError(PermanentError):
+    """The payload is not what the mapping says. A retry never helps.
+
+    Codes: ``invalid-payload``, ``duplicate-key``, ``payload-schema``.
+    """
+
+    default_code = "invalid-payload"
+
+
+class Decoder(Protocol):
+    """One payload format."""
+
+    def decode(self, payload: bytes) -> Any:
+        """Return the value, quickly. The value is shared between mappings: nobody changes it.
+
+        Raises:
+            PayloadError: ``invalid-payload``.
+        """
+
+    def exact(self, payload: bytes, decoded: Any) -> Any:
+        """Return the value that a workflow is made of; `decoded` is what `decode` returned.
+
+        Raises:
+            PayloadError: ``duplicate-key`` or ``invalid-payload``.
+        """
+
+
+class JsonDecoder:
+    """JSON of any shape, at most `MAX_DEPTH` levels deep. NaN, Infinity and what overflows a double are refused."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, Any] = (b"null", None)
+
+    def decode(self, payload: bytes) -> Any:
+        """Return the value; integers beyond 64 bits are doubles here. See `Decoder`."""
+        last = self._last
+        if last[0] is payload:  # several mappings that read one message decode it once
+            return last[1]
+        try:
+            value = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise PayloadError(f"decode payload: not JSON: {cut(str(error))}") from error
+        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
+            _check_depth(value)
+        self._last = (payload, value)
+        return value
+
+    def exact(self, payload: bytes, decoded: Any) -> Any:
+        """Return the value with integers of any size, if no key is there twice. See `Decoder`."""
+        if not isinstance(decoded, (dict, list, float)):
+            return decoded
+        try:
+            return json.loads(payload.decode(), object_pairs_hook=_unique)
+        except ValueError as error:  # an integer longer than Python converts (4,300 digits)
+            raise PayloadError(f"decode payload: {cut(str(error))}") from error
+
+
+class TextDecoder:
+    """UTF-8 text."""
+
+    def decode(self, payload: bytes) -> str:
+        """Return the text. See `Decoder`."""
+        try:
+            return payload.decode()
+        except UnicodeDecodeError as error:
+            raise PayloadError(f"decode payload: not UTF-8: {error.reason} at byte {error.start}") from error
+
+    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
+        """Return `decoded`."""
+        return decoded
+
+
+class NumberDecoder:
+    """One decimal number, with white space around it if need be: ``21.5``, ``-3``, ``+7``, ``.5``, ``1e3``."""
+
+    def decode(self, payload: bytes) -> int | float:
+        """Return the number, an int where it is written as one. See `Decoder`."""
+        text = payload.strip().decode("ascii", "replace") if len(payload) <= _LONGEST_NUMBER else ""
+        match = _NUMBER.fullmatch(text)
+        if match is None:
+            raise PayloadError("decode payload: not a decimal number")
+        value = float(text)
+        if math.isinf(value):
+            raise PayloadError("decode payload: the number is too large")
+        is_whole = match["fraction"] is None and match["bare"] is None and match["exponent"] is None
+        return int(text) if is_whole else value
+
+    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
+        """Return `decoded`."""
+        return decoded
+
+
+class BytesDecoder:
+    """Any bytes, which expressions see as base64 text (RFC 4648 section 4)."""
+
+    def decode(self, payload: bytes) -> str:
+        """Return the base64 text. See `Decoder`."""
+        return base64.b64encode(payload).decode()
+
+    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
+        """Return `decoded`."""
+        return decoded
+
+
+DECODERS: dict[str, Callable[[], Decoder]] = {
+    "json": JsonDecoder,
+    "text": TextDecoder,
+    "number": NumberDecoder,
+    "bytes": BytesDecoder,
+}
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _items(outer) if isinstance(inner, (dict, list))]
+        if not level:
+            return
+    raise PayloadError(f"decode payload: nested deeper than {MAX_DEPTH} levels")
+
+
+def _items(outer: Any) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise PayloadError(f'decode payload: key "{cut(twice, 64)}" is there twice', code="duplicate-key")
+    return unique

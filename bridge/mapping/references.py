@@ -1,0 +1,140 @@
+"""Finds what an expression reads: its tokens, and the paths from the root variables that it names.
+
+The paths serve two ends: a misspelt capture is found when the file is loaded, and CEL is handed only those parts of a
+payload that the expression names (converting a payload of 300 values costs more than all the rest).
+Thread: any; everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.mapping.cel import to_cel
+from bridge.mapping.paths import ROOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Source: CEL specification, "Syntax" (lexis).
+_TOKEN = re.compile(
+    r'''(?P<space> \s+ | //[^\n]* )
+      | (?P<string> (?i:r b? | b r) (?: """.*?""" | \'\'\'.*?\'\'\' | "[^"\n]*" | '[^'\n]*' )
+          | [bB]? (?: """(?:\\.|[^\\])*?""" | \'\'\'(?:\\.|[^\\])*?\'\'\'
+                  | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
+      | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+      | (?P<quoted> `[^`\n]*` )
+      | (?P<number> [0-9]+ (?:\.[0-9]+)? (?:[eE][+-]?[0-9]+)? [A-Za-z0-9_]* )
+      | (?P<sign> && | \|\| | [=!<>]= | . )''',
+    re.VERBOSE | re.DOTALL,
+)
+_PLAIN_STRING = re.compile(r"""'([^'\\\n]*)'|"([^"\\\n]*)\"""")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word of an expression: `kind` is string, name, quoted, number or sign; `offset` counts from 0."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A place where an expression reads a root variable.
+
+    Attributes:
+        root: one of `paths.ROOTS`.
+        steps: the keys that follow, as far as they are plain text; () = all of it.
+        offset: of the root's name, from 0.
+        step_offset: of the first step, or of the root's name where there is none.
+    """
+
+    root: str
+    steps: tuple[str, ...]
+    offset: int
+    step_offset: int
+
+
+def tokens_of(source: str) -> list[Token]:
+    """Return the tokens of an expression without space and comments; never fails, whatever the text."""
+    return [
+        Token(match.lastgroup or "", match.group(), match.start())
+        for match in _TOKEN.finditer(source)
+        if match.lastgroup != "space"
+    ]
+
+
+def references_of(source: str) -> list[Reference]:
+    """Return every place where a root variable is read."""
+    tokens = tokens_of(source)
+    found: list[Reference] = []
+    for position, token in enumerate(tokens):
+        if token.kind != "name" or token.text not in ROOTS:
+            continue
+        if position and tokens[position - 1].text == ".":
+            continue  # a field that happens to have the name of a variable
+        steps, step_offset = _steps(tokens, position + 1)
+        found.append(Reference(token.text, steps, token.offset, step_offset if steps else token.offset))
+    return found
+
+
+def _steps(tokens: list[Token], start: int) -> tuple[tuple[str, ...], int]:
+    steps: list[str] = []
+    offset = 0
+    position = start
+    while step := _step(tokens[position : position + 3]):
+        name, width, where = step
+        steps.append(name)
+        offset = offset if len(steps) > 1 else where
+        position += width
+    return tuple(steps), offset
+
+
+def _step(ahead: list[Token]) -> tuple[str, int, int] | None:
+    """The next key of a chain, how many tokens it takes and where it stands; None where the chain ends."""
+    if len(ahead) < 2:
+        return None
+    opening, key = ahead[0].text, ahead[1]
+    after = ahead[2].text if len(ahead) > 2 else ""
+    if opening == "." and key.kind == "name" and after != "(":  # with "(" it is a method
+        return key.text, 2, key.offset
+    if opening == "." and key.kind == "quoted":
+        return key.text[1:-1], 2, key.offset
+    if opening == "[" and after == "]" and (plain := _PLAIN_STRING.fullmatch(key.text)):
+        return plain[1] if plain[1] is not None else plain[2], 3, key.offset
+    return None
+
+
+PickTree = dict[str, "PickTree | None"]
+
+
+def pick_tree(paths: Iterable[tuple[str, ...]]) -> PickTree | None:
+    """Return what `pick` needs to extract `paths`; None = all of the value."""
+    tree: PickTree = {}
+    for path in sorted(set(paths)):  # a path sorts before those that it is the beginning of
+        if not path:
+            return None
+        branch: PickTree | None = tree
+        for step in path[:-1]:
+            if branch is not None:
+                branch = branch.setdefault(step, {})
+        if branch is not None:
+            branch.setdefault(path[-1], None)
+    return tree
+
+
+def pick(value: Any, tree: PickTree | None) -> Any:
+    """Return the parts of a decoded value that `tree` names, as CEL sees them; what is missing stays missing.
+
+    Raises:
+        EvaluationError: see `to_cel`.
+    """
+    if tree is None:
+        return to_cel(value)
+    if isinstance(value, dict):
+        return {key: pick(value[key], inner) for key, inner in tree.items() if key in value}
+    # A key of a list is an error whatever the list holds.
+    return [] if isinstance(value, list) else to_cel(value)

@@ -1,0 +1,240 @@
+"""Texts with `${...}` in them: parsing, and turning values into the text that Argo gets.
+
+`$$` is a dollar sign; a `$` before anything but `{` and `$` is itself. Decides nothing about where a text may stand.
+Thread: any; a `Template` holds no state of a rendering.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bridge.core.clock import rfc3339
+from bridge.core.errors import PermanentError
+from bridge.mapping.cel import EvaluationError
+from bridge.mapping.expressions import Expression, ExpressionError, Fault, compile_expression
+from bridge.mapping.references import tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bridge.mapping.paths import Scope
+
+_DOLLAR = re.compile(r"\$\$|\$\{")
+_CAPTURE = re.compile(r"(?<![$])\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_OPENING = re.compile(r"\{(?=\{)")
+_BRACES = re.compile(r"\{\{|\}\}")
+_LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
+
+
+class BracesError(PermanentError):
+    """A value brought `{{` along, which Argo would expand (DESIGN 6)."""
+
+    default_code = "template-braces"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed text.
+
+    Attributes:
+        parts: literal text and expressions, in order.
+        braces: how many `{{` the mapping's own text has.
+    """
+
+    parts: tuple[str | Expression, ...]
+    braces: int = 0
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it is the same for every message."""
+        return all(isinstance(part, str) for part in self.parts)
+
+    @property
+    def static_text(self) -> str:
+        """The text outside of expressions: all of it, where the template is static."""
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+    def render(self, scope: Scope) -> str:
+        """Return the text for one message.
+
+        Raises:
+            EvaluationError: an expression has no result, or one without text.
+            BracesError: the result has more `{{` than the mapping's own text.
+        """
+        text = "".join(part if isinstance(part, str) else to_text(part.value(scope)) for part in self.parts)
+        if _count_braces(text) > self.braces:
+            raise BracesError("a value from the message brings {{ along, which Argo would expand")
+        return text
+
+
+def parse_template(text: str, captures: Sequence[str]) -> Template:
+    """Return the parsed form of a text.
+
+    Args:
+        text: as the mapping has it.
+        captures: names of the captured topic levels.
+
+    Raises:
+        ExpressionError: an expression is wrong, `${` has no `}`, or `${` stands between `{{` and `}}`.
+    """
+    pieces = _pieces(text)
+    faults = _braces_faults(pieces)
+    parts: list[str | Expression] = []
+    for piece in pieces:
+        if isinstance(piece, _Literal):
+            parts.append(piece.text)
+        elif piece.end is None:
+            message = "${ is never closed by }; write $${ for the two characters"
+            faults.append(Fault("bad-expression", message, piece.start))
+        else:
+            inside = piece.start + 2
+            try:
+                parts.append(compile_expression(text[inside : piece.end], captures))
+            except ExpressionError as error:
+                faults += [Fault(one.code, one.message, one.offset + inside) for one in error.faults]
+    if faults:
+        raise ExpressionError(faults)
+    return Template(tuple(parts), sum(_count_braces(part) for part in parts if isinstance(part, str)))
+
+
+def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
+    """Return the parsed form of a status topic, in which `{x}` stands for `${topic.x}`.
+
+    Raises:
+        ExpressionError: see `parse_template`; with `{x}` in the text every fault is told at its beginning.
+    """
+    written_out = _CAPTURE.sub(r"${topic.\1}", text)
+    try:
+        return parse_template(written_out, captures)
+    except ExpressionError as error:
+        if written_out == text:
+            raise
+        raise ExpressionError([Fault(one.code, one.message) for one in error.faults]) from error
+
+
+def to_text(value: Any) -> str:
+    """Return a value as Argo gets it: text as it is, numbers in their shortest form, maps and lists as compact JSON.
+
+    Raises:
+        EvaluationError: null, or a number that is not finite.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise EvaluationError("the result is null")
+    write = _WRITERS.get(type(value))
+    if write is None:
+        raise EvaluationError("the result has no text form")
+    return write(value)
+
+
+def _count_braces(text: str) -> int:
+    """Count `{{`, those that overlap too: `{` before the mapping's own `{{` must not pass."""
+    return len(_OPENING.findall(text)) if "{{" in text else 0
+
+
+def _float_text(value: float) -> str:
+    return repr(_shortened(value))
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(_shortened(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _shortened(value: Any) -> Any:
+    """Turn whole doubles into integers, all the way down, so that 95.0 is written `95`."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise EvaluationError("the result is not a finite number")
+        return int(value) if value.is_integer() and abs(value) < _LARGEST_WRITTEN_OUT else value
+    if isinstance(value, dict):
+        return {to_text(key): _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return to_text(value)  # a time within a list or map
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _float_text,
+    datetime: lambda value: rfc3339(value.timestamp()),
+    timedelta: lambda value: f"{_float_text(value.total_seconds())}s",
+    dict: _json_text,
+    list: _json_text,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Literal:
+    """Text that stands for itself."""
+
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """A `${...}`: where it begins, and where its `}` stands (None = nowhere)."""
+
+    start: int
+    end: int | None
+
+
+def _pieces(text: str) -> list[_Literal | _Hole]:
+    pieces: list[_Literal | _Hole] = []
+    position = 0
+    while match := _DOLLAR.search(text, position):
+        if match.start() > position:
+            pieces.append(_Literal(position, text[position : match.start()]))
+        if match.group() == "$$":
+            pieces.append(_Literal(match.start(), "$"))
+            position = match.end()
+            continue
+        end = _closing(text, match.end())
+        pieces.append(_Hole(match.start(), end))
+        if end is None:
+            return pieces
+        position = end + 1
+    if position < len(text):
+        pieces.append(_Literal(position, text[position:]))
+    return pieces
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Find the `}` that ends an expression: not one in a string, nor one that closes a `{` of the expression."""
+    depth = 0
+    for token in tokens_of(text[start:]):
+        if token.kind != "sign":
+            continue
+        if token.text == "{":
+            depth += 1
+        elif token.text == "}":
+            if not depth:
+                return start + token.offset
+            depth -= 1
+    return None
+
+
+def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
+    """Refuse `${` where Argo would take the value for a part of its own expression."""
+    faults: list[Fault] = []
+    opened: int | None = None
+    for piece in pieces:
+        if isinstance(piece, _Literal):
+            for braces in _BRACES.finditer(piece.text):
+                opened = piece.start + braces.start() if braces.group() == "{{" else None
+        elif opened is not None:
+            message = "${...} between {{ and }} would become a part of Argo's own expression; give it as a parameter"
+            faults.append(Fault("expression-in-braces", message, piece.start))
+    if opened is not None and not faults:
+        message = "{{ is never closed by }}, so that Argo could take text from elsewhere for its end"
+        faults.append(Fault("expression-in-braces", message, opened))
+    return faults

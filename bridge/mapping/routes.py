@@ -1,0 +1,157 @@
+"""Topics of mappings: patterns with captures, and the table that finds every mapping of a concrete topic.
+
+Knows nothing of payloads and subscribes to nothing. Thread: a `RouteTable` may be read by any thread; its memory of
+whole topics is filled by whoever looks first (single dict operations, and an entry never changes).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from collections.abc import Mapping as MappingOf
+
+    from bridge.mapping.compiled import Mapping
+
+REMEMBERED_TOPICS = 10_000
+LONGEST_REMEMBERED = 256  # characters: the memory stays within megabytes whatever devices publish
+_CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPattern:
+    """A mapping's `topic`, taken apart.
+
+    Attributes:
+        text: as written, e.g. ``sensors/{site}/+/state``.
+        topic_filter: what is subscribed to, e.g. ``sensors/+/+/state``.
+        captures: name and position (from 0) of each captured level.
+    """
+
+    text: str
+    topic_filter: str
+    captures: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> TopicPattern:
+        """Return the pattern; `text` was checked when the file was read (`{x}` is always a whole level)."""
+        levels: list[str] = []
+        captures: list[tuple[str, int]] = []
+        for position, level in enumerate(text.split("/")):
+            capture = _CAPTURE.fullmatch(level)
+            levels.append("+" if capture else level)
+            if capture:
+                captures.append((capture[1], position))
+        return cls(text, "/".join(levels), tuple(captures))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the captures, in the order of the levels."""
+        return tuple(name for name, _ in self.captures)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A mapping that a topic belongs to, and what its captures hold. `captures` is shared: read it only."""
+
+    mapping: Mapping
+    captures: MappingOf[str, str]
+
+
+@dataclass(slots=True)
+class _Branch:
+    """One level of the trie: where each next level leads, and which mappings end here (by their order)."""
+
+    next: dict[str, _Branch] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+    rest: list[int] = field(default_factory=list)  # patterns that end in "#" here
+
+
+class RouteTable:
+    """Finds the mappings of a topic on one connection.
+
+    Args:
+        mappings: in the order of definition, which is the order of `match`.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping]) -> None:
+        self._mappings = tuple(mappings)
+        self._root = _Branch()
+        self._remembered: dict[str, tuple[Match, ...]] = {}
+        for order, mapping in enumerate(self._mappings):
+            self._add(mapping.pattern.topic_filter, order)
+
+    @property
+    def filters(self) -> frozenset[str]:
+        """The filters to subscribe to, without those that another one covers.
+
+        A broker may send a message once for each subscription that it matches (MQTT 5.0 section 3.3.4), and two
+        copies are two events.
+        """
+        wanted = {mapping.pattern.topic_filter for mapping in self._mappings}
+        return frozenset(one for one in wanted if not any(other != one and _covers(other, one) for other in wanted))
+
+    def match(self, topic: str) -> tuple[Match, ...]:
+        """Return every mapping that `topic` matches, in the order of definition."""
+        found = self._remembered.get(topic)
+        if found is None:
+            found = self._search(topic)
+            if len(topic) <= LONGEST_REMEMBERED:
+                if len(self._remembered) >= REMEMBERED_TOPICS:
+                    self._remembered.clear()
+                self._remembered[topic] = found
+        return found
+
+    def _add(self, topic_filter: str, order: int) -> None:
+        branch = self._root
+        for level in topic_filter.split("/"):
+            if level == "#":
+                branch.rest.append(order)
+                return
+            branch = branch.next.setdefault(level, _Branch())
+        branch.ends.append(order)
+
+    def _search(self, topic: str) -> tuple[Match, ...]:
+        levels = topic.split("/")
+        reserved = topic.startswith("$")  # wildcards in the first level do not match it (MQTT 5.0 section 4.7.2)
+        found: list[int] = []
+        branches = [self._root]
+        for depth, level in enumerate(levels):
+            wild = not (reserved and depth == 0)
+            if wild:
+                found.extend(order for branch in branches for order in branch.rest)
+            branches = [inner for branch in branches for inner in _inner(branch, level, wild=wild)]
+            if not branches:
+                break
+        # "#" also stands for no further level at all (MQTT 5.0 section 4.7.1.2).
+        found.extend(order for branch in branches for order in (*branch.ends, *branch.rest))
+        return tuple(self._matched(order, levels) for order in sorted(found))
+
+    def _matched(self, order: int, levels: list[str]) -> Match:
+        mapping = self._mappings[order]
+        return Match(mapping, {name: levels[position] for name, position in mapping.pattern.captures})
+
+
+def _inner(branch: _Branch, level: str, *, wild: bool) -> Iterator[_Branch]:
+    exact = branch.next.get(level)
+    # A topic name never holds "+"; should one come all the same, it is no reason to count a mapping twice.
+    if exact is not None and level != "+":
+        yield exact
+    if wild and "+" in branch.next:
+        yield branch.next["+"]
+
+
+def _covers(broad: str, narrow: str) -> bool:
+    """Whether every topic that matches `narrow` also matches `broad`."""
+    if broad[:1] in ("+", "#") and narrow.startswith("$"):
+        return False
+    wide, slim = broad.split("/"), narrow.split("/")
+    for position, level in enumerate(wide):
+        if level == "#":
+            return True
+        if position >= len(slim) or slim[position] == "#" or level not in ("+", slim[position]):
+            return False
+    return len(wide) == len(slim)

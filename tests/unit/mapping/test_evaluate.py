@@ -1,0 +1,272 @@
+"""Promises of a compiled mapping: what a message leads to, and that no message makes it raise."""
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.model import Message, MessageProperties, WorkflowOrder
+from bridge.mapping.compiled import WHEN_FALSE, Failed, Fired, Mapping, Quiet, WorkflowPlan
+from bridge.mapping.expressions import compile_condition, compile_expression
+from bridge.mapping.payload_schema import PayloadSchema
+from bridge.mapping.payloads import DECODERS
+from bridge.mapping.render import parse_template
+from bridge.mapping.routes import TopicPattern
+
+PATTERN = TopicPattern.parse("sensors/{site}/{device}")
+MANIFEST = b'{"spec":{"workflowTemplateRef":{"name":"inspect"}}}'
+CAPTURES = {"site": "a", "device": "7"}
+WALL_S = 1_700_000_000.0
+
+
+def template(text):
+    return parse_template(text, PATTERN.names)
+
+
+def mapping(form="json", **given_):
+    texts = given_.pop("parameters", {"device": "${topic.device}", "value": "${payload.value}"})
+    annotations = given_.pop("annotations", {})
+    name = given_.pop("name", None)
+    plan = WorkflowPlan(
+        "factory",
+        "inspect",
+        MANIFEST,
+        template(name) if name else None,
+        tuple((key, template(text)) for key, text in texts.items()),
+        tuple((key, template(text)) for key, text in annotations.items()),
+    )
+    makers = {
+        "condition": lambda text: compile_condition(text, PATTERN.names),
+        "event_id": lambda text: compile_expression(text, PATTERN.names),
+        "order_by": lambda text: compile_expression(text, PATTERN.names),
+        "status_topic": template,
+        "schema": PayloadSchema,
+        "max_age_s": float,
+    }
+    parts = {key: makers[key](value) for key, value in given_.items()}
+    return Mapping("hot", PATTERN, DECODERS[form](), plan, **parts)
+
+
+def evaluate(one, payload, captures=CAPTURES, **message):
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    topic = "sensors/" + "/".join(captures.values())
+    return one.evaluate(Message("plant", topic, raw, **message), captures, WALL_S)
+
+
+def failed(one, payload, **given_):
+    outcome = evaluate(one, payload, **given_)
+    assert isinstance(outcome, Failed)
+    return outcome
+
+
+def test_a_message_that_matches_leads_to_a_workflow():
+    """Everything that ingest stores is in the outcome."""
+    one = mapping(
+        condition="payload.value > 90.0",
+        event_id="payload.seq",
+        order_by="topic.device",
+        status_topic="sensors/${topic.site}/${payload.kind}/workflow",
+        name="inspect-${topic.device}",
+        annotations={"plant/unit": "${headers.unit}"},
+        max_age_s=60,
+    )
+    payload = {"value": 95.0, "seq": 812, "kind": "boiler"}
+    outcome = evaluate(one, payload, properties=MessageProperties(user=(("unit", "C"),)))
+    order = WorkflowOrder(
+        "factory", "inspect", MANIFEST, "inspect-7", {"device": "7", "value": "95"}, {"plant/unit": "C"}
+    )
+    assert outcome == Fired(order, "812", "hot:7", "sensors/a/boiler/workflow", 60.0)
+
+
+def test_what_a_mapping_does_not_say_is_absent():
+    """Name, identity, order and status topic are empty unless given."""
+    order = WorkflowOrder("factory", "inspect", MANIFEST, "", {"device": "7", "value": "1"})
+    assert evaluate(mapping(), {"value": 1}) == Fired(order)
+
+
+@pytest.mark.parametrize(
+    ("condition", "payload"),
+    [("payload.value > 90", {"value": 90}), ("payload.value + 1 > 90", {"value": 1}), ("payload.on", {"on": False})],
+)
+def test_false_is_quiet(condition, payload):
+    """With and without the shortcut, nothing comes of it, at no cost of an object."""
+    assert evaluate(mapping(condition=condition), payload) is WHEN_FALSE
+
+
+@pytest.mark.parametrize(
+    ("condition", "payload"),
+    [
+        ("payload.value > 90", {}),
+        ("payload.value > 90", {"value": "95"}),
+        ("payload.value > 90", [1]),
+        ("payload.value", {"value": 1}),
+        ("payload.value", {"value": "true"}),
+        ("payload.value", {"value": None}),
+        ("payload.value || payload.value", {"value": 1}),
+    ],
+)
+def test_an_error_in_when_does_not_trigger(condition, payload):
+    """Missing fields, wrong types and results that are truthy but no bool."""
+    outcome = evaluate(mapping(condition=condition), payload)
+    assert isinstance(outcome, Quiet)
+    assert outcome.cause == "when-error"
+    assert outcome.message.startswith("evaluate when: ")
+
+
+def test_the_order_is_decode_schema_when():
+    """A payload that the schema refuses is a dead letter even where `when` is false; bad JSON comes before both."""
+    one = mapping(schema={"required": ["id"]}, condition="payload.value > 90")
+    assert failed(one, b"{").code == "invalid-payload"
+    refused = failed(one, {"value": 1})
+    assert refused.code == "payload-schema"
+    assert refused.details
+    assert evaluate(one, {"id": 1, "value": 1}) is WHEN_FALSE
+
+
+def test_a_duplicate_key_fails_only_what_fires():
+    """The quiet majority does not pay for the check."""
+    one = mapping(condition="payload.value > 90")
+    assert evaluate(one, b'{"value": 1, "a": 1, "a": 2}') is WHEN_FALSE
+    assert failed(one, b'{"value": 95, "a": 1, "a": 2}').code == "duplicate-key"
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "code", "words"),
+    [
+        ("parameters", {"v": "${payload.nope}"}, "expression-error", 'parameter "v": payload.nope is missing'),
+        ("parameters", {"v": "${payload.none}"}, "expression-error", "is null"),
+        ("parameters", {"v": "${payload.open}"}, "template-braces", 'parameter "v"'),
+        ("annotations", {"a/b": "${payload.nope}"}, "expression-error", 'annotation "a/b"'),
+        ("annotations", {"a/b": "x{${payload.brace}"}, "template-braces", 'annotation "a/b"'),
+        ("event_id", "payload.nope", "expression-error", "event-id"),
+        ("event_id", "payload.none", "expression-error", "event-id"),
+        ("event_id", "payload.empty", "expression-error", "empty"),
+        ("event_id", "payload.nope + 1", "expression-error", "event-id"),
+        ("order_by", "payload.nope", "expression-error", "order-by"),
+        ("order_by", "payload.empty", "expression-error", "order-by"),
+        ("name", "a-${payload.nope}", "expression-error", "workflow name"),
+        ("name", "${payload.open}", "template-braces", "workflow name"),
+        ("status_topic", "s/${payload.nope}", "expression-error", "status topic"),
+    ],
+)
+def test_what_cannot_be_made_is_a_dead_letter(part, text, code, words):
+    """Each place says which it was and why."""
+    outcome = failed(mapping(**{part: text}), {"value": 1, "none": None, "open": "{{x", "brace": "{", "empty": ""})
+    assert outcome.code == code
+    assert words in outcome.message
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a.b", "a_b", "a" * 64, "a\n", "ä", "a b"])
+def test_a_name_that_kubernetes_would_refuse_is_refused_here(name):
+    """Before anything is stored."""
+    assert failed(mapping(name="${payload.value}"), {"value": name}).code == "invalid-name"
+
+
+@pytest.mark.parametrize("name", ["a", "a" * 63, "0-9"])
+def test_a_valid_name_is_kept_as_it_stands(name):
+    """To the limits of RFC 1123."""
+    assert evaluate(mapping(name="${payload.value}"), {"value": name}).order.name == name
+
+
+@pytest.mark.parametrize("value", ["", "a/b", "+", "#", "a#", "a\0", "$SYS", "/"])
+def test_a_value_is_never_more_than_one_level_of_the_status_topic(value):
+    """A device cannot choose another device's status topic, or a wildcard."""
+    outcome = failed(mapping(status_topic="s/${payload.value}/w"), {"value": value})
+    assert outcome.code == "invalid-status-topic"
+
+
+def test_a_status_topic_that_is_too_long_is_refused():
+    """MQTT has no longer topics than 65,535 bytes."""
+    outcome = failed(mapping(status_topic="s/${payload.value}"), {"value": "x" * 70_000})
+    assert outcome.code == "invalid-status-topic"
+
+
+def test_a_long_order_key_stays_distinct_and_short():
+    """It is a column of every row."""
+    one = mapping(order_by="payload.value")
+    keys = {evaluate(one, {"value": "x" * 10_000 + end}).order_key for end in "ab"}
+    assert len(keys) == 2
+    assert all(len(key) < 100 and key.startswith("hot:") for key in keys)
+
+
+def test_whole_numbers_are_exact_in_identity_and_parameters():
+    """Devices count beyond 2^53, and some beyond 64 bits."""
+    one = mapping(event_id="payload.value", parameters={"v": "${payload.value}"})
+    for number in (2**53 + 1, 2**63 - 1, 10**30):
+        outcome = evaluate(one, {"value": number})
+        assert (outcome.event_id, outcome.order.parameters["v"]) == (str(number), str(number))
+
+
+def test_the_same_message_always_gives_the_same_order():
+    """A redelivery leads to the same workflow object."""
+    one = mapping(parameters={"all": "${payload}"})
+    assert evaluate(one, {"b": 1, "a": [2]}) == evaluate(one, {"b": 1, "a": [2]})
+
+
+@pytest.mark.parametrize(
+    ("form", "payload", "condition", "value"),
+    [
+        ("text", b"on", "payload == 'on'", "on"),
+        ("number", b" 21.50 ", "payload > 21", "21.5"),
+        ("bytes", b"\x00\xff", "payload.size() == 4", "AP8="),
+    ],
+)
+def test_other_formats_are_the_payload_itself(form, payload, condition, value):
+    """Text, numbers and bytes have no fields."""
+    one = mapping(form, condition=condition, parameters={"v": "${payload}"})
+    assert evaluate(one, payload).order.parameters == {"v": value}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["{{", "{", "a/b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["value", "a", "b c"]), inner),
+    max_leaves=8,
+)
+PAYLOADS = (
+    st.binary(max_size=40)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.integers(1, 3000).map(lambda depth: b"[" * depth + b"]" * depth)
+    | st.integers(1, 3000).map(lambda depth: b'{"value":' * depth + b"1" + b"}" * depth)
+)
+FUZZED = [
+    mapping(form, **parts)
+    for form in DECODERS
+    for parts in (
+        {"condition": "payload.value > 1", "parameters": {"v": "{{workflow.uid}} ${payload.value} ${payload}"}},
+        {
+            "condition": "payload == payload || payload.value.matches('(a*)*$')",
+            "event_id": "payload",
+            "name": "${payload}",
+        },
+        {"status_topic": "${topic.site}/${payload.value}", "order_by": "[payload, topic.device]"},
+        {
+            "schema": {"type": "object", "properties": {"value": {"$ref": "#"}}, "required": ["value"]},
+            "annotations": {"x": "${string(payload.value)}${now}${headers['a b']}"},
+        },
+    )
+]
+
+
+@given(
+    one=st.sampled_from(FUZZED),
+    payload=PAYLOADS,
+    captures=st.fixed_dictionaries({"site": st.text(max_size=5), "device": st.text(max_size=5)}),
+    user=st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=2),
+)
+def test_no_message_makes_a_mapping_raise(one, payload, captures, user):
+    """Any bytes, any topic, any properties give one of the three outcomes; nothing gets `{{` or wildcards through."""
+    outcome = evaluate(one, payload, captures=captures, properties=MessageProperties(user=tuple(user)))
+    assert isinstance(outcome, Fired | Quiet | Failed)
+    if isinstance(outcome, Fired):
+        order = outcome.order
+        assert order.parameters.get("v", "").count("{{") <= 1
+        assert not set("+#\0") & set(outcome.status_topic)
+        assert "{{" not in "".join(order.annotations.values())
+
+
+def test_pathological_patterns_do_not_stall_the_filter():
+    """CEL's `matches` runs in time linear in the text."""
+    one = mapping(condition="payload.value.matches('^(a+)+$')")
+    assert evaluate(one, orjson.dumps({"value": "a" * 50_000 + "!"})) is WHEN_FALSE

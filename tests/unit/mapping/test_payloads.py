@@ -1,0 +1,119 @@
+"""Promises of payload decoding: exact where it counts, and a clear refusal for everything else."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.mapping.payloads import DECODERS, MAX_DEPTH, PayloadError
+
+
+def read(form, payload):
+    decoder = DECODERS[form]()
+    return decoder.exact(payload, decoder.decode(payload))
+
+
+def refused(form, payload):
+    with pytest.raises(PayloadError) as caught:
+        read(form, payload)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{", b"NaN", b"[Infinity]", b"1e400", b"\xff", b'"\\ud800"', b"\xef\xbb\xbf1", b"{'a': 1}", b"1 2"],
+)
+def test_what_is_no_json_is_refused(payload):
+    """Neither NaN nor a lone surrogate nor a byte order mark slips through."""
+    assert refused("json", payload).code == "invalid-payload"
+
+
+@pytest.mark.parametrize("payload", [b"1", b"null", b'"x"', b"[1]", b"true", b'{"a":{"b":[]}}'])
+def test_any_json_value_may_stand_at_the_top(payload):
+    """A reading need not be an object."""
+    assert read("json", payload) == json.loads(payload)
+
+
+def test_integers_of_any_size_are_exact():
+    """A serial number beyond 64 bits is not rounded."""
+    assert read("json", b'{"serial": 123456789012345678901234567890}') == {"serial": 123456789012345678901234567890}
+    assert read("json", b"18446744073709551616") == 18446744073709551616
+
+
+def test_a_key_that_is_there_twice_is_refused_for_what_fires_only():
+    """Two readers of such JSON disagree, so no workflow is made of it; the filter does not pay for the check."""
+    payload = b'{"a": {"b": 1, "c": 2, "b": 3}}'
+    assert DECODERS["json"]().decode(payload) == {"a": {"b": 3, "c": 2}}
+    error = refused("json", payload)
+    assert error.code == "duplicate-key"
+    assert '"b"' in error.message
+
+
+def test_depth_is_bounded():
+    """Deep nesting is refused before anything recursive sees it, and many siblings are not depth."""
+    deep = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+    assert read("json", deep) == json.loads(deep)
+    assert "deeper" in refused("json", b"[" + deep + b"]").message
+    assert "deeper" in refused("json", b'{"a":' * 500 + b"1" + b"}" * 500).message
+    flat = b"[" + b",".join([b"{}"] * 500) + b"]"
+    assert len(read("json", flat)) == 500
+
+
+def test_several_mappings_decode_a_message_once():
+    """The same bytes object gives the same value; equal bytes of another message are read anew."""
+    decoder = DECODERS["json"]()
+    payload = b'{"a": 1}'
+    assert decoder.decode(payload) is decoder.decode(payload)
+    assert decoder.decode(b'{"b": 2}') == {"b": 2}
+    assert decoder.decode(payload) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("payload", "number"),
+    [
+        (b"21.5", 21.5),
+        (b" -3\r\n", -3),
+        (b"+7", 7),
+        (b".5", 0.5),
+        (b"5.", 5.0),
+        (b"1e3", 1000.0),
+        (b"007", 7),
+        (b"123456789012345678901234567890", 123456789012345678901234567890),
+    ],
+)
+def test_numbers_are_read_as_devices_write_them(payload, number):
+    """A whole number stays an int, of any size."""
+    value = read("number", payload)
+    assert value == number
+    assert type(value) is type(number)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b" ", b"nan", b"inf", b"1e999", b"9" * 400, b"0x10", b"1_000", b"12,5", b"1 2", b"\xff", b"\xb2"]
+)
+def test_what_is_no_number_is_refused(payload):
+    """What Python's float() would take beyond plain decimals is refused too."""
+    assert refused("number", payload).code == "invalid-payload"
+
+
+def test_text_is_utf8():
+    """Text passes as it is, and broken UTF-8 does not."""
+    assert read("text", "größe\0".encode()) == "größe\0"
+    assert "byte 1" in refused("text", b"a\xff").message
+
+
+def test_bytes_are_base64_text():
+    """Any bytes pass."""
+    assert read("bytes", b"\x00\xff") == "AP8="
+
+
+@given(
+    form=st.sampled_from(sorted(DECODERS)),
+    payload=st.binary(max_size=60) | st.text('[]{}:,"\\u0123456789.eE+-na ', max_size=30).map(str.encode),
+)
+def test_no_bytes_raise_anything_else(form, payload):
+    """Every payload gives a value or a `PayloadError`."""
+    with suppress(PayloadError):
+        read(form, payload)
