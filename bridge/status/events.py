@@ -1,0 +1,115 @@
+"""What reaches the status thread, as frozen dataclasses. No behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.core.model import WorkflowRef
+from bridge.status.failures import FailedNode
+from bridge.status.sources import FrameKind, Workflow
+from bridge.transports.base import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A namespace was listed.
+
+    Attributes:
+        namespace: which one.
+        workflows: the whole answer.
+        starts_watch: a watch goes on from this list, so together they miss nothing. False: a periodic re-list of
+            a mirror that may lag, which only proposes.
+    """
+
+    namespace: str
+    workflows: tuple[Workflow, ...]
+    starts_watch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A frame of a namespace's watch."""
+
+    namespace: str
+    kind: FrameKind
+    workflow: Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The answer of one GET.
+
+    Attributes:
+        ref: the workflow that was asked about.
+        workflow: what Argo has under that name, None for 404.
+        nodes: whether ``status.nodes`` was asked for.
+    """
+
+    ref: WorkflowRef
+    workflow: Workflow | None
+    nodes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetainedSeen:
+    """The broker delivered a retained status that carries our own ``details.bridge``.
+
+    Attributes:
+        connection: where from.
+        topic: PREFIX/status/NAMESPACE/NAME.
+        ref: the workflow that it shows.
+        digest: of the payload.
+        started_at: the run that it tells of (a retry starts another).
+        failed: its ``details.failedNode``, or None.
+    """
+
+    connection: str
+    topic: str
+    ref: WorkflowRef
+    digest: bytes
+    started_at: str
+    failed: FailedNode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A broker accepted us."""
+
+    connection: str
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Every SUBACK of a connection arrived."""
+
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection is gone."""
+
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEnded:
+    """A publish was acknowledged, or lost, or refused.
+
+    Attributes:
+        connection: where.
+        topic: what was published to.
+        uid: of the workflow for the stream, "" for a retained topic.
+        token: which publish; an older one is ignored.
+        done: True after the broker's acknowledgement.
+    """
+
+    connection: str
+    topic: str
+    uid: str
+    token: int
+    done: bool
+
+
+Event = Listed | Changed | LookedUp | RetainedSeen | Connected | Ready | Disconnected | PublishEnded

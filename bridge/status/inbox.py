@@ -1,0 +1,70 @@
+"""The one way into the status thread: a bounded queue for what Argo says, an unbounded one for short signals.
+
+Watchers and lookups wait when the status thread is behind. Signals (connection life, acknowledgements, retained
+messages seen) come on transport threads, which must never wait; how many there can be is bounded by what causes them
+(the publish window, the broker's retained messages of this bridge).
+
+Thread: any may put; the status thread alone takes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from bridge.status.events import Event
+
+CLOSED_WAIT_S = 0.02
+
+
+class Inbox:
+    """Events on their way to the status thread.
+
+    Args:
+        max_waiting: how many events `put` lets wait.
+    """
+
+    def __init__(self, max_waiting: int = 1000) -> None:
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()
+        self._events: deque[Event] = deque()
+        self._signals: deque[Event] = deque()
+        self._closed = False
+
+    def put(self, event: Event) -> bool:
+        """Add what Argo said, waiting while the queue is full; False when the inbox was closed instead."""
+        with self._changed:
+            while len(self._events) >= self._max_waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return False
+            self._events.append(event)
+            self._changed.notify_all()
+            return True
+
+    def signal(self, event: Event) -> None:
+        """Add a signal; never waits."""
+        with self._changed:
+            self._signals.append(event)
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float, max_events: int = 256) -> list[Event]:
+        """Return what is there, signals first, waiting up to `timeout_s` for the first; [] when nothing came.
+
+        After `close` it waits no longer than `CLOSED_WAIT_S`.
+        """
+        with self._changed:
+            if not self._events and not self._signals:
+                self._changed.wait(min(timeout_s, CLOSED_WAIT_S) if self._closed else timeout_s)
+            taken = list(self._signals)
+            self._signals.clear()
+            while self._events and len(taken) < max_events:
+                taken.append(self._events.popleft())
+            self._changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Wake everyone; `put` returns False from now on, signals still come through."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

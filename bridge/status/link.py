@@ -1,0 +1,152 @@
+"""What one connection still has to be told: dirty topics, what is on its way, what is retained there and is ours.
+
+Bookkeeping only: it publishes nothing and reads no clock. Never a queue: a topic is dirty or it is not, and what is
+sent is its value at that moment. Owned by the status thread through `bridge.status.publisher`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from bridge.core.model import WorkflowRef
+from bridge.spool.records import RetainedTopic
+from bridge.transports.base import Session, Transport
+
+Key = tuple[str, str]
+"""(topic, "") for a retained topic; (stream topic, uid) for the last state of one workflow on the stream."""
+
+WINDOW = 100
+SETTLE_S = 1.0
+REFUSED_PAUSE_S = 30.0
+RECENT_S = 120.0
+_MAX_RECENT = 20_000
+
+
+class Link:
+    """One connection.
+
+    Args:
+        transport: where to publish.
+
+    Attributes:
+        owned: topics that may hold a retained message of ours, with the workflow of their row in the spool.
+        unsaved: topics found retained without a row; the row is written before anything else.
+        released: cleared topics whose row can go.
+        dirty: to publish, in the order in which they became so.
+        held: as dirty, but only if the broker turns out not to hold the same already (start-up).
+        in_flight: handed to the transport; key -> token.
+        refused: the broker refused it; key -> when to try again.
+        seen: digests of the retained messages that the broker delivered; kept until the start-up is over.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.name = transport.name
+        self.is_ready = False
+        self.settled_at_s = float("inf")
+        self.retry_at_s = 0.0
+        self.owned: dict[str, WorkflowRef] = {}
+        self.unsaved: dict[str, WorkflowRef] = {}
+        self.released: dict[str, WorkflowRef] = {}
+        self.dirty: dict[Key, None] = {}
+        self.held: dict[Key, None] = {}
+        self.in_flight: dict[Key, int] = {}
+        self.refused: dict[Key, float] = {}
+        self.seen: dict[str, bytes] = {}
+        self._recent: dict[Key, float] = {}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that can be sent now was sent and acknowledged."""
+        return not self.is_ready or not (self.dirty or self.held or self.in_flight or self.released)
+
+    def mark(self, key: Key, *, initial: bool = False) -> None:
+        """Note that the value of `key` changed; `initial`: or perhaps not, since before this process started."""
+        if initial and key not in self.dirty:
+            self.held[key] = None
+            return
+        self.held.pop(key, None)
+        if key not in self.refused:
+            self.dirty[key] = None
+
+    def discard(self, key: Key) -> None:
+        """Note that `key` need not be published after all."""
+        self.dirty.pop(key, None)
+        self.held.pop(key, None)
+        self.refused.pop(key, None)
+
+    def wants(self, key: Key) -> bool:
+        """Whether `key` is still to be sent or on its way."""
+        return key in self.dirty or key in self.held or key in self.in_flight or key in self.refused
+
+    def connected(self, session: Session, shown: Collection[Key], now_s: float) -> None:
+        """The broker accepted us.
+
+        A broker that kept the session may still have lost its last unsaved seconds (Mosquitto writes to disk once in
+        ``autosave_interval``): what was acknowledged shortly before is sent again. One that kept nothing has lost all.
+
+        Args:
+            session: what the broker says.
+            shown: keys that have a value. An owned topic without one is not decided yet, or dirty already.
+            now_s: monotonic seconds.
+        """
+        if session is Session.NEW:
+            self.seen.clear()
+            for topic in self.owned:
+                if (topic, "") in shown:
+                    self.mark((topic, ""))
+        for key in self._recent:
+            if not key[1]:
+                self.mark(key)
+        self._forget_before(now_s - RECENT_S)
+
+    def ready(self, now_s: float) -> None:
+        """Publishing may begin; what was refused may be allowed now."""
+        self.is_ready = True
+        self.retry_at_s = 0.0
+        self.settled_at_s = now_s + SETTLE_S
+        self._again(self.refused)
+
+    def disconnected(self) -> None:
+        """What was on its way may be lost."""
+        self.is_ready = False
+        self._again(self.in_flight)
+
+    def _again(self, place: dict[Key, int] | dict[Key, float]) -> None:
+        keys = list(place)
+        place.clear()
+        for key in keys:
+            self.mark(key)
+
+    def published(self, key: Key, now_s: float) -> None:
+        """Remember an acknowledged publish for a while."""
+        self._recent.pop(key, None)
+        self._recent[key] = now_s
+        self._forget_before(now_s - RECENT_S)
+
+    def _forget_before(self, limit_s: float) -> None:
+        while self._recent:
+            key, at_s = next(iter(self._recent.items()))
+            if at_s >= limit_s and len(self._recent) <= _MAX_RECENT:
+                return
+            del self._recent[key]
+
+    def retry_refused(self, now_s: float) -> None:
+        """Take up again what was refused long enough ago."""
+        due = [key for key, at_s in self.refused.items() if at_s <= now_s]
+        for key in due:
+            del self.refused[key]
+            self.mark(key)
+
+    def sendable(self) -> list[Key]:
+        """Return the dirty keys that may go out now: as many as the window has room for, none that is on its way."""
+        room = WINDOW - len(self.in_flight)
+        return list(islice(self._free(), max(0, room)))
+
+    def _free(self) -> Iterator[Key]:
+        return (key for key in self.dirty if key not in self.in_flight)
+
+    def row(self, topic: str, ref: WorkflowRef) -> RetainedTopic:
+        """Return the spool row that says: `topic` of this connection shows `ref`."""
+        return RetainedTopic(self.name, topic, ref.namespace, ref.name, ref.uid)

@@ -1,0 +1,172 @@
+"""Asks Argo what the status thread must not wait for: single workflows by GET, and periodic lists.
+
+Answers go through the inbox; it decides nothing. A question stays until it is answered, over any outage.
+
+Thread: ``status-lookups`` runs `run`; `propose` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from bridge.core import log
+from bridge.core.backoff import Backoff
+from bridge.core.clock import Clock, StopEvent
+from bridge.core.errors import BridgeError, PermanentError
+from bridge.core.metrics import Metrics
+from bridge.core.model import WorkflowRef
+from bridge.core.report import ReportWriter
+from bridge.status.events import Listed, LookedUp
+from bridge.status.inbox import Inbox
+from bridge.status.sources import ArgoReader
+
+_LOG = log.logger(__name__)
+RELIST_S = 300.0
+REFUSED_PAUSE_S = 60.0
+_JITTER = 0.2
+
+
+class LookupParts(Protocol):
+    """What lookups work with; `bridge.status.service.StatusParts` has it."""
+
+    @property
+    def argo(self) -> ArgoReader:
+        """Reads workflows."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counters."""
+
+    @property
+    def reports(self) -> ReportWriter:
+        """For unexpected exceptions."""
+
+
+class Lookups:
+    """The questions to Argo that are open.
+
+    Args:
+        parts: what it works with.
+        inbox: takes the answers.
+        stop: ends `run`.
+        namespaces: listed every 5 minutes or so; namespace and label selector.
+        relist_s: how often, seconds.
+    """
+
+    def __init__(
+        self,
+        parts: LookupParts,
+        inbox: Inbox,
+        stop: StopEvent,
+        namespaces: Sequence[tuple[str, str]],
+        *,
+        relist_s: float = RELIST_S,
+    ) -> None:
+        self._argo = parts.argo
+        self._parts = parts
+        self._clock = parts.clock
+        self._inbox = inbox
+        self._stop = stop
+        self._relist_s = relist_s
+        self._random = random.Random()  # noqa: S311 - jitter is no secret
+        self._backoff = Backoff(initial_s=0.5, cap_s=5.0)
+        self._changed = threading.Condition()
+        self._open: dict[WorkflowRef, bool] = {}
+        self._refused: dict[WorkflowRef, float] = {}
+        self._lists = {place: self._clock.monotonic_s() + self._period_s() for place in namespaces}
+        self._failures = 0
+
+    def propose(self, ref: WorkflowRef, nodes: bool) -> None:
+        """Ask for a GET of one workflow; asking again before it is answered is one GET. Thread: any."""
+        with self._changed:
+            self._open[ref] = self._open.get(ref, False) or nodes
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let `run` notice that the stop event is set."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Answer questions until the stop event is set."""
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except BridgeError as error:
+                self._pause(error)
+            except Exception as error:  # noqa: BLE001 - one bad answer never ends the thread (HOUSE-STYLE, Threads)
+                self._failures += 1
+                self._parts.metrics.internal_errors.labels("status-lookups").inc()
+                path = self._parts.reports.write("status-lookups", error, self._clock.wall_s())
+                _LOG.error("an unexpected error while looking up workflows: %r; report: %s", error, path)
+                self._stop.wait(self._backoff.delay_s(self._failures))
+            else:
+                self._failures = 0
+
+    def _pause(self, error: BridgeError) -> None:
+        if self._stop.is_set():
+            return
+        self._failures += 1
+        delay_s = self._backoff.delay_s(self._failures)
+        extra = log.fields(action="status-lookup", code=error.code, attempt=self._failures, delay_s=round(delay_s, 1))
+        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        _LOG.log(level, "cannot look up workflows: %s", error, extra=extra)
+        self._stop.wait(delay_s)
+
+    def _step(self) -> None:
+        question = self._next_question()
+        if question is not None:
+            self._look_up(*question)
+            return
+        place = self._next_list()
+        if place is not None:
+            self._list(*place)
+
+    def _next_question(self) -> tuple[WorkflowRef, bool] | None:
+        with self._changed:
+            now = self._clock.monotonic_s()
+            for ref in [ref for ref, at_s in self._refused.items() if at_s <= now]:
+                del self._refused[ref]
+            free = next((ref for ref in self._open if ref not in self._refused), None)
+            if free is not None:
+                return free, self._open[free]
+            if not self._stop.is_set():
+                times = [*self._refused.values(), *self._lists.values()]
+                self._changed.wait(max(0.0, min(times, default=now + self._relist_s) - now))
+            return None
+
+    def _look_up(self, ref: WorkflowRef, nodes: bool) -> None:
+        try:
+            workflow = self._argo.get(ref, nodes=nodes)
+        except PermanentError as error:
+            # Others are not held up by one that Argo refuses.
+            with self._changed:
+                self._refused[ref] = self._clock.monotonic_s() + REFUSED_PAUSE_S
+            extra = log.fields(workflow=ref.name, code=error.code, delay_s=REFUSED_PAUSE_S)
+            _LOG.warning("cannot look up a workflow: %s", error, extra=extra)
+            return
+        with self._changed:
+            if nodes or not self._open.get(ref, False):
+                self._open.pop(ref, None)
+        self._inbox.put(LookedUp(ref, workflow, nodes))
+
+    def _period_s(self) -> float:
+        return self._relist_s * (1 + _JITTER * (self._random.random() - 0.5))
+
+    def _next_list(self) -> tuple[str, str] | None:
+        now = self._clock.monotonic_s()
+        return next((place for place, at_s in self._lists.items() if at_s <= now), None)
+
+    def _list(self, namespace: str, selector: str) -> None:
+        # Set before asking: a failed one is the watcher's to report, the next one comes all the same.
+        self._lists[namespace, selector] = self._clock.monotonic_s() + self._period_s()
+        listing = self._argo.list(namespace, selector)
+        self._inbox.put(Listed(namespace, tuple(listing.workflows), starts_watch=False))

@@ -1,0 +1,325 @@
+"""Brings every connection to the newest value of every status topic, and clears what shows nothing any more.
+
+The rules of a retained topic: its row is in the spool before the first publish, and goes after the broker has
+acknowledged the clearing one; so whatever a crash leaves behind is found again. It decides nothing about workflows.
+
+Thread: the status thread owns it; `unpublished` and `problem` may be read from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from bridge.core import log
+from bridge.core.clock import Clock
+from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage, WorkflowRef
+from bridge.spool.records import RetainedTopic
+from bridge.status.events import Event, PublishEnded
+from bridge.status.link import REFUSED_PAUSE_S, Key, Link
+from bridge.status.problems import StatusProblem
+from bridge.status.sources import RetainedStore
+from bridge.status.transitions import Statement, digest_of
+from bridge.transports.base import PublishDone, Session, Transport
+
+_LOG = log.logger(__name__)
+_SPOOL_PAUSE_S = 2.0
+_FULL_PAUSE_S = 0.05
+_MAX_UNSENT_GONE = 1000
+_REMEMBER_S = 10.0
+
+
+class PublisherParts(Protocol):
+    """What the publisher works with; `bridge.status.service.StatusParts` has it."""
+
+    @property
+    def store(self) -> RetainedStore:
+        """The spool's table of retained topics."""
+
+    @property
+    def transports(self) -> Sequence[Transport]:
+        """Every connection."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counters."""
+
+
+class Publisher:
+    """Values of topics, and for each connection which of them it still has to be told.
+
+    Args:
+        parts: what it works with.
+        stream: the topic of the stream of updates.
+        signal: takes `PublishEnded` from transport threads back to the status thread.
+    """
+
+    def __init__(self, parts: PublisherParts, stream: str, signal: Callable[[Event], None]) -> None:
+        self._store = parts.store
+        self._clock = parts.clock
+        self._metrics = parts.metrics
+        self._stream = stream
+        self._signal = signal
+        self._links = {transport.name: Link(transport) for transport in parts.transports}
+        self._values: dict[Key, Statement] = {}
+        self._gone: dict[Key, None] = {}
+        self._token = 0
+        self._spool_retry_at_s = 0.0
+        self._initial_until_s = float("inf")
+        self._throttle = log.Throttle()
+        self.problem: StatusProblem | None = None
+
+    def adopt(self, row: RetainedTopic, *, saved: bool) -> bool:
+        """Take over a topic that may hold a retained message of ours; False when its connection is not configured.
+
+        Args:
+            row: what is retained where.
+            saved: whether the spool has this row.
+        """
+        link = self._links.get(row.connection)
+        if link is None:
+            return False
+        if row.topic not in link.owned and row.topic not in link.unsaved:
+            (link.owned if saved else link.unsaved)[row.topic] = WorkflowRef(row.namespace, row.name, row.uid)
+        return True
+
+    def shows(self, topic: str) -> str:
+        """Return the uid of the workflow that a retained topic shows, "" when nothing."""
+        value = self._values.get((topic, ""))
+        return value.ref.uid if value else ""
+
+    def show(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
+        """Make `statement` the value of `topics` (retained) and the last state of its workflow on the stream.
+
+        Args:
+            statement: the message.
+            topics: PREFIX/status/NAMESPACE/NAME first, then a mapping's own.
+            initial: it may be older than this process: a broker that holds it already is not told again.
+        """
+        for position, topic in enumerate(topics):
+            self._set((topic, ""), statement, initial=initial and position == 0)
+        self._set((self._stream, statement.ref.uid), statement, initial=initial)
+        self._metrics.status_updates.labels(statement.ref.namespace).inc()
+
+    def _set(self, key: Key, statement: Statement, *, initial: bool) -> None:
+        self._values[key] = statement
+        self._gone.pop(key, None)
+        for link in self._links.values():
+            if not key[1]:
+                # Its row is still there, so it is owned again.
+                ref = link.released.pop(key[0], None)
+                if ref is not None:
+                    link.owned[key[0]] = ref
+            link.mark(key, initial=initial)
+
+    def clear(self, topic: str) -> None:
+        """Make a retained topic show nothing; only connections that may hold something are told."""
+        key = (topic, "")
+        self._values.pop(key, None)
+        for link in self._links.values():
+            if topic in link.owned or topic in link.unsaved:
+                link.held.pop(key, None)
+                link.mark(key)
+            else:
+                link.discard(key)
+
+    def forget(self, uid: str) -> None:
+        """A workflow is gone: once its last state was sent, the stream forgets it (1,000 unsent ones at most)."""
+        key = (self._stream, uid)
+        if key not in self._values:
+            return
+        self._gone[key] = None
+        self._drop_if_told(key)
+        while len(self._gone) > _MAX_UNSENT_GONE:
+            oldest = next(iter(self._gone))
+            for link in self._links.values():
+                link.discard(oldest)
+                link.in_flight.pop(oldest, None)
+            self._drop_if_told(oldest)
+
+    def _drop_if_told(self, key: Key) -> None:
+        if key[1] and not any(link.wants(key) for link in self._links.values()):
+            # On the stream nothing is ever sent again, so a value that everyone was told is of no more use.
+            self._values.pop(key, None)
+            self._gone.pop(key, None)
+
+    def connected(self, connection: str, session: Session) -> None:
+        """A broker accepted us."""
+        self._links[connection].connected(session, self._values, self._clock.monotonic_s())
+
+    def ready(self, connection: str) -> None:
+        """Every SUBACK of a connection arrived."""
+        self._links[connection].ready(self._clock.monotonic_s())
+
+    def disconnected(self, connection: str) -> None:
+        """A connection is gone; what was on its way will be sent again."""
+        self._links[connection].disconnected()
+
+    def seen(self, connection: str, topic: str, digest: bytes) -> None:
+        """Note what a broker has retained; if it is not our value, it will be."""
+        link = self._links[connection]
+        if not self._start_is_over:
+            link.seen[topic] = digest
+        key = (topic, "")
+        value = self._values.get(key)
+        if value and not link.wants(key) and digest != self._digest(link, value):
+            link.mark(key)
+
+    def initial_done(self) -> None:
+        """Every namespace was listed: what the brokers held at start need be remembered for 10 more seconds only."""
+        if self._initial_until_s == float("inf"):
+            self._initial_until_s = self._clock.monotonic_s() + _REMEMBER_S
+
+    def ended(self, event: PublishEnded) -> None:
+        """Take the outcome of a publish."""
+        link, key = self._links[event.connection], (event.topic, event.uid)
+        if link.in_flight.get(key) != event.token:
+            return
+        del link.in_flight[key]
+        if not event.done:
+            self._refused(link, key)
+            return
+        link.published(key, self._clock.monotonic_s())
+        if key[1]:
+            self._drop_if_told(key)
+        elif key not in self._values and not link.wants(key):
+            # What was acknowledged was the clearing publish: had the value gone meanwhile, the key would be dirty.
+            link.unsaved.pop(key[0], None)
+            ref = link.owned.pop(key[0], None)
+            if ref is not None:
+                link.released[key[0]] = ref
+
+    def _refused(self, link: Link, key: Key) -> None:
+        now = self._clock.monotonic_s()
+        link.dirty.pop(key, None)
+        # A lost connection says False too; then `ready` takes it up again at once.
+        link.refused[key] = now + REFUSED_PAUSE_S
+        may_log, held = self._throttle.allow(link.name, now)
+        if may_log and link.transport.is_ready:
+            extra = log.fields(connection=link.name, topic=key[0], held_back=held)
+            _LOG.warning("a status message was not taken by the broker; it is tried again", extra=extra)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every connection that can be told knows all."""
+        return all(link.is_settled for link in self._links.values())
+
+    @property
+    def unpublished(self) -> int:
+        """How many values the connections still have to be told, over all of them. Thread: any."""
+        return sum(len(link.dirty) + len(link.held) + len(link.refused) for link in self._links.values())
+
+    def next_due_s(self) -> float:
+        """Return in how many seconds `pump` may have something to do, infinity when only an event can change that."""
+        now = self._clock.monotonic_s()
+        times = [time for link in self._links.values() if link.is_ready for time in self._due(link)]
+        return max(0.0, min(times, default=float("inf")) - now)
+
+    def _due(self, link: Link) -> Iterable[float]:
+        if link.dirty and link.sendable():
+            yield max(link.retry_at_s, self._spool_retry_at_s if self.problem else 0.0)
+        if link.held:
+            yield link.settled_at_s
+        if link.released or link.unsaved:
+            yield self._spool_retry_at_s
+        yield from link.refused.values()
+
+    def pump(self) -> None:
+        """Publish what can be published now."""
+        now = self._clock.monotonic_s()
+        ready = [link for link in self._links.values() if link.is_ready]
+        for link in ready:
+            link.retry_refused(now)
+            self._settle(link, now)
+        may_write = self._write_rows(ready, now)
+        for link in ready:
+            if link.retry_at_s <= now:
+                self._send(link, now, may_write=may_write)
+
+    def _settle(self, link: Link, now: float) -> None:
+        if now < link.settled_at_s:
+            return
+        held, link.held = link.held, {}
+        for key in held:
+            value = self._values.get(key)
+            if value is None or link.seen.get(self._own_topic(key, value)) == self._digest(link, value):
+                self._drop_if_told(key)
+            else:
+                link.mark(key)
+        if self._start_is_over:
+            link.seen.clear()
+
+    @property
+    def _start_is_over(self) -> bool:
+        return self._clock.monotonic_s() >= self._initial_until_s
+
+    def _own_topic(self, key: Key, value: Statement) -> str:
+        return f"{self._stream}/{value.ref.namespace}/{value.ref.name}" if key[1] else key[0]
+
+    def _digest(self, link: Link, value: Statement) -> bytes:
+        limit = link.transport.max_publish_bytes
+        return value.digest if value.size <= limit else digest_of(value.payload(limit))
+
+    def _write_rows(self, links: Sequence[Link], now: float) -> bool:
+        """Commit what ownership says before anything is published by it; False when the spool cannot."""
+        if self.problem and now < self._spool_retry_at_s:
+            return False
+        gone = [link.row(topic, ref) for link in links for topic, ref in link.released.items()]
+        new = [link.row(topic, ref) for link in links for topic, ref in link.unsaved.items()]
+        new += [link.row(topic, ref) for link in links for topic, ref in self._unowned(link)]
+        try:
+            if gone:
+                self._store.release(gone)
+            if new:
+                self._store.retain(new)
+        except SpoolError as error:
+            self.problem = StatusProblem("status-spool", f"cannot note which topics are retained: {error}")
+            self._spool_retry_at_s = now + _SPOOL_PAUSE_S
+            return False
+        self.problem = None
+        for link in links:
+            link.released.clear()
+            link.unsaved.clear()
+        for row in new:
+            self._links[row.connection].owned[row.topic] = WorkflowRef(row.namespace, row.name, row.uid)
+        return True
+
+    def _unowned(self, link: Link) -> Iterable[tuple[str, WorkflowRef]]:
+        for key in link.sendable():
+            value = self._values.get(key)
+            if value is not None and not key[1] and link.owned.get(key[0]) != value.ref:
+                yield key[0], value.ref
+
+    def _send(self, link: Link, now: float, *, may_write: bool) -> None:
+        for key in link.sendable():
+            value = self._values.get(key)
+            is_retained = not key[1]
+            if value is None and not is_retained:
+                link.dirty.pop(key)
+                continue
+            if not may_write and value is not None and is_retained and link.owned.get(key[0]) != value.ref:
+                continue
+            payload = b"" if value is None else value.payload(link.transport.max_publish_bytes)
+            message = OutgoingMessage(key[0], payload, qos=1, retain=is_retained, content_type=_type_of(payload))
+            self._token += 1
+            link.in_flight[key] = self._token
+            link.dirty.pop(key)
+            if not link.transport.publish(message, self._done(link.name, key, self._token)):
+                del link.in_flight[key]
+                link.dirty[key] = None
+                link.retry_at_s = now + _FULL_PAUSE_S
+                return
+
+    def _done(self, connection: str, key: Key, token: int) -> PublishDone:
+        signal = self._signal
+        return lambda done: signal(PublishEnded(connection, key[0], key[1], token, done))
+
+
+def _type_of(payload: bytes) -> str:
+    return "application/json" if payload else ""

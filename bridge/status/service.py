@@ -1,0 +1,193 @@
+"""Starts and stops the status threads, and is what the rest of the bridge sees of status.
+
+Threads: one ``status-watch-NAMESPACE`` each, ``status-lookups`` (GETs and periodic lists), and ``status``, which owns
+the tracker and the publisher. The hooks may be called from any thread and return at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.core import log
+from bridge.core.clock import Clock, StopEvent
+from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.interface.topics import Topics
+from bridge.status.events import Connected, Disconnected, Event, Ready
+from bridge.status.inbox import Inbox
+from bridge.status.lookups import Lookups
+from bridge.status.problems import StatusProblem
+from bridge.status.publisher import Publisher
+from bridge.status.retained import read_retained
+from bridge.status.sources import ArgoReader, EventSeen, FollowedWorkflows, RetainedStore
+from bridge.status.tracker import Tracker
+from bridge.status.watcher import Watcher
+from bridge.transports.base import Session, Transport
+
+_LOG = log.logger(__name__)
+_IDLE_WAIT_S = 10.0
+_SPOOL_PAUSE_S = 1.0
+_FAULT_PAUSE_S = 1.0
+_FLUSH_WAIT_S = 0.02
+
+
+@dataclass(frozen=True)
+class StatusParts:
+    """What the service hands to status.
+
+    Attributes:
+        argo: reads workflows.
+        store: the spool's table of retained topics.
+        transports: every connection; status goes to all.
+        clock: time.
+        metrics: counters.
+        reports: for unexpected exceptions.
+    """
+
+    argo: ArgoReader
+    store: RetainedStore
+    transports: Sequence[Transport]
+    clock: Clock
+    metrics: Metrics
+    reports: ReportWriter
+
+
+class StatusService:
+    """Follows workflows and keeps their retained status true.
+
+    Args:
+        parts: what it works with.
+        follow: which workflows.
+        topics: the interface's topics.
+        on_event_seen: told of each event whose workflow is seen, deleted ones too; comes on the status thread.
+    """
+
+    def __init__(self, parts: StatusParts, follow: FollowedWorkflows, topics: Topics, on_event_seen: EventSeen) -> None:
+        self._parts = parts
+        self._follow = follow
+        self._topics = topics
+        self._on_event_seen = on_event_seen
+        self._stop = StopEvent()
+        self._inbox = Inbox()
+        self._publisher = Publisher(parts, topics.status_stream, self._inbox.signal)
+        self._watchers = [
+            Watcher(namespace, follow.selector, parts, self._inbox, self._stop) for namespace in follow.namespaces
+        ]
+        places = [(namespace, follow.selector) for namespace in follow.namespaces]
+        self._lookups = Lookups(parts, self._inbox, self._stop, places)
+        self._tracker = Tracker(
+            follow, topics, self._publisher, self._lookups.propose, clock=parts.clock, on_event_seen=self._event_seen
+        )
+        self._threads = [
+            threading.Thread(target=self._run, name="status"),
+            threading.Thread(target=self._lookups.run, name="status-lookups"),
+            *(
+                threading.Thread(target=watcher.run, name=f"status-watch-{watcher.namespace}")
+                for watcher in self._watchers
+            ),
+        ]
+        self._stop_flush_s = 0.0
+
+    def start(self) -> None:
+        """Start every thread; returns at once. An Argo Server or a broker that is away is no error."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """End every thread; call it while the transports still run, so that the last values go out.
+
+        Args:
+            deadline_s: how long it may take in all, seconds.
+
+        Returns:
+            Names of the threads that did not come.
+        """
+        until = self._parts.clock.monotonic_s() + deadline_s
+        self._stop_flush_s = min(1.0, deadline_s / 2)
+        self._stop.set()
+        self._parts.argo.interrupt()
+        self._lookups.wake()
+        self._inbox.close()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - self._parts.clock.monotonic_s()))
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def connected(self, connection: str, session: Session) -> None:
+        """A broker accepted us; a NEW session means that it may have lost every retained message."""
+        self._inbox.signal(Connected(connection, session))
+
+    def ready(self, connection: str) -> None:
+        """Every SUBACK arrived: publishing may begin."""
+        self._inbox.signal(Ready(connection))
+
+    def disconnected(self, connection: str) -> None:
+        """The connection is gone."""
+        self._inbox.signal(Disconnected(connection))
+
+    def retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
+        """Take a message with RETAIN=1 that came on PREFIX/status/+/+; all but our own are ignored."""
+        event = read_retained(self._topics, self._follow.bridge_id, connection, topic, payload)
+        if event is not None:
+            self._inbox.signal(event)
+
+    def problems(self) -> list[StatusProblem]:
+        """Return what keeps status from being true now; [] when all is followed. Thread: any."""
+        found = [watcher.problem for watcher in self._watchers]
+        return [problem for problem in (*found, self._publisher.problem) if problem is not None]
+
+    def figures(self) -> dict[str, int]:
+        """Return how many ``workflows`` are followed, and values ``unpublished`` over all connections. Thread: any."""
+        return {"workflows": self._tracker.size, "unpublished": self._publisher.unpublished}
+
+    def _run(self) -> None:
+        self._load_retained()
+        while not self._stop.is_set():
+            wait_s = min(self._tracker.next_due_s(), self._publisher.next_due_s(), _IDLE_WAIT_S)
+            self._handle(self._inbox.take(wait_s))
+        self._flush()
+
+    def _load_retained(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._tracker.adopt(self._parts.store.retained())
+            except SpoolError as error:
+                _LOG.warning("cannot read which topics are retained: %s", error, extra=log.fields(code=error.code))
+                self._stop.wait(_SPOOL_PAUSE_S)
+            else:
+                return
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        for event in events:
+            try:
+                self._tracker.handle(event)
+            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread (HOUSE-STYLE, Threads)
+                self._report(error)
+        try:
+            self._tracker.tick()
+            self._publisher.pump()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report(error)
+            self._stop.wait(_FAULT_PAUSE_S)
+
+    def _event_seen(self, event_id: bytes, namespace: str, name: str) -> None:
+        try:
+            self._on_event_seen(event_id, namespace, name)
+        except Exception as error:  # noqa: BLE001 - what the pipeline does with it must not cost a status
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        self._parts.metrics.internal_errors.labels("status").inc()
+        path = self._parts.reports.write("status", error, self._parts.clock.wall_s())
+        _LOG.error("an unexpected error while following status: %r; report: %s", error, path)
+
+    def _flush(self) -> None:
+        self._tracker.release_all()
+        until = self._parts.clock.monotonic_s() + self._stop_flush_s
+        while True:
+            self._handle(self._inbox.take(_FLUSH_WAIT_S))
+            if self._publisher.is_settled or self._parts.clock.monotonic_s() >= until:
+                return

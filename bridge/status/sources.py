@@ -1,0 +1,136 @@
+"""What status needs from its neighbours: an Argo Server to read, a table of retained topics, and what to follow.
+
+Only shapes; no behaviour and no I/O. `bridge.status.argo_reader` puts the real client behind `ArgoReader`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from bridge.core.model import WorkflowRef
+from bridge.spool.records import RetainedTopic
+
+Workflow = Mapping[str, Any]
+"""A workflow as Argo's JSON has it."""
+
+EventSeen = Callable[[bytes, str, str], None]
+"""Told of each event whose workflow exists or existed: (event id of 32 bytes, namespace, name). Must not block."""
+
+BRIDGE_LABEL = "argo-bridge/bridge"
+EVENT_ANNOTATION = "argo-bridge/event"
+MAPPING_ANNOTATION = "argo-bridge/mapping"
+STATUS_TOPIC_ANNOTATION = "argo-bridge/status-topic"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedWorkflows:
+    """Which workflows have a status here.
+
+    Attributes:
+        bridge_id: ``bridge.id``; goes into ``details.bridge``.
+        namespaces: the allow-list, one watcher each.
+        selector: Kubernetes label selector; "" follows every workflow of the namespaces.
+    """
+
+    bridge_id: str
+    namespaces: tuple[str, ...]
+    selector: str
+
+
+def scope_selector(bridge_id: str, scope: str, selector: str = "") -> str:
+    """Return the label selector of ``status.scope``.
+
+    Args:
+        bridge_id: ``bridge.id``.
+        scope: ``bridge`` (workflows of this bridge), ``namespace`` (all), or ``selector``.
+        selector: the operator's own, for ``selector``.
+    """
+    if scope == "selector":
+        return selector
+    return f"{BRIDGE_LABEL}={bridge_id}" if scope == "bridge" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete list answer. One without resourceVersion is not an answer and never becomes a `Listing`.
+
+    Attributes:
+        resource_version: where a watch goes on from.
+        workflows: without ``status.nodes``.
+    """
+
+    resource_version: str
+    workflows: Sequence[Workflow]
+
+
+class FrameKind(Enum):
+    """What a watch frame says. The values are Argo's."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFrame:
+    """One frame of a watch.
+
+    Attributes:
+        kind: what happened.
+        workflow: as it is now, without ``status.nodes``; for DELETED its last state.
+        resource_version: where to go on after this frame.
+    """
+
+    kind: FrameKind
+    workflow: Workflow
+    resource_version: str
+
+
+class WatchExpiredError(Exception):
+    """The resourceVersion is too old for a watch: list again. Raised by `ArgoReader.watch` only."""
+
+
+class ArgoReader(Protocol):
+    """Reads workflows. Every method raises `TransientError` or `PermanentError` when Argo does not answer it."""
+
+    def list(self, namespace: str, selector: str) -> Listing:
+        """Return all workflows of one namespace that match. Thread: any."""
+
+    def get(self, ref: WorkflowRef, *, nodes: bool) -> Workflow | None:
+        """Return one workflow by namespace and name, None when the answer is 404.
+
+        Args:
+            ref: which one; its uid is not asked for.
+            nodes: whether ``status.nodes`` is wanted.
+        """
+
+    def watch(self, namespace: str, selector: str, resource_version: str) -> Iterator[WatchFrame | None]:
+        """Yield what changes after `resource_version`, and None for a sign of life, until the stream ends.
+
+        A return means an orderly end (or `interrupt`): go on from the last frame.
+
+        Raises:
+            WatchExpiredError: list again.
+            TransientError: the stream was cut, or could not be opened: go on from the last frame after a pause.
+            PermanentError: refused: a retry helps only after somebody changed something.
+        """
+
+    def interrupt(self) -> None:
+        """Let every call under way end soon, and later ones at once; the end is near. Thread: any."""
+
+
+class RetainedStore(Protocol):
+    """The spool's table of retained topics; all calls commit before they return. Raises `SpoolError`. Thread: any."""
+
+    def retained(self) -> Sequence[RetainedTopic]:
+        """Return every row."""
+
+    def retain(self, rows: Sequence[RetainedTopic]) -> None:
+        """Insert rows, or replace those of the same connection and topic."""
+
+    def release(self, rows: Sequence[RetainedTopic]) -> None:
+        """Delete the rows of these connections and topics; those that do not exist are no error."""

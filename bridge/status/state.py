@@ -1,0 +1,127 @@
+"""Publishes how the bridge is doing on ``argo/bridge/ID/state``: retained JSON, on change and at least once a minute.
+
+What the state is, the service says (a callable); here it is only compared and sent. Like every status it is a value,
+not a queue: a connection that is away gets the newest one when it is back.
+
+Thread: ``state`` runs `run`; the hooks may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from bridge.core import log
+from bridge.core.clock import Clock, StopEvent
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.core.report import ReportWriter
+from bridge.status.availability import Availability
+from bridge.transports.base import Transport
+
+_LOG = log.logger(__name__)
+LOOK_S = 1.0
+REPEAT_S = 60.0
+
+State = Mapping[str, Any]
+
+
+class StateParts(Protocol):
+    """What the state publisher works with; `bridge.status.service.StatusParts` has it."""
+
+    @property
+    def transports(self) -> Sequence[Transport]:
+        """Every connection."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counters."""
+
+    @property
+    def reports(self) -> ReportWriter:
+        """For unexpected exceptions."""
+
+
+class StatePublisher:
+    """The ``state`` topic of one bridge; it also sees to it that ``online`` gets through.
+
+    Args:
+        topic: ``argo/bridge/ID/state``.
+        parts: what it works with.
+        read: returns the state now, JSON-ready: ``version``, ``argo``, ``spool``, ``mappings``, ``connections``,
+            ``waiting``. Called once a second at most, on the thread ``state``; must not block.
+        availability: its `retry` is called at each look.
+    """
+
+    def __init__(self, topic: str, parts: StateParts, read: Callable[[], State], availability: Availability) -> None:
+        self._topic = topic
+        self._transports = {transport.name: transport for transport in parts.transports}
+        self._read = read
+        self._availability = availability
+        self._clock = parts.clock
+        self._metrics = parts.metrics
+        self._reports = parts.reports
+        self._stop = StopEvent()
+        self._thread = threading.Thread(target=self.run, name="state")
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[bytes, float]] = {}
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """End the thread; returns its name if it did not come in time."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(deadline_s)
+        return ["state"] if self._thread.is_alive() else []
+
+    def disconnected(self, connection: str) -> None:
+        """What was told may be lost: tell it again."""
+        with self._lock:
+            self._told.pop(connection, None)
+
+    def run(self) -> None:
+        """Look once a second whether there is something to tell, until stopped."""
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - a state that cannot be read never ends the thread
+                self._metrics.internal_errors.labels("state").inc()
+                path = self._reports.write("state", error, self._clock.wall_s())
+                _LOG.error("an unexpected error while publishing the state: %r; report: %s", error, path)
+            self._stop.wait(LOOK_S)
+
+    def look(self) -> None:
+        """Publish the state where it changed or was last told a minute ago."""
+        self._availability.retry()
+        payload = orjson.dumps(dict(self._read()), default=str)
+        now = self._clock.monotonic_s()
+        for name, transport in self._transports.items():
+            if transport.is_ready and self._is_news(name, payload, now):
+                self._tell(transport, payload, now)
+
+    def _is_news(self, connection: str, payload: bytes, now: float) -> bool:
+        with self._lock:
+            told = self._told.get(connection)
+        return told is None or told[0] != payload or now - told[1] >= REPEAT_S
+
+    def _tell(self, transport: Transport, payload: bytes, now: float) -> None:
+        with self._lock:
+            self._told[transport.name] = (payload, now)
+
+        def done(is_done: bool) -> None:
+            if not is_done:
+                self.disconnected(transport.name)
+
+        message = OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type="application/json")
+        if not transport.publish(message, done):
+            self.disconnected(transport.name)

@@ -1,0 +1,235 @@
+"""From a workflow as Argo shows it to the status message that is due, if one is. Pure.
+
+Source: server-api.md section 6 (status model). The phase is read from ``status.phase`` alone: right after a retry the
+label still says the old one. An ended phase is final only for one run, which is (uid, startedAt).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.status import StatusUpdate, body
+from bridge.status.failures import FailedNode, message_for
+from bridge.status.reading import list_at, object_at, text_at
+from bridge.status.sources import (
+    BRIDGE_LABEL,
+    EVENT_ANNOTATION,
+    MAPPING_ANNOTATION,
+    STATUS_TOPIC_ANNOTATION,
+    Workflow,
+)
+
+_ARCHIVING = "workflows.argoproj.io/workflow-archiving-status"
+_WHOLE = 1 << 20
+_PACK_OVER = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one frame, list item or GET says of a workflow.
+
+    Attributes:
+        ref: namespace, name, uid.
+        resource_version: of this state.
+        created: metadata.creationTimestamp, RFC 3339 in whole seconds UTC (sorts as text).
+        phase: from ``status.phase``.
+        progress: ``N/M`` or "".
+        message: Argo's own.
+        started_at: begin of this run, "" while it has none.
+        finished_at: end of this run, "" while it runs.
+        outputs: global output parameters by name.
+        suspended: ``spec.suspend``.
+        shutdown: ``Stop``, ``Terminate`` or "".
+        persisted: the answer came from the archive; the workflow itself may be gone.
+        bridge: value of our label, "" where it has none.
+        event_id: 32 bytes of annotation ``argo-bridge/event``, b"" where it has none.
+        mapping: from our annotation.
+        status_topic: from our annotation, unchecked.
+    """
+
+    ref: WorkflowRef
+    resource_version: str
+    created: str
+    phase: Phase
+    progress: str
+    message: str
+    started_at: str
+    finished_at: str
+    outputs: dict[str, object]
+    suspended: bool
+    shutdown: str
+    persisted: bool
+    bridge: str
+    event_id: bytes
+    mapping: str
+    status_topic: str
+
+
+def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
+    """Read a workflow; None when it has no name or uid.
+
+    Args:
+        workflow: as Argo's JSON has it; whatever is missing or null counts as empty.
+        namespace: where it was asked for, in case the answer does not say.
+    """
+    metadata, spec, status = (object_at(workflow, key) for key in ("metadata", "spec", "status"))
+    labels, annotations = object_at(metadata, "labels"), object_at(metadata, "annotations")
+    ref = WorkflowRef(text_at(metadata, "namespace") or namespace, text_at(metadata, "name"), text_at(metadata, "uid"))
+    if not ref.name or not ref.uid:
+        return None
+    return Observed(
+        ref=ref,
+        resource_version=text_at(metadata, "resourceVersion"),
+        created=text_at(metadata, "creationTimestamp"),
+        phase=_phase(text_at(status, "phase")),
+        progress=text_at(status, "progress"),
+        message=text_at(status, "message"),
+        started_at=text_at(status, "startedAt"),
+        finished_at=text_at(status, "finishedAt"),
+        outputs=_outputs(status),
+        suspended=spec.get("suspend") is True,
+        shutdown=text_at(spec, "shutdown"),
+        persisted=labels.get(_ARCHIVING) == "Persisted",
+        bridge=text_at(labels, BRIDGE_LABEL),
+        event_id=_event_id(text_at(annotations, EVENT_ANNOTATION)),
+        mapping=text_at(annotations, MAPPING_ANNOTATION),
+        status_topic=text_at(annotations, STATUS_TOPIC_ANNOTATION),
+    )
+
+
+def _phase(text: str) -> Phase:
+    try:
+        return Phase(text)
+    except ValueError:
+        # A phase of a later Argo: something that has not ended.
+        return Phase.RUNNING
+
+
+def _event_id(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _outputs(status: Mapping[str, Any]) -> dict[str, object]:
+    parameters = list_at(object_at(status, "outputs"), "parameters")
+    return {text_at(item, "name"): item.get("value") for item in parameters if text_at(item, "name")}
+
+
+def failure_wanted(seen: Observed) -> bool:
+    """Whether the failed node is worth a GET: the run ended badly."""
+    return seen.phase in (Phase.FAILED, Phase.ERROR)
+
+
+def update_of(seen: Observed, failed: FailedNode | None, bridge_id: str) -> StatusUpdate:
+    """Return what a status message says of `seen`.
+
+    Args:
+        seen: the workflow.
+        failed: the node that this very run failed by, where it is known.
+        bridge_id: for ``details.bridge``.
+    """
+    ended = seen.phase.ended
+    failed = failed if failure_wanted(seen) else None
+    return StatusUpdate(
+        workflow=seen.ref,
+        phase=seen.phase,
+        progress=seen.progress,
+        message=message_for(seen.message, failed),
+        details={
+            "bridge": bridge_id,
+            "uid": seen.ref.uid,
+            "mapping": seen.mapping,
+            "startedAt": seen.started_at,
+            "finishedAt": seen.finished_at,
+            "suspended": (seen.suspended and not ended) or None,
+            "shutdown": seen.shutdown,
+            "outputs": seen.outputs if ended else None,
+            "failedNode": failed.details() if failed else None,
+        },
+    )
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a state with resourceVersion `version` follows the one with `than`.
+
+    They are opaque in principle and decimal in every Kubernetes there is (from 1.35 on comparable by contract);
+    what cannot be compared counts as newer unless it is equal.
+    """
+    if version.isdecimal() and than.isdecimal():
+        return int(version) > int(than)
+    return version != than
+
+
+def digest_of(payload: bytes) -> bytes:
+    """Return 16 bytes that tell one status message from another."""
+    return blake2b(payload, digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A status message in its final form, small: it is all that is kept of what an ended workflow said.
+
+    Attributes:
+        ref: which workflow.
+        packed: the message without a size limit, compressed where that makes it smaller.
+        size: its length in bytes.
+        digest: of the message.
+        ended: nothing more will run.
+    """
+
+    ref: WorkflowRef
+    packed: bytes
+    size: int
+    digest: bytes
+    ended: bool
+
+    @property
+    def document(self) -> bytes:
+        """The whole message."""
+        return self.packed if len(self.packed) == self.size else zlib.decompress(self.packed)
+
+    def payload(self, max_bytes: int) -> bytes:
+        """Return the message, cut to `max_bytes` where it is longer."""
+        if self.size <= max_bytes:
+            return self.document
+        document = orjson.loads(self.document)
+        whole = StatusUpdate(
+            workflow=self.ref,
+            phase=Phase(document["status"]),
+            progress=document["progress"].replace("%", "/100"),
+            message=document["message"],
+            details=document["details"],
+        )
+        return body(whole, max_bytes)
+
+
+def transition(last_digest: bytes, update: StatusUpdate) -> Statement | None:
+    """Return the message that is due, None when it would say what the last one said.
+
+    Args:
+        last_digest: `Statement.digest` of the last message of this workflow, b"" before the first.
+        update: the state now.
+    """
+    document = body(update, _WHOLE)
+    digest = digest_of(document)
+    if digest == last_digest:
+        return None
+    return Statement(update.workflow, _packed(document), len(document), digest, update.phase.ended)
+
+
+def _packed(document: bytes) -> bytes:
+    if len(document) > _PACK_OVER:
+        packed = zlib.compress(document, level=1)
+        if len(packed) < len(document):
+            return packed
+    # orjson's result holds on to its 4 KiB buffer; a copy is as long as it says.
+    return bytes(memoryview(document))

@@ -1,0 +1,147 @@
+"""Follows one namespace: list, then watch from there, over every kind of end.
+
+It hands on what it reads and decides nothing about workflows. Source: server-api.md section 3.
+
+Thread: one ``status-watch-NAMESPACE`` each runs `run`; `problem` may be read from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from bridge.core import log
+from bridge.core.backoff import Backoff
+from bridge.core.clock import Clock, StopEvent
+from bridge.core.errors import BridgeError
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.status.events import Changed, Listed
+from bridge.status.inbox import Inbox
+from bridge.status.problems import StatusProblem
+from bridge.status.sources import ArgoReader, FrameKind, WatchExpiredError
+
+_LOG = log.logger(__name__)
+AUTH_PAUSE_S = 30.0
+GAP_LIMIT_S = 60.0
+"""A watch that was cut for longer than this lists again: kube keeps its history for minutes only."""
+
+_DENIED = frozenset({"not-authenticated", "not-permitted", "token-unreadable"})
+
+
+class WatcherParts(Protocol):
+    """What a watcher works with; `bridge.status.service.StatusParts` has it."""
+
+    @property
+    def argo(self) -> ArgoReader:
+        """Reads workflows."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counters."""
+
+    @property
+    def reports(self) -> ReportWriter:
+        """For unexpected exceptions."""
+
+
+class Watcher:
+    """List and watch of one namespace.
+
+    Args:
+        namespace: which one.
+        selector: label selector, "" for all workflows.
+        parts: what it works with.
+        inbox: takes lists and frames; a full one slows the watch down.
+        stop: ends `run`.
+    """
+
+    def __init__(self, namespace: str, selector: str, parts: WatcherParts, inbox: Inbox, stop: StopEvent) -> None:
+        self.namespace = namespace
+        self._selector = selector
+        self._parts = parts
+        self._argo = parts.argo
+        self._clock = parts.clock
+        self._inbox = inbox
+        self._stop = stop
+        self._backoff = Backoff(initial_s=0.2, cap_s=5.0)
+        self._failures = 0
+        self._expirations = 0
+        self._version = ""
+        self._heard_at_s = 0.0
+        self.problem: StatusProblem | None = StatusProblem(
+            "status-not-listed", f'namespace "{namespace}" has not been listed yet', namespace
+        )
+
+    def run(self) -> None:
+        """Follow the namespace until the stop event is set."""
+        while not self._stop.is_set():
+            try:
+                if not self._version:
+                    self._list()
+                self._watch()
+            except WatchExpiredError:
+                self._list_again()
+            except BridgeError as error:
+                self._pause(error)
+            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread (HOUSE-STYLE, Threads)
+                self._version = ""
+                self._report(error)
+
+    def _list(self) -> None:
+        listing = self._argo.list(self.namespace, self._selector)
+        if not self._inbox.put(Listed(self.namespace, tuple(listing.workflows), starts_watch=True)):
+            return
+        self._version = listing.resource_version
+        self._heard()
+
+    def _watch(self) -> None:
+        for frame in self._argo.watch(self.namespace, self._selector, self._version):
+            self._heard()
+            self._expirations = 0
+            if frame is None:
+                continue
+            if frame.kind is not FrameKind.BOOKMARK and not self._inbox.put(
+                Changed(self.namespace, frame.kind, frame.workflow)
+            ):
+                return
+            self._version = frame.resource_version or self._version
+        # An orderly end comes every half hour or so; a server that ends every watch at once must not be hammered.
+        self._stop.wait(self._backoff.delay_s(1))
+
+    def _list_again(self) -> None:
+        self._version = ""
+        self._expirations += 1
+        if self._expirations > 1:
+            # Lists whose own version is too old for a watch: a mirror that stands still. No hammering.
+            self._stop.wait(self._backoff.delay_s(self._expirations - 1))
+
+    def _heard(self) -> None:
+        self._failures = 0
+        self._heard_at_s = self._clock.monotonic_s()
+        self.problem = None
+
+    def _pause(self, error: BridgeError) -> None:
+        if self._stop.is_set():
+            return
+        self._failures += 1
+        is_denied = error.code in _DENIED
+        delay_s = AUTH_PAUSE_S if is_denied else self._backoff.delay_s(self._failures)
+        self.problem = StatusProblem(error.code, f'cannot follow namespace "{self.namespace}": {error}', self.namespace)
+        extra = log.fields(action="status-watch", code=error.code, attempt=self._failures, delay_s=round(delay_s, 1))
+        level = logging.WARNING if self._failures == 1 or is_denied else logging.DEBUG
+        _LOG.log(level, "cannot follow namespace %s: %s", self.namespace, error, extra=extra)
+        self._stop.wait(delay_s)
+        if self._clock.monotonic_s() - self._heard_at_s > GAP_LIMIT_S:
+            self._version = ""
+
+    def _report(self, error: Exception) -> None:
+        self._failures += 1
+        self._parts.metrics.internal_errors.labels("status-watch").inc()
+        path = self._parts.reports.write("status-watch", error, self._clock.wall_s(), namespace=self.namespace)
+        _LOG.error("an unexpected error while watching %s: %r; report: %s", self.namespace, error, path)
+        self._stop.wait(self._backoff.delay_s(self._failures))

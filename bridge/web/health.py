@@ -1,0 +1,85 @@
+"""What the health and metrics pages answer. Pure but for the callables it is given; no sockets.
+
+Thread: the HTTP server's, one a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.core.metrics import Metrics
+
+JSON = "application/json"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the bridge is not ready, or not alive.
+
+    Attributes:
+        code: kebab-case.
+        message: a sentence.
+        subject: the connection, namespace or part that it concerns, or "".
+    """
+
+    code: str
+    message: str
+    subject: str = ""
+
+
+Check = Callable[[], Sequence[Reason]]
+"""Returns what is wrong; [] when all is well. Must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer.
+
+    Attributes:
+        status: HTTP status.
+        content_type: of the body.
+        body: the bytes.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class HealthPages:
+    """``/livez``, ``/readyz`` and ``/metrics``.
+
+    Args:
+        liveness: what is broken for good, so that only a new process helps.
+        readiness: what keeps the bridge from its work now.
+        metrics: the figures.
+    """
+
+    def __init__(self, liveness: Check, readiness: Check, metrics: Metrics) -> None:
+        self._liveness = liveness
+        self._readiness = readiness
+        self._metrics = metrics
+
+    def page(self, path: str) -> Page | None:
+        """Return the answer for a path, None where there is no such page."""
+        if path == "/livez":
+            return _verdict("alive", self._liveness())
+        if path == "/readyz":
+            return _verdict("ready", self._readiness())
+        if path == "/metrics":
+            return Page(200, METRICS, self._metrics.exposition())
+        return None
+
+
+def _verdict(word: str, reasons: Sequence[Reason]) -> Page:
+    listed = [
+        {"code": reason.code, "message": reason.message} | ({"subject": reason.subject} if reason.subject else {})
+        for reason in reasons
+    ]
+    body = orjson.dumps({word: not listed, "reasons": listed}) + b"\n"
+    return Page(503 if listed else 200, JSON, body)

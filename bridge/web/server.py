@@ -1,0 +1,182 @@
+"""The HTTP server of the bridge: GET and HEAD of a few pages, on the standard library.
+
+A request that is odd, slow or broken costs one thread for 10 seconds at most, and there are never more than 16.
+
+Threads: ``web`` accepts and closes what takes too long; each request has a short-lived ``web-request`` of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseServer, TCPServer
+from typing import Any, cast
+
+from bridge.core import log
+from bridge.core.errors import ConfigError
+from bridge.web.health import TEXT, Page
+
+_LOG = log.logger(__name__)
+MAX_REQUESTS = 16
+REQUEST_TIMEOUT_S = 10.0
+_POLL_S = 0.2
+
+Find = Callable[[str], Page | None]
+"""Returns the page of a path (without query), None where there is none. Called on a request's thread."""
+
+
+class WebServer:
+    """Serves pages on one address.
+
+    Args:
+        host: a name or an address, "" for every IPv4 address of the machine.
+        port: 0 takes a free one.
+        find: the pages.
+    """
+
+    def __init__(self, host: str, port: int, find: Find) -> None:
+        self._configured = (host, port)
+        self._find = find
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and real port while it runs, as configured before."""
+        if self._server is None:
+            return self._configured
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def start(self) -> None:
+        """Bind and serve; returns when connections are accepted.
+
+        Raises:
+            ConfigError: the address cannot be bound (in use, not ours).
+        """
+        try:
+            self._server = _Server(self._configured, self._find)
+        except OSError as error:
+            raise ConfigError(
+                f"listen on {self._configured[0]}:{self._configured[1]}: {error.strerror or error}",
+                code="cannot-listen",
+                hint="is another bridge running? web.listen takes another port",
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="web")
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """Close the port and every connection; returns the names of threads that did not come in time."""
+        if self._server is None or self._thread is None:
+            return []
+        until_s = time.monotonic() + deadline_s
+        self._server.shutdown()
+        self._server.server_close()
+        threads = [self._thread, *self._server.close_all()]
+        for thread in threads:
+            thread.join(max(0.0, until_s - time.monotonic()))
+        return [thread.name for thread in threads if thread.is_alive()]
+
+
+class _Server(TCPServer):
+    """Accepts, with one thread a request.
+
+    The standard library's own ThreadingHTTPServer asks DNS for the host's name when it binds, has no bound on
+    threads, and waits for ever for a client that says nothing.
+    """
+
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], find: Find) -> None:
+        self.find = find
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._lock = threading.Lock()
+        self._open: dict[Any, tuple[threading.Thread, float]] = {}
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection its thread, or close it when there are too many."""
+        with self._lock:
+            is_full = len(self._open) >= MAX_REQUESTS
+            if not is_full:
+                thread = threading.Thread(target=self._serve, args=(request, client_address), name="web-request")
+                self._open[request] = (thread, time.monotonic() + REQUEST_TIMEOUT_S)
+        if is_full:
+            self.shutdown_request(request)
+        else:
+            thread.start()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError as error:
+            _LOG.debug("a web client went away: %s", error)
+        except Exception:  # noqa: BLE001 - one bad request never ends the server
+            _LOG.exception("an unexpected error while answering a web request")
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+            self.shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut connections that take too long; called every fifth of a second on the thread ``web``."""
+        now = time.monotonic()
+        with self._lock:
+            late = [request for request, (_, until_s) in self._open.items() if until_s <= now]
+        for request in late:
+            _cut(request)
+
+    def close_all(self) -> list[threading.Thread]:
+        """Cut every connection; returns their threads."""
+        with self._lock:
+            current = dict(self._open)
+        for request in current:
+            _cut(request)
+        return [thread for thread, _ in current.values()]
+
+
+def _cut(request: socket.socket) -> None:
+    # Only shut down: its own thread closes it, so that the descriptor is not used again under its feet.
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection (HTTP/1.0: nothing is left open between them)."""
+
+    timeout = REQUEST_TIMEOUT_S
+    server_version = "argo-bridge"
+    sys_version = ""
+    server: BaseServer
+
+    def do_GET(self) -> None:
+        """Answer with the page, its headers alone for HEAD."""
+        page = self._page()
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    do_HEAD = do_GET  # noqa: N815 - as above
+
+    def _page(self) -> Page:
+        find = cast(_Server, self.server).find
+        try:
+            page = find(self.path.partition("?")[0])
+        except Exception:  # noqa: BLE001 - a page that fails is a 500, no more
+            _LOG.exception("an unexpected error while making a page")
+            return Page(500, TEXT, b"internal error\n")
+        return page if page is not None else Page(404, TEXT, b"not found\n")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Log at debug level; probes come every few seconds."""
+        _LOG.debug("web: " + format, *args)

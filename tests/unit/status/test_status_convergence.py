@@ -1,0 +1,296 @@
+"""Promise 4: whatever happened in between, retained status in the end is what Argo has."""
+
+from __future__ import annotations
+
+import copy
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from status_fakes import NS, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
+
+from bridge.core.clock import FakeClock
+from bridge.core.model import WorkflowRef
+from bridge.status.events import Changed, Listed
+from bridge.status.failures import find_failed_node
+from bridge.status.sources import FrameKind
+from bridge.status.transitions import observe, transition, update_of
+from bridge.transports.base import Session
+
+NAMES = ["a", "b", "c"]
+DEVICES = ["", "dev/1/workflow", "dev/2/workflow"]
+PERSISTED = {"workflows.argoproj.io/workflow-archiving-status": "Persisted"}
+CONNECTIONS = ["plant", "office"]
+
+
+class Argo:
+    """A kube with its history, a list that lags, and an archive that may keep what was deleted."""
+
+    def __init__(self) -> None:
+        self.living: dict[str, dict] = {}
+        self.archive: dict[str, dict] = {}
+        self.has_archive = False
+        self.history: list[tuple[FrameKind, dict]] = []
+        self.snapshots: list[dict[str, dict]] = [{}]
+        self.newest_by_device: dict[str, tuple[str, str, str]] = {}
+        self.count = 0
+
+    def _record(self, kind: FrameKind, item: dict) -> None:
+        item["metadata"]["resourceVersion"] = str(len(self.history) + 100)
+        self.history.append((kind, copy.deepcopy(item)))
+        self.snapshots.append(copy.deepcopy(self.living))
+
+    def create(self, name: str, device: str) -> None:
+        self.count += 1
+        created = f"2026-11-24T14:{self.count // 60:02}:{self.count % 60:02}Z"
+        item = workflow(name, f"uid-{self.count}", created=created, annotations={"argo-bridge/status-topic": device})
+        self.living[name] = item
+        self._record(FrameKind.ADDED, item)
+        if device:
+            self.newest_by_device[device] = (created, name, item["metadata"]["uid"])
+
+    def change(self, name: str, phase: str, progress: str) -> None:
+        item = self.living[name]
+        status = item["status"]
+        begun = status["startedAt"] if status.get("phase") in ("Running", "Pending") else f"run-{len(self.history)}"
+        item["status"] = {"phase": phase, "progress": progress, "startedAt": begun, "finishedAt": None}
+        if phase in ("Failed", "Error"):
+            item["status"] |= {"message": f"child '{name}-2' failed", "nodes": failed_nodes(name)}
+        self._record(FrameKind.MODIFIED, item)
+
+    def delete(self, name: str) -> None:
+        item = self.living.pop(name)
+        self._record(FrameKind.DELETED, item)
+        if self.has_archive:
+            self.archive[item["metadata"]["uid"]] = self.persisted(item)
+
+    @staticmethod
+    def persisted(item: dict) -> dict:
+        item = copy.deepcopy(item)
+        item["metadata"]["labels"] |= PERSISTED
+        return item
+
+    def get(self, ref: WorkflowRef) -> dict | None:
+        archived = [item for item in self.archive.values() if item["metadata"]["name"] == ref.name]
+        return self.living.get(ref.name) or (archived[-1] if archived else None)
+
+    def listed(self, position: int) -> list[dict]:
+        items = list(copy.deepcopy(self.snapshots[position]).values())
+        if not self.has_archive:
+            return items
+        ended = ("Succeeded", "Failed", "Error")
+        shown = [self.persisted(item) if item["status"].get("phase") in ended else item for item in items]
+        return shown + [item for uid, item in self.archive.items() if uid not in {i["metadata"]["uid"] for i in items}]
+
+
+class Convergence(RuleBasedStateMachine):
+    """Random frames, lists, GETs, disconnects, refusals, restarts; at the end everything heals and is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.argo = Argo()
+        self.clock = FakeClock()
+        self.store = FakeStore()
+        self.brokers = {name: FakeBroker() for name in CONNECTIONS}
+        self.may_lose_spool = self.spool_was_lost = False
+        self.start()
+
+    @invariant()
+    def whatever_is_retained_has_its_row(self) -> None:
+        """A crash at this very moment would leave nothing behind that the next process does not know of."""
+        if not self.spool_was_lost:
+            rows = {(row.connection, row.topic) for row in self.store.rows.values()}
+            assert {(name, topic) for name, broker in self.brokers.items() for topic in broker.retained} <= rows
+
+    def start(self) -> None:
+        transports = [FakeTransport(self.brokers[name], name) for name in CONNECTIONS]
+        for transport in transports:
+            transport.auto = False
+        self.bench = Bench(*transports, store=self.store, clock=self.clock)
+        self.position: int | None = None
+
+    @initialize(has_archive=st.booleans(), may_lose_spool=st.booleans())
+    def archive(self, has_archive: bool, may_lose_spool: bool) -> None:
+        self.argo.has_archive = has_archive
+        self.may_lose_spool = may_lose_spool
+
+    @rule()
+    def calm(self) -> None:
+        """Everything is up and caught up, but for acknowledgements: most trouble begins in a good moment."""
+        for name, transport in self.bench.transports.items():
+            if not transport.is_ready:
+                self.bench.connect(name, Session.RESUMED)
+        if self.position is None:
+            self.list_and_watch(0)
+        self.watch(1000)
+        self.wait(2)
+
+    @rule(name=st.sampled_from(NAMES), device=st.sampled_from(DEVICES), count=st.integers(0, 4))
+    def come_and_go(self, name: str, device: str, count: int) -> None:
+        """A workflow that is gone while its first messages are still on their way."""
+        self.create(name, device)
+        self.calm()
+        self.delete(name)
+        self.watch(1000)
+        for connection in CONNECTIONS:
+            self.acknowledge(connection, count, False)
+
+    @rule(name=st.sampled_from(NAMES), device=st.sampled_from(DEVICES))
+    def create(self, name: str, device: str) -> None:
+        if name not in self.argo.living:
+            self.argo.create(name, device)
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        phase=st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Error"]),
+        done=st.integers(0, 2),
+    )
+    def change(self, name: str, phase: str, done: int) -> None:
+        if name in self.argo.living:
+            self.argo.change(name, phase, f"{done}/2")
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name: str) -> None:
+        if name in self.argo.living:
+            self.argo.delete(name)
+
+    @rule(lag=st.integers(0, 3))
+    def list_and_watch(self, lag: int) -> None:
+        self.position = max(0, len(self.argo.history) - lag)
+        self.bench.handle(Listed(NS, tuple(self.argo.listed(self.position)), starts_watch=True))
+
+    @precondition(lambda self: self.position is not None)
+    @rule(lag=st.integers(0, 3))
+    def periodic_list(self, lag: int) -> None:
+        position = max(0, len(self.argo.history) - lag)
+        self.bench.handle(Listed(NS, tuple(self.argo.listed(position)), starts_watch=False))
+
+    @precondition(lambda self: self.position is not None)
+    @rule(count=st.integers(1, 5))
+    def watch(self, count: int) -> None:
+        assert self.position is not None
+        for kind, item in self.argo.history[self.position : self.position + count]:
+            self.bench.handle(Changed(NS, kind, copy.deepcopy(item)))
+        self.position = min(len(self.argo.history), self.position + count)
+
+    @rule()
+    def answer_one(self) -> None:
+        for ref in list(self.bench.open)[:1]:
+            self.bench.answer(ref, self.argo.get(ref))
+
+    @rule(seconds=st.sampled_from([0.2, 1.5, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.bench.run()
+
+    @rule(name=st.sampled_from(CONNECTIONS), count=st.integers(1, 4), refuse=st.booleans())
+    def acknowledge(self, name: str, count: int, refuse: bool) -> None:
+        transport = self.bench.transports[name]
+        transport.refuse = refuse
+        transport.settle(count)
+        transport.refuse = False
+        self.bench.run()
+
+    @rule(name=st.sampled_from(CONNECTIONS), reached=st.integers(0, 4))
+    def disconnect(self, name: str, reached: int) -> None:
+        if self.bench.transports[name].is_ready:
+            self.bench.disconnect(name, reached)
+
+    @rule(name=st.sampled_from(CONNECTIONS), wiped=st.booleans(), session=st.sampled_from(Session))
+    def connect(self, name: str, wiped: bool, session: Session) -> None:
+        if self.bench.transports[name].is_ready:
+            return
+        if wiped:
+            self.brokers[name].retained.clear()
+            session = Session.NEW
+        self.bench.connect(name, session)
+
+    @rule(name=st.sampled_from(CONNECTIONS), full=st.booleans())
+    def fill_window(self, name: str, full: bool) -> None:
+        self.bench.transports[name].full = full
+        self.bench.run()
+
+    @rule(broken=st.booleans())
+    def spool(self, broken: bool) -> None:
+        self.store.broken = broken
+
+    @rule(reached=st.integers(0, 4))
+    def kill_and_restart(self, reached: int) -> None:
+        for transport in self.bench.transports.values():
+            transport.lose(reached)
+        self.start()
+
+    @precondition(lambda self: self.may_lose_spool)
+    @rule(reached=st.integers(0, 4))
+    def lose_spool(self, reached: int) -> None:
+        """Kill the bridge and its spool; what PREFIX/status holds is found all the same, a mapping's topic is not."""
+        self.spool_was_lost = True
+        self.store.rows.clear()
+        self.kill_and_restart(reached)
+        for broker in self.brokers.values():
+            for topic in DEVICES:
+                broker.retained.pop(topic, None)
+
+    def teardown(self) -> None:
+        self.heal()
+        for name, broker in self.brokers.items():
+            expected = {TOPICS.status_of(NS, key): said(item) for key, item in self.argo.living.items()}
+            own = {topic: body for topic, body in broker.retained.items() if topic.startswith("argo/")}
+            assert own == expected, name
+            self.check_devices(broker)
+        rows = {(row.connection, row.topic) for row in self.store.rows.values()}
+        assert rows == {(name, topic) for name in CONNECTIONS for topic in self.brokers[name].retained}
+
+    def heal(self) -> None:
+        self.store.broken = False
+        for name, transport in self.bench.transports.items():
+            transport.auto, transport.full = True, False
+            transport.settle()
+            if not transport.is_ready:
+                self.bench.connect(name, Session.RESUMED)
+        self.list_and_watch(0)
+        for _ in range(4):
+            for ref in list(self.bench.open):
+                self.bench.answer(ref, self.argo.get(ref))
+            self.bench.wait(12, step_s=1.0)
+        assert not self.bench.open
+        assert self.bench.publisher.is_settled
+
+    def check_devices(self, broker: FakeBroker) -> None:
+        by_uid = {item["metadata"]["uid"]: item for item in self.argo.living.values()}
+        for device, (_, _, newest) in self.argo.newest_by_device.items():
+            naming = [item for item in by_uid.values() if _device(item) == device]
+            shown = broker.retained.get(device)
+            if newest in by_uid:
+                assert shown == said(by_uid[newest])
+            else:
+                # The newest is gone: nothing, or (after a restart, that cannot know) the newest of the living.
+                newest_living = max(naming, key=lambda item: item["metadata"]["creationTimestamp"], default=None)
+                assert shown in (None, newest_living and said(newest_living))
+
+
+def _device(item: dict) -> str:
+    return item["metadata"]["annotations"]["argo-bridge/status-topic"]
+
+
+def said(item: dict) -> bytes:
+    """The message that is true of a workflow."""
+    seen = observe(item)
+    assert seen is not None
+    statement = transition(b"", update_of(seen, find_failed_node(item), "plant-1"))
+    assert statement is not None
+    return statement.document
+
+
+def test_retained_status_is_true_in_the_end() -> None:
+    """After any sequence of frames, cuts, refusals, outages and restarts, both brokers hold exactly Argo's truth."""
+    run_state_machine_as_test(
+        Convergence, settings=settings(max_examples=150, stateful_step_count=40, deadline=None, print_blob=True)
+    )

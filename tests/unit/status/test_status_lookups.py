@@ -1,0 +1,110 @@
+"""Lookups: questions stay until they are answered, and one that is refused holds up no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+from status_fakes import NS, workflow
+from test_status_watcher import Stop
+
+from bridge.core.clock import FakeClock
+from bridge.core.errors import PermanentError, TransientError
+from bridge.core.metrics import Metrics
+from bridge.core.model import WorkflowRef
+from bridge.core.report import ReportWriter
+from bridge.status.events import Listed, LookedUp
+from bridge.status.inbox import Inbox
+from bridge.status.lookups import Lookups
+from bridge.status.sources import Listing
+
+AWAY = TransientError("get: unreachable", code="unreachable")
+ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")
+
+
+class Argo:
+    """Answers from a list of outcomes; `after` says when the worker has done enough."""
+
+    def __init__(self, stop: Stop, outcomes: list[object], enough: Callable[[], bool]) -> None:
+        self.stop = stop
+        self.outcomes = outcomes
+        self.enough = enough
+        self.asked: list[tuple[str, bool]] = []
+        self.lists = 0
+
+    def get(self, ref: WorkflowRef, *, nodes: bool) -> object:
+        """Answer a GET."""
+        self.asked.append((ref.name, nodes))
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if not self.outcomes and self.enough():
+            self.stop.set()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def list(self, namespace: str, selector: str) -> Listing:
+        """Answer a list."""
+        self.lists += 1
+        self.stop.set()
+        return Listing("5", (workflow(),))
+
+
+def run(
+    folder: Path, outcomes: list[object], *refs: tuple[WorkflowRef, bool], **more: float
+) -> tuple[Argo, Stop, list]:
+    clock = FakeClock()
+    stop = Stop(clock)
+    argo = Argo(stop, outcomes, lambda: True)
+    inbox = Inbox()
+    parts = SimpleNamespace(argo=argo, clock=clock, metrics=Metrics(), reports=ReportWriter(folder))
+    lookups = Lookups(parts, inbox, stop, [(NS, "")], **more)
+    for ref, nodes in refs:
+        lookups.propose(ref, nodes)
+    lookups.run()
+    return argo, stop, inbox.take(0.0)
+
+
+def test_a_question_is_asked_once(tmp_path: Path) -> None:
+    """Asking twice before the answer is one GET, with nodes if either wanted them."""
+    argo, _, events = run(tmp_path, [workflow()], (ONE, False), (ONE, True), (ONE, False))
+    assert argo.asked == [("one", True)]
+    assert events == [LookedUp(ONE, workflow(), True)]
+
+
+def test_a_404_is_an_answer(tmp_path: Path) -> None:
+    """That a workflow does not exist is handed on as such."""
+    _, _, events = run(tmp_path, [None], (ONE, False))
+    assert events == [LookedUp(ONE, None, False)]
+
+
+def test_an_outage_is_waited_for(tmp_path: Path) -> None:
+    """With Argo away the question stays, the pauses grow to five seconds at most, and the answer comes in the end."""
+    argo, stop, events = run(tmp_path, [*[AWAY] * 12, None], (ONE, False))
+    assert len(argo.asked) == 13
+    assert 2 < max(stop.waits) <= 5.0
+    assert events == [LookedUp(ONE, None, False)]
+
+
+def test_a_refusal_holds_up_no_other(tmp_path: Path) -> None:
+    """What Argo refuses for one workflow is put aside, and the others are asked meanwhile."""
+    refused = PermanentError("get: forbidden", code="not-permitted")
+    argo, _, events = run(tmp_path, [refused, workflow()], (ONE, False), (TWO, False))
+    assert argo.asked == [("one", False), ("two", False)]
+    assert [event.ref for event in events if isinstance(event, LookedUp)] == [TWO]
+
+
+def test_an_unexpected_exception_is_reported_and_asked_again(tmp_path: Path) -> None:
+    """A defect leaves a report and does not end the thread."""
+    _, _, events = run(tmp_path, [ValueError("defect"), None], (ONE, False))
+    assert events == [LookedUp(ONE, None, False)]
+    assert len(list(tmp_path.glob("report-*-status-lookups.json"))) == 1
+
+
+def test_a_namespace_is_listed_from_time_to_time(tmp_path: Path) -> None:
+    """When it is time, a list is asked for, and it says of itself that no watch goes on from it."""
+    argo, _, events = run(tmp_path, [], relist_s=0.0)
+    assert argo.lists == 1
+    (event,) = events
+    assert isinstance(event, Listed)
+    assert event.starts_watch is False

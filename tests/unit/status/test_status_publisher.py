@@ -1,0 +1,233 @@
+"""The publisher: rows before publishes, one value a topic, and every way in which a connection fails."""
+
+from __future__ import annotations
+
+import pytest
+from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, workflow
+
+from bridge.status.link import WINDOW
+from bridge.status.sources import FrameKind
+from bridge.transports.base import Session
+
+OWN = TOPICS.status_of(NS, "boil-1")
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+def ready(broker: FakeBroker, *, auto: bool = True, store: FakeStore | None = None) -> Bench:
+    transport = FakeTransport(broker)
+    transport.auto = auto
+    bench = Bench(transport, store=store)
+    bench.connect()
+    bench.list()
+    bench.wait(15, step_s=1.0)
+    return bench
+
+
+def statuses(broker: FakeBroker, topic: str = OWN) -> list[object]:
+    return [body.get("status", "cleared") for body in broker.bodies(topic)]
+
+
+def test_the_row_is_committed_before_the_publish(broker: FakeBroker) -> None:
+    """With a spool that cannot be written no new topic is retained, and it is said so; then it heals."""
+    store = FakeStore()
+    bench = ready(broker, store=store)
+    store.broken = True
+    bench.frame(workflow(version=1, phase="Running"))
+    assert OWN not in broker.retained
+    assert statuses(broker, STREAM) == ["Running"]
+    assert bench.publisher.problem is not None
+    assert bench.publisher.problem.code == "status-spool"
+    store.broken = False
+    bench.wait(3)
+    assert statuses(broker) == ["Running"]
+    assert bench.publisher.problem is None
+
+
+def test_a_known_topic_needs_no_spool(broker: FakeBroker) -> None:
+    """A topic that has its row is brought up to date although the spool is full."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, phase="Running"))
+    bench.store.broken = True
+    bench.frame(workflow(version=2, phase="Succeeded"))
+    assert statuses(broker) == ["Running", "Succeeded"]
+
+
+def test_the_row_goes_after_the_clearing_was_acknowledged(broker: FakeBroker) -> None:
+    """A clear that the broker has not acknowledged keeps its row, so that a crash does not lose it."""
+    bench = ready(broker, auto=False)
+    transport = bench.transports["plant"]
+    bench.frame(workflow(version=1, phase="Running"))
+    transport.settle()
+    bench.frame(workflow(version=2), FrameKind.DELETED)
+    assert [message.payload for message, _ in transport.waiting] == [b""]
+    assert len(bench.store.rows) == 1
+    transport.settle()
+    bench.run()
+    assert bench.store.rows == {}
+
+
+def test_nothing_is_handed_to_a_connection_that_is_away(broker: FakeBroker) -> None:
+    """While disconnected values only replace each other; afterwards the last one is told once, stream included."""
+    bench = ready(broker)
+    bench.disconnect()
+    for version in range(1, 5):
+        bench.frame(workflow(version=version, phase="Running", progress=f"{version}/10"))
+        bench.wait(2)
+    assert broker.messages == []
+    bench.connect(session=Session.RESUMED)
+    assert [body["progress"] for body in broker.bodies(OWN)] == ["40%"]
+    assert [body["progress"] for body in broker.bodies(STREAM)] == ["40%"]
+
+
+def test_a_topic_has_one_publish_on_its_way(broker: FakeBroker) -> None:
+    """While a publish waits for its acknowledgement newer values wait too, and only the last of them is sent."""
+    bench = ready(broker, auto=False)
+    transport = bench.transports["plant"]
+    for version in range(1, 5):
+        bench.frame(workflow(version=version, phase="Running", progress=f"{version}/10"))
+        bench.wait(2)
+    assert [message.topic for message, _ in transport.waiting] == [OWN, STREAM]
+    transport.settle()
+    bench.run()
+    transport.settle()
+    assert [body["progress"] for body in broker.bodies(OWN)] == ["10%", "40%"]
+
+
+def test_at_most_a_window_is_on_its_way(broker: FakeBroker) -> None:
+    """A thousand changed topics put no more than a window into the client, and all arrive."""
+    bench = ready(broker, auto=False)
+    transport = bench.transports["plant"]
+    for number in range(500):
+        bench.frame(workflow(f"w-{number}", f"u-{number}", 1, phase="Running"))
+    assert len(transport.waiting) == WINDOW
+    while transport.waiting:
+        transport.settle(50)
+        bench.run()
+        assert len(transport.waiting) <= WINDOW
+    assert len(broker.retained) == 500
+    assert bench.store.commits < 100
+
+
+def test_a_full_window_of_others_is_waited_for(broker: FakeBroker) -> None:
+    """A transport that takes nothing now is asked again shortly."""
+    bench = ready(broker)
+    bench.transports["plant"].full = True
+    bench.frame(workflow(version=1, phase="Running"))
+    assert broker.messages == []
+    assert 0 < bench.publisher.next_due_s() < 0.2
+    bench.transports["plant"].full = False
+    bench.wait(0.2)
+    assert statuses(broker) == ["Running"]
+
+
+def test_a_refused_publish_is_not_hammered(broker: FakeBroker) -> None:
+    """What the broker refuses (an ACL) is tried again after half a minute, not in a loop."""
+    bench = ready(broker)
+    transport = bench.transports["plant"]
+    transport.refuse = True
+    attempts: list[str] = []
+    publish = transport.publish
+    transport.publish = lambda message, done: attempts.append(message.topic) or publish(message, done)
+    bench.frame(workflow(version=1, phase="Running"))
+    bench.wait(25, step_s=1.0)
+    assert attempts == [OWN, STREAM]
+    transport.refuse = False
+    bench.wait(10, step_s=1.0)
+    assert statuses(broker) == ["Running"]
+
+
+def test_a_lost_acknowledgement_is_a_repeat_not_a_loss(broker: FakeBroker) -> None:
+    """A publish that was cut off is sent again after the reconnect."""
+    bench = ready(broker, auto=False)
+    bench.frame(workflow(version=1, phase="Running"))
+    bench.disconnect(reached=0)
+    bench.transports["plant"].auto = True
+    bench.connect(session=Session.RESUMED)
+    assert statuses(broker) == ["Running"]
+
+
+def test_a_broker_that_lost_its_data_gets_everything_again(broker: FakeBroker) -> None:
+    """After a new session every retained value is published again, ended workflows too; the stream is not."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, phase="Succeeded"))
+    bench.wait(300, step_s=10.0)
+    bench.disconnect()
+    broker.retained.clear()
+    bench.connect(session=Session.NEW)
+    assert statuses(broker) == ["Succeeded", "Succeeded"]
+    assert statuses(broker, STREAM) == ["Succeeded"]
+    assert OWN in broker.retained
+
+
+def test_what_a_broker_may_have_lost_in_its_last_seconds_is_sent_again(broker: FakeBroker) -> None:
+    """A broker that fell back to its last save, session and all, gets what it had acknowledged shortly before."""
+    bench = ready(broker)
+    saved = dict(broker.retained)
+    annotations = {"argo-bridge/status-topic": "dev/1"}
+    bench.frame(workflow(version=1, phase="Running", annotations=annotations))
+    bench.disconnect()
+    broker.retained = saved
+    bench.connect(session=Session.RESUMED)
+    assert set(broker.retained) == {OWN, "dev/1"}
+    saved = dict(broker.retained)
+    bench.frame(workflow(version=2, phase="Running", annotations=annotations), FrameKind.DELETED)
+    bench.disconnect()
+    broker.retained = saved
+    bench.connect(session=Session.RESUMED)
+    assert broker.retained == {}
+
+
+def test_two_connections_are_told_independently(broker: FakeBroker) -> None:
+    """A connection that is away holds up no other, and catches up when it is back."""
+    other = FakeBroker()
+    bench = Bench(FakeTransport(broker), FakeTransport(other, "office"))
+    bench.connect("plant")
+    bench.list(workflow(version=1, phase="Running"))
+    bench.wait(2)
+    assert statuses(broker) == ["Running"]
+    assert other.messages == []
+    bench.connect("office")
+    bench.wait(2)
+    assert statuses(other) == ["Running"]
+    assert set(bench.store.rows) == {("plant", OWN), ("office", OWN)}
+
+
+def test_a_message_larger_than_the_connection_takes_is_cut(broker: FakeBroker) -> None:
+    """Each connection gets at most its own maximum, with details.truncated."""
+    bench = ready(broker)
+    bench.transports["plant"].max_publish_bytes = 600
+    outputs = {"parameters": [{"name": "log", "value": "x" * 2000}]}
+    bench.frame(workflow(version=1, phase="Succeeded", outputs=outputs))
+    (body,) = broker.bodies(OWN)
+    assert body["details"]["truncated"] is True
+    assert len(broker.retained[OWN]) <= 600
+
+
+def test_workflows_that_came_and_went_unsent_do_not_pile_up(broker: FakeBroker) -> None:
+    """With a broker that is away for long, gone workflows leave at most a bounded number of last states."""
+    bench = ready(broker)
+    bench.disconnect()
+    for number in range(1500):
+        bench.frame(workflow(f"w-{number}", f"u-{number}", 1, phase="Succeeded"))
+        bench.frame(workflow(f"w-{number}", f"u-{number}", 2, phase="Succeeded"), FrameKind.DELETED)
+    assert bench.publisher.unpublished <= 1000
+    bench.connect(session=Session.RESUMED)
+    assert len(broker.bodies(STREAM)) == 1000
+    assert broker.retained == {}
+    assert bench.publisher.unpublished == 0
+
+
+def test_a_foreign_change_of_our_topic_is_put_right(broker: FakeBroker) -> None:
+    """When a broker delivers something else than our value, our value is published again."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, phase="Running"))
+    true = broker.retained[OWN]
+    bench.disconnect()
+    bench.clock.advance(1000)
+    broker.retained[OWN] = true.replace(b"Running", b"Failed")
+    bench.connect(session=Session.RESUMED)
+    assert broker.retained[OWN] == true

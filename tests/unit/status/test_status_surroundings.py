@@ -1,0 +1,229 @@
+"""Availability, state, inbox, and what the service reads and reports."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from status_fakes import NS, TOPICS, FakeBroker, FakeTransport
+
+from bridge.core.clock import FakeClock
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.status.availability import Availability
+from bridge.status.events import Ready
+from bridge.status.inbox import Inbox
+from bridge.status.retained import read_retained
+from bridge.status.sources import scope_selector
+from bridge.status.state import REPEAT_S, StatePublisher
+
+OWN = TOPICS.status_of(NS, "boil-1")
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def transport(broker: FakeBroker) -> FakeTransport:
+    made = FakeTransport(broker)
+    made.is_ready = True
+    return made
+
+
+# -- availability ------------------------------------------------------------------------------------------------
+
+
+def test_online_after_every_ready_and_offline_at_the_end(broker: FakeBroker, transport: FakeTransport) -> None:
+    """`online` is retained at QoS 1 each time a connection is ready; a clean stop leaves `offline`, for good."""
+    availability = Availability(TOPICS.availability, [transport])
+    availability.ready("plant")
+    availability.disconnected("plant")
+    availability.ready("plant")
+    assert availability.stop(1.0) is True
+    availability.ready("plant")
+    assert [(m.payload, m.qos, m.retain) for m in broker.messages] == [
+        (b"online", 1, True),
+        (b"online", 1, True),
+        (b"offline", 1, True),
+    ]
+    assert broker.messages[0].topic == "argo/bridge/plant-1/availability"
+
+
+def test_online_that_was_not_taken_is_said_again(broker: FakeBroker, transport: FakeTransport) -> None:
+    """A full window or a refusal only delays `online`."""
+    availability = Availability(TOPICS.availability, [transport])
+    transport.full = True
+    availability.ready("plant")
+    transport.full, transport.refuse = False, True
+    availability.retry()
+    transport.refuse = False
+    availability.retry()
+    availability.retry()
+    assert [m.payload for m in broker.messages] == [b"online"]
+
+
+def test_a_connection_that_is_away_says_nothing(broker: FakeBroker, transport: FakeTransport) -> None:
+    """Nothing is published without a connection, and the stop does not wait for one."""
+    availability = Availability(TOPICS.availability, [transport])
+    transport.is_ready = False
+    availability.ready("plant")
+    availability.disconnected("plant")
+    transport.is_ready = True
+    availability.retry()
+    transport.is_ready = False
+    assert availability.stop(0.0) is True
+    assert broker.messages == []
+
+
+def test_an_offline_that_nobody_acknowledges_is_told(transport: FakeTransport) -> None:
+    """Without an acknowledgement in time the stop says so instead of waiting."""
+    transport.auto = False
+    availability = Availability(TOPICS.availability, [transport])
+    assert availability.stop(0.0) is False
+
+
+# -- state -------------------------------------------------------------------------------------------------------
+
+
+class Board:
+    """A state that tests change, or that cannot be read."""
+
+    is_broken = False
+
+    def __init__(self, transport: FakeTransport, folder: Path) -> None:
+        self.state: dict[str, object] = {"version": "1", "spool": {"waiting": 0}}
+        self.was_read = threading.Event()
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.availability = Availability(TOPICS.availability, [transport])
+        parts = SimpleNamespace(
+            transports=[transport], clock=self.clock, metrics=self.metrics, reports=ReportWriter(folder)
+        )
+        self.publisher = StatePublisher(TOPICS.state, parts, self.read, self.availability)
+
+    def read(self) -> dict[str, object]:
+        self.was_read.set()
+        if self.is_broken:
+            raise ValueError("defect")
+        return self.state
+
+
+@pytest.fixture
+def board(transport: FakeTransport, tmp_path: Path) -> Board:
+    return Board(transport, tmp_path)
+
+
+def test_state_is_told_on_change_and_once_a_minute(board: Board, broker: FakeBroker) -> None:
+    """An unchanged state is published once a minute, a changed one at the next look; retained JSON at QoS 1."""
+    for _ in range(30):
+        board.publisher.look()
+        board.clock.advance(1)
+    assert len(broker.messages) == 1
+    board.state = {"version": "1", "spool": {"waiting": 5}}
+    board.publisher.look()
+    board.clock.advance(REPEAT_S)
+    board.publisher.look()
+    assert [orjson.loads(m.payload)["spool"]["waiting"] for m in broker.messages] == [0, 5, 5]
+    assert {(m.topic, m.retain, m.qos) for m in broker.messages} == {("argo/bridge/plant-1/state", True, 1)}
+
+
+def test_state_reaches_a_connection_that_is_back(board: Board, broker: FakeBroker, transport: FakeTransport) -> None:
+    """A state that was lost, refused or could not be handed over is told again."""
+    transport.full = True
+    board.publisher.look()
+    transport.full, transport.refuse = False, True
+    board.publisher.look()
+    transport.refuse = False
+    board.publisher.look()
+    assert len(broker.messages) == 1
+    board.publisher.disconnected("plant")
+    transport.is_ready = False
+    board.publisher.look()
+    transport.is_ready = True
+    board.publisher.look()
+    assert len(broker.messages) == 2
+
+
+def test_a_state_that_cannot_be_read_does_not_end_the_thread(board: Board, broker: FakeBroker) -> None:
+    """An exception while reading the state is counted, and the thread ends when it is told to."""
+    board.is_broken = True
+    board.publisher.start()
+    assert board.was_read.wait(10)
+    assert board.publisher.stop(5.0) == []
+    assert board.metrics.value("internal_errors_total", where="state") >= 1
+
+
+def test_a_look_says_online_where_it_is_missing(board: Board, broker: FakeBroker, transport: FakeTransport) -> None:
+    """An `online` that could not be handed over is said at the next look."""
+    transport.full = True
+    board.availability.ready("plant")
+    transport.full = False
+    board.publisher.look()
+    assert broker.retained[TOPICS.availability] == b"online"
+
+
+def test_a_state_publisher_that_never_started_stops(board: Board) -> None:
+    """Stopping after a failed start is no error."""
+    assert board.publisher.stop(0.1) == []
+
+
+# -- inbox -------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_inbox_makes_argo_wait_and_no_transport() -> None:
+    """`put` waits for room, `signal` never does and comes first, and `close` lets everyone go."""
+    inbox = Inbox(max_waiting=1)
+    inbox.put(Ready("one"))
+    waiting = threading.Thread(target=inbox.put, args=(Ready("two"),))
+    waiting.start()
+    inbox.signal(Ready("signal"))
+    assert inbox.take(1.0) == [Ready("signal"), Ready("one")]
+    waiting.join(10)
+    assert inbox.take(1.0) == [Ready("two")]
+    inbox.put(Ready("three"))
+    blocked = threading.Thread(target=inbox.put, args=(Ready("four"),))
+    blocked.start()
+    inbox.close()
+    blocked.join(10)
+    assert not blocked.is_alive()
+    assert inbox.put(Ready("five")) is False
+    assert inbox.take(0.0) == [Ready("three")]
+
+
+# -- what a broker has retained -------------------------------------------------------------------------------------
+
+
+def test_only_our_own_retained_status_is_taken() -> None:
+    """Another bridge's, an external update, another topic and an empty payload are nobody's concern."""
+
+    def read(topic: str = OWN, **details: object) -> object:
+        return read_retained(TOPICS, "plant-1", "plant", topic, orjson.dumps({"details": details}))
+
+    assert read(bridge="plant-1", uid="u1") is not None
+    assert read(bridge="plant-2", uid="u1") is None
+    assert read(bridge="plant-1", source="external") is None
+    assert read("argo/workflows/status", bridge="plant-1") is None
+    assert read_retained(TOPICS, "plant-1", "plant", OWN, b"") is None
+
+
+@given(
+    st.binary(max_size=60) | st.sampled_from([b"[]", b"null", b'{"details":[]}', b'{"details":{"bridge":"plant-1"}}'])
+)
+def test_no_retained_bytes_raise(payload: bytes) -> None:
+    """Whatever is retained there, reading it never raises."""
+    read_retained(TOPICS, "plant-1", "plant", OWN, payload)
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"), [("bridge", "argo-bridge/bridge=plant-1"), ("namespace", ""), ("selector", "app=x")]
+)
+def test_the_scope_becomes_a_selector(scope: str, expected: str) -> None:
+    """status.scope decides which workflows are followed."""
+    assert scope_selector("plant-1", scope, "app=x") == expected

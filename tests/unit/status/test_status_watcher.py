@@ -1,0 +1,186 @@
+"""The watcher: which end of a watch leads to what. Run on the test's own thread; the script ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+from status_fakes import NS, workflow
+
+from bridge.core.clock import FakeClock
+from bridge.core.errors import PermanentError, TransientError
+from bridge.core.metrics import Metrics
+from bridge.core.model import WorkflowRef
+from bridge.core.report import ReportWriter
+from bridge.status.events import Changed, Listed
+from bridge.status.inbox import Inbox
+from bridge.status.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
+from bridge.status.watcher import AUTH_PAUSE_S, Watcher
+
+CUT = TransientError("watch: connection lost", code="connection-lost")
+DENIED = TransientError("list: forbidden", code="not-permitted")
+
+
+class Stop:
+    """A stop event whose waits pass at once and are written down."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.waits: list[float] = []
+        self.is_over = False
+
+    def set(self) -> None:
+        """End."""
+        self.is_over = True
+
+    def is_set(self) -> bool:
+        """Whether it ended."""
+        return self.is_over
+
+    def wait(self, timeout_s: float) -> bool:
+        """Let time pass."""
+        self.waits.append(timeout_s)
+        self.clock.advance(timeout_s)
+        return self.is_over
+
+
+class Script:
+    """An Argo that answers one step after the other, and stops the watcher behind the last."""
+
+    def __init__(self, stop: Stop, *steps: object) -> None:
+        self.stop = stop
+        self.steps = list(steps)
+        self.calls: list[str] = []
+        self.waited: list[int] = []
+
+    def _next(self) -> object:
+        if not self.steps:
+            self.stop.set()
+            return []
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def list(self, namespace: str, selector: str) -> Listing:
+        """Answer a list."""
+        self.calls.append("list")
+        self.waited.append(len(self.stop.waits))
+        step = self._next()
+        if not isinstance(step, Listing):
+            raise CUT
+        return step
+
+    def watch(self, namespace: str, selector: str, resource_version: str) -> Iterator[WatchFrame | None]:
+        """Answer a watch."""
+        self.calls.append(f"watch {resource_version}")
+        step = self._next()
+        assert isinstance(step, list)
+        for item in step:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def get(self, ref: WorkflowRef, *, nodes: bool) -> None:
+        """Never asked."""
+
+    def interrupt(self) -> None:
+        """Never called."""
+
+
+def frame(version: int, kind: FrameKind = FrameKind.MODIFIED) -> WatchFrame:
+    return WatchFrame(kind, workflow(version=version), str(version))
+
+
+def follow(folder: Path, *steps: object, inbox: Inbox | None = None) -> tuple[Script, Watcher, Stop, list[object]]:
+    clock = FakeClock()
+    stop = Stop(clock)
+    script = Script(stop, *steps)
+    inbox = inbox or Inbox()
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=Metrics(), reports=ReportWriter(folder))
+    watcher = Watcher(NS, "", parts, inbox, stop)
+    assert watcher.problem is not None
+    watcher.run()
+    return script, watcher, stop, _taken(inbox)
+
+
+def _taken(inbox: Inbox) -> list[object]:
+    return list(inbox.take(0.0))
+
+
+def kinds(events: Sequence[object]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def test_a_watch_goes_on_from_the_list(tmp_path: Path) -> None:
+    """List first, then watch from its resource version; frames follow the list in order."""
+    script, watcher, _, events = follow(tmp_path, Listing("7", (workflow(),)), [frame(8), frame(9)])
+    assert script.calls[:2] == ["list", "watch 7"]
+    assert kinds(events) == ["Listed", "Changed", "Changed"]
+    assert isinstance(events[0], Listed)
+    assert events[0].starts_watch is True
+    assert watcher.problem is None
+
+
+def test_an_orderly_end_resumes_from_the_last_frame(tmp_path: Path) -> None:
+    """A watch that ends is resumed, bookmarks included, without another list and nearly at once."""
+    bookmark = WatchFrame(FrameKind.BOOKMARK, {}, "12")
+    script, _, stop, events = follow(tmp_path, Listing("7", ()), [frame(8), bookmark], [])
+    assert script.calls[:3] == ["list", "watch 7", "watch 12"]
+    assert kinds(events) == ["Listed", "Changed"]
+    assert max(stop.waits) < 1.0
+
+
+def test_a_cut_resumes_after_a_pause(tmp_path: Path) -> None:
+    """After a cut the watch resumes from the last frame; repeated failures wait longer, five seconds at most."""
+    steps = [Listing("7", ()), [frame(8), CUT], *[CUT] * 8, []]
+    script, _, stop, _ = follow(tmp_path, *steps)
+    assert script.calls[:3] == ["list", "watch 7", "watch 8"]
+    assert script.calls.count("list") == 1
+    assert stop.waits[0] < 0.3
+    assert 2 < max(stop.waits) <= 5.0
+
+
+def test_an_expired_version_lists_again_at_once(tmp_path: Path) -> None:
+    """`too old` leads to a list without any pause; again and again, with pauses."""
+    old = WatchExpiredError("too old")
+    steps = [Listing("7", ()), old, Listing("8", ()), old, Listing("9", ()), old, Listing("10", ()), [None], old]
+    script, _, _, _ = follow(tmp_path, *steps, Listing("11", ()))
+    assert script.calls[:4] == ["list", "watch 7", "list", "watch 8"]
+    assert script.waited[:5] == [0, 0, 1, 2, 3]
+
+
+def test_a_long_gap_lists_again(tmp_path: Path) -> None:
+    """Once cut off for more than a minute the watcher lists rather than trust kube's history."""
+    script, _, _, _ = follow(tmp_path, Listing("7", ()), *[CUT] * 30)
+    assert script.calls.count("list") > 1
+
+
+def test_a_missing_right_is_a_problem_with_a_long_pause(tmp_path: Path) -> None:
+    """401 and 403 are tried again only twice a minute, and the problem names the namespace and the right."""
+    _, watcher, stop, _ = follow(tmp_path, DENIED, PermanentError("no", code="invalid"))
+    assert stop.waits[0] == AUTH_PAUSE_S
+    assert watcher.problem is not None
+    assert (watcher.problem.code, watcher.problem.namespace) == ("invalid", NS)
+
+
+def test_a_sign_of_life_ends_the_problem(tmp_path: Path) -> None:
+    """A quiet watch that lives clears the problem of the cut before it."""
+    _, watcher, _, _ = follow(tmp_path, Listing("7", ()), CUT, [None])
+    assert watcher.problem is None
+
+
+def test_an_unexpected_exception_lists_again_and_is_reported(tmp_path: Path) -> None:
+    """A defect in one frame does not end the thread: it leaves a report and starts over from a list."""
+    script, _, _, _ = follow(tmp_path, Listing("7", ()), [ValueError("defect")], Listing("9", ()), [])
+    assert script.calls[:3] == ["list", "watch 7", "list"]
+    assert len(list(tmp_path.glob("report-*-status-watch.json"))) == 1
+
+
+def test_a_closed_inbox_ends_the_watch(tmp_path: Path) -> None:
+    """When the status thread is going, a frame that finds no room does not block the stop."""
+    inbox = Inbox()
+    inbox.close()
+    _, _, _, events = follow(tmp_path, Listing("7", ()), Listing("7", ()), inbox=inbox)
+    assert not any(isinstance(event, Changed) for event in events)
