@@ -1,0 +1,246 @@
+"""Single requests to the Argo Server, each waited for: reads, lists, templates, operations.
+
+Retries nothing but a read whose kept-alive connection had died; keeps no state beyond connections. Creates of events go
+through `exchanges`. Any thread; each call uses a handle of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import pycurl
+
+from bridge.argo.credentials import Credentials
+from bridge.argo.errors import Answer, AnswerKind, Fault, error_of, failure, incomplete, token_unreadable
+from bridge.argo.handles import Handle, HttpRequest
+from bridge.argo.options import (
+    VERSION_PATH,
+    ArgoOptions,
+    cluster_template_path,
+    template_path,
+    with_query,
+    workflow_path,
+    workflows_path,
+)
+from bridge.core.errors import TransientError
+
+_IDLE_HANDLES = 8
+_PAGE = 500
+_PASSES = 3
+
+# What a follower of status does not need and what makes objects large (server-api.md section 6). Excluding keeps error
+# frames whole; including would turn them into "{}" (section 3).
+LEFT_OUT = (
+    "metadata.managedFields",
+    "spec",
+    "status.nodes",
+    "status.compressedNodes",
+    "status.storedTemplates",
+    "status.storedWorkflowTemplateSpec",
+    "status.taskResultsCompletionStatus",
+)
+
+_NODES = ("status.nodes", "status.compressedNodes")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowList:
+    """All workflows of one list.
+
+    Attributes:
+        items: without specs and nodes; the server's mirror may lack the newest and still hold the just deleted.
+        resource_version: where a watch goes on.
+    """
+
+    items: tuple[dict[str, Any], ...]
+    resource_version: str
+
+
+class ArgoClient:
+    """Speaks with one Argo Server.
+
+    Every method raises `TransientAnswerError` or `PermanentAnswerError` (both carry the `Answer`) when the answer is
+    not what its return type says, and PermanentError ``bad-name`` before sending for a name that is none.
+
+    Thread: any. `close` makes calls under way end within about a second.
+    """
+
+    def __init__(self, options: ArgoOptions, credentials: Credentials | None = None) -> None:
+        """Open nothing yet; `credentials` None = made from `options`."""
+        self.options = options
+        self.credentials = credentials or Credentials(options.token_file, options.authorization)
+        self._lock = threading.Lock()
+        self._idle: list[Handle] = []
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ArgoClient({self.options.place})"
+
+    def close(self) -> None:
+        """Free idle connections; calls under way are given up, later ones answer ``stopped``."""
+        with self._lock:
+            self._closed.set()
+            idle, self._idle = self._idle, []
+        for handle in idle:
+            handle.close()
+
+    def ask(self, request: HttpRequest) -> Answer:
+        """Send one request and return its answer, whatever it is; never raises for one."""
+        try:
+            authorization = self.credentials.authorization()
+        except TransientError as error:
+            return token_unreadable(error)
+        answer = self._perform(request, authorization)
+        if answer.code == Fault.CUT.value and request.method == "GET":
+            answer = self._perform(request, authorization)
+        return answer
+
+    def _perform(self, request: HttpRequest, authorization: str) -> Answer:
+        if self._closed.is_set():
+            return failure(Fault.STOPPED, "the bridge is stopping", sent=False)
+        with self._lock:
+            handle = self._idle.pop() if self._idle else None
+        if handle is None:
+            handle = Handle(self.options)
+            handle.curl.setopt(pycurl.NOPROGRESS, 0)
+            handle.curl.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
+        handle.load(request, authorization)
+        # On a kept connection libcurl repeats by itself what got no answer: good for a read, a second workflow for a
+        # resubmit.
+        handle.curl.setopt(pycurl.FRESH_CONNECT, 0 if request.method == "GET" else 1)
+        try:
+            handle.curl.perform()
+        except pycurl.error as error:
+            answer = handle.answer(*error.args)
+        else:
+            answer = handle.answer(0, "")
+        with self._lock:
+            keep = not self._closed.is_set() and len(self._idle) < _IDLE_HANDLES
+            if keep:
+                self._idle.append(handle)
+        if not keep:
+            handle.close()
+        return answer
+
+    def _on_progress(self, _down: int, _downloaded: int, _up: int, _uploaded: int) -> int:
+        """Called by libcurl at least once a second; 1 gives the transfer up."""
+        return 1 if self._closed.is_set() else 0
+
+    def call(self, request: HttpRequest, action: str) -> dict[str, Any]:
+        """Send one request and return the object it answers; `action` begins the message of an error."""
+        answer = self.ask(request)
+        if answer.body is None:
+            raise error_of(answer, action)
+        return answer.body
+
+    def version(self) -> str:
+        """Return Argo's version, e.g. ``v4.1.2``. Answers even for a token that kube would refuse (section 12)."""
+        body = self.call(HttpRequest("GET", VERSION_PATH), "read Argo's version")
+        version = body.get("version")
+        if not isinstance(version, str):
+            raise error_of(_not_argo("answered without a version"), "read Argo's version")
+        return version
+
+    def get_workflow(self, namespace: str, name: str, *, with_nodes: bool = False) -> dict[str, Any]:
+        """Return one workflow without its spec, and without its nodes unless `with_nodes`.
+
+        Raises:
+            PermanentAnswerError: NOT_FOUND among others; only ``answer.proves_absence`` says that it is gone.
+        """
+        left_out = (field for field in LEFT_OUT if not (with_nodes and field in _NODES))
+        path = with_query(workflow_path(namespace, name), fields="-" + ",".join(left_out))
+        return self.call(HttpRequest("GET", path, expects=name), f"get workflow {namespace}/{name}")
+
+    def list_workflows(self, namespace: str, selector: str = "") -> WorkflowList:
+        """Return all workflows of a namespace ("" = all that the token may see) that match a label selector.
+
+        Pages by offset with ``ext.showRemainingItemCount``, without which 4.x ends early (server-api.md section 2).
+        Rows move between pages while workflows start, and then one can be passed over: where the resource version
+        changed on the way, it goes through the pages again until nothing new is found (3 times at most; a periodic
+        re-list is needed all the same). The resource version is the first page's: what changes meanwhile comes again
+        in the watch.
+
+        Raises:
+            TransientAnswerError: ``incomplete-list``: a list without ``metadata.resourceVersion`` is no answer.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        first_version = ""
+        for _ in range(_PASSES):
+            known = len(found)
+            first, last = self._list_once(namespace, selector, found)
+            first_version = first_version or first
+            if first == last or (known and len(found) == known):
+                break
+        return WorkflowList(tuple(found.values()), first_version)
+
+    def _list_once(self, namespace: str, selector: str, found: dict[str, dict[str, Any]]) -> tuple[str, str]:
+        """Put all pages into `found` by uid; return the resource versions of the first page and of the last."""
+        action = f"list workflows in {namespace or 'all namespaces'}"
+        first, offset = "", 0
+        seen: set[str] = set()
+        while True:
+            body = self.call(HttpRequest("GET", _list_path(namespace, selector, offset)), action)
+            metadata = body.get("metadata")
+            version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+            if metadata is None or not isinstance(version, str) or not version:
+                raise error_of(incomplete("the list has no resourceVersion, so it is no answer"), action)
+            first = first or version
+            items = body.get("items") or []
+            page = {uid: item for item in items if (uid := _uid(item))}
+            found.update(page)
+            # A server that does not understand "continue" would give the same page for ever.
+            is_last = not (metadata.get("continue") or metadata.get("remainingItemCount"))
+            if is_last or seen.issuperset(page):
+                return first, version
+            seen.update(page)
+            offset += len(items)
+
+    def get_template(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return one WorkflowTemplate; code ``template-not-found`` where there is none."""
+        return self.call(HttpRequest("GET", template_path(namespace, name)), f"get template {namespace}/{name}")
+
+    def get_cluster_template(self, name: str) -> dict[str, Any]:
+        """Return one ClusterWorkflowTemplate; code ``template-not-found`` where there is none."""
+        return self.call(HttpRequest("GET", cluster_template_path(name)), f"get cluster template {name}")
+
+    def create_workflow_template(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a WorkflowTemplate; CONFLICT where one of that name exists."""
+        body = orjson.dumps({"template": manifest})
+        return self.call(HttpRequest("POST", template_path(namespace), body), f"create template in {namespace}")
+
+    def delete_workflow(self, namespace: str, name: str, *, force: bool = False) -> None:
+        """Delete a workflow; `force` clears finalizers first."""
+        path = with_query(workflow_path(namespace, name), force="true" if force else "")
+        self.call(HttpRequest("DELETE", path), f"delete workflow {namespace}/{name}")
+
+
+def _list_path(namespace: str, selector: str, offset: int) -> str:
+    return with_query(
+        workflows_path(namespace),
+        listOptions__labelSelector=selector,
+        listOptions__fieldSelector="ext.showRemainingItemCount=true",
+        listOptions__limit=str(_PAGE),
+        **{"listOptions.continue": str(offset) if offset else ""},
+        fields="-" + ",".join(f"items.{field}" for field in LEFT_OUT),
+    )
+
+
+def _uid(item: object) -> str:
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
+    return uid if isinstance(uid, str) else ""
+
+
+def _not_argo(message: str) -> Answer:
+    return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", message)

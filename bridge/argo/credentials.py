@@ -1,0 +1,100 @@
+"""The Authorization header: from a file that is read again when it changes, or given once. Never logged or shown.
+
+Asks the file system at most a few times a second. Any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from bridge.core.clock import Clock, SystemClock
+from bridge.core.errors import TransientError
+
+_CHECK_EVERY_S = 0.25
+_MAX_BYTES = 64 * 1024
+_Stamp = tuple[int, int, int, int]
+
+
+class Credentials:
+    """Gives the header for each request.
+
+    Thread: any; one lock is held for a stat, and for a read of the file when it has changed.
+    """
+
+    def __init__(self, token_file: Path | None, authorization: str = "", clock: Clock | None = None) -> None:
+        """Take what `ArgoOptions` says; nothing is read yet."""
+        self._file = token_file
+        self._given = authorization.strip()
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._stamp: _Stamp | None = None
+        self._checked_at_s = float("-inf")
+        self._header = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(token_file={self._file}, given={bool(self._given)})"
+
+    def authorization(self) -> str:
+        """Return the header's value, or "" where no token is configured.
+
+        A file's token gets ``Bearer `` before it unless it begins with ``Bearer `` or ``Basic `` (server-api.md
+        section 4); a given value is complete (``ARGO_TOKEN``).
+
+        Raises:
+            TransientError: ``token-unreadable``: the file is missing, unreadable or empty, or what it holds cannot be a
+                header. A later call tries again.
+        """
+        if self._file is None:
+            return _checked(self._given, "ARGO_TOKEN") if self._given else ""
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            if not self._header or now_s - self._checked_at_s >= _CHECK_EVERY_S:
+                self._renew(self._file)
+                self._checked_at_s = now_s
+            return self._header
+
+    def _renew(self, file: Path) -> None:
+        try:
+            stamp = _stamp(file)
+            if stamp == self._stamp and self._header:
+                return
+            self._header = ""
+            with file.open("rb") as stream:
+                raw = stream.read(_MAX_BYTES + 1)
+        except OSError as error:
+            self._header = ""
+            raise _unreadable(str(file), error.strerror or "cannot be read") from error
+        self._header = _header(raw, str(file))
+        # The stamp from before the reading: a change meanwhile is found next time.
+        self._stamp = stamp
+
+
+def _stamp(file: Path) -> _Stamp:
+    found = file.stat()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _header(raw: bytes, place: str) -> str:
+    if len(raw) > _MAX_BYTES:
+        raise _unreadable(place, "has more than 64 KiB")
+    try:
+        token = raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise _unreadable(place, "has bytes that a header cannot have") from None
+    if not token:
+        raise _unreadable(place, "is empty")
+    return _checked(token if token.startswith(("Bearer ", "Basic ")) else f"Bearer {token}", place)
+
+
+def _checked(header: str, place: str) -> str:
+    # A line break would end the header and begin another one of somebody else's choice.
+    if not header.isascii() or not header.isprintable():
+        raise _unreadable(place, "has characters that a header cannot have")
+    return header
+
+
+def _unreadable(place: str, cause: str) -> TransientError:
+    return TransientError(
+        f"read the Argo token: {place} {cause}", code="token-unreadable", hint="check argo.token-file"
+    )

@@ -1,0 +1,210 @@
+"""Many requests at once in the caller's thread: the hot path to the Argo Server, on libcurl's multi interface.
+
+Retries nothing, decides nothing (`gate` says how many, dispatch says what). No threads of its own; DNS is libcurl's.
+One owner: the thread that calls `start` and `poll`. Only `wake` may be called from others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Hashable
+from types import TracebackType
+from typing import Any, Self
+
+import pycurl
+
+from bridge.argo.credentials import Credentials
+from bridge.argo.errors import Answer, token_unreadable
+from bridge.argo.handles import Handle, HttpRequest, Sink
+from bridge.argo.options import ArgoOptions
+from bridge.core.errors import TransientError
+
+__all__ = ["Exchanges", "HttpRequest"]
+
+_IN, _OUT, _BAD = select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR | select.EPOLLHUP
+_WANTED = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
+
+
+class Exchanges:
+    """Requests in flight, their handles and kept-alive connections.
+
+    A request on a kept connection that dies without an answer is sent again by libcurl. So this is for requests that
+    may be repeated: reads, and creates with a fixed name (DESIGN 3b). Others go through `ArgoClient`.
+
+    Epoll rather than ``select``: a descriptor over 1023 would be the end of it. Bare rather than through `selectors`:
+    libcurl asks to watch and to forget a socket once a request, and the wrapper takes as long as parsing the answer.
+    """
+
+    def __init__(self, options: ArgoOptions, credentials: Credentials, window: int = 256) -> None:
+        """Open nothing yet.
+
+        Args:
+            options: where the server is.
+            credentials: asked for the header at each start.
+            window: connections and handles kept for reuse; more may be in flight.
+        """
+        self._options = options
+        self._credentials = credentials
+        self._window = window
+        self._running: dict[pycurl.Curl, tuple[Hashable, Handle]] = {}
+        self._idle: list[Handle] = []
+        self._done: list[tuple[Hashable, Answer]] = []
+        self._timer_at_s: float | None = None
+        self._woken = False
+        self._epoll = select.epoll()
+        self._watched: set[int] = set()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._wake_fd = self._wake_in.fileno()
+        self._epoll.register(self._wake_fd, _IN)
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, window)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Exchanges({self._options.place}, in_flight={self.in_flight})"
+
+    @property
+    def in_flight(self) -> int:
+        """Requests started whose answers `poll` has not returned yet."""
+        return len(self._running) + len(self._done)
+
+    def start(self, key: Hashable, request: HttpRequest, sink: Sink | None = None) -> None:
+        """Begin one exchange; its answer comes from a later `poll`, whatever happens, exactly once.
+
+        Args:
+            key: comes back with the answer.
+            request: what to send.
+            sink: for a stream: gets the pieces of a 200's body during `poll`; must not raise.
+        """
+        try:
+            authorization = self._credentials.authorization()
+        except TransientError as error:
+            self._done.append((key, token_unreadable(error)))
+            return
+        handle = self._idle.pop() if self._idle else Handle(self._options)
+        handle.load(request, authorization, sink)
+        self._running[handle.curl] = (key, handle)
+        self._multi.add_handle(handle.curl)
+
+    def poll(self, timeout_s: float) -> list[tuple[Hashable, Answer]]:
+        """Drive all exchanges; return what has ended as soon as anything has, or `wake` was called, or time is up.
+
+        Args:
+            timeout_s: seconds to wait at most; 0 = only what is ready.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            now_s = time.monotonic()
+            if self._timer_at_s is not None and now_s >= self._timer_at_s:
+                self._timer_at_s = None
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+                self._collect()
+            wait_s = 0.0 if self._done or self._woken else max(0.0, until_s - now_s)
+            if wait_s and self._timer_at_s is not None:
+                wait_s = min(wait_s, max(0.0, self._timer_at_s - now_s))
+            self._handle(self._epoll.poll(wait_s, 256))
+            if self._done or self._woken or time.monotonic() >= until_s:
+                self._woken = False
+                ended, self._done = self._done, []
+                return ended
+
+    def wake(self) -> None:
+        """Make the `poll` that runs, or the next one, return at once.
+
+        Thread: any.
+        """
+        # Full = a wake-up is on its way already; closed = there is nobody left to wake.
+        with contextlib.suppress(OSError):
+            self._wake_out.send(b"\0")
+
+    def interrupt(self) -> None:
+        """Make the `poll` that runs return after this callback; for sinks, on the owner's thread."""
+        self._woken = True
+
+    def cancel(self) -> list[Hashable]:
+        """Give up everything in flight, close those connections, and return the keys: their outcome is unknown."""
+        keys = [key for key, _ in self._done] + [key for key, _ in self._running.values()]
+        for curl, (_, handle) in list(self._running.items()):
+            self._multi.remove_handle(curl)
+            handle.close()
+        self._running.clear()
+        self._done.clear()
+        return keys
+
+    def close(self) -> None:
+        """Give up what is in flight and free everything; calling it twice is harmless."""
+        if self._wake_in.fileno() < 0:
+            return
+        self.cancel()
+        for handle in self._idle:
+            handle.close()
+        self._idle.clear()
+        self._multi.close()
+        self._epoll.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _handle(self, events: list[tuple[int, int]]) -> None:
+        acted = False
+        for descriptor, mask in events:
+            if descriptor == self._wake_fd:
+                self._woken = True
+                with contextlib.suppress(BlockingIOError):
+                    while self._wake_in.recv(4096):
+                        pass
+                continue
+            acted = True
+            ready = pycurl.CSELECT_IN if mask & (_IN | _BAD) else 0
+            self._multi.socket_action(descriptor, ready | (pycurl.CSELECT_OUT if mask & (_OUT | _BAD) else 0))
+        if acted:
+            self._collect()
+
+    def _collect(self) -> None:
+        while True:
+            queued, good, bad = self._multi.info_read()
+            for curl in good:
+                self._end(curl, 0, "")
+            for curl, error, text in bad:
+                self._end(curl, error, text)
+            if not queued:
+                return
+
+    def _end(self, curl: pycurl.Curl, error: int, text: str) -> None:
+        key, handle = self._running.pop(curl)
+        self._multi.remove_handle(curl)
+        self._done.append((key, handle.answer(error, text)))
+        if len(self._idle) < self._window:
+            self._idle.append(handle)
+        else:
+            handle.close()
+
+    def _on_socket(self, what: int, descriptor: int, _multi: Any, _data: Any) -> None:
+        wanted = _WANTED.get(what)
+        if wanted is None:
+            self._watched.discard(descriptor)
+            # libcurl may have closed it already; epoll has then forgotten it by itself.
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor)
+            return
+        if descriptor in self._watched:
+            # Closed and opened again under the same number: epoll does not know it any more.
+            with contextlib.suppress(FileNotFoundError):
+                self._epoll.modify(descriptor, wanted)
+                return
+        self._epoll.register(descriptor, wanted)
+        self._watched.add(descriptor)
+
+    def _on_timer(self, timeout_ms: int) -> None:
+        self._timer_at_s = None if timeout_ms < 0 else time.monotonic() + timeout_ms / 1000

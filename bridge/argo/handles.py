@@ -1,0 +1,246 @@
+"""One libcurl easy handle: set up from `ArgoOptions`, loaded with a request, read as an `Answer`.
+
+Everything about TLS, proxies, protocols and bounds is decided here, once for every request that the bridge sends.
+Drives nothing (`exchanges` and `client` do). One owner at a time: whoever runs the transfer.
+
+Proxies of the environment and ``.netrc`` are ignored: the Argo Server stands beside the bridge as a rule, and a proxy
+meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (server-api.md section 7).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pycurl
+
+from bridge import __version__
+from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, named
+from bridge.argo.options import ArgoOptions, system_ca_file
+
+_SSE = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request to the Argo Server.
+
+    Attributes:
+        method: GET, POST, PUT or DELETE.
+        path: from ``/api``, with its query; the base path of `ArgoOptions.url` goes before it.
+        body: JSON bytes, or None.
+        timeout_s: seconds for the whole exchange; None = `ArgoOptions.timeout_s`.
+        expects: ``metadata.name`` that the object of a 200 must have, "" = any. Other servers answer 200 with JSON too,
+            and an event must not be taken for submitted because of one.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    timeout_s: float | None = None
+    expects: str = ""
+
+
+Sink = Callable[[bytes], None]
+
+
+class Handle:
+    """A reusable easy handle with its buffers.
+
+    Attributes:
+        curl: the libcurl handle, for whoever drives it.
+    """
+
+    def __init__(self, options: ArgoOptions) -> None:
+        self._options = options
+        self._base_url = options.base_url
+        self._max_bytes = options.max_answer_bytes
+        self._body: list[bytes] = []
+        self._size = 0
+        self._headers: list[bytes] = []
+        self._sink: Sink | None = None
+        self._expects = ""
+        self._method = ""
+        self._shape: tuple[str, str] | None = None
+        self._path = ""
+        self._timeout_s = 0.0
+        self.curl = pycurl.Curl()
+        _configure(self.curl, options)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        # No method of ours: five calls an answer are felt on the hot path. libcurl bounds headers itself (300 KiB).
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._headers.append)
+
+    def close(self) -> None:
+        """Free the handle; its connection goes too, where it is its own."""
+        self.curl.close()
+
+    def load(self, request: HttpRequest, authorization: str, sink: Sink | None = None) -> None:
+        """Make `request` the next transfer.
+
+        Args:
+            request: what to send.
+            authorization: value of the header, or "".
+            sink: gets the body of a 200 piece by piece as it comes (a stream: no bound in time or size), else the body
+                is kept for `answer`.
+        """
+        self._body, self._size = [], 0
+        self._headers.clear()
+        self._sink, self._expects = sink, request.expects
+        self._set_method(request.method)
+        self._set_headers(authorization, "application/json" if sink is None else _SSE)
+        curl = self.curl
+        if request.path != self._path:
+            self._path = request.path
+            curl.setopt(pycurl.URL, self._base_url + request.path)
+        if request.method in ("POST", "PUT"):
+            curl.setopt(pycurl.POSTFIELDS, request.body or b"")
+        timeout_s = 0.0 if sink is not None else request.timeout_s or self._options.timeout_s
+        if timeout_s != self._timeout_s:
+            self._timeout_s = timeout_s
+            curl.setopt(pycurl.TIMEOUT_MS, int(timeout_s * 1000))
+
+    def _set_method(self, method: str) -> None:
+        if method == self._method:
+            return
+        self._method = method
+        self.curl.setopt(pycurl.POST if method in ("POST", "PUT") else pycurl.HTTPGET, 1)
+        if method in ("PUT", "DELETE"):
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        else:
+            self.curl.unsetopt(pycurl.CUSTOMREQUEST)
+
+    def _set_headers(self, authorization: str, accept: str) -> None:
+        if (authorization, accept) == self._shape:
+            return
+        self._shape = (authorization, accept)
+        headers = [
+            # Compared for exact equality by Argo (server-api.md section 3).
+            f"Accept: {accept}",
+            "Content-Type: application/json",
+            # An empty "Expect:" saves the round trip of a 100-continue for bodies over 1 MiB.
+            "Expect:",
+            f"User-Agent: argo-bridge/{__version__}",
+        ]
+        if authorization:
+            headers.append(f"Authorization: {authorization}")
+        self.curl.setopt(pycurl.HTTPHEADER, headers)
+
+    def _on_body(self, piece: bytes) -> int | None:
+        if self._sink is not None and self._is_stream:
+            self._sink(piece)
+            return None
+        self._size += len(piece)
+        if self._size > self._max_bytes:
+            return 0
+        self._body.append(piece)
+        return None
+
+    @property
+    def _is_stream(self) -> bool:
+        return any(line.startswith(b"HTTP/") and line[8:13] == b" 200 " for line in self._headers)
+
+    def answer(self, error: int, text: str) -> Answer:
+        """Return what the finished transfer gave; libcurl's error number 0 = an HTTP answer came."""
+        elapsed_s = self.curl.getinfo(pycurl.TOTAL_TIME)
+        if error:
+            return self._failure(error, text, elapsed_s)
+        status = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        if self._sink is not None and status == 200:
+            return self._stream_answer(elapsed_s)
+        headers = {} if status == 200 else _parse(self._headers)
+        answer = classify(status, headers, b"".join(self._body), time.time(), elapsed_s)
+        return named(answer, self._expects) if self._expects else answer
+
+    def _stream_answer(self, elapsed_s: float) -> Answer:
+        kind = _parse(self._headers).get("content-type", "")
+        if kind.startswith((_SSE, "application/json")):
+            return Answer(AnswerKind.OK, 200, "ok", "the stream ended", elapsed_s=elapsed_s)
+        text = f"answered {kind or 'something without a type'} instead of a stream"
+        return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, elapsed_s=elapsed_s)
+
+    def _failure(self, error: int, text: str, elapsed_s: float) -> Answer:
+        sent = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
+        fault = _fault(error, text)
+        if error == pycurl.E_WRITE_ERROR:
+            fault = Fault.TOO_LARGE if self._size > self._max_bytes else Fault.NOT_HTTP
+        if fault is Fault.TIMEOUT and not sent:
+            fault = Fault.UNREACHABLE
+        if fault in (Fault.CUT, Fault.NOT_HTTP):
+            sent = True  # better one GET too many than one workflow
+        place = self._options.place
+        reason = text or f"libcurl error {error}"
+        return failure(fault, f"{place}: {reason}", sent=sent and fault is not Fault.TLS, elapsed_s=elapsed_s)
+
+
+def _configure(curl: pycurl.Curl, options: ArgoOptions) -> None:
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.PROXY, "")
+    curl.setopt(pycurl.NETRC, 0)
+    curl.setopt(pycurl.FOLLOWLOCATION, 0)
+    curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    curl.setopt(pycurl.PATH_AS_IS, 1)
+    curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+    curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(options.connect_timeout_s * 1000))
+    if options.insecure:
+        curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+        curl.setopt(pycurl.SSL_VERIFYHOST, 0)
+    ca_file = str(options.ca_file) if options.ca_file else system_ca_file()
+    if ca_file:
+        curl.setopt(pycurl.CAINFO, ca_file)
+    if options.client_cert:
+        curl.setopt(pycurl.SSLCERT, str(options.client_cert))
+        curl.setopt(pycurl.SSLKEY, str(options.client_key or options.client_cert))
+
+
+_UNREACHABLE = frozenset(
+    (pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_INTERFACE_FAILED)
+)
+_TLS = frozenset(
+    (
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_PEER_FAILED_VERIFICATION,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_ENGINE_INITFAILED,
+        pycurl.E_SSL_ENGINE_NOTFOUND,
+        pycurl.E_SSL_ENGINE_SETFAILED,
+        pycurl.E_SSL_INVALIDCERTSTATUS,
+        pycurl.E_SSL_ISSUER_ERROR,
+        pycurl.E_SSL_PINNEDPUBKEYNOTMATCH,
+    )
+)
+_NOT_HTTP = frozenset((pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY, pycurl.E_BAD_CONTENT_ENCODING))
+# A handshake that was cut is an outage (a server that restarts), not a certificate.
+_CUT_HANDSHAKE = ("connection reset", "unexpected eof", "ssl_error_syscall", "broken pipe", "timed out")
+
+
+def _fault(error: int, text: str) -> Fault:
+    lower = text.lower()
+    if error in _UNREACHABLE:
+        return Fault.UNREACHABLE
+    if error == pycurl.E_OPERATION_TIMEDOUT:
+        return Fault.TIMEOUT
+    if error == pycurl.E_ABORTED_BY_CALLBACK:
+        return Fault.STOPPED
+    if error in _TLS:
+        is_cut = error == pycurl.E_SSL_CONNECT_ERROR and any(mark in lower for mark in _CUT_HANDSHAKE)
+        return Fault.UNREACHABLE if is_cut else Fault.TLS
+    if error == pycurl.E_RECV_ERROR and "alert" in lower and "certificate" in lower:
+        return Fault.TLS  # TLS 1.3: the server refuses our certificate after the handshake
+    return Fault.NOT_HTTP if error in _NOT_HTTP else Fault.CUT
+
+
+def _parse(lines: list[bytes]) -> dict[str, str]:
+    """Return the headers of the last header block by lower-case name; the first of equal names wins."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(b"HTTP/"):
+            headers = {}
+            continue
+        name, colon, value = line.partition(b":")
+        if colon:
+            headers.setdefault(name.decode("latin-1").strip().lower(), value.decode("latin-1").strip())
+    return headers

@@ -1,0 +1,258 @@
+"""Puts what is one event's into a workflow manifest: name, marks and parameters. Sends nothing, validates nothing.
+
+A `Manifests` belongs to one thread (dispatch); the functions are pure.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bridge.core.errors import PermanentError
+from bridge.core.model import WorkflowOrder
+
+BRIDGE_LABEL = "argo-bridge/bridge"
+EVENT_ANNOTATION = "argo-bridge/event"
+MAPPING_ANNOTATION = "argo-bridge/mapping"
+TOPIC_ANNOTATION = "argo-bridge/topic"
+CONNECTION_ANNOTATION = "argo-bridge/connection"
+STATUS_TOPIC_ANNOTATION = "argo-bridge/status-topic"
+
+# Source: Kubernetes, ValidateAnnotationsSize: keys and values together.
+MAX_ANNOTATION_BYTES = 256 * 1024
+
+_CACHED_MANIFESTS = 256
+_CACHED_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What says on a workflow that it is ours, and whose (DESIGN 3b). "" leaves an annotation out.
+
+    Attributes:
+        bridge_id: label ``argo-bridge/bridge``.
+        event_id: 32 bytes; in hexadecimal in the annotation.
+        mapping: the mapping's name, "" for a trigger message.
+        topic: the concrete topic; annotation values may be any text, so it stands there as it is.
+        connection: where the message came from.
+        status_topic: the mapping's own status topic, rendered.
+    """
+
+    bridge_id: str
+    event_id: bytes
+    mapping: str = ""
+    topic: str = ""
+    connection: str = ""
+    status_topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A manifest taken apart: dicts that are copied before they change, and bytes that never change."""
+
+    metadata: dict[str, Any]
+    labels: dict[str, Any]
+    annotations: dict[str, Any]
+    arguments: dict[str, Any]
+    parameters: tuple[dict[str, Any], ...]
+    spec_rest: bytes
+    rest: bytes
+
+
+class Manifests:
+    """Makes request bodies; remembers the last manifests taken apart, since many events share one.
+
+    Thread: one owner.
+    """
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[bytes, _Plan] = OrderedDict()
+        self._size = 0
+
+    def create_body(self, order: WorkflowOrder, marks: Marks) -> bytes:
+        """Return the body of ``POST workflows/NAMESPACE``: ``{"workflow": {...}}``.
+
+        `order.parameters` replace entries of the same name in ``spec.arguments.parameters`` (their ``valueFrom`` goes,
+        other keys stay), others are added behind; all values are strings, because the Argo Server rounds numbers and
+        empties objects (server-api.md section 5).
+
+        Raises:
+            PermanentError: ``bad-manifest``: no JSON object with objects in the expected places, or text that UTF-8
+                cannot hold; ``annotations-too-large``: over 256 KiB.
+        """
+        plan = self._plan(order.manifest)
+        annotations = {**plan.annotations, **order.annotations, **_annotations(marks)}
+        metadata = {
+            **plan.metadata,
+            "name": order.name,
+            "namespace": order.namespace,
+            "labels": {**plan.labels, BRIDGE_LABEL: marks.bridge_id},
+            "annotations": annotations,
+        }
+        arguments = {**plan.arguments, "parameters": _parameters(plan.parameters, order.parameters)}
+        try:
+            head = orjson.dumps(metadata)
+            middle = orjson.dumps(arguments)
+        except TypeError as error:  # orjson's JSONEncodeError: lone surrogates
+            raise PermanentError(f"write manifest of {order.name}: {error}", code="bad-manifest") from error
+        if len(head) > MAX_ANNOTATION_BYTES:
+            _check_annotations(annotations, order.name)
+        return b'{"workflow":{"metadata":%b,"spec":{"arguments":%b%b}%b}}' % (head, middle, plan.spec_rest, plan.rest)
+
+    def _plan(self, manifest: bytes) -> _Plan:
+        plan = self._plans.get(manifest)
+        if plan is not None:
+            self._plans.move_to_end(manifest)
+            return plan
+        plan = _take_apart(manifest)
+        self._plans[manifest] = plan
+        self._size += len(manifest)
+        while len(self._plans) > 1 and (len(self._plans) > _CACHED_MANIFESTS or self._size > _CACHED_BYTES):
+            oldest, _ = self._plans.popitem(last=False)
+            self._size -= len(oldest)
+        return plan
+
+
+def _take_apart(manifest: bytes) -> _Plan:
+    try:
+        whole = orjson.loads(manifest)
+    except orjson.JSONDecodeError as error:
+        raise PermanentError(f"read manifest: {error}", code="bad-manifest") from error
+    if whole is None:
+        raise PermanentError("read manifest: it is empty", code="bad-manifest")
+    whole = _object(whole, "the manifest")
+    metadata = _object(whole.pop("metadata", None), "metadata")
+    spec = _object(whole.pop("spec", None), "spec")
+    arguments = _object(spec.pop("arguments", None), "spec.arguments")
+    parameters = arguments.pop("parameters", None)
+    if parameters is not None and not isinstance(parameters, list):
+        raise PermanentError("read manifest: spec.arguments.parameters is no list", code="bad-manifest")
+    return _Plan(
+        labels=_object(metadata.pop("labels", None), "metadata.labels"),
+        annotations=_object(metadata.pop("annotations", None), "metadata.annotations"),
+        metadata=metadata,
+        arguments=arguments,
+        parameters=tuple(_as_text(_object(entry, "a parameter")) for entry in parameters or ()),
+        spec_rest=_following_members(spec),
+        rest=_following_members(whole),
+    )
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise PermanentError(f"read manifest: {what} is no object", code="bad-manifest")
+    return value
+
+
+def _following_members(members: dict[str, Any]) -> bytes:
+    """Return ``,"a":1,"b":2`` to stand behind another member, or b"" for none."""
+    return b"," + orjson.dumps(members)[1:-1] if members else b""
+
+
+def _as_text(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "value": value_text(entry["value"])} if entry.get("value") is not None else entry
+
+
+def value_text(value: object) -> str:
+    """Return a parameter's value as Argo must get it: text as it is, all else as JSON text (``7``, ``{}``)."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _parameters(entries: tuple[dict[str, Any], ...], values: Mapping[str, str]) -> list[dict[str, Any]]:
+    if not values:
+        return list(entries)
+    seen = set()
+    merged = []
+    for entry in entries:
+        name = entry.get("name")
+        if isinstance(name, str) and name in values:
+            seen.add(name)
+            kept = {key: value for key, value in entry.items() if key != "valueFrom"}
+            kept["value"] = values[name]
+            merged.append(kept)
+        else:
+            merged.append(entry)
+    merged.extend({"name": name, "value": value} for name, value in values.items() if name not in seen)
+    return merged
+
+
+def _annotations(marks: Marks) -> dict[str, str]:
+    given = {
+        EVENT_ANNOTATION: marks.event_id.hex(),
+        MAPPING_ANNOTATION: marks.mapping,
+        TOPIC_ANNOTATION: marks.topic,
+        CONNECTION_ANNOTATION: marks.connection,
+        STATUS_TOPIC_ANNOTATION: marks.status_topic,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _check_annotations(annotations: Mapping[str, object], name: str) -> None:
+    size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
+    if size > MAX_ANNOTATION_BYTES:
+        text = f"write manifest of {name}: its annotations have {size} bytes, Kubernetes takes {MAX_ANNOTATION_BYTES}"
+        raise PermanentError(text, code="annotations-too-large")
+
+
+def event_of(workflow: Mapping[str, Any]) -> bytes | None:
+    """Return the event id of annotation ``argo-bridge/event``, 32 bytes, or None where there is none that is one."""
+    text = annotation_of(workflow, EVENT_ANNOTATION)
+    if len(text) != 64 or not text.isascii():
+        return None
+    try:
+        event_id = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return event_id if len(event_id) == 32 else None
+
+
+def bridge_of(workflow: Mapping[str, Any]) -> str | None:
+    """Return the bridge id of label ``argo-bridge/bridge``, or None."""
+    return _text_of(workflow, "labels", BRIDGE_LABEL) or None
+
+
+def annotation_of(workflow: Mapping[str, Any], key: str) -> str:
+    """Return an annotation's text, or "" where there is none."""
+    return _text_of(workflow, "annotations", key)
+
+
+def _text_of(workflow: Mapping[str, Any], group: str, key: str) -> str:
+    metadata = workflow.get("metadata")
+    members = metadata.get(group) if isinstance(metadata, Mapping) else None
+    value = members.get(key) if isinstance(members, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def template_workflow(template: str, cluster: bool = False) -> dict[str, Any]:
+    """Return the workflow object that runs a WorkflowTemplate (`cluster`: a ClusterWorkflowTemplate).
+
+    ``spec.workflowTemplateRef`` rather than ``/submit`` (DESIGN 8); the controller adds the template's label.
+    """
+    reference: dict[str, Any] = {"name": template}
+    if cluster:
+        reference["clusterScope"] = True
+    return {"metadata": {}, "spec": {"workflowTemplateRef": reference}}
+
+
+def template_manifest(
+    template: str,
+    *,
+    cluster: bool = False,
+    entrypoint: str = "",
+    service_account: str = "",
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return `template_workflow` as JSON, with what ``submit`` of a trigger message may add ("" and None: nothing)."""
+    workflow = template_workflow(template, cluster)
+    added = {"entrypoint": entrypoint, "serviceAccountName": service_account}
+    workflow["spec"] |= {key: value for key, value in added.items() if value}
+    groups = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
+    workflow["metadata"] |= {key: value for key, value in groups.items() if value}
+    return orjson.dumps(workflow)

@@ -1,0 +1,235 @@
+"""Follows the changes of workflows: one watch, from its start to its end, as an iterator of frames.
+
+Never reconnects and never lists: how to go on is the watcher's decision, by the reason that the last frame gives. No
+exception of a parser or of libcurl comes out. One owner: the thread that iterates; `stop` from any.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from bridge.argo.client import LEFT_OUT
+from bridge.argo.credentials import Credentials
+from bridge.argo.errors import Answer, AnswerKind, Fault, failure, stream_error
+from bridge.argo.exchanges import Exchanges
+from bridge.argo.handles import HttpRequest
+from bridge.argo.options import ArgoOptions, watch_path, with_query
+from bridge.argo.sse import MAX_FRAME_BYTES, FrameTooLargeError, SseParser
+
+# Argo sends ":" each 15 s (server-api.md section 3); headers come with the first byte, so no earlier either.
+SILENCE_S = 40.0
+
+
+class EndReason(Enum):
+    """Why a watch ended, and what to do.
+
+    EOF: its normal end (kube ends a watch every 30 to 60 minutes): resume at once. EXPIRED: the resource version is
+    too old: list again. CUT: the connection ended or fell silent: resume. DENIED: the token. UNAVAILABLE: back off.
+    STOPPED: `Watch.stop`.
+    """
+
+    EOF = "eof"
+    EXPIRED = "expired"
+    CUT = "cut"
+    DENIED = "denied"
+    UNAVAILABLE = "unavailable"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFrame:
+    """One change.
+
+    Attributes:
+        type: ADDED, MODIFIED, DELETED or BOOKMARK.
+        workflow: the object, without spec and nodes; DELETED carries its last state; BOOKMARK hardly anything.
+        resource_version: where to resume, "" where the frame has none.
+    """
+
+    type: str
+    workflow: dict[str, Any]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing to tell; comes at least each `Watch.patience_s`, so that the caller can look at its own things."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEnd:
+    """The last thing a watch gives, exactly once."""
+
+    reason: EndReason
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """What to follow.
+
+    Attributes:
+        namespace: "" = all.
+        selector: label selector, e.g. ``argo-bridge/bridge=plant-1``.
+        resource_version: of a list, or of the last frame; "" = everything that exists comes as ADDED first.
+        bookmarks: ask for BOOKMARK frames, so that a quiet watch still learns newer resource versions.
+    """
+
+    namespace: str = ""
+    selector: str = ""
+    resource_version: str = ""
+    bookmarks: bool = True
+
+    @property
+    def path(self) -> str:
+        """Path and query of the request."""
+        return with_query(
+            watch_path(self.namespace),
+            listOptions__labelSelector=self.selector,
+            listOptions__resourceVersion=self.resource_version,
+            listOptions__allowWatchBookmarks="true" if self.bookmarks else "",
+            fields="-" + ",".join(f"result.object.{name}" for name in LEFT_OUT),
+        )
+
+
+Event = WatchFrame | Heartbeat | WatchEnd
+
+
+@dataclass(slots=True)
+class Watch:
+    """One watch; iterate it once. The last item is the one `WatchEnd`.
+
+    Attributes:
+        options: where the server is.
+        credentials: asked once, at the start.
+        request: what to follow.
+        patience_s: seconds until a `Heartbeat` is given where nothing else is.
+        silence_s: seconds without a byte after which the connection is taken for dead.
+        max_frame_bytes: a longer frame ends the watch.
+        monotonic: seconds that never go back.
+    """
+
+    options: ArgoOptions
+    credentials: Credentials
+    request: WatchRequest
+    patience_s: float = 1.0
+    silence_s: float = SILENCE_S
+    max_frame_bytes: int = MAX_FRAME_BYTES
+    monotonic: Callable[[], float] = time.monotonic
+    _exchanges: Exchanges = field(init=False, repr=False)
+    _parser: SseParser = field(init=False, repr=False)
+    _frames: deque[bytes] = field(init=False, repr=False, default_factory=deque)
+    _stopped: bool = field(init=False, repr=False, default=False)
+    _is_too_large: bool = field(init=False, repr=False, default=False)
+    _heard_at_s: float = field(init=False, repr=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._exchanges = Exchanges(self.options, self.credentials, window=1)
+        self._parser = SseParser(self.max_frame_bytes)
+
+    def stop(self) -> None:
+        """End the iteration soon with STOPPED, in whatever phase it is.
+
+        Thread: any.
+        """
+        self._stopped = True
+        self._exchanges.wake()
+
+    def close(self) -> None:
+        """Free the connection of a watch that is not iterated to its end."""
+        self._exchanges.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Give frames as they come; blocks up to `patience_s` between items."""
+        try:
+            yield from self._events()
+        finally:
+            self._exchanges.close()
+
+    def _events(self) -> Iterator[Event]:
+        self._heard_at_s = self.monotonic()
+        self._exchanges.start("watch", HttpRequest("GET", self.request.path), self._hear)
+        ended: Answer | None = None
+        while ended is None:
+            for _, answer in self._exchanges.poll(self.patience_s):
+                ended = answer
+                self._frames.extend(self._parser.close())
+            if not self._frames:
+                yield Heartbeat()
+            for event in self._take():
+                yield event
+                if isinstance(event, WatchEnd):
+                    return
+            ended = self._given_up() or ended
+        yield WatchEnd(_reason(ended), ended)
+
+    def _hear(self, piece: bytes) -> None:
+        self._heard_at_s = self.monotonic()
+        self._exchanges.interrupt()
+        if self._is_too_large:
+            return
+        try:
+            self._frames.extend(self._parser.feed(piece))
+        except FrameTooLargeError:
+            self._is_too_large = True
+
+    def _given_up(self) -> Answer | None:
+        if self._stopped:
+            return failure(Fault.STOPPED, "the watch was stopped", sent=False)
+        if self._is_too_large:
+            return failure(Fault.TOO_LARGE, f"a frame of the watch has over {self.max_frame_bytes} bytes", sent=False)
+        if self.monotonic() - self._heard_at_s >= self.silence_s:
+            return failure(Fault.CUT, f"nothing heard for {self.silence_s:.0f} s, not even a heartbeat", sent=False)
+        return None
+
+    def _take(self) -> Iterator[WatchFrame | WatchEnd]:
+        while self._frames and not self._stopped:
+            yield read_frame(self._frames.popleft())
+
+
+def read_frame(data: bytes) -> WatchFrame | WatchEnd:
+    """Return what one frame says. Pure; no bytes make it raise.
+
+    Garbage is UNAVAILABLE rather than skipped: a frame that was lost must not be jumped over by resuming behind it.
+    """
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch is no JSON object", sent=False))
+    result = body.get("result")
+    if body.get("error") is not None or not isinstance(result, dict):
+        # "{}" is what a filter leaves of an error frame (server-api.md section 3): it ends the watch without a reason.
+        answer = stream_error(data) if body.get("error") is not None else _nameless()
+        return WatchEnd(_reason(answer), answer)
+    kind, workflow = result.get("type"), result.get("object")
+    if not isinstance(kind, str) or not isinstance(workflow, dict):
+        return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch has no object", sent=False))
+    metadata = workflow.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return WatchFrame(kind, workflow, version if isinstance(version, str) else "")
+
+
+def _nameless() -> Answer:
+    return failure(Fault.CUT, "the watch ended with an error whose text was left out", sent=False)
+
+
+def _reason(answer: Answer) -> EndReason:
+    by_code = {
+        "watch-ended": EndReason.EOF,
+        "watch-expired": EndReason.EXPIRED,
+        Fault.CUT.value: EndReason.CUT,
+        Fault.STOPPED.value: EndReason.STOPPED,
+        "ok": EndReason.CUT,
+    }
+    if answer.code in by_code:
+        return by_code[answer.code]
+    return EndReason.DENIED if answer.kind is AnswerKind.DENIED else EndReason.UNAVAILABLE

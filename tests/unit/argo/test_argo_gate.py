@@ -1,0 +1,329 @@
+"""The gate before the Argo Server, against servers made of arithmetic."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure
+from bridge.argo.gate import Gate, GateOptions
+from bridge.core.backoff import Backoff
+
+OK = Answer(AnswerKind.OK, 200, "ok", body={})
+BUSY = classify(503, {}, b'{"code":14,"message":"unavailable"}', 0.0)
+LIMITED = classify(429, {}, b"Too Many Requests\n", 0.0)
+TIMED_OUT = failure(Fault.TIMEOUT, "timed out", sent=True)
+REFUSED = failure(Fault.UNREACHABLE, "connection refused", sent=False)
+
+# (now, requests in flight with this one, number of this one) -> (latency in seconds, answer)
+Server = Callable[[float, int, int], tuple[float, Answer]]
+
+
+@dataclass
+class Run:
+    """A dispatcher with endless work, in simulated time."""
+
+    gate: Gate
+    server: Server
+    now_s: float = 1000.0
+    sent: list[float] = field(default_factory=list)
+    good: list[float] = field(default_factory=list)
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self._flying: list[tuple[float, int, float, Answer]] = []
+
+    def go(self, seconds: float) -> Run:
+        until_s = self.now_s + seconds
+        while self.now_s < until_s:
+            for _ in range(self.gate.permits(self.now_s)):
+                self.gate.started()
+                self.sent.append(self.now_s)
+                latency_s, answer = self.server(self.now_s, len(self._flying) + 1, len(self.sent))
+                heapq.heappush(self._flying, (self.now_s + latency_s, len(self.sent), self.now_s, answer))
+            self.most = max(self.most, len(self._flying))
+            wait_s = self.gate.next_permit_in_s(self.now_s)
+            next_s = until_s if wait_s is None else self.now_s + max(wait_s, 1e-6)
+            if self._flying:
+                next_s = min(next_s, self._flying[0][0])
+            self.now_s = min(next_s, until_s)
+            while self._flying and self._flying[0][0] <= self.now_s:
+                ended_s, _, began_s, answer = heapq.heappop(self._flying)
+                self.gate.finished(answer, ended_s - began_s, ended_s)
+                if answer.ok:
+                    self.good.append(ended_s)
+        return self
+
+    def rate(self, last_s: float) -> float:
+        """Successes a second over the last seconds."""
+        return sum(1 for at_s in self.good if at_s > self.now_s - last_s) / last_s
+
+    def attempts(self, since_s: float) -> int:
+        return sum(1 for at_s in self.sent if at_s >= since_s)
+
+
+def token_bucket(per_s: float, burst: float, base_s: float) -> Server:
+    """Argo in server mode: requests beyond --kube-api-qps are delayed, not refused (server-api.md section 4)."""
+    free = [0.0]
+
+    def serve(now_s: float, _flying: int, _number: int) -> tuple[float, Answer]:
+        free[0] = max(free[0], now_s - burst / per_s) + 1 / per_s
+        return max(0.0, free[0] - now_s) + base_s, OK
+
+    return serve
+
+
+def parallel(workers: int, base_s: float) -> Server:
+    """A server that does so many at a time."""
+    free = [0.0] * workers
+
+    def serve(now_s: float, _flying: int, _number: int) -> tuple[float, Answer]:
+        begin_s = max(now_s, heapq.heappop(free))
+        heapq.heappush(free, begin_s + base_s)
+        return begin_s + base_s - now_s, OK
+
+    return serve
+
+
+def steady_gate(**keys: float) -> Gate:
+    """A gate whose probes come without jitter."""
+    return Gate(GateOptions(probe=Backoff(0.25, 5.0, jitter=0.0), **keys))  # type: ignore[arg-type]  # numbers only
+
+
+@pytest.mark.parametrize(
+    ("server", "best"),
+    [
+        (lambda: token_bucket(20, 30, 0.008), 20),
+        (lambda: token_bucket(150, 1, 0.008), 150),
+        (lambda: parallel(2, 0.013), 150),
+        (lambda: parallel(64, 0.05), 1280),
+        (lambda: parallel(10, 2.0), 5),
+    ],
+    ids=["server mode, 20/s", "150/s", "two at a time", "64 at a time", "slow, 10 at a time"],
+)
+def test_it_keeps_a_server_as_busy_as_it_can_be(server, best):
+    """At least 95% of what a bare loop reaches, for minutes, measures of lone requests included."""
+    run = Run(Gate(), server()).go(240)
+    assert run.rate(200) >= 0.95 * best
+
+
+def test_a_server_that_queues_inside_is_not_handed_the_whole_backlog():
+    """Delay without failure: the queue in the server stays short, so that a stop request is not behind 256 creates."""
+    gate = Gate()
+    run = Run(gate, token_bucket(20, 30, 0.008)).go(600)
+    assert gate.window <= 16
+    assert run.most <= 64
+
+
+def test_a_fast_server_gets_the_whole_window_within_a_second():
+    """Doubling, not one by one."""
+    gate = Gate()
+    Run(gate, parallel(1000, 0.02)).go(1.0)
+    assert gate.window == 256
+
+
+def test_failures_of_one_window_halve_it_once():
+    """64 answers of one overload are one reason to slow down."""
+    gate = Gate(GateOptions(start_in_flight=64))
+    for _ in range(64):
+        gate.started()
+    gate.finished(OK, 0.1, 10.0)
+    for _ in range(63):
+        gate.finished(BUSY, 0.1, 10.0)
+    assert gate.window == 32
+    gate.started()
+    gate.finished(OK, 0.05, 10.1)
+    gate.started()
+    gate.finished(BUSY, 0.05, 10.2)
+    assert gate.window == 16
+
+
+@pytest.mark.parametrize("answer", [BUSY, LIMITED, TIMED_OUT], ids=lambda answer: answer.code)
+def test_each_kind_of_strain_halves(answer):
+    """5xx, 429 and a timeout."""
+    gate = Gate(GateOptions(start_in_flight=8))
+    gate.started()
+    gate.finished(answer, 0.1, 10.0)
+    assert gate.window == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        classify(429, {}, b'{"code":8,"message":"EOF"}', 0.0),
+        classify(429, {}, b'{"code":8,"message":"grpc: received message larger than max (2 vs. 1)"}', 0.0),
+        classify(400, {}, b'{"code":3,"message":"no"}', 0.0),
+        classify(409, {}, b'{"code":6,"message":"a already exists"}', 0.0),
+        classify(403, {}, b'{"code":7,"message":"forbidden"}', 0.0),
+        Answer(AnswerKind.DENIED, 0, "token-unreadable"),
+        failure(Fault.STOPPED, "", sent=True),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.code}",
+)
+def test_answers_about_one_request_do_not_slow_the_others(answer):
+    """Refusals, conflicts, the two 429 that are not throttling, and what never left."""
+    gate = Gate(GateOptions(start_in_flight=8))
+    gate.started()
+    gate.finished(answer, 0.1, 10.0)
+    assert gate.window == 8
+    assert gate.permits(10.0) == 8
+
+
+def test_retry_after_closes_it_until_then():
+    """Nothing starts before the time that the server named, and everything may after it."""
+    gate = Gate()
+    gate.started()
+    gate.finished(classify(429, {"retry-after": "3"}, b"Too Many Requests\n", 0.0), 0.01, 100.0)
+    assert gate.permits(102.9) == 0
+    assert gate.next_permit_in_s(100.5) == pytest.approx(2.5)
+    assert gate.permits(103.0) >= 1
+
+
+def test_a_server_that_is_away_gets_one_probe_at_a_time():
+    """No hammering: over a minute of refused connections a probe each five seconds at most, after a few quick ones."""
+    gate = steady_gate()
+    run = Run(gate, parallel(64, 0.02)).go(5)
+    run.server = lambda now_s, flying, number: (0.0005, REFUSED)
+    away_s = run.now_s
+    run.go(60)
+    assert gate.is_away
+    assert run.attempts(away_s + 0.1) <= 18
+    assert run.attempts(away_s + 20) <= 9
+
+
+def test_a_server_that_hangs_does_not_take_a_timeout_for_each_halving():
+    """Two windows without one success are enough to go down to the probe."""
+    gate = steady_gate()
+    run = Run(gate, parallel(64, 0.02)).go(5)
+    run.server = lambda now_s, flying, number: (30.0, TIMED_OUT)
+    run.go(62)
+    assert gate.window == 1
+
+
+def test_after_an_outage_full_speed_comes_back_at_once():
+    """Within the probe interval and a second the old rate is reached: the rivals crawl for minutes."""
+    server = parallel(64, 0.05)
+    run = Run(steady_gate(), server).go(20)
+    before = run.rate(5)
+    run.server = lambda now_s, flying, number: (0.0005, REFUSED)
+    run.go(20)
+    run.server = server
+    run.go(6)
+    assert run.rate(1) >= 0.9 * before
+
+
+def test_at_one_in_flight_a_failure_waits_for_the_next_probe():
+    """The delays grow from a quarter of a second to five seconds and end with the first success."""
+    gate = steady_gate()
+    gate.started()
+    gate.finished(REFUSED, 0.001, 0.0)
+    delays = []
+    now_s = 0.0
+    for _ in range(7):
+        gate.started()
+        gate.finished(REFUSED, 0.0, now_s)
+        wait_s = gate.next_permit_in_s(now_s)
+        assert wait_s is not None
+        delays.append(wait_s)
+        now_s += wait_s
+    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert gate.permits(now_s) == 1
+    gate.started()
+    gate.finished(OK, 0.01, now_s + 0.01)
+    assert not gate.is_away
+    assert gate.permits(now_s + 0.01) == 2
+
+
+def test_a_rate_limit_of_the_server_is_learned():
+    """A server that refuses over 100 in each second gets most of them and few more."""
+    counts: dict[int, int] = {}
+    refused = []
+
+    def serve(now_s: float, _flying: int, _number: int) -> tuple[float, Answer]:
+        second = math.floor(now_s)
+        counts[second] = counts.get(second, 0) + 1
+        if counts[second] <= 100:
+            return 0.01, OK
+        refused.append(now_s)
+        return 0.001, LIMITED
+
+    run = Run(Gate(), serve).go(120)
+    assert run.rate(100) >= 70
+    assert sum(1 for at_s in refused if at_s > run.now_s - 100) / 100 <= 5
+
+
+def test_the_operators_rate_is_never_exceeded():
+    """In no second more than the bound and the burst of a tenth of it."""
+    run = Run(Gate(GateOptions(max_per_s=50)), parallel(100, 0.01)).go(20)
+    for second in range(1000, 1020):
+        assert sum(1 for at_s in run.sent if second <= at_s < second + 1) <= 56
+    assert run.rate(10) >= 0.95 * 50
+
+
+def test_reads_do_not_spoil_the_measure_of_creates():
+    """A GET of 1 ms says nothing about how long a create takes alone."""
+    gate = Gate()
+    for _ in range(200):
+        gate.started()
+        gate.finished(OK, 0.0001, 10.0, is_create=False)
+    run = Run(gate, parallel(50, 0.2)).go(30)
+    assert run.rate(10) >= 0.95 * 250
+
+
+def test_an_idle_gate_does_not_grow():
+    """One request at a time says nothing about 256."""
+    gate = Gate()
+    now_s = 0.0
+    for _ in range(1000):
+        gate.started()
+        now_s += 0.01
+        gate.finished(OK, 0.01, now_s)
+    assert gate.window == 4
+
+
+answers = st.sampled_from([OK, BUSY, LIMITED, TIMED_OUT, REFUSED, classify(429, {"retry-after": "2"}, b"x", 0.0)])
+
+
+@given(st.lists(st.tuples(answers, st.floats(0, 40), st.floats(0, 10), st.booleans()), max_size=200))
+def test_whatever_comes_it_opens_again(steps):
+    """Never more than the window in flight, never closed for ever, never a window below one."""
+    gate = Gate(GateOptions(max_in_flight=16))
+    now_s = 0.0
+    for answer, latency_s, pause_s, is_create in steps:
+        now_s += pause_s
+        for _ in range(gate.permits(now_s)):
+            gate.started()
+        assert gate.in_flight <= 16
+        if gate.in_flight:
+            gate.finished(answer, latency_s, now_s, is_create=is_create)
+        assert 1 <= gate.window <= 16
+    while gate.in_flight:
+        gate.finished(OK, 0.01, now_s)
+    wait_s = gate.next_permit_in_s(now_s)
+    assert wait_s is not None
+    assert wait_s <= 5.0
+    assert gate.permits(now_s + wait_s + 1e-6) >= 1
+
+
+def test_its_state_can_be_read():
+    """Reports and logs show it in a word."""
+    gate = Gate()
+    assert repr(gate) == "Gate(open, in_flight=0, window=4.0)"
+
+
+def test_two_bridges_do_not_probe_in_step():
+    """Jitter keeps many clients of one recovered server apart."""
+    waits = set()
+    for seed in range(5):
+        gate = Gate(GateOptions(start_in_flight=1, probe=Backoff(0.25, 5.0, rng=random.Random(seed))))
+        gate.started()
+        gate.finished(REFUSED, 0.0, 0.0)
+        waits.add(gate.next_permit_in_s(0.0))
+    assert len(waits) == 5
