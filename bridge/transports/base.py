@@ -1,0 +1,141 @@
+"""The contract between the bridge and a message broker, spoken by MQTT and AMQP alike.
+
+A transport owns one connection and one thread. That thread reads from the broker, hands what it read to the
+`Receiver` as one batch, and sends acknowledgements. Publishing may be asked for from any thread.
+
+What a transport never does: it decides nothing about a message, dedupes nothing, and queues nothing while the
+broker is away (`publish` says False, and the owner of the value tries again after `Listener.connected`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from bridge.core.model import Message, OutgoingMessage
+
+
+class Delivery(Protocol):
+    """One message and the right to acknowledge it."""
+
+    @property
+    def message(self) -> Message:
+        """What arrived."""
+
+    def ack(self) -> None:
+        """Acknowledge; call it after the commit.
+
+        Belongs to the network connection that the message came on: after a reconnect it does nothing but count
+        (packet ids are reused; a late acknowledgement would acknowledge another message, DESIGN 3). Acks leave in
+        order of arrival (MQTT 5.0 section 4.6), joined into one write a batch. A no-op at QoS 0.
+
+        Thread: any.
+        """
+
+
+class Receiver(Protocol):
+    """Takes what a transport read. Implemented by the pipeline's ingest."""
+
+    def receive(self, batch: Sequence[Delivery]) -> None:
+        """Handle one batch, in order of arrival; returns when each delivery is stored and acknowledged, or handed on.
+
+        Never raises for a message. Raises `SpoolError` when nothing can be stored: the transport keeps the batch,
+        stops reading, keeps the link alive, and hands the batch in again after a pause (QoS 0 of it is dropped and
+        counted).
+
+        Thread: the transport's.
+        """
+
+
+class Session(Enum):
+    """What the broker said about the session when it accepted the connection (CONNACK, session present)."""
+
+    NEW = "new"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionProblem:
+    """Why a connection is not as it should be, for readiness and the ``state`` topic.
+
+    Attributes:
+        code: kebab-case: ``unreachable``, ``not-authorized``, ``taken-over``, ``filter-refused``, ``tls-failed``, ...
+        message: a sentence that names the broker, the reason and what to do.
+    """
+
+    code: str
+    message: str
+
+
+class Listener(Protocol):
+    """Told about the life of a connection; all calls come on the transport's thread and must return at once."""
+
+    def connected(self, connection: str, session: Session) -> None:
+        """The broker accepted us; `session` NEW means that it kept nothing. Called before any message is handed in."""
+
+    def ready(self, connection: str) -> None:
+        """Every SUBACK arrived; called after each (re)connect, refused filters or not."""
+
+    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+        """The connection is gone, or could not be made."""
+
+
+PublishDone = Callable[[bool], None]
+
+
+class Transport(Protocol):
+    """One connection to one broker.
+
+    Life: `start` once, `subscribe` at any time (before `start` too), `stop` once.
+    """
+
+    @property
+    def name(self) -> str:
+        """The connection's name in bridge.yaml."""
+
+    @property
+    def problems(self) -> tuple[ConnectionProblem, ...]:
+        """What is wrong now; () when connected, subscribed, and nothing was refused."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected and every SUBACK read."""
+
+    @property
+    def max_publish_bytes(self) -> int:
+        """The largest payload that may be handed to `publish` now (broker's Maximum Packet Size, or max-publish)."""
+
+    def start(self) -> None:
+        """Start the thread; returns at once. A broker that is away is no error."""
+
+    def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
+        """Make these the subscriptions: subscribe what is new, unsubscribe what the session has and these lack.
+
+        Args:
+            filters: subscribed at QoS 1 for live messages (MQTT 5.0: Retain Handling 2).
+            retained: subscribed at QoS 1 with retained messages delivered (Retain Handling 0).
+
+        Thread: any.
+        """
+
+    def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
+        """Hand one message to the broker, if it can take one now.
+
+        Args:
+            message: its topic has no wildcards; its payload fits `max_publish_bytes`.
+            done: called once on the transport's thread: True after PUBACK (AMQP: confirm; QoS 0: written to the
+                socket), False when the connection was lost before, or the broker refused it.
+
+        Returns:
+            False when not connected or the window is full: nothing was taken, `done` is not called.
+
+        Thread: any.
+        """
+
+    def stop(self, deadline_s: float) -> bool:
+        """Disconnect cleanly after what was handed to `publish` went out; True if the thread ended in time.
+
+        MQTT: a clean DISCONNECT, so the last will is not sent; publish ``offline`` before.
+        """

@@ -1,0 +1,116 @@
+"""Stands between paho and the network: reads much at once, joins what is written, gives paho only what it should see.
+
+paho reads a few bytes a system call and writes each acknowledgement by itself; through this object the transport reads
+ahead, handles PUBLISH packets itself, and writes once a turn. Runs on the transport's thread alone.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike  # paho defines it for type checkers only
+
+READ_BYTES = 256 * 1024
+WRITE_BYTES = 256 * 1024
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class BufferedSocket:
+    """Looks like a socket to paho; `read`, `offer`, `write` and `flush` are the transport's side.
+
+    Attributes:
+        written_bytes: taken for sending since the beginning.
+        sent_bytes: of those, given to the system; a message whose last byte is among them is "written".
+    """
+
+    def __init__(self, inner: SocketLike) -> None:
+        """Wrap `inner`: a socket, an SSL socket, or paho's WebSocket over either."""
+        self._inner = inner
+        self._offered = b""
+        self._offered_position = 0
+        self._out = bytearray()
+        self.written_bytes = 0
+        self.sent_bytes = 0
+
+    # What paho calls.
+
+    def recv(self, buffer_size: int) -> bytes:
+        """Give paho the next bytes of the packet that was offered to it; never touches the network."""
+        start = self._offered_position
+        if start >= len(self._offered):
+            raise BlockingIOError
+        self._offered_position = min(start + buffer_size, len(self._offered))
+        return self._offered[start : self._offered_position]
+
+    def send(self, buffer: bytes | bytearray) -> int:
+        """Take all of `buffer`: paho never has half a packet left, so our own writes fall between packets."""
+        self.write(buffer)
+        return len(buffer)
+
+    def pending(self) -> int:
+        """Bytes that a poll of the descriptor does not show: decrypted by TLS and not read yet."""
+        pending = getattr(self._inner, "pending", None)
+        return int(pending()) if pending else 0
+
+    def fileno(self) -> int:
+        """The descriptor to poll."""
+        return self._inner.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """Pass on to the network's socket."""
+        self._inner.setblocking(flag)
+
+    def close(self) -> None:
+        """Close; harmless when closed."""
+        self._inner.close()
+
+    # What the transport calls.
+
+    def offer(self, packet: bytes) -> None:
+        """Lay one whole packet before paho, for its next read."""
+        self._offered = packet
+        self._offered_position = 0
+
+    def read(self) -> bytes | None:
+        """Return up to `READ_BYTES` from the network, b"" at its end, None when there is nothing now.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        try:
+            return self._inner.recv(READ_BYTES)
+        except _WOULD_BLOCK:
+            return None
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Take `data` for sending; `flush` sends it."""
+        self._out += data
+        self.written_bytes += len(data)
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether bytes wait for the network."""
+        return bool(self._out)
+
+    def flush(self) -> bool:
+        """Send what the network takes now; True if any byte left.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        before = self.sent_bytes
+        try:
+            while self._out:
+                # The WebSocket wrapper answers 0 until the frame that it made of its first argument is out, and then
+                # with that argument's length: the same bytes must stay in front until then, and they do.
+                with memoryview(self._out) as view, view[:WRITE_BYTES] as part:
+                    sent = self._inner.send(part)  # type: ignore[arg-type]  # any buffer will do
+                if not sent:
+                    break
+                del self._out[:sent]
+                self.sent_bytes += sent
+        except _WOULD_BLOCK:
+            pass
+        return self.sent_bytes > before

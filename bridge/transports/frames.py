@@ -1,0 +1,125 @@
+"""Cuts a broker's byte stream into MQTT control packets. Pure: no socket, no clock; runs on the transport's thread.
+
+It never interprets a packet; `publish_packet` parses PUBLISH, paho reads every other kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+PUBLISH = 0x30
+MAX_PACKET_BYTES = 16 * 1024 * 1024  # what we announce as Maximum Packet Size (DESIGN 3)
+
+
+class ProtocolError(Exception):
+    """The broker sent bytes that are not MQTT; the connection is closed, and a new one may work."""
+
+
+class Frame(NamedTuple):
+    """One whole control packet.
+
+    Attributes:
+        first: the first byte: packet type and flags.
+        body: offset in `data` of what follows the remaining length.
+        start: offset in `data` of the first byte.
+        end: offset in `data` behind the last byte.
+        data: the bytes that hold the packet, and others.
+    """
+
+    first: int
+    body: int
+    start: int
+    end: int
+    data: bytes
+
+
+class FrameReader:
+    """Takes bytes as they come and gives whole packets.
+
+    A PUBLISH larger than `limit` (possible with MQTT 3.1.1, which has no Maximum Packet Size) is given cut to `limit`
+    bytes and its rest is skipped, so that memory stays bounded and the receiver still sees that it is too large.
+    """
+
+    def __init__(self, limit: int = MAX_PACKET_BYTES) -> None:
+        self._limit = limit
+        self._data = b""
+        self._position = 0
+        self._chunks: list[bytes] = []
+        self._chunk_bytes = 0
+        self._needed = 2  # no packet is complete with fewer unread bytes
+        self._skip = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes taken and not given out yet."""
+        return len(self._data) - self._position + self._chunk_bytes
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the stream."""
+        if self._skip:
+            dropped = min(self._skip, len(chunk))
+            self._skip -= dropped
+            chunk = chunk[dropped:]
+        if chunk:
+            self._chunks.append(chunk)
+            self._chunk_bytes += len(chunk)
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield each complete packet; the caller may stop at any packet and come again later.
+
+        Raises:
+            ProtocolError: a remaining length of more than four bytes, or a packet over the limit that is no PUBLISH.
+        """
+        while self.unread_bytes >= self._needed:
+            data = self._join()
+            frame, behind = self._cut(data, self._position)
+            if frame is None:
+                return
+            self._position = behind
+            self._needed = 2
+            yield frame
+
+    def _join(self) -> bytes:
+        # Chunks are joined only when they may complete a packet: joining each would copy a large one many times.
+        if self._chunks:
+            self._data = b"".join([self._data[self._position :], *self._chunks])
+            self._position = 0
+            self._chunks.clear()
+            self._chunk_bytes = 0
+        return self._data
+
+    def _cut(self, data: bytes, start: int) -> tuple[Frame | None, int]:
+        available = len(data)
+        length, shift, body = 0, 0, start + 1
+        while True:
+            if body >= available:
+                self._needed = available - start + 1
+                return None, start
+            byte = data[body]
+            body += 1
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift > 21:
+                # Source: MQTT 5.0 section 1.5.5: a variable byte integer has at most four bytes.
+                raise ProtocolError("the remaining length has more than four bytes")
+        end = body + length
+        if end - start > self._limit:
+            return self._cut_oversized(data, start, body, end)
+        if end > available:
+            self._needed = end - start
+            return None, start
+        return Frame(data[start], body, start, end, data), end
+
+    def _cut_oversized(self, data: bytes, start: int, body: int, end: int) -> tuple[Frame | None, int]:
+        if data[start] & 0xF0 != PUBLISH:
+            raise ProtocolError(f"a packet of {end - start} bytes that is no PUBLISH")
+        kept = start + self._limit
+        if kept > len(data):
+            self._needed = self._limit
+            return None, start
+        behind = min(end, len(data))
+        self._skip = end - behind
+        return Frame(data[start], body, start, kept, data), behind

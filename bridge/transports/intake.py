@@ -1,0 +1,142 @@
+"""Hands what was read to the receiver, and decides when reading stops. Owned by the transport's thread; does no I/O.
+
+Reading stops for two reasons: the receiver cannot store (its batch is kept and handed in again each second), or more is
+unacknowledged than the bound (receivers that acknowledge later). The transport keeps the link alive meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.core.clock import Clock
+from bridge.core.errors import SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.transports.base import ConnectionProblem, Receiver
+from bridge.transports.mqtt_options import Bounds
+from bridge.transports.session import DeliverySession, MqttDelivery
+
+_log = logger(__name__)
+
+BATCH_BYTES = 8 * 1024 * 1024
+BATCH_COUNT = 500
+SLOW_BATCH_COUNT = 2000
+_SLOW_BATCH_S = 0.025
+_RETRY_S = 1.0
+
+
+class Intake:
+    """The way from the connection to the receiver.
+
+    Attributes:
+        batch_limit: messages to collect before handing in: `BATCH_COUNT`, or up to `SLOW_BATCH_COUNT` while the
+            receiver's commits are slow (then larger batches save commits).
+        problem: why reading stopped, None while it goes on.
+    """
+
+    def __init__(
+        self, name: str, receiver: Receiver, session: DeliverySession, metrics: Metrics, *, clock: Clock, bounds: Bounds
+    ) -> None:
+        self._name = name
+        self._receiver = receiver
+        self._session = session
+        self._metrics = metrics
+        self._clock = clock
+        self._bounds = bounds
+        self._throttle = Throttle()
+        self._held: list[MqttDelivery] = []
+        self._retry_at_s = 0.0
+        self._is_over_bound = False
+        self._received = metrics.messages_received.labels(connection=name)
+        self.batch_limit = BATCH_COUNT
+        self.problem: ConnectionProblem | None = None
+
+    def hand_in(self, batch: list[MqttDelivery]) -> None:
+        """Hand one batch to the receiver; keep it if the receiver cannot store it."""
+        self._received.inc(len(batch))
+        self._hand_in(batch)
+
+    def _hand_in(self, batch: list[MqttDelivery]) -> None:
+        started_s = self._clock.monotonic_s()
+        try:
+            self._receiver.receive(batch)
+        except SpoolError as error:
+            self._hold(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
+        except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
+            self._metrics.internal_errors.labels(where="receive").inc()
+            if self._throttle.allow("receiver", started_s)[0]:
+                _log.exception("the receiver failed", extra=fields(connection=self._name))
+            self._hold(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
+        else:
+            if self.problem is not None:
+                _log.info("reading goes on", extra=fields(connection=self._name))
+            self.problem = None
+            self._adapt(len(batch), self._clock.monotonic_s() - started_s)
+
+    def _adapt(self, count: int, took_s: float) -> None:
+        if took_s < _SLOW_BATCH_S:
+            self.batch_limit = BATCH_COUNT
+        elif count >= self.batch_limit:
+            self.batch_limit = min(self.batch_limit * 2, SLOW_BATCH_COUNT)
+
+    def _hold(self, batch: Sequence[MqttDelivery], problem: ConnectionProblem) -> None:
+        kept = [delivery for delivery in batch if not delivery.is_acked]
+        dropped = sum(1 for delivery in batch if not delivery.message.qos)
+        self.drop_qos0(dropped)
+        self._held = kept
+        now_s = self._clock.monotonic_s()
+        self._retry_at_s = now_s + _RETRY_S
+        self.problem = problem
+        if self._throttle.allow("held", now_s)[0]:
+            _log.warning("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
+
+    def drop_qos0(self, count: int) -> None:
+        """Count, and tell once a minute, that `count` QoS 0 messages were dropped."""
+        if not count:
+            return
+        self._metrics.qos0_dropped.labels(connection=self._name).inc(count)
+        is_due, held_back = self._throttle.allow("qos0", self._clock.monotonic_s())
+        if is_due:
+            text = "dropped %d QoS 0 messages that cannot be stored now (and %d times more since the last such line)"
+            _log.warning(text, count, held_back, extra=fields(connection=self._name))
+
+    def is_paused(self) -> bool:
+        """Whether nothing more may be read now."""
+        if self.problem is not None:
+            return True
+        session, bounds = self._session, self._bounds
+        share = 2 if self._is_over_bound else 1
+        over = session.count * share > bounds.count or session.size_bytes * share > bounds.size_bytes
+        if over != self._is_over_bound:
+            self._is_over_bound = over
+            _log.info(
+                "%s: %d messages of %d bytes are unacknowledged",
+                "reading is paused" if over else "reading goes on",
+                session.count,
+                session.size_bytes,
+                extra=fields(connection=self._name),
+            )
+        return over
+
+    def room(self) -> tuple[int, int]:
+        """Return how many messages, and of how many bytes, the next batch may have; one over the bound is enough."""
+        session, bounds = self._session, self._bounds
+        return (
+            max(1, min(self.batch_limit, bounds.count + 1 - session.count)),
+            max(1, min(BATCH_BYTES, bounds.size_bytes + 1 - session.size_bytes)),
+        )
+
+    def retry(self) -> None:
+        """Hand the kept batch in again, if its second is over."""
+        if self.problem is not None and self._clock.monotonic_s() >= self._retry_at_s:
+            self._hand_in([delivery for delivery in self._held if not delivery.is_acked])
+
+    def next_retry_s(self) -> float:
+        """Seconds until `retry` has work; a large number when there is none."""
+        return max(0.0, self._retry_at_s - self._clock.monotonic_s()) if self.problem is not None else 3600.0
+
+    def connection_lost(self) -> None:
+        """Forget the kept batch: its messages were not acknowledged, so the broker sends them again."""
+        self._held = []
+        self.problem = None
+        self._is_over_bound = False

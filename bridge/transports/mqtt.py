@@ -1,0 +1,278 @@
+"""The MQTT transport: one connection to one broker, kept up by one thread (see `base` for the contract).
+
+The thread polls the socket and a wake-up, reads what is there, hands it to the receiver as one batch, and then writes
+all acknowledgements at once. Nothing lingers: a batch is what had arrived. While a batch is being stored nothing is
+read, so what is unacknowledged is bounded by construction.
+
+It dedupes nothing, decides nothing about a message, and keeps nothing to publish while the broker is away.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+
+from bridge.core.clock import Clock, SystemClock
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
+from bridge.transports.dial import Dialler
+from bridge.transports.intake import Intake
+from bridge.transports.mqtt_conversation import Conversation, Parts, Stop
+from bridge.transports.mqtt_link import Link
+from bridge.transports.mqtt_options import (
+    Bounds,
+    FilterMemory,
+    MqttOptions,
+    MqttVersion,
+    TlsOptions,
+    Will,
+    parse_broker,
+)
+from bridge.transports.mqtt_problems import LinkLost, taken_over
+from bridge.transports.outgoing import Outgoing
+from bridge.transports.session import DeliverySession
+from bridge.transports.subscriptions import Subscriptions
+from bridge.transports.wakeup import Wakeup
+
+__all__ = ["Bounds", "FilterMemory", "MqttOptions", "MqttTransport", "MqttVersion", "TlsOptions", "Will"]
+
+_log = logger(__name__)
+
+SETTLED_S = 10.0  # a connection that lives longer has settled: it was not ended by a rival, and backoff begins anew
+QUICK_CLOSES = 3
+PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
+_STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
+
+
+class MqttTransport:
+    """One MQTT connection (see `base.Transport`)."""
+
+    def __init__(
+        self,
+        options: MqttOptions,
+        receiver: Receiver,
+        listener: Listener,
+        metrics: Metrics,
+        clock: Clock | None = None,
+        memory: FilterMemory | None = None,
+    ) -> None:
+        """Make it; nothing is opened before `start`.
+
+        Args:
+            options: what the connection is told.
+            receiver: gets the messages, on the transport's thread.
+            listener: told about the connection's life, on the transport's thread.
+            metrics: where to count.
+            clock: monotonic time; None = the machine's.
+            memory: the filters that earlier runs subscribed; None = none.
+
+        Raises:
+            ConfigError: the URL cannot be used.
+        """
+        self._options = options
+        self._broker = parse_broker(options.url)
+        self._listener = listener
+        self._metrics = metrics
+        self._clock = clock or SystemClock()
+        self._wakeup = Wakeup()
+        self._dialler = Dialler(self._wakeup)
+        self._throttle = Throttle()
+        late_acks = metrics.late_acks.labels(connection=options.name)
+        session = DeliverySession(self._wakeup.wake, late_acks.inc)
+        intake = Intake(options.name, receiver, session, metrics, clock=self._clock, bounds=options.bounds)
+        self._parts = Parts(
+            options,
+            session,
+            intake,
+            Outgoing(self._wakeup.wake),
+            Subscriptions(memory or FilterMemory()),
+            self._wakeup,
+            listener,
+            metrics,
+            self._clock,
+        )
+        self._conversation: Conversation | None = None
+        self._problem = ConnectionProblem("connecting", f"not connected to broker {self._broker} yet")
+        self._rival: ConnectionProblem | None = None
+        self._stop: Stop | None = None
+        self._thread: threading.Thread | None = None
+        self._attempt = 0
+        self._takeovers = 0
+        self._quick_closes = 0
+
+    def __repr__(self) -> str:
+        problems = ", ".join(problem.code for problem in self.problems) or "none"
+        return f"<MqttTransport {self.name} broker={self._broker} ready={self.is_ready} problems={problems}>"
+
+    @property
+    def name(self) -> str:
+        """The connection's name in bridge.yaml."""
+        return self._options.name
+
+    @property
+    def problems(self) -> tuple[ConnectionProblem, ...]:
+        """What is wrong now; () when connected, subscribed, and nothing was refused.
+
+        Thread: any.
+        """
+        conversation, rival = self._conversation, self._rival
+        accepted_at_s = conversation.accepted_at_s if conversation is not None else None
+        if accepted_at_s is None:
+            return (self._problem,)
+        found = list(self._parts.subscriptions.problems)
+        if self._parts.intake.problem is not None:
+            found.append(self._parts.intake.problem)
+        # Two clients that take the session over from each other connect fine each time: believe it after a while only.
+        if rival is not None and self._clock.monotonic_s() - accepted_at_s < SETTLED_S:
+            found.append(rival)
+        return tuple(found)
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected and every SUBACK read.
+
+        Thread: any.
+        """
+        conversation = self._conversation
+        return conversation is not None and conversation.is_ready
+
+    @property
+    def max_publish_bytes(self) -> int:
+        """The largest payload that may be handed to `publish` now.
+
+        Thread: any.
+        """
+        conversation = self._conversation
+        connack = conversation.connack if conversation is not None else None
+        limit = connack.maximum_packet_bytes if connack is not None else None
+        if limit is None:
+            return self._options.max_publish_bytes
+        return min(self._options.max_publish_bytes, limit - min(PACKET_MARGIN_BYTES, limit // 2))
+
+    def start(self) -> None:
+        """Start the thread; returns at once. A broker that is away is no error."""
+        self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}")
+        self._thread.start()
+
+    def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
+        """Make these the subscriptions: subscribe what is new, unsubscribe what the session has and these lack.
+
+        Args:
+            filters: subscribed at QoS 1 for live messages (5.0: Retain Handling 2; 3.1.1: retained messages come too,
+                with `Message.retain`).
+            retained: subscribed at QoS 1 with retained messages delivered, again at each reconnect.
+
+        Thread: any.
+        """
+        self._parts.subscriptions.want(filters, retained)
+        self._wakeup.wake()
+
+    def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
+        """Hand one message to the broker, if it can take one now (see `base.Transport.publish`).
+
+        Thread: any.
+        """
+        return self._stop is None and self._parts.outgoing.offer(message, done)
+
+    def stop(self, deadline_s: float) -> bool:
+        """Disconnect cleanly after what was handed to `publish` went out; True if the thread ended in time.
+
+        The broker gets a DISCONNECT, so it drops the will.
+
+        Thread: any but the transport's.
+        """
+        now_s = self._clock.monotonic_s()
+        self._stop = Stop(now_s + deadline_s * 0.7, now_s + deadline_s * 0.9)
+        self._dialler.abort()
+        if self._thread is None:
+            self._wakeup.close()
+            return True
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    # The thread.
+
+    def _run(self) -> None:
+        try:
+            while self._stop is None:
+                self._sleep(self._connect_once())
+        finally:
+            self._parts.outgoing.fail_all()
+            self._wakeup.close()
+
+    def _sleep(self, delay_s: float) -> None:
+        poll = select.poll()
+        poll.register(self._wakeup.fileno(), select.POLLIN)
+        end_s = self._clock.monotonic_s() + delay_s
+        while self._stop is None and (left_s := end_s - self._clock.monotonic_s()) > 0:
+            if poll.poll(int(left_s * 1000) + 1):
+                self._wakeup.clear()
+
+    def _connect_once(self) -> float:
+        """Connect, talk until the connection ends, and return how long to wait before the next one, in seconds."""
+        self._attempt += 1
+        link = Link(self._options, self._broker)
+        conversation = Conversation(self._parts, link)
+        try:
+            self._parts.session.begin()
+            link.open(self._dialler)
+            self._conversation = conversation
+            conversation.run(lambda: self._stop)
+            lost = LinkLost(_STOPPED)
+        except LinkLost as error:
+            lost = error
+        except Exception as error:  # noqa: BLE001  (a fault of ours ends this connection, never the thread)
+            self._metrics.internal_errors.labels(where="mqtt").inc()
+            _log.exception("the connection failed unexpectedly", extra=fields(connection=self.name))
+            lost = LinkLost(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the log"))
+        finally:
+            link.close()
+        return self._end(conversation, lost)
+
+    def _end(self, conversation: Conversation, lost: LinkLost) -> float:
+        accepted_at_s = conversation.accepted_at_s
+        if self._stop is not None and accepted_at_s is None:
+            lost = LinkLost(_STOPPED)  # the attempt was interrupted: not the broker's fault
+        lived_s = None if accepted_at_s is None else self._clock.monotonic_s() - accepted_at_s
+        problem, delay_s = self._judge(lost, lived_s)
+        self._problem = problem
+        self._conversation = None
+        parts = self._parts
+        parts.session.begin()
+        parts.intake.connection_lost()
+        if accepted_at_s is not None:
+            self._metrics.connected.labels(connection=self.name).set(0)
+            self._metrics.disconnects.labels(connection=self.name, reason=problem.code).inc()
+        if self._stop is None and self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
+            keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=round(delay_s, 3))
+            _log.warning("%s", problem.message, extra=keys)
+        parts.outgoing.fail_all()
+        self._tell(problem)
+        return delay_s
+
+    def _tell(self, problem: ConnectionProblem) -> None:
+        try:
+            self._listener.disconnected(self.name, problem)
+        except Exception:  # noqa: BLE001  (the listener's fault must not end the thread)
+            self._metrics.internal_errors.labels(where="mqtt").inc()
+            _log.exception("the connection's listener failed", extra=fields(connection=self.name))
+
+    def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
+        """Return the problem to show and the seconds to wait; counts rivals (DESIGN 5, session taken over)."""
+        if lived_s is not None and lived_s >= SETTLED_S:
+            self._attempt, self._takeovers, self._quick_closes = 1, 0, 0
+            self._rival = None
+        problem = lost.problem
+        if lived_s is not None and lived_s < SETTLED_S and lost.by_peer:
+            # 3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: a rival shows only
+            # in being closed soon after each connect.
+            self._quick_closes += 1
+            if self._quick_closes >= QUICK_CLOSES:
+                problem = taken_over(self._options)
+        if problem.code != "taken-over":
+            return problem, self._options.backoff.delay_s(self._attempt)
+        self._rival = problem
+        self._takeovers += 1
+        return problem, self._options.taken_over_backoff.delay_s(self._takeovers)

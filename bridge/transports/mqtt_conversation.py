@@ -1,0 +1,316 @@
+"""What is said on one network connection, turn by turn: read, hand in, acknowledge, publish, keep alive.
+
+Runs on the transport's thread, which gives it the parts that outlive a connection. It never reconnects.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bridge.core.clock import Clock
+from bridge.core.log import fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.transports.base import Listener, PublishDone, Session
+from bridge.transports.frames import PUBLISH, Frame, ProtocolError
+from bridge.transports.intake import Intake
+from bridge.transports.keepalive import KeepAlive
+from bridge.transports.mqtt_link import Connack, Link, Suback
+from bridge.transports.mqtt_options import MqttOptions, MqttVersion
+from bridge.transports.mqtt_problems import LinkLost, reason_name
+from bridge.transports.outgoing import Outgoing, finish
+from bridge.transports.publish_packet import parse_publish
+from bridge.transports.session import DeliverySession, MqttDelivery
+from bridge.transports.subscriptions import FILTERS_PER_PACKET, Subscriptions
+from bridge.transports.wakeup import Wakeup
+
+_log = logger(__name__)
+
+_GONE = select.POLLERR | select.POLLHUP | select.POLLRDHUP | select.POLLNVAL
+_PUBACK = b"\x40\x02"
+_PUBREC = b"\x50\x02"
+
+
+class Stop(NamedTuple):
+    """When a stop was asked for: until when to wait for what is under way, and when to be gone (monotonic seconds)."""
+
+    drain_until_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What outlives a network connection, each owned by the transport's thread."""
+
+    options: MqttOptions
+    session: DeliverySession
+    intake: Intake
+    outgoing: Outgoing
+    subscriptions: Subscriptions
+    wakeup: Wakeup
+    listener: Listener
+    metrics: Metrics
+    clock: Clock
+
+
+class Conversation:
+    """One network connection in use.
+
+    Attributes:
+        connack: what the broker said when it accepted us; None before.
+        accepted_at_s: when, in monotonic seconds; None before.
+        is_ready: whether every SUBACK was read.
+    """
+
+    def __init__(self, parts: Parts, link: Link) -> None:
+        self._parts = parts
+        self._link = link
+        self._name = parts.options.name
+        self._has_properties = parts.options.version is MqttVersion.V5
+        now_s = parts.clock.monotonic_s()
+        self._keepalive = KeepAlive(0, now_s)
+        self._accept_by_s = now_s + parts.options.connect_timeout_s
+        self._poll = select.poll()
+        self._poll.register(parts.wakeup.fileno(), select.POLLIN)
+        self._has_more = False
+        self._was_reading = True
+        self._was_ready = False
+        self.connack: Connack | None = None
+        self.accepted_at_s: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the broker accepted us and answered every SUBSCRIBE.
+
+        Thread: any.
+        """
+        return self.connack is not None and self._parts.subscriptions.is_settled
+
+    def run(self, stop: Callable[[], Stop | None]) -> None:
+        """Talk until `stop` gives something; then finish what is under way and disconnect.
+
+        Raises:
+            LinkLost: the connection ended before.
+        """
+        try:
+            while (stopping := stop()) is None:
+                self._turn(is_stopping=False)
+            while self._is_busy() and self._parts.clock.monotonic_s() < stopping.drain_until_s:
+                self._turn(is_stopping=True, latest_s=stopping.drain_until_s)
+        except LinkLost as lost:
+            if lost.by_peer:
+                self._read_last_words()
+            raise
+        except ProtocolError as error:
+            raise self._link.malformed(str(error)) from error
+        self._link.disconnect(stopping.end_s)
+
+    def _is_busy(self) -> bool:
+        return self.connack is not None and (self._parts.outgoing.count > 0 or self._link.socket.wants_write)
+
+    def _turn(self, *, is_stopping: bool, latest_s: float = float("inf")) -> None:
+        intake = self._parts.intake
+        self._say_what_is_due()
+        is_reading = is_stopping or not intake.is_paused()
+        if is_reading and not self._was_reading:
+            self._keepalive.heard(self._parts.clock.monotonic_s())
+        self._was_reading = is_reading
+        is_readable = self._wait(latest_s, is_reading=is_reading)
+        if is_reading:
+            heard = is_readable and not self._has_more and self._link.read()
+            if heard:
+                self._keepalive.heard(self._parts.clock.monotonic_s())
+            self._hear(is_stopping=is_stopping)
+            self._check_alive(was_heard=heard)
+        else:
+            intake.retry()
+
+    # What we say.
+
+    def _say_what_is_due(self) -> None:
+        link, parts = self._link, self._parts
+        if self.connack is not None:
+            if parts.subscriptions.has_news:
+                self._send_subscriptions()
+            if parts.outgoing.count:
+                self._send_outgoing()
+            acknowledgements = parts.session.take_acknowledgements()
+            if acknowledgements:
+                link.acknowledge(acknowledgements)
+            if self._keepalive.is_ping_due(parts.clock.monotonic_s()):
+                link.ping()
+                self._keepalive.pinged(parts.clock.monotonic_s())
+        if link.socket.wants_write and link.flush():
+            self._keepalive.sent(parts.clock.monotonic_s())
+            parts.outgoing.written(link.socket.sent_bytes)
+        self._announce_ready()
+
+    def _send_subscriptions(self) -> None:
+        subscriptions = self._parts.subscriptions
+        subscribe, unsubscribe = subscriptions.changes()
+        for start in range(0, len(unsubscribe), FILTERS_PER_PACKET):
+            filters = unsubscribe[start : start + FILTERS_PER_PACKET]
+            subscriptions.unsubscribing(self._link.unsubscribe(filters), tuple(filters))
+        for start in range(0, len(subscribe), FILTERS_PER_PACKET):
+            wanted = subscribe[start : start + FILTERS_PER_PACKET]
+            subscriptions.subscribing(self._link.subscribe(wanted), tuple(each.topic_filter for each in wanted))
+
+    def _announce_ready(self) -> None:
+        if not self._was_ready and self.is_ready:
+            self._was_ready = True
+            for problem in self._parts.subscriptions.problems:
+                _log.error("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
+            self._parts.listener.ready(self._name)
+
+    def _send_outgoing(self) -> None:
+        outgoing = self._parts.outgoing
+        while (taken := outgoing.take()) is not None:
+            self._send(*taken)
+
+    def _send(self, message: OutgoingMessage, done: PublishDone) -> None:
+        outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
+        packet_id, cause = 0, "no packet id is free"
+        if limit is not None and _size_bytes(message) > limit:
+            # Handed to the broker it would end the connection, and again after each reconnect (DESIGN 3).
+            cause = f"it is larger than the broker's limit of {limit} bytes"
+        else:
+            try:
+                packet_id = self._link.publish(message)
+            except ValueError as error:
+                cause = str(error)
+        if not packet_id:
+            _log.error("cannot publish: %s", cause, extra=fields(connection=self._name, topic=message.topic))
+            finish(done, is_done=False)
+        elif message.qos:
+            outgoing.await_confirmed(packet_id, done)
+        else:
+            outgoing.await_written(self._link.socket.written_bytes, done)
+
+    # What we hear.
+
+    def _wait(self, latest_s: float, *, is_reading: bool) -> bool:
+        """Wait until there is something to do; True if the broker's side is readable (or gone)."""
+        parts, sock = self._parts, self._link.socket
+        mask = (select.POLLIN if is_reading else select.POLLRDHUP) | (select.POLLOUT if sock.wants_write else 0)
+        self._poll.register(sock.fileno(), mask)
+        timeout_s = 0.0
+        if not (is_reading and (self._has_more or sock.pending())):
+            now_s = parts.clock.monotonic_s()
+            limit_s = self._accept_by_s if self.connack is None else latest_s
+            timeout_s = min(
+                self._keepalive.next_check_s(now_s), parts.intake.next_retry_s(), max(0.0, limit_s - now_s), 3600.0
+            )
+        # Rounded up: a poll that ends too early would spin until the time has come.
+        events = dict(self._poll.poll(int(timeout_s * 1000) + (timeout_s > 0)))
+        if parts.wakeup.fileno() in events:
+            parts.wakeup.clear()
+        event = events.get(sock.fileno(), 0)
+        if not is_reading and event & _GONE:
+            raise self._link.closed("")
+        return bool(event & (select.POLLIN | _GONE)) or (is_reading and sock.pending() > 0)
+
+    def _hear(self, *, is_stopping: bool) -> None:
+        """Handle the packets that were read, up to one batch."""
+        intake = self._parts.intake
+        batch: list[MqttDelivery] = []
+        count_limit, bytes_limit = intake.room()
+        size_bytes = 0
+        self._has_more = False
+        for frame in self._link.frames.frames():
+            if frame.first & 0xF0 == PUBLISH:
+                if is_stopping:
+                    continue  # not acknowledged, so the broker sends it again
+                delivery = self._delivery(frame)
+                if delivery is not None:
+                    batch.append(delivery)
+                    size_bytes += delivery.size_bytes
+                    if len(batch) >= count_limit or size_bytes >= bytes_limit:
+                        self._has_more = True
+                        break
+            else:
+                self._link.control(frame)
+                self._act_on_answers()
+        if batch:
+            intake.hand_in(batch)
+
+    def _delivery(self, frame: Frame) -> MqttDelivery | None:
+        if self.connack is None:
+            raise ProtocolError("a PUBLISH before CONNACK")
+        publish = parse_publish(frame, self._name, has_properties=self._has_properties)
+        acknowledgement = b""
+        if publish.qos:
+            # QoS 2 only comes from a session that another program subscribed; the broker's PUBREL is answered by paho.
+            acknowledgement = (_PUBACK if publish.qos == 1 else _PUBREC) + publish.packet_id
+        delivery = self._parts.session.arrived(publish.message, acknowledgement)
+        if publish.is_topic_valid:
+            return delivery
+        self._parts.metrics.messages_skipped.labels(cause="bad-topic").inc()
+        _log.warning("skipped a message whose topic is not a topic name", extra=fields(connection=self._name))
+        delivery.ack()
+        return None
+
+    def _act_on_answers(self) -> None:
+        link, parts = self._link, self._parts
+        if self.connack is None and link.connack is not None:
+            self._accept(link.connack)
+        while link.answers:
+            answer = link.answers.popleft()
+            if isinstance(answer, Suback):
+                if answer.codes is None:
+                    parts.subscriptions.unsuback(answer.packet_id)
+                else:
+                    parts.subscriptions.suback(answer.packet_id, answer.codes)
+            else:
+                if answer.code >= 0x80:
+                    text = "the broker refused a message: %s"
+                    _log.warning(text, reason_name(answer.code), extra=fields(connection=self._name))
+                parts.outgoing.confirmed(answer.packet_id, is_done=answer.code < 0x80)
+
+    def _accept(self, connack: Connack) -> None:
+        parts = self._parts
+        now_s = parts.clock.monotonic_s()
+        self._keepalive = KeepAlive(connack.keepalive_s, now_s)
+        parts.subscriptions.connected(is_new_session=not connack.session_present)
+        parts.metrics.connects.labels(connection=self._name).inc()
+        parts.metrics.connected.labels(connection=self._name).set(1)
+        self.accepted_at_s = now_s
+        self.connack = connack
+        session = Session.RESUMED if connack.session_present else Session.NEW
+        _log.info("connected, session %s", session.value, extra=fields(connection=self._name))
+        parts.listener.connected(self._name, session)
+        parts.outgoing.open(connack.receive_maximum)
+
+    def _check_alive(self, *, was_heard: bool) -> None:
+        now_s = self._parts.clock.monotonic_s()
+        if self.connack is None:
+            if now_s >= self._accept_by_s:
+                raise self._link.closed("no CONNACK in time")
+        elif not was_heard and not self._has_more and self._keepalive.is_dead(now_s):
+            raise self._link.closed("it no longer answers")
+
+    def _read_last_words(self) -> None:
+        """Read on after a failed write or a hang-up: the DISCONNECT that tells why may be there already.
+
+        Raises:
+            LinkLost: with the reason that the broker gave.
+        """
+        try:
+            while self._link.read():
+                for frame in self._link.frames.frames():
+                    if frame.first & 0xF0 != PUBLISH:
+                        self._link.control(frame)
+        except ProtocolError:
+            return
+        except LinkLost as lost:
+            if not lost.by_peer:
+                raise
+
+
+def _size_bytes(message: OutgoingMessage) -> int:
+    """Return the size of the PUBLISH packet, or a little more."""
+    properties = len(message.correlation_data) + len(message.content_type.encode()) + 11
+    properties += sum(len(name.encode()) + len(value.encode()) + 5 for name, value in message.user)
+    return len(message.payload) + len(message.topic.encode()) + properties + 9

@@ -1,0 +1,371 @@
+"""One network connection to an MQTT broker, from the TCP connection to its end. Runs on the transport's thread.
+
+paho encodes what we send and decodes what is not PUBLISH; each connection has a paho client of its own, so nothing of
+an earlier one is kept inside it and sent again (its owners publish again). It decides nothing about sessions,
+subscriptions or messages: it notes what arrived, and the transport acts on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from bridge.core.errors import cut
+from bridge.core.model import OutgoingMessage
+from bridge.transports.base import ConnectionProblem
+from bridge.transports.buffered_socket import BufferedSocket
+from bridge.transports.dial import Dialler
+from bridge.transports.frames import Frame, FrameReader
+from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt_problems import (
+    LinkLost,
+    closed_by_peer,
+    connect_failed,
+    connect_refused,
+    disconnected_by_broker,
+)
+from bridge.transports.paho_client import PahoClient, connect_properties, publish_properties, set_will
+from bridge.transports.subscriptions import Wanted
+
+_CONNACK = 0x20
+_PINGREQ = b"\xc0\x00"
+_DISCONNECT = b"\xe0\x00"
+_CLOSE_WITHIN_S = 1.0
+_READ_TURN_BYTES = 2 * 1024 * 1024
+
+
+class Connack(NamedTuple):
+    """What the broker said when it accepted the connection.
+
+    Attributes:
+        session_present: it kept the session of our last connection.
+        receive_maximum: QoS 1 messages that we may have unconfirmed.
+        maximum_packet_bytes: it takes no larger packet; None = no limit named.
+        keepalive_s: the keep alive that holds, ours or the broker's own.
+    """
+
+    session_present: bool
+    receive_maximum: int
+    maximum_packet_bytes: int | None
+    keepalive_s: int
+
+
+class Suback(NamedTuple):
+    """The broker's answer to one SUBSCRIBE (`codes`: one a filter) or UNSUBSCRIBE (`codes` None)."""
+
+    packet_id: int
+    codes: tuple[int, ...] | None
+
+
+class Puback(NamedTuple):
+    """The broker's answer to one PUBLISH; a `code` of 0x80 or more means that it refused the message."""
+
+    packet_id: int
+    code: int
+
+
+class Link:
+    """One network connection.
+
+    Attributes:
+        connack: None until the broker accepted the connection.
+        answers: SUBACKs and PUBACKs that arrived and were not handled yet, oldest first.
+    """
+
+    def __init__(self, options: MqttOptions, broker: Broker) -> None:
+        self._options = options
+        self._broker = broker
+        self._is_v5 = options.version is MqttVersion.V5
+        self._client: PahoClient | None = None
+        self._lost: LinkLost | None = None
+        self._is_publishing = False
+        self._has_heard = False
+        self._frames = FrameReader()
+        self.connack: Connack | None = None
+        self.answers: deque[Suback | Puback] = deque()
+
+    def open(self, dialler: Dialler) -> None:
+        """Connect and write CONNECT; CONNACK is then to be read.
+
+        Raises:
+            LinkLost: it could not be made.
+        """
+        options = self._options
+        try:
+            client = PahoClient(options, self._broker, dialler)
+        except OSError as error:  # ssl.SSLError is one
+            problem = ConnectionProblem("tls-failed", f"tls files of connection {options.name}: {cut(str(error))}")
+            raise LinkLost(problem) from error
+        self._client = client
+        self._set_credentials(client)
+        set_will(client, options)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
+        client.on_publish = self._on_publish
+        arguments: dict[str, Any] = {"properties": connect_properties(options), "clean_start": False}
+        try:
+            client.connect(
+                self._broker.host, self._broker.port, options.keepalive_s, **(arguments if self._is_v5 else {})
+            )
+        except (OSError, ValueError) as error:
+            # ValueError: a host name or a WebSocket answer that cannot be decoded.
+            raise LinkLost(connect_failed(error, self._broker)) from error
+
+    def _set_credentials(self, client: Client) -> None:
+        options = self._options
+        if not options.username:
+            return
+        password = None
+        if options.password_file:
+            try:
+                password = Path(options.password_file).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+            except (OSError, UnicodeDecodeError) as error:
+                problem = ConnectionProblem(
+                    "password-unreadable", f"password-file {options.password_file} cannot be read: {error}"
+                )
+                raise LinkLost(problem) from error
+        client.username_pw_set(options.username, password)
+
+    # paho's callbacks: they note, and never raise.
+
+    def _on_connect(
+        self, _client: Client, _userdata: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._lost = LinkLost(connect_refused(code.value, self._options, self._broker))
+            return
+        keepalive_s = getattr(properties, "ServerKeepAlive", self._options.keepalive_s)
+        self.connack = Connack(
+            flags.session_present,
+            getattr(properties, "ReceiveMaximum", 65_535),
+            getattr(properties, "MaximumPacketSize", None),
+            keepalive_s,
+        )
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: object, flags: DisconnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        if self._lost is None and flags.is_disconnect_packet_from_server:
+            self._lost = LinkLost(disconnected_by_broker(code.value, self._options, self._broker))
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: object, packet_id: int, codes: list[ReasonCode], _properties: object
+    ) -> None:
+        self.answers.append(Suback(packet_id, tuple(code.value for code in codes)))
+
+    def _on_unsubscribe(
+        self, _client: Client, _userdata: object, packet_id: int, _codes: list[ReasonCode], _properties: object
+    ) -> None:
+        self.answers.append(Suback(packet_id, None))
+
+    def _on_publish(
+        self, _client: Client, _userdata: object, packet_id: int, code: ReasonCode, _properties: object
+    ) -> None:
+        # While publishing it only says that a QoS 0 message is in our buffer, which is not yet "written".
+        if not self._is_publishing:
+            self.answers.append(Puback(packet_id, code.value))
+
+    # The network.
+
+    @property
+    def socket(self) -> BufferedSocket:
+        """The connection's socket.
+
+        Raises:
+            LinkLost: there is none any more.
+        """
+        found = self._client.socket() if self._client is not None else None
+        if not isinstance(found, BufferedSocket):
+            raise self._lost or self.closed("")
+        return found
+
+    @property
+    def frames(self) -> FrameReader:
+        """The packets that were read and not handled yet."""
+        return self._frames
+
+    def read(self) -> bool:
+        """Read what is there, up to about 2 MiB; True if anything was.
+
+        Raises:
+            LinkLost: the broker closed the connection, it broke, or it does not begin with CONNACK.
+        """
+        sock = self.socket
+        total = 0
+        while total < _READ_TURN_BYTES:
+            try:
+                chunk = sock.read()
+            except OSError as error:
+                if total:
+                    break  # a DISCONNECT that tells why may be among what was read; the next read finds the end again
+                raise self._broken(error) from error
+            if chunk is None:
+                break
+            if not chunk:
+                if total:
+                    break
+                raise self.closed("")
+            if not self._has_heard and chunk[0] != _CONNACK:
+                raise self.malformed("the first packet is no CONNACK")
+            self._has_heard = True
+            self._frames.feed(chunk)
+            total += len(chunk)
+        return total > 0
+
+    def control(self, frame: Frame) -> None:
+        """Let paho read one packet that is no PUBLISH; see `connack` and `answers` for what it said.
+
+        Raises:
+            LinkLost: it refused or ended the connection, or makes no sense.
+        """
+        client, sock = self._client, self.socket
+        assert client is not None  # noqa: S101  (there is a socket)
+        sock.offer(frame.data[frame.start : frame.end])
+        try:
+            code = client.loop_read()
+        except Exception as error:
+            raise self.malformed(f"{type(error).__name__}: {error}") from error
+        if self._lost is not None:
+            raise self._lost
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._unacceptable(frame, code)
+        if client.want_write():
+            client.loop_write()
+
+    def _unacceptable(self, frame: Frame, code: MQTTErrorCode) -> LinkLost:
+        packet = frame.data[frame.start : frame.end]
+        if self.connack is None and packet[0] == _CONNACK and packet[3:4] == b"\x01":
+            # Return code 1 of 3.1.1, for which paho has no callback when it may not fall back to 3.1.
+            return LinkLost(connect_refused(0x84, self._options, self._broker))
+        return self.malformed(f"packet type {packet[0] >> 4}: {code.name}")
+
+    def malformed(self, detail: str) -> LinkLost:
+        """Return what to raise for bytes that are not MQTT."""
+        return LinkLost(
+            ConnectionProblem("protocol-error", f"broker {self._broker} sent what is not MQTT: {cut(detail)}")
+        )
+
+    def closed(self, cause: str) -> LinkLost:
+        """Return what to raise when the connection has ended without a DISCONNECT."""
+        problem = closed_by_peer(self._options, self._broker, is_accepted=self.connack is not None, cause=cause)
+        return LinkLost(problem, by_peer=True)
+
+    def _broken(self, error: OSError) -> LinkLost:
+        if isinstance(error, ssl.SSLError) and self.connack is None:
+            # TLS 1.3 brokers judge the client's certificate after the client's handshake is over.
+            return LinkLost(connect_failed(error, self._broker))
+        return self.closed(str(error))
+
+    def flush(self) -> bool:
+        """Send what was written, as far as the network takes it; True if any byte left.
+
+        Raises:
+            LinkLost: the connection broke.
+        """
+        try:
+            return self.socket.flush()
+        except OSError as error:
+            raise self._broken(error) from error
+
+    # What is sent.
+
+    def ping(self) -> None:
+        """Write a PINGREQ."""
+        self.socket.write(_PINGREQ)
+
+    def acknowledge(self, packets: bytes) -> None:
+        """Write PUBACKs."""
+        self.socket.write(packets)
+
+    def subscribe(self, wanted: list[Wanted]) -> int:
+        """Write one SUBSCRIBE at QoS 1; returns its packet id."""
+        client = self._connected_client()
+        if self._is_v5:
+            _, packet_id = client.subscribe(
+                [
+                    (
+                        each.topic_filter,
+                        # Retain As Published stays 0: RETAIN=1 then always means "kept by the broker" (DESIGN 3).
+                        SubscribeOptions(
+                            qos=1,
+                            retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                            if each.retained
+                            else SubscribeOptions.RETAIN_DO_NOT_SEND,
+                        ),
+                    )
+                    for each in wanted
+                ]
+            )
+        else:
+            _, packet_id = client.subscribe([(each.topic_filter, 1) for each in wanted])
+        return packet_id or 0
+
+    def unsubscribe(self, filters: list[str]) -> int:
+        """Write one UNSUBSCRIBE; returns its packet id."""
+        return self._connected_client().unsubscribe(filters)[1] or 0
+
+    def publish(self, message: OutgoingMessage) -> int:
+        """Write one PUBLISH; returns its packet id, or 0 if paho cannot take it.
+
+        Raises:
+            ValueError: not a topic name, or text that is not Unicode.
+        """
+        properties = publish_properties(message) if self._is_v5 else None
+        self._is_publishing = True
+        try:
+            info = self._connected_client().publish(
+                message.topic, message.payload, message.qos, message.retain, properties=properties
+            )
+        finally:
+            self._is_publishing = False
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else 0
+
+    def _connected_client(self) -> Client:
+        if self._client is None:
+            raise self.closed("")
+        return self._client
+
+    # The end.
+
+    def disconnect(self, deadline_s: float) -> None:
+        """Say DISCONNECT, so that the broker drops the will, and wait a second for its end (till `deadline_s` at most).
+
+        Our end is closed last: closing while the broker's bytes are unread resets the connection, and the reset can
+        overtake the DISCONNECT.
+        """
+        network = self._client.network if self._client is not None else None
+        if network is None:
+            return
+        with contextlib.suppress(OSError, LinkLost):
+            sock = self.socket
+            sock.write(_DISCONNECT)
+            network.settimeout(max(0.05, deadline_s - time.monotonic()))
+            while sock.wants_write and time.monotonic() < deadline_s:
+                sock.flush()
+            network.shutdown(socket.SHUT_WR)
+            deadline_s = min(deadline_s, time.monotonic() + _CLOSE_WITHIN_S)
+            network.settimeout(max(0.05, deadline_s - time.monotonic()))
+            while time.monotonic() < deadline_s and sock.read():
+                pass
+
+    def close(self) -> None:
+        """Close the socket."""
+        client, self._client = self._client, None
+        if client is not None:
+            for own in (client.socket(), client.network):
+                with contextlib.suppress(OSError):
+                    if own is not None:
+                        own.close()

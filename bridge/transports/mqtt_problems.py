@@ -1,0 +1,127 @@
+"""Names what is wrong with a connection, in a sentence that says what to do. Pure; runs anywhere."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from bridge.core.errors import cut
+from bridge.transports.base import ConnectionProblem
+from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion
+
+TAKEN_OVER = 0x8E
+
+# Source: MQTT 5.0 section 2.4; paho translates the return codes of 3.1.1 (section 3.2.2.3) to these.
+REASONS = {
+    0x80: "unspecified error",
+    0x81: "malformed packet",
+    0x82: "protocol error",
+    0x83: "implementation specific error",
+    0x84: "unsupported protocol version",
+    0x85: "client identifier not valid",
+    0x86: "bad user name or password",
+    0x87: "not authorized",
+    0x88: "server unavailable",
+    0x89: "server busy",
+    0x8A: "banned",
+    0x8B: "server shutting down",
+    0x8C: "bad authentication method",
+    0x8D: "keep alive timeout",
+    0x8E: "session taken over",
+    0x8F: "topic filter invalid",
+    0x90: "topic name invalid",
+    0x93: "receive maximum exceeded",
+    0x95: "packet too large",
+    0x96: "message rate too high",
+    0x97: "quota exceeded",
+    0x98: "administrative action",
+    0x99: "payload format invalid",
+    0x9A: "retain not supported",
+    0x9B: "QoS not supported",
+    0x9C: "use another server",
+    0x9D: "server moved",
+    0x9E: "shared subscriptions not supported",
+    0x9F: "connection rate exceeded",
+    0xA0: "maximum connect time",
+    0xA1: "subscription identifiers not supported",
+    0xA2: "wildcard subscriptions not supported",
+}
+_NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
+
+
+class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, not a fault of the program)
+    """A network connection could not be made, or has ended; carries the problem to show.
+
+    Attributes:
+        problem: what to tell.
+        by_peer: True when the broker closed it without saying why.
+    """
+
+    def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+        self.by_peer = by_peer
+
+
+def reason_name(code: int) -> str:
+    """Return the name of an MQTT 5.0 reason code."""
+    return f"{REASONS.get(code, 'unknown reason')} (0x{code:02X})"
+
+
+def connect_refused(code: int, options: MqttOptions, broker: Broker) -> ConnectionProblem:
+    """Return the problem for a CONNACK with reason `code`."""
+    text = f"broker {broker} refused the connection: {reason_name(code)}"
+    if code in _NOT_AUTHORIZED:
+        user = f'user "{options.username}"' if options.username else "no user name"
+        return ConnectionProblem(
+            "not-authorized", f"{text}; sent {user} and client id {options.client_id}: check username and password-file"
+        )
+    if code == 0x84:
+        other = MqttVersion.V311 if options.version is MqttVersion.V5 else MqttVersion.V5
+        return ConnectionProblem("bad-protocol-version", f"{text}; set version: {other.value}")
+    if code == 0x85:
+        return ConnectionProblem("bad-client-id", f"{text}; set another client-id than {options.client_id}")
+    return ConnectionProblem("refused", text)
+
+
+def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> ConnectionProblem:
+    """Return the problem for a DISCONNECT from the broker with reason `code`."""
+    if code == TAKEN_OVER:
+        return taken_over(options)
+    if code in _NOT_AUTHORIZED:
+        return connect_refused(code, options, broker)
+    return ConnectionProblem("disconnected", f"broker {broker} ended the connection: {reason_name(code)}")
+
+
+def taken_over(options: MqttOptions) -> ConnectionProblem:
+    """Return the problem of a session that somebody else uses."""
+    return ConnectionProblem(
+        "taken-over", f"another client uses client id {options.client_id}; give each bridge its own id or client-id"
+    )
+
+
+def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, cause: str = "") -> ConnectionProblem:
+    """Return the problem of a connection that ended without a DISCONNECT."""
+    cause = f": {cut(cause)}" if cause else ""
+    if is_accepted:
+        return ConnectionProblem("connection-lost", f"the connection to broker {broker} was lost{cause}")
+    hint = "; if it speaks MQTT 3.1.1 only, set version: 3.1.1" if options.version is MqttVersion.V5 else ""
+    return ConnectionProblem(
+        "refused", f"broker {broker} closed the connection before accepting it{cause}{hint}; its log tells why"
+    )
+
+
+def connect_failed(error: Exception, broker: Broker) -> ConnectionProblem:
+    """Return the problem for an exception raised while the connection was made."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionProblem(
+            "tls-failed",
+            f"broker {broker}: its certificate is not trusted: {error.verify_message}; check tls.ca and the host name",
+        )
+    if isinstance(error, ssl.SSLError):
+        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {cut(str(error))}")
+    if isinstance(error, socket.gaierror):
+        return ConnectionProblem("unreachable", f"the name {broker.host} of the broker is not known: {error.strerror}")
+    if isinstance(error, TimeoutError):
+        return ConnectionProblem("unreachable", f"broker {broker} did not answer in time")
+    return ConnectionProblem("unreachable", f"broker {broker} cannot be reached: {cut(str(error))}")

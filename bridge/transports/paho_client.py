@@ -1,0 +1,125 @@
+"""paho's client on our own socket, and the properties that we send. The only place that reaches behind paho's API.
+
+Runs on the transport's thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from bridge.core.model import OutgoingMessage
+from bridge.transports.buffered_socket import BufferedSocket
+from bridge.transports.dial import Dialler
+from bridge.transports.frames import MAX_PACKET_BYTES
+from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion, TlsOptions
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike  # paho defines it for type checkers only
+
+
+class PahoClient(Client):
+    """paho's client on our socket; overriding the three last methods is the only way to give it one.
+
+    Attributes:
+        network: the TCP or TLS socket under it; None before `connect`.
+    """
+
+    def __init__(self, options: MqttOptions, broker: Broker, dialler: Dialler) -> None:
+        is_v5 = options.version is MqttVersion.V5
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=options.client_id,
+            protocol=MQTTv5 if is_v5 else MQTTv311,
+            clean_session=None if is_v5 else False,
+            transport="websockets" if broker.is_websocket else "tcp",
+            reconnect_on_failure=False,  # True would fall back to MQTT 3.1 by itself
+        )
+        self._dialler = dialler
+        self._timeout_s = options.connect_timeout_s
+        self._tls = options.tls
+        self.network: socket.socket | None = None
+        self.max_inflight_messages = 0  # unlimited: the transport has its own window
+        if broker.is_websocket:
+            self.ws_set_options(path=broker.path)
+        if broker.has_tls:
+            self.tls_set_context(_tls_context(options.tls))
+
+    def _create_socket_connection(self) -> socket.socket:
+        self.network = self._dialler.connect(self.host, self.port, self._timeout_s)
+        return self.network
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        # paho's own leaks the socket when the handshake fails; the standard library's handshake closes it.
+        context = self._ssl_context
+        assert context is not None  # noqa: S101  (paho calls this only after tls_set_context)
+        wrapped = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.network = wrapped
+        self._dialler.hold(wrapped)
+        wrapped.do_handshake()
+        return wrapped
+
+    def _create_socket(self) -> SocketLike:
+        try:
+            return BufferedSocket(super()._create_socket())
+        except BaseException:
+            if self.network is not None:
+                self.network.close()
+            raise
+        finally:
+            self._dialler.release()
+
+
+def _tls_context(tls: TlsOptions) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca or None)
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert:
+        context.load_cert_chain(tls.cert, tls.key or None)
+    return context
+
+
+def _properties(packet_type: int) -> Properties:
+    return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho's Properties has no annotations
+
+
+def set_will(client: Client, options: MqttOptions) -> None:
+    """Give `client` the last will of `options`, if there is one; Will Delay 0 (DESIGN 5)."""
+    will = options.will
+    if will is None:
+        return
+    properties = None
+    if options.version is MqttVersion.V5:
+        properties = _properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = 0
+    client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+
+
+def connect_properties(options: MqttOptions) -> Properties:
+    """Return the properties of a 5.0 CONNECT."""
+    properties = _properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = options.session_expiry_s
+    properties.ReceiveMaximum = options.receive_maximum
+    properties.MaximumPacketSize = MAX_PACKET_BYTES
+    return properties
+
+
+def publish_properties(message: OutgoingMessage) -> Properties | None:
+    """Return the properties of a 5.0 PUBLISH, or None where `message` has none."""
+    if not (message.correlation_data or message.content_type or message.user):
+        return None
+    properties = _properties(PacketTypes.PUBLISH)
+    if message.correlation_data:
+        properties.CorrelationData = message.correlation_data
+    if message.content_type:
+        properties.ContentType = message.content_type
+    if message.user:
+        properties.UserProperty = list(message.user)
+    return properties

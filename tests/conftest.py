@@ -1,0 +1,62 @@
+"""Fixtures that several kinds of tests share: real brokers, and transports that are stopped after each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import Authority
+from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_mosquitto
+from tests.support.transports import TransportMaker
+
+_BROKER_FIXTURES = {"mosquitto", "start_mosquitto"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the broker, so that `-m "not mosquitto"` leaves it out."""
+    for item in items:
+        if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mosquitto)
+
+
+@pytest.fixture
+def start_mosquitto() -> Iterator[Callable[[MosquittoOptions], Mosquitto]]:
+    """Start real Mosquitto brokers with the options given; all are stopped after the test."""
+    if find_mosquitto() is None:
+        reason = "the mosquitto broker is not installed: sh tests/install-brokers.sh, or apt-get install mosquitto"
+        if os.environ.get("ARGO_BRIDGE_REQUIRE_BROKERS") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    started: list[Mosquitto] = []
+
+    def start(options: MosquittoOptions) -> Mosquitto:
+        broker = Mosquitto(options)
+        started.append(broker)
+        return broker.start()
+
+    yield start
+    for broker in started:
+        broker.close()
+
+
+@pytest.fixture
+def mosquitto(start_mosquitto: Callable[[MosquittoOptions], Mosquitto]) -> Mosquitto:
+    """A real Mosquitto, without persistence, that lets everybody in."""
+    return start_mosquitto(MosquittoOptions())
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority of this test's own."""
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def transports() -> Iterator[TransportMaker]:
+    """Makes MQTT transports with recording ends; all are stopped after the test."""
+    maker = TransportMaker()
+    yield maker
+    maker.stop_all()

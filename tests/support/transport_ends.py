@@ -1,0 +1,100 @@
+"""The two ends of a transport in tests: a receiver and a listener that remember, and waits with a deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from bridge.core.errors import SpoolError
+from bridge.core.model import Message
+from bridge.transports.base import ConnectionProblem, Delivery, Session
+
+WAIT_S = 15.0
+
+
+def wait_until(condition: Callable[[], object], what: str, within_s: float = WAIT_S) -> None:
+    """Return once `condition` holds; fail with `what` after `within_s` seconds."""
+    deadline_s = time.monotonic() + within_s
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not within {within_s} s: {what}")
+        pause.wait(0.005)
+
+
+class RecordingReceiver:
+    """Keeps every delivery; acknowledges at once unless told otherwise.
+
+    Attributes:
+        deliveries: all, in order of arrival.
+        batches: the size of each batch.
+        acks: whether to acknowledge within `receive`.
+        fails: while True, `receive` raises SpoolError.
+    """
+
+    def __init__(self, *, acks: bool = True) -> None:
+        self.acks = acks
+        self.fails = False
+        self.refused = 0
+        self.deliveries: list[Delivery] = []
+        self.batches: list[int] = []
+
+    def receive(self, batch: Sequence[Delivery]) -> None:
+        """See `base.Receiver`."""
+        if self.fails:
+            self.refused += 1
+            raise SpoolError("store events: disk full")
+        self.batches.append(len(batch))
+        self.deliveries += batch
+        if self.acks:
+            for delivery in batch:
+                delivery.ack()
+
+    @property
+    def messages(self) -> list[Message]:
+        """What was delivered."""
+        return [delivery.message for delivery in list(self.deliveries)]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """The payloads of what was delivered."""
+        return [message.payload for message in self.messages]
+
+
+class RecordingListener:
+    """Keeps every event: ("connected", session), ("ready",), ("disconnected", problem code)."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, ...]] = []
+
+    def connected(self, connection: str, session: Session) -> None:
+        """See `base.Listener`."""
+        self.events.append(("connected", session.value))
+
+    def ready(self, connection: str) -> None:
+        """See `base.Listener`."""
+        self.events.append(("ready",))
+
+    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+        """See `base.Listener`."""
+        self.events.append(("disconnected", problem.code))
+
+    def count(self, *event: str) -> int:
+        """How often `event` happened."""
+        return self.events.count(event)
+
+    @property
+    def sessions(self) -> list[str]:
+        """What the broker said about the session, a connection each."""
+        return [event[1] for event in self.events if event[0] == "connected"]
+
+
+class Outcomes:
+    """A `done` callback that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.results: list[bool] = []
+
+    def __call__(self, is_done: bool) -> None:
+        self.results.append(is_done)

@@ -1,0 +1,155 @@
+"""A receiver that cannot store, or that acknowledges late, stops reading; nothing is lost or handed in twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.core.clock import FakeClock
+from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
+from bridge.core.model import Message
+from bridge.transports.base import Delivery
+from bridge.transports.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
+from bridge.transports.mqtt_options import Bounds
+from bridge.transports.session import DeliverySession, MqttDelivery
+
+
+class Rig:
+    """An intake with a receiver that takes `takes_s` and raises `error`."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.session = DeliverySession(lambda: None, lambda: None)
+        self.session.begin()
+        self.intake = Intake("plant", self, self.session, self.metrics, clock=self.clock, bounds=bounds or Bounds())
+        self.error: Exception | None = None
+        self.takes_s = 0.0
+        self.received: list[list[bytes]] = []
+
+    def receive(self, batch: Sequence[Delivery]) -> None:
+        """See `base.Receiver`."""
+        self.clock.advance(self.takes_s)
+        if self.error is not None:
+            raise self.error
+        self.received.append([delivery.message.payload for delivery in batch])
+
+    def arrive(self, payload: bytes, qos: int = 1) -> MqttDelivery:
+        """One delivery."""
+        return self.session.arrived(Message("plant", "t", payload, qos), b"ack" if qos else b"")
+
+
+def test_a_full_spool_keeps_the_batch_and_tries_each_second() -> None:
+    """After SpoolError reading stops; the batch comes again each second, until it is taken."""
+    rig = Rig()
+    rig.error = SpoolError("store events: disk full", code="spool-full")
+    rig.intake.hand_in([rig.arrive(b"1"), rig.arrive(b"2")])
+    assert rig.intake.is_paused()
+    assert rig.intake.problem is not None
+    assert rig.intake.problem.code == "spool-full"
+    assert "disk full" in rig.intake.problem.message
+    assert rig.intake.next_retry_s() == 1.0
+    rig.intake.retry()
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.intake.is_paused()
+    rig.error = None
+    rig.intake.retry()
+    assert rig.intake.is_paused(), "a second has not passed"
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert not rig.intake.is_paused()
+    assert rig.received == [[b"1", b"2"]]
+    assert rig.metrics.value("messages_received_total", connection="plant") == 2
+
+
+def test_qos_0_of_a_kept_batch_is_dropped_and_counted() -> None:
+    """QoS 0 gets no promise before the commit, so it does not fill memory while nothing can be stored."""
+    rig = Rig()
+    rig.error = SpoolError("store events: disk full")
+    rig.intake.hand_in([rig.arrive(b"1"), rig.arrive(b"0", qos=0), rig.arrive(b"2")])
+    assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
+    rig.error = None
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.received == [[b"1", b"2"]]
+    assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
+
+
+def test_what_was_acknowledged_before_the_error_does_not_come_again() -> None:
+    """A message that led to nothing was acknowledged at once; only the others are kept."""
+    rig = Rig()
+    batch = [rig.arrive(b"1"), rig.arrive(b"2")]
+    batch[0].ack()
+    rig.error = SpoolError("store events: disk full")
+    rig.intake.hand_in(batch)
+    rig.error = None
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.received == [[b"2"]]
+
+
+def test_an_unexpected_exception_neither_escapes_nor_loses_the_batch() -> None:
+    """A fault of the receiver is counted and shown, and the batch tried again."""
+    rig = Rig()
+    rig.error = KeyError("bug")
+    rig.intake.hand_in([rig.arrive(b"1")])
+    assert rig.intake.problem is not None
+    assert rig.intake.problem.code == "internal-error"
+    assert rig.metrics.value("internal_errors_total", where="receive") == 1
+    rig.error = None
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.received == [[b"1"]]
+
+
+def test_a_lost_connection_forgets_the_kept_batch() -> None:
+    """The broker sends it again; handing it in too would make two events of one."""
+    rig = Rig()
+    rig.error = SpoolError("store events: disk full")
+    rig.intake.hand_in([rig.arrive(b"1")])
+    rig.session.begin()
+    rig.intake.connection_lost()
+    assert not rig.intake.is_paused()
+    rig.error = None
+    rig.clock.advance(5)
+    rig.intake.retry()
+    assert rig.received == []
+
+
+def test_over_the_count_reading_stops_until_half_is_acknowledged() -> None:
+    """Above the bound it stops; it goes on at half, not just below the bound."""
+    rig = Rig(Bounds(count=10))
+    deliveries = [rig.arrive(b"") for _ in range(11)]
+    assert rig.intake.is_paused()
+    for delivery in deliveries[:5]:
+        delivery.ack()
+    rig.session.take_acknowledgements()
+    assert rig.intake.is_paused()
+    deliveries[5].ack()
+    rig.session.take_acknowledgements()
+    assert not rig.intake.is_paused()
+    rig.arrive(b"")
+    assert not rig.intake.is_paused()
+
+
+def test_the_bound_counts_bytes_too() -> None:
+    """Few large messages stop reading as many small ones do."""
+    rig = Rig(Bounds(size_bytes=1000))
+    rig.arrive(b"x" * 900)
+    assert not rig.intake.is_paused()
+    rig.arrive(b"x" * 200)
+    assert rig.intake.is_paused()
+
+
+def test_slow_commits_make_larger_batches() -> None:
+    """Full batches that take long double the limit, up to a bound; quick ones bring it back."""
+    rig = Rig()
+    assert rig.intake.batch_limit == BATCH_COUNT
+    rig.takes_s = 0.05
+    for _ in range(5):
+        rig.intake.hand_in([rig.arrive(b"", qos=0)] * rig.intake.batch_limit)
+    assert rig.intake.batch_limit == SLOW_BATCH_COUNT
+    rig.takes_s = 0.001
+    rig.intake.hand_in([rig.arrive(b"")])
+    assert rig.intake.batch_limit == BATCH_COUNT

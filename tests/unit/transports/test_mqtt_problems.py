@@ -1,0 +1,84 @@
+"""Each way a connection fails is a sentence that names the broker, the reason and what to do."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+
+from bridge.transports.mqtt_options import MqttOptions, MqttVersion, parse_broker
+from bridge.transports.mqtt_problems import (
+    closed_by_peer,
+    connect_failed,
+    connect_refused,
+    disconnected_by_broker,
+    reason_name,
+)
+
+OPTIONS = MqttOptions("plant", "mqtt://broker", "bridge-1", username="worker")
+BROKER = parse_broker(OPTIONS.url)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem", "parts"),
+    [
+        (0x86, "not-authorized", ["bad user name or password", '"worker"', "password-file"]),
+        (0x87, "not-authorized", ["not authorized", "bridge-1"]),
+        (0x84, "bad-protocol-version", ["set version: 3.1.1"]),
+        (0x85, "bad-client-id", ["client-id", "bridge-1"]),
+        (0x88, "refused", ["server unavailable"]),
+        (0xEE, "refused", ["unknown reason (0xEE)"]),
+    ],
+)
+def test_a_refused_connect_names_reason_and_remedy(code: int, problem: str, parts: list[str]) -> None:
+    """CONNACK's reason is in words, with the key to change."""
+    found = connect_refused(code, OPTIONS, BROKER)
+    assert found.code == problem
+    assert "broker:1883" in found.message
+    assert all(part in found.message for part in parts)
+
+
+def test_a_bridge_on_3_1_1_is_told_to_try_5() -> None:
+    """The hint names the other version, not the one in use."""
+    options = MqttOptions("plant", "mqtt://broker", "bridge-1", MqttVersion.V311)
+    assert "set version: 5" in connect_refused(0x84, options, BROKER).message
+
+
+def test_a_session_taken_over_names_the_client_id() -> None:
+    """DISCONNECT 0x8E reads as DESIGN 5 says."""
+    found = disconnected_by_broker(0x8E, OPTIONS, BROKER)
+    assert found.code == "taken-over"
+    assert "another client uses client id bridge-1" in found.message
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"), [(0x8B, "disconnected"), (0x98, "disconnected"), (0x87, "not-authorized")]
+)
+def test_a_disconnect_from_the_broker_says_why(code: int, problem: str) -> None:
+    """The reason is in the sentence."""
+    found = disconnected_by_broker(code, OPTIONS, BROKER)
+    assert found.code == problem
+    assert reason_name(code) in found.message
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "part"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "unreachable", "name broker"),
+        (ConnectionRefusedError(111, "Connection refused"), "unreachable", "Connection refused"),
+        (TimeoutError("timed out"), "unreachable", "in time"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "tls-failed", "WRONG_VERSION_NUMBER"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_says_why(error: Exception, problem: str, part: str) -> None:
+    """Unknown name, refused, no answer and TLS are told apart."""
+    found = connect_failed(error, BROKER)
+    assert found.code == problem
+    assert part in found.message
+
+
+def test_a_close_before_connack_hints_at_the_version() -> None:
+    """Brokers that do not know 5.0 often just close; afterwards it is a lost connection."""
+    assert "set version: 3.1.1" in closed_by_peer(OPTIONS, BROKER, is_accepted=False).message
+    assert closed_by_peer(OPTIONS, BROKER, is_accepted=True).code == "connection-lost"

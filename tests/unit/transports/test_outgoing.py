@@ -1,0 +1,109 @@
+"""What publish() took is told of exactly once, and no more is taken than the window allows."""
+
+from __future__ import annotations
+
+from bridge.core.model import OutgoingMessage
+from bridge.transports.outgoing import WINDOW, Outgoing
+from tests.support.transport_ends import Outcomes
+
+MESSAGE = OutgoingMessage("t", b"x")
+
+
+def opened(receive_maximum: int = 65_535) -> Outgoing:
+    """A connected one."""
+    outgoing = Outgoing(lambda: None)
+    outgoing.open(receive_maximum)
+    return outgoing
+
+
+def test_closed_it_takes_nothing() -> None:
+    """Before the connection and after it, the answer is False and nothing is told."""
+    outcomes = Outcomes()
+    outgoing = Outgoing(lambda: None)
+    assert not outgoing.offer(MESSAGE, outcomes)
+    outgoing.open(10)
+    assert outgoing.offer(MESSAGE, outcomes)
+    outgoing.fail_all()
+    assert not outgoing.offer(MESSAGE, outcomes)
+    assert outcomes.results == [False]
+
+
+def test_the_window_counts_what_waits_and_what_is_unconfirmed() -> None:
+    """A confirmation makes room for one more."""
+    outgoing, outcomes = opened(), Outcomes()
+    assert sum(outgoing.offer(MESSAGE, outcomes) for _ in range(WINDOW + 10)) == WINDOW
+    for packet_id in range(1, WINDOW + 1):
+        taken = outgoing.take()
+        assert taken is not None
+        outgoing.await_confirmed(packet_id, taken[1])
+    assert not outgoing.offer(MESSAGE, outcomes)
+    outgoing.confirmed(1, is_done=True)
+    outgoing.confirmed(1, is_done=True)
+    assert outcomes.results == [True]
+    assert outgoing.offer(MESSAGE, outcomes)
+    assert not outgoing.offer(MESSAGE, outcomes)
+
+
+def test_the_brokers_receive_maximum_holds() -> None:
+    """No more are unconfirmed than the broker said (MQTT 5.0 section 4.9); the rest waits."""
+    outgoing, outcomes = opened(2), Outcomes()
+    for packet_id in (1, 2, 3):
+        assert outgoing.offer(MESSAGE, outcomes)
+        if packet_id < 3:
+            taken = outgoing.take()
+            assert taken is not None
+            outgoing.await_confirmed(packet_id, taken[1])
+    assert outgoing.take() is None
+    outgoing.confirmed(2, is_done=False)
+    assert outgoing.take() is not None
+    assert outcomes.results == [False]
+
+
+def test_qos_0_is_done_when_its_last_byte_is_written() -> None:
+    """Half a packet in the socket is not written."""
+    outgoing, outcomes = opened(), Outcomes()
+    outgoing.await_written(100, outcomes)
+    outgoing.await_written(150, outcomes)
+    outgoing.written(99)
+    assert outcomes.results == []
+    outgoing.written(149)
+    assert outcomes.results == [True]
+    outgoing.written(150)
+    assert outcomes.results == [True, True]
+
+
+def test_a_lost_connection_fails_all_that_was_taken() -> None:
+    """Waiting, unwritten and unconfirmed messages are each told False once."""
+    outgoing = opened()
+    waiting, unwritten, unconfirmed = Outcomes(), Outcomes(), Outcomes()
+    assert outgoing.offer(MESSAGE, waiting)
+    outgoing.await_written(10, unwritten)
+    outgoing.await_confirmed(7, unconfirmed)
+    outgoing.fail_all()
+    outgoing.fail_all()
+    assert [each.results for each in (waiting, unwritten, unconfirmed)] == [[False]] * 3
+    assert outgoing.count == 0
+
+
+def test_a_callback_that_raises_is_contained() -> None:
+    """A publisher's fault neither ends the thread nor keeps the others from being told."""
+
+    def broken(_: bool) -> None:
+        raise RuntimeError("publisher's fault")
+
+    outgoing, outcomes = opened(), Outcomes()
+    outgoing.await_confirmed(1, broken)
+    outgoing.await_confirmed(2, outcomes)
+    outgoing.fail_all()
+    assert outcomes.results == [False]
+
+
+def test_the_sender_is_woken() -> None:
+    """Each taken message wakes the thread that sends."""
+    woken: list[int] = []
+    outgoing = Outgoing(lambda: woken.append(1))
+    outgoing.offer(MESSAGE, Outcomes())
+    assert woken == []
+    outgoing.open(1)
+    outgoing.offer(MESSAGE, Outcomes())
+    assert woken == [1]

@@ -1,0 +1,141 @@
+"""PUBLISH packets are read as paho, which is older and slower, reads them."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from bridge.core.model import NO_PROPERTIES, MessageProperties
+from bridge.transports.frames import FrameReader, ProtocolError
+from bridge.transports.publish_packet import Publish, parse_publish
+from tests.support.scripted_broker import publish
+
+TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0+#"), max_size=30)
+TOPIC = TEXT.filter(lambda topic: topic != "")
+
+
+def parse(packet: bytes, *, has_properties: bool = False) -> Publish:
+    """Parse one packet."""
+    reader = FrameReader()
+    reader.feed(packet)
+    (frame,) = reader.frames()
+    return parse_publish(frame, "plant", has_properties=has_properties)
+
+
+@given(topic=TOPIC, payload=st.binary(max_size=300), packet_id=st.integers(0, 65_535), flags=st.integers(0, 3))
+def test_a_packet_of_3_1_1_is_read_whole(topic: str, payload: bytes, packet_id: int, flags: int) -> None:
+    """Topic, payload, QoS, packet id, RETAIN and DUP are those of the packet."""
+    retain, dup = bool(flags & 1), bool(flags & 2)
+    first = 0x30 | (0x02 if packet_id else 0) | (0x01 if retain else 0) | (0x08 if dup else 0)
+    found = parse(publish(topic, payload, packet_id, first=first))
+    message = found.message
+    assert (message.connection, message.topic, message.payload) == ("plant", topic, payload)
+    assert (message.qos, message.packet_id, message.retain, message.dup) == (bool(packet_id), packet_id, retain, dup)
+    assert found.packet_id == (packet_id.to_bytes(2, "big") if packet_id else b"")
+    assert found.is_topic_valid
+    assert message.properties is NO_PROPERTIES
+
+
+@given(
+    response_topic=TOPIC,
+    correlation_data=st.binary(min_size=1, max_size=60),
+    content_type=TOPIC,
+    expiry_s=st.integers(1, 2**32 - 1),
+    user=st.lists(st.tuples(TEXT, TEXT), max_size=4),
+    subscription=st.none() | st.integers(1, 268_435_455),
+)
+def test_properties_are_read_as_paho_writes_them(
+    response_topic: str,
+    correlation_data: bytes,
+    content_type: str,
+    expiry_s: int,
+    user: list[tuple[str, str]],
+    subscription: int | None,
+) -> None:
+    """Each property of MQTT 5.0 section 3.3.2.3 comes out; those that mean nothing to us are skipped."""
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = response_topic
+    properties.CorrelationData = correlation_data
+    properties.ContentType = content_type
+    properties.MessageExpiryInterval = expiry_s
+    properties.PayloadFormatIndicator = 1
+    if user:
+        properties.UserProperty = user
+    if subscription is not None:
+        properties.SubscriptionIdentifier = subscription
+    found = parse(publish("t", b"payload", 7, properties=properties.pack()), has_properties=True).message
+    expected = MessageProperties(response_topic, correlation_data, content_type, float(expiry_s), "", tuple(user))
+    assert found.properties == expected
+    assert found.payload == b"payload"
+
+
+def test_qos_2_is_handed_in_as_1() -> None:
+    """A QoS 2 packet keeps its QoS for the acknowledgement; the message says 1."""
+    found = parse(publish("t", b"x", 9, first=0x34))
+    assert (found.qos, found.message.qos) == (2, 1)
+
+
+@pytest.mark.parametrize("topic", [b"", b"\xff\xfe", b"a\0b", b"a/+", b"#"])
+def test_a_topic_that_is_none_is_told_and_not_an_error(topic: bytes) -> None:
+    """Closing would have the broker send the message again for ever; so it is marked, with its packet id."""
+    found = parse(publish(topic, b"x", 5))
+    assert not found.is_topic_valid
+    assert found.packet_id == b"\0\5"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x30\x00",
+        b"\x30\x01\x00",
+        b"\x30\x02\x00\x05",
+        b"\x32\x03\x00\x01a",
+        b"\x32\x05\x00\x01a\x00\x00",
+        b"\x36\x05\x00\x01a\x00\x01",
+    ],
+    ids=["empty", "half a length", "topic too long", "no packet id", "packet id 0", "QoS 3"],
+)
+def test_a_malformed_packet_is_a_protocol_error(packet: bytes) -> None:
+    """What ends before its parts do, packet id 0 and QoS 3 are refused."""
+    with pytest.raises(ProtocolError):
+        parse(packet)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [b"", b"\x05", b"\x02\x7f\x00", b"\x03\x09\x00\x09", b"\x80\x80\x80\x80\x01", b"\x04\x08\x00\x01\xff", b"\x01\x02"],
+)
+def test_malformed_properties_are_a_protocol_error(properties: bytes) -> None:
+    """Missing, unknown, too long, or not UTF-8: refused."""
+    with pytest.raises(ProtocolError):
+        parse(publish("t", b"", 1, properties=properties), has_properties=True)
+
+
+@given(body=st.binary(min_size=0, max_size=120), first=st.integers(0x30, 0x3F), has_properties=st.booleans())
+def test_random_packets_give_a_message_or_a_protocol_error(body: bytes, first: int, has_properties: bool) -> None:
+    """No other exception leaves the parser, and nothing beyond the packet is read."""
+    packet = bytes([first, len(body)]) + body
+    with contextlib.suppress(ProtocolError):
+        found = parse(packet + b"\xd0\x00" * 0, has_properties=has_properties)
+        assert len(found.message.payload) <= len(body)
+
+
+@given(body=st.binary(min_size=0, max_size=60), behind=st.binary(min_size=1, max_size=60), flags=st.integers(0, 15))
+def test_what_follows_a_packet_does_not_change_it(body: bytes, behind: bytes, flags: int) -> None:
+    """The same packet alone and with other bytes behind it is read alike (v5, where lengths are nested)."""
+
+    def outcome(tail: bytes) -> Publish | None:
+        reader = FrameReader()
+        reader.feed(bytes([0x30 | flags, len(body)]) + body + tail)
+        frame = next(iter(reader.frames()))
+        try:
+            return parse_publish(frame, "plant", has_properties=True)
+        except ProtocolError:
+            return None
+
+    assert outcome(b"") == outcome(behind)
