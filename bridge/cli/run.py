@@ -1,0 +1,85 @@
+"""``argo-bridge run``: one bridge in the foreground, until SIGTERM or SIGINT.
+
+The first signal drains and says ``offline``; a second one ends at once, and loses nothing either: what was
+acknowledged is committed, what is under way is done again after the next start (DESIGN 3b).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from bridge.cli import exit_codes
+from bridge.configuration import Loaded, load
+from bridge.core import log
+from bridge.core.clock import StopEvent
+from bridge.core.log import fields
+from bridge.service import Service
+
+STOP_DEADLINE_S = 15.0
+LOOK_S = 1.0
+
+_log = log.logger(__name__)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run the bridge",
+        description="Run the bridge in the foreground until SIGTERM or Ctrl-C. Exit code 0: stopped, 1: the "
+        "configuration cannot be used (all its problems are told), 2: wrong usage, 3: a part of the bridge ended.",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to run")
+    parser.set_defaults(handler=run_run)
+
+
+def run_run(args: argparse.Namespace) -> int:
+    """Run one bridge; 0 after a signal."""
+    loaded = load(args.config, os.environ)
+    for problem in loaded.problems:
+        print(problem.render(), file=sys.stderr)
+    if not loaded.ok or loaded.settings is None:
+        return exit_codes.PROBLEMS
+    log.configure(loaded.settings.log.format.value, loaded.settings.log.level.value)
+    stop = _Signals()
+    return _run(loaded, stop)
+
+
+class _Signals:
+    """Turns the first SIGTERM or SIGINT into an event, and the second into the end of the process."""
+
+    def __init__(self) -> None:
+        self.asked = StopEvent()
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.asked.is_set():
+            os._exit(exit_codes.INTERRUPTED)  # no clean-up on purpose: that is what was asked for
+        _log.info("%s: finishing what is under way", signal.Signals(number).name, extra=fields(action="stop"))
+        self.asked.set()
+
+
+def _run(loaded: Loaded, signals: _Signals) -> int:
+    if loaded.settings is None:
+        return exit_codes.PROBLEMS
+    service = Service(loaded.settings, loaded.compiled)
+    code = exit_codes.OK
+    service.start()
+    while not signals.asked.wait(LOOK_S):
+        ended = service.liveness()
+        if ended:
+            for reason in ended:
+                _log.critical("%s; ending the process", reason.message, extra=fields(action="stop", code=reason.code))
+            code = exit_codes.UNEXPECTED
+            break
+    late = service.stop(STOP_DEADLINE_S)
+    if late:
+        _log.error("did not end in time: %s", ", ".join(late), extra=fields(action="stop"))
+        os._exit(code or exit_codes.UNEXPECTED)  # their threads would hold the process for ever
+    return code

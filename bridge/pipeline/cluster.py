@@ -1,0 +1,193 @@
+"""What the cluster runs: Argo's version, the schema chosen by it, and whether the Argo Server answers.
+
+The version is asked for again and again and kept in the spool, so that an outage at start stops nothing: then the
+last known version decides, else the newest known schema.
+
+Threads: ingest and dispatch read `ClusterSchema`; ``argo-version`` (`VersionWatch`) alone changes it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bridge.argo.client import ArgoClient
+from bridge.core.clock import StopEvent
+from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
+from bridge.core.log import fields, logger
+from bridge.core.model import WorkflowOrder
+from bridge.interface.replies import INVALID_WORKFLOW
+from bridge.spool.store import Spool
+from bridge.validation.library import Choice, SchemaLibrary
+from bridge.validation.validator import WorkflowValidator
+
+_log = logger(__name__)
+
+VERSION_KEY = "argo-version"
+POLL_S = 15.0
+POLL_AWAY_S = 5.0
+_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    choice: Choice
+    validator: WorkflowValidator
+    source: str
+
+
+class ClusterSchema:
+    """Checks workflows by the schema of the cluster's Argo version.
+
+    Args:
+        library: the known schemas.
+        configured: ``argo.version``: ``auto`` or a version.
+        stored: the version that was seen last, or None.
+    """
+
+    def __init__(self, library: SchemaLibrary, configured: str, stored: str | None) -> None:
+        self._library = library
+        self._is_fixed = configured != "auto"
+        if self._is_fixed:
+            self._chosen = self._choose(configured, "configured")
+        elif stored:
+            self._chosen = self._choose(stored, "last known")
+        else:
+            self._chosen = self._choose(library.newest, "newest known")
+        self._lock = threading.Lock()
+        self._accepted: OrderedDict[tuple[str, bytes], dict[str, tuple[str, ...]]] = OrderedDict()
+
+    def _choose(self, version: str, source: str) -> _Chosen:
+        choice = self._library.for_version(version)
+        return _Chosen(choice, self._library.validator(choice.version), source)
+
+    @property
+    def state(self) -> dict[str, str]:
+        """What the ``state`` topic says: the schema's version, where it came from, and a note if it is not exact."""
+        chosen = self._chosen
+        state = {"schema": chosen.choice.version, "schemaFrom": chosen.source}
+        return state | {"note": chosen.choice.note} if chosen.choice.note else state
+
+    def learn(self, version: str) -> bool:
+        """Take the version that the Argo Server told; True if another schema is used from now on."""
+        if self._is_fixed:
+            return False
+        before = self._chosen
+        self._chosen = self._choose(version, "argo server")
+        return self._chosen.choice != before.choice
+
+    def check(self, workflow: Mapping[str, object]) -> None:
+        """Check one workflow.
+
+        Raises:
+            PermanentError: ``invalid-workflow``, with one detail a finding.
+        """
+        refusal = self._chosen.validator.check(workflow)
+        if refusal is not None:
+            raise refusal
+
+    def check_order(self, order: WorkflowOrder) -> None:
+        """Check a stored order; a manifest that many events share is checked once a version.
+
+        A value outside of its parameter's own ``enum`` is refused too: Argo does not look (server-api.md section 12).
+
+        Raises:
+            PermanentError: as `check`.
+        """
+        for name, allowed in self._enums(order.manifest).items():
+            value = order.parameters.get(name)
+            if value is not None and value not in allowed:
+                text = f'{INVALID_WORKFLOW}: parameter "{name}": "{cut(value, 64)}" is not one of {", ".join(allowed)}'
+                detail = {"path": f"/parameters/{name}", "message": text}
+                raise PermanentError(text, code="invalid-workflow", details=(detail,))
+
+    def _enums(self, manifest: bytes) -> dict[str, tuple[str, ...]]:
+        key = (self._chosen.choice.version, manifest)
+        with self._lock:
+            known = self._accepted.get(key)
+            if known is not None:
+                self._accepted.move_to_end(key)
+                return known
+        workflow = orjson.loads(manifest)
+        self.check(workflow)
+        enums = _enums_of(workflow)
+        with self._lock:
+            self._accepted[key] = enums
+            while len(self._accepted) > _REMEMBERED:
+                self._accepted.popitem(last=False)
+        return enums
+
+
+def _enums_of(workflow: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    entries = (workflow["spec"].get("arguments") or {}).get("parameters") or []
+    return {entry["name"]: tuple(str(value) for value in entry["enum"]) for entry in entries if entry.get("enum")}
+
+
+class VersionWatch:
+    """Asks the Argo Server for its version, which also tells whether it is there.
+
+    Args:
+        client: asks.
+        schema: learns.
+        spool: remembers.
+    """
+
+    def __init__(self, client: ArgoClient, schema: ClusterSchema, spool: Spool) -> None:
+        self._client = client
+        self._schema = schema
+        self._spool = spool
+        self._stop = StopEvent()
+        self._version = ""
+        self._problem = "not asked yet"
+        self._thread = threading.Thread(target=self._run, name="argo-version")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """End the thread; True if it ended in time."""
+        self._stop.set()
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    @property
+    def state(self) -> dict[str, object]:
+        """What the ``state`` topic says: ``version``, ``reachable``, ``problem``. Thread: any."""
+        state: dict[str, object] = {"version": self._version, "reachable": not self._problem, **self._schema.state}
+        return state | {"problem": self._problem} if self._problem else state
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._look()
+            self._stop.wait(POLL_AWAY_S if self._problem else POLL_S)
+
+    def _look(self) -> None:
+        try:
+            version = self._client.version()
+        except BridgeError as error:
+            if not self._problem or not self._version:
+                _log.warning("cannot reach the Argo Server: %s", error, extra=fields(action="version", code=error.code))
+            self._problem = str(error)
+            return
+        if self._problem:
+            _log.info("the Argo Server answers, version %s", version, extra=fields(action="version"))
+        self._problem = ""
+        if version != self._version:
+            self._learn(version)
+
+    def _learn(self, version: str) -> None:
+        self._version = version
+        if self._schema.learn(version):
+            state = self._schema.state
+            level = _log.warning if "note" in state else _log.info
+            level("workflows are checked as Argo %s", state["schema"], extra=fields(action="version", **state))
+        try:
+            self._spool.set_meta(VERSION_KEY, version)
+        except SpoolError as error:
+            _log.warning("cannot remember Argo's version: %s", error, extra=fields(action="version", code=error.code))

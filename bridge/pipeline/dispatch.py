@@ -1,0 +1,331 @@
+"""From waiting rows to workflows: take, create, mark; retry, wait, or dead-letter (DESIGN 3, 3b, 3c).
+
+One thread drives all requests to the Argo Server through one multiplexer and one gate. What it holds is known in
+memory only: after a crash a row is simply waiting, and its fixed name makes the repeat harmless.
+
+What it never does: decide an identity, publish a message (replies are outbox rows of the commit that marks the row).
+
+Thread: ``dispatch``. `stored`, `event_seen`, `causes` come from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from bridge.argo.errors import Answer, AnswerKind
+from bridge.argo.exchanges import Exchanges, HttpRequest
+from bridge.argo.gate import Gate
+from bridge.argo.manifests import Manifests, Marks
+from bridge.argo.options import VERSION_PATH, workflow_path, workflows_path
+from bridge.core.backoff import Backoff
+from bridge.core.clock import Clock
+from bridge.core.errors import PermanentError, SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.pipeline.cluster import ClusterSchema
+from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Park, Step, Verdict, decide
+from bridge.pipeline.settlement import Settlement
+from bridge.spool.records import WaitingEvent
+from bridge.spool.store import Spool
+
+_log = logger(__name__)
+
+ROW_BACKOFF = Backoff(initial_s=1.0, cap_s=60.0)
+IDLE_S = 1.0
+_VERSION = "version"
+EXPIRY_EVERY_S = 1.0
+MAX_QUESTIONS = 4
+"""Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchParts:
+    """What dispatch uses.
+
+    Attributes:
+        spool: the rows, and their ends.
+        exchanges: HTTP towards the Argo Server.
+        schema: checks each manifest by what the cluster runs now.
+        gate: how many requests at a time, and how many a second.
+        settlement: collects the ends of rows into commits.
+        metrics: counters.
+        reports: report files of unexpected exceptions.
+        clock: monotonic time for the gate.
+    """
+
+    spool: Spool
+    exchanges: Exchanges
+    schema: ClusterSchema
+    gate: Gate
+    settlement: Settlement
+    metrics: Metrics
+    reports: ReportWriter
+    clock: Clock
+
+
+@dataclass(slots=True)
+class _Flight:
+    event: WaitingEvent
+    step: Step
+    questions: int = 0
+
+
+class Dispatcher:
+    """The thread that submits.
+
+    Args:
+        bridge_id: label and annotations of every workflow.
+        parts: see `DispatchParts`.
+    """
+
+    def __init__(self, bridge_id: str, parts: DispatchParts) -> None:
+        self._bridge_id = bridge_id
+        self._parts = parts
+        self._lanes = Lanes(parts.spool)
+        self._manifests = Manifests()
+        self._flights: dict[int, _Flight] = {}
+        self._look_first: set[int] = set()
+        self._news: deque[frozenset[str]] = deque()
+        self._seen: deque[bytes] = deque()
+        self._causes: dict[str, str] = {}
+        self._next_expiry_s = 0.0
+        self._knows_version = False
+        self._asks_version = False
+        self._stopping = threading.Event()
+        self._throttle = Throttle()
+        self._thread = threading.Thread(target=self._run, name="dispatch")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """Start nothing new, wait for what is under way, mark it; True if the thread ended in time."""
+        self._stopping.set()
+        self._parts.exchanges.wake()
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """Why lanes wait, by lane. Thread: any."""
+        return self._causes
+
+    def stored(self, lanes: frozenset[str]) -> None:
+        """Say that new rows were committed. Thread: any."""
+        self._news.append(lanes)
+        self._parts.exchanges.wake()
+
+    def event_seen(self, event_id: bytes) -> None:
+        """Say that Argo has, or had, a workflow of this event: its row is done. Thread: any."""
+        self._seen.append(event_id)
+        self._parts.exchanges.wake()
+
+    def _run(self) -> None:
+        try:
+            while not (self._stopping.is_set() and not self._flights):
+                self._step()
+            self._parts.settlement.flush(self._lanes)
+        except SpoolError as error:
+            _log.error("dispatch ends with unmarked rows: %s", error, extra=fields(action="dispatch"))
+        finally:
+            self._parts.exchanges.close()
+
+    def _step(self) -> None:
+        try:
+            self._hear()
+            if not self._stopping.is_set():
+                self._expire()
+                self._fill()
+        except SpoolError as error:
+            self._say_spool(error)
+        for key, answer in self._parts.exchanges.poll(self._patience_s()):
+            if isinstance(key, int):
+                self._answered(key, answer)
+            else:
+                self._version_answered(answer)
+        self._parts.metrics.submissions_in_flight.set(len(self._flights))
+        try:
+            self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights)
+        except SpoolError as error:
+            self._say_spool(error)
+        self._causes = self._lanes.causes
+
+    def _say_spool(self, error: SpoolError) -> None:
+        if self._throttle.allow("spool", self._parts.clock.monotonic_s())[0]:
+            _log.warning("dispatch waits for the spool: %s", error, extra=fields(action="dispatch", code=error.code))
+        self._stopping.wait(0.2)
+
+    def _patience_s(self) -> float:
+        now_s = self._parts.spool.age.now_s()
+        waits = [IDLE_S, self._parts.settlement.patience_s()]
+        due_s = self._lanes.next_due_s()
+        if due_s is not None:
+            waits.append(due_s - now_s)
+        permit_s = self._parts.gate.next_permit_in_s(self._parts.clock.monotonic_s())
+        if permit_s is not None and self._lanes.may_have_rows and not self._asks_version:
+            waits.append(permit_s)
+        return max(0.0, min(waits))
+
+    def _hear(self) -> None:
+        while self._news:
+            self._lanes.stored(self._news.popleft())
+        while self._seen:
+            event = self._parts.spool.find_waiting(self._seen[0])
+            self._seen.popleft()
+            if event is not None and self._lanes.claim(event):
+                self._look_first.discard(event.seq)
+                self._parts.settlement.done(event)
+
+    def _expire(self) -> None:
+        now_s = self._parts.spool.age.now_s()
+        if now_s < self._next_expiry_s:
+            return
+        self._next_expiry_s = now_s + EXPIRY_EVERY_S
+        busy = frozenset(self._flights) | self._parts.settlement.seqs
+        for event in self._parts.spool.expired(now_s, 256, busy):
+            if self._lanes.claim(event):
+                self._look_first.discard(event.seq)
+                self._parts.settlement.dead(event, "expired", "it was not submitted before its time was over")
+
+    def _fill(self) -> None:
+        permits = self._parts.gate.permits(self._parts.clock.monotonic_s())
+        if permits > 0 and not self._knows_version:
+            self._ask_version()
+            return
+        while permits > 0 and self._parts.settlement.has_room:
+            event = self._lanes.take(self._parts.spool.age.now_s())
+            if event is None:
+                return
+            first = Step.LOOK_UP if event.seq in self._look_first else Step.CREATE
+            self._look_first.discard(event.seq)
+            self._ask(_Flight(event, first))
+            permits -= 1
+
+    def _ask_version(self) -> None:
+        """Ask what the cluster runs before the first row after a start or an outage: it may have been upgraded."""
+        if not self._asks_version:
+            self._asks_version = True
+            self._parts.exchanges.start(_VERSION, HttpRequest("GET", VERSION_PATH))
+
+    def _version_answered(self, answer: Answer) -> None:
+        self._asks_version = False
+        version = (answer.body or {}).get("version")
+        if answer.ok and isinstance(version, str):
+            self._parts.schema.learn(version)
+        elif answer.kind is AnswerKind.UNAVAILABLE:
+            # A failed probe like any other. A success says little: it is answered while all behind it is away.
+            self._parts.gate.started()
+            self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=False)
+            return
+        self._knows_version = True
+
+    def _ask(self, flight: _Flight) -> None:
+        event = flight.event
+        flight.questions += 1
+        self._flights[event.seq] = flight
+        try:
+            request = self._request(flight)
+        except PermanentError as error:
+            self._conclude(flight, Dead(error.code, error.message, error.details))
+        except Exception as error:  # noqa: BLE001 - one row's surprise must not end the thread
+            self._internal_error(flight, error)
+        else:
+            self._parts.gate.started()
+            self._parts.exchanges.start(event.seq, request)
+
+    def _request(self, flight: _Flight) -> HttpRequest:
+        event = flight.event.event
+        if flight.step is Step.LOOK_UP:
+            path = workflow_path(event.order.namespace, event.order.name)
+            return HttpRequest("GET", path, expects=event.order.name)
+        marks = Marks(
+            bridge_id=self._bridge_id,
+            event_id=event.id,
+            mapping=event.mapping,
+            topic=event.topic,
+            connection=event.connection,
+            status_topic=event.status_topic,
+        )
+        # Argo may have been upgraded since the row was stored, and drops what it does not know without a word.
+        self._parts.schema.check_order(event.order)
+        body = self._manifests.create_body(event.order, marks)
+        return HttpRequest("POST", workflows_path(event.order.namespace), body, expects=event.order.name)
+
+    def _answered(self, seq: int, answer: Answer) -> None:
+        flight = self._flights[seq]
+        is_create = flight.step is Step.CREATE
+        self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
+        self._knows_version = self._knows_version and not answer.strains
+        if is_create:
+            self._parts.metrics.submit_seconds.observe(answer.elapsed_s)
+        if not answer.ok:
+            self._parts.metrics.submit_failures.labels(answer.code).inc()
+        event = flight.event.event
+        try:
+            self._conclude(flight, decide(flight.step, answer, event.id, is_request=not event.mapping))
+        except SpoolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _ask
+            self._internal_error(flight, error)
+
+    def _conclude(self, flight: _Flight, verdict: Verdict) -> None:
+        event = flight.event
+        if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
+            flight.step = verdict.step
+            self._ask(flight)
+            return
+        del self._flights[event.seq]
+        if isinstance(verdict, Done):
+            self._lanes.unpark(event.event.lane)
+            self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
+            self._parts.settlement.done(event)
+        elif isinstance(verdict, Dead):
+            self._parts.settlement.dead(event, verdict.code, verdict.message, verdict.details)
+        elif isinstance(verdict, Park):
+            self._park(event, verdict)
+        else:
+            step = Step.LOOK_UP if isinstance(verdict, GoOn) else verdict.step
+            self._again(event, Again(step, isinstance(verdict, GoOn) or verdict.own_fault))
+
+    def _park(self, event: WaitingEvent, verdict: Park) -> None:
+        self._remember(event, verdict.step)
+        lane = event.event.lane
+        if lane not in self._lanes.causes:
+            keys = fields(action="park", mapping=event.event.mapping, topic=event.event.topic)
+            _log.warning("mapping waits, one try a minute: %s", verdict.cause, extra=keys)
+        self._lanes.park(lane, self._parts.spool.age.now_s(), verdict.cause)
+        self._lanes.give_back(event)
+
+    def _again(self, event: WaitingEvent, verdict: Again) -> None:
+        self._remember(event, verdict.step)
+        if verdict.own_fault:
+            attempts = event.attempts + 1
+            due_s = self._parts.spool.age.now_s() + ROW_BACKOFF.delay_s(attempts)
+            self._parts.settlement.postpone(event, attempts, due_s)
+        else:
+            self._lanes.give_back(event)
+
+    def _remember(self, event: WaitingEvent, step: Step) -> None:
+        # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows (DESIGN 3b).
+        if step is Step.LOOK_UP:
+            self._look_first.add(event.seq)
+
+    def _internal_error(self, flight: _Flight, error: Exception) -> None:
+        self._flights.pop(flight.event.seq, None)
+        self._parts.metrics.internal_errors.labels("dispatch").inc()
+        event = flight.event.event
+        facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
+        path = self._parts.reports.write("dispatch", error, self._parts.clock.wall_s(), **facts)
+        _log.exception("unexpected error while submitting a row; report %s", path, extra=fields(action="dispatch"))
+        text = "the bridge met an unexpected error with this event; a report was written"
+        self._parts.settlement.dead(flight.event, "internal-error", text)

@@ -1,0 +1,77 @@
+"""Keeps the spool small: drops done rows and old dead letters in small steps, and reads its figures.
+
+Thread: ``housekeeping``. Never holds the spool for long.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from bridge.core.clock import StopEvent
+from bridge.core.errors import SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.spool.records import SpoolFigures
+from bridge.spool.store import Spool
+
+_log = logger(__name__)
+
+EVERY_S = 1.0
+PURGE_STEP = 1000
+
+
+class Housekeeping:
+    """The thread that tidies.
+
+    Args:
+        spool: what is tidied.
+        metrics: gets the spool's gauges.
+    """
+
+    def __init__(self, spool: Spool, metrics: Metrics) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._stop = StopEvent()
+        self._throttle = Throttle()
+        self._rounds = 0
+        self._problem: SpoolError | None = None
+        self._figures = spool.figures()
+        self._thread = threading.Thread(target=self._run, name="housekeeping")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """End the thread; True if it ended in time."""
+        self._stop.set()
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    @property
+    def figures(self) -> SpoolFigures:
+        """The figures of the last round. Thread: any."""
+        return self._figures
+
+    @property
+    def problem(self) -> SpoolError | None:
+        """Why the spool could not be used in the last round, or None. Thread: any."""
+        return self._problem
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            try:
+                self._round()
+                self._problem = None
+            except SpoolError as error:
+                self._problem = error
+                self._rounds += 1
+                if self._throttle.allow(error.code, float(self._rounds))[0]:
+                    _log.error("the spool is not usable: %s", error, extra=fields(action="spool", code=error.code))
+
+    def _round(self) -> None:
+        while self._spool.purge(PURGE_STEP) > 0 and not self._stop.is_set():
+            pass
+        self._figures = self._spool.figures()
+        self._metrics.spool_waiting.set(self._figures.waiting)
+        self._metrics.spool_bytes.set(self._figures.bytes)

@@ -1,0 +1,89 @@
+"""What makes two messages the same event (DESIGN 3a).
+
+An identity is 32 bytes of SHA-256 and the only thing that dedupes is the spool's UNIQUE column. Correlation Data and
+``requestId`` are never part of it: clients count them from 1.
+
+Thread: the transport's, through ingest. Holds no state beyond the batch under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+
+from bridge.core.model import Message
+from bridge.spool.records import Inflight
+
+DeliveryLookup = Callable[[str, int, bytes], bytes | None]
+
+
+def digest(*parts: str | bytes) -> bytes:
+    """Return the SHA-256 of `parts`, each with its length before it, so that no two lists of parts read alike."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        hasher.update(len(data).to_bytes(8, "big"))
+        hasher.update(data)
+    return hasher.digest()
+
+
+def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> bytes:
+    """Return the identity of a mapped event whose mapping has ``event-id``."""
+    return digest("mapped", bridge_id, mapping, topic, event_id)
+
+
+def requested_event(bridge_id: str, topic: str, event_id: str) -> bytes:
+    """Return the identity of a trigger message that names its event."""
+    return digest("requested", bridge_id, topic, event_id)
+
+
+def delivered_event(delivery_id: bytes, mapping: str) -> bytes:
+    """Return the identity of an event that nothing names but its delivery (`mapping` "" for a trigger message)."""
+    return digest("delivered", delivery_id, mapping)
+
+
+class DeliveryIdentity:
+    """The delivery id of one message, drawn or looked up only if an event needs it."""
+
+    def __init__(self, message: Message, deliveries: Deliveries) -> None:
+        self._message = message
+        self._deliveries = deliveries
+        self._id = b""
+        self.row: Inflight | None = None
+
+    def id(self) -> bytes:
+        """Return the delivery id; `row` is then what must be committed with the event (None at QoS 0)."""
+        if not self._id:
+            self._id, self.row = self._deliveries.identify(self._message)
+        return self._id
+
+
+class Deliveries:
+    """Gives each delivery of one batch its delivery id: a new random one, or the one that its redelivery had before.
+
+    Args:
+        lookup: ``Spool.delivery_id``: (connection, packet id, digest) to a stored delivery id.
+    """
+
+    def __init__(self, lookup: DeliveryLookup) -> None:
+        self._lookup = lookup
+        self._fresh: dict[tuple[str, int, bytes], bytes] = {}
+
+    def of(self, message: Message) -> DeliveryIdentity:
+        """Return the identity of one delivery of the batch."""
+        return DeliveryIdentity(message, self)
+
+    def identify(self, message: Message) -> tuple[bytes, Inflight | None]:
+        """Return the delivery id of `message`, and the row that remembers it (None at QoS 0: never redelivered).
+
+        DUP=1 asks the spool and the batch under way; DUP=0 is always a new delivery, whatever packet id it has.
+        """
+        if message.qos == 0:
+            return secrets.token_bytes(16), None
+        content = digest(message.topic, message.payload)
+        key = (message.connection, message.packet_id, content)
+        known = (self._fresh.get(key) or self._lookup(*key)) if message.dup else None
+        delivery_id = known or secrets.token_bytes(16)
+        self._fresh[key] = delivery_id
+        return delivery_id, Inflight(message.connection, message.packet_id, content, delivery_id)

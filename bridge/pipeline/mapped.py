@@ -1,0 +1,97 @@
+"""Makes events of sensor messages: every mapping that matches is evaluated, and each that fires is one event.
+
+Thread: the transport's, through ingest. Does no I/O.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+
+from bridge.argo.names import workflow_name
+from bridge.core.clock import Clock
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import Message
+from bridge.interface.replies import Refusal
+from bridge.mapping.compiled import Failed, Fired, Mapping, Quiet
+from bridge.mapping.mapping_set import MappingSet
+from bridge.pipeline import identity
+from bridge.pipeline.requests import DEFAULT_MAX_AGE_S
+from bridge.spool.records import NewEvent
+
+_log = logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MappedRefusal:
+    """A mapping that wanted to start a workflow and could not."""
+
+    mapping: str
+    refusal: Refusal
+
+
+class MappedEvents:
+    """Evaluates the mappings of one bridge.
+
+    Args:
+        bridge_id: part of every identity.
+        mappings: compiled.
+        metrics: where expression errors and quiet messages are counted.
+        clock: for the log throttle.
+    """
+
+    def __init__(self, bridge_id: str, mappings: MappingSet, metrics: Metrics, clock: Clock) -> None:
+        self._bridge_id = bridge_id
+        self._mappings = mappings
+        self._metrics = metrics
+        self._clock = clock
+        self._throttle = Throttle()
+
+    def of(self, message: Message, delivery: identity.DeliveryIdentity) -> Iterator[NewEvent | MappedRefusal]:
+        """Yield what each matching mapping makes of `message`, in the order of the mapping files."""
+        matches = self._mappings.route(message.connection, message.topic)
+        if not matches:
+            self._metrics.messages_skipped.labels("no-mapping").inc()
+        for match in matches:
+            result = match.mapping.evaluate(message, match.captures, self._clock.wall_s())
+            if isinstance(result, Quiet):
+                self._quiet(match.mapping, message, result)
+            elif isinstance(result, Failed):
+                yield MappedRefusal(match.mapping.name, Refusal(result.code, result.message, result.details))
+            else:
+                yield self._event(match.mapping, message, result, delivery)
+
+    def _event(self, mapping: Mapping, message: Message, fired: Fired, delivery: identity.DeliveryIdentity) -> NewEvent:
+        if fired.event_id is None:
+            event_id = identity.delivered_event(delivery.id(), mapping.name)
+        else:
+            event_id = identity.mapped_event(self._bridge_id, mapping.name, message.topic, fired.event_id)
+        order = fired.order
+        if not order.name:
+            order = dataclasses.replace(order, name=workflow_name(order.base, event_id))
+        max_age = DEFAULT_MAX_AGE_S if fired.max_age_s is None else fired.max_age_s
+        expiry = message.properties.message_expiry_s
+        return NewEvent(
+            id=event_id,
+            lane=mapping.lane,
+            order=order,
+            mapping=mapping.name,
+            topic=message.topic,
+            connection=message.connection,
+            payload_digest=hashlib.sha256(message.payload).digest(),
+            status_topic=fired.status_topic,
+            order_key=fired.order_key,
+            max_age_s=max_age if expiry is None else min(expiry, max_age),
+        )
+
+    def _quiet(self, mapping: Mapping, message: Message, quiet: Quiet) -> None:
+        self._metrics.messages_skipped.labels(quiet.cause).inc()
+        if not quiet.message:
+            return
+        self._metrics.expression_errors.labels(mapping.name).inc()
+        allowed, held = self._throttle.allow(mapping.name, self._clock.monotonic_s())
+        if allowed:
+            keys = fields(action="evaluate", mapping=mapping.name, topic=message.topic, held_back=held)
+            _log.warning("did not trigger: %s", quiet.message, extra=keys)

@@ -1,0 +1,131 @@
+"""What an answer of the Argo Server means for the row that asked (DESIGN 3b, 3c). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bridge.argo.errors import HINTS, Answer, AnswerKind
+from bridge.argo.manifests import event_of
+from bridge.interface.replies import INVALID_WORKFLOW
+
+
+class Step(Enum):
+    """What a row in flight is doing."""
+
+    CREATE = "create"
+    LOOK_UP = "look-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The workflow exists, and it is this event's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """It will never be submitted.
+
+    Attributes:
+        code: kebab-case reason.
+        message: a sentence for the sender.
+        details: findings, JSON-ready.
+    """
+
+    code: str
+    message: str
+    details: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Ask the next thing at once."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try later.
+
+    Attributes:
+        step: where to begin.
+        own_fault: the row itself may be the cause, so it backs off; else only the gate slows down.
+    """
+
+    step: Step
+    own_fault: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The cluster or the configuration is at fault: the lane waits, probing once a minute.
+
+    Attributes:
+        step: where to begin.
+        cause: a sentence for the ``state`` topic.
+    """
+
+    step: Step
+    cause: str
+
+
+Verdict = Done | Dead | GoOn | Again | Park
+
+_INVALID_CODES = {"invalid": "invalid-workflow", "too-large": "workflow-too-large"}
+
+
+def decide(step: Step, answer: Answer, event_id: bytes, *, is_request: bool) -> Verdict:
+    """Return what to do with a row.
+
+    Args:
+        step: what was asked.
+        answer: what came.
+        event_id: the row's identity, to tell whose workflow has the name.
+        is_request: a trigger message, whose sender is told at once; else a mapped event, which waits.
+    """
+    settled = _looked_up(answer, event_id) if step is Step.LOOK_UP else _created(answer)
+    if settled is not None:
+        return settled
+    if answer.kind is AnswerKind.UNAVAILABLE:
+        begin = Step.LOOK_UP if answer.ambiguous or step is Step.LOOK_UP else Step.CREATE
+        return Again(begin, own_fault=answer.ambiguous or answer.status >= 500)
+    if answer.kind is AnswerKind.INVALID:
+        code = _INVALID_CODES.get(answer.code, answer.code)
+        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}")
+    cause = _cause(answer)
+    return Dead(answer.code, cause) if is_request else Park(step, cause)
+
+
+def _created(answer: Answer) -> Verdict | None:
+    if answer.kind is AnswerKind.OK:
+        return Done()
+    # A 409 may be ours; and nobody can say "refused" of a create that may have happened. Look first.
+    unsure = answer.ambiguous and answer.kind is not AnswerKind.UNAVAILABLE
+    return GoOn(Step.LOOK_UP) if unsure or answer.kind is AnswerKind.CONFLICT else None
+
+
+def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
+    if answer.kind is AnswerKind.OK:
+        workflow = answer.body or {}
+        if event_of(workflow) == event_id:
+            return Done()
+        metadata = workflow.get("metadata") or {}
+        if metadata.get("deletionTimestamp"):
+            return Again(Step.CREATE, own_fault=True)
+        name = metadata.get("name", "")
+        return Dead("name-taken", f'a workflow "{name}" exists already and is not of this event')
+    if answer.kind is AnswerKind.NOT_FOUND:
+        # Only Argo's own 404 proves that the create did not happen.
+        return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, own_fault=True)
+    if answer.status == 403:
+        return Dead(
+            "access-denied", f"cannot tell whose workflow has the name, the right to get is missing: {_cause(answer)}"
+        )
+    return None
+
+
+def _cause(answer: Answer) -> str:
+    hint = HINTS.get(answer.code, "")
+    text = answer.message or answer.code
+    return f"{text} ({hint})" if hint else text

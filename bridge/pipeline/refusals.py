@@ -1,0 +1,116 @@
+"""Turns a refusal into all that promise 3 asks for: a dead letter, its notice, a reply, a log line and a counter.
+
+Thread: any. Keeps only the log throttle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.core.clock import Clock, rfc3339
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import Message, OutgoingMessage, ReplyAddress
+from bridge.interface import replies
+from bridge.interface.replies import Refusal
+from bridge.interface.topics import Topics
+from bridge.spool.records import NewDeadLetter, OutboxMessage
+
+_log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a refusal leaves to be stored.
+
+    Attributes:
+        dead_letter: the record.
+        outbox: its notice, and its replies.
+    """
+
+    dead_letter: NewDeadLetter
+    outbox: tuple[OutboxMessage, ...]
+
+
+class Refusals:
+    """Builds refusals, and counts and logs each one once.
+
+    Args:
+        topics: the bridge's.
+        metrics: where ``dead_letters`` is counted.
+        clock: for times shown and for the throttle.
+    """
+
+    def __init__(self, topics: Topics, metrics: Metrics, clock: Clock) -> None:
+        self._topics = topics
+        self._metrics = metrics
+        self._clock = clock
+        self._throttle = Throttle()
+
+    def of_message(
+        self, message: Message, refusal: Refusal, *, mapping: str = "", reply: ReplyAddress | None = None
+    ) -> Refused:
+        """Return the refusal of a message that never became an event."""
+        letter = NewDeadLetter(
+            reason=refusal.reason,
+            message=refusal.message,
+            topic=message.topic,
+            connection=message.connection,
+            mapping=mapping,
+            payload=message.payload,
+            payload_bytes=len(message.payload),
+            payload_digest=hashlib.sha256(message.payload).digest(),
+            details=tuple(refusal.details),
+        )
+        return self.of_letter(letter, (reply,) if reply else ())
+
+    def of_letter(self, letter: NewDeadLetter, addresses: tuple[ReplyAddress, ...]) -> Refused:
+        """Return the refusal that `letter` tells, answered at each of `addresses`."""
+        self._metrics.dead_letters.labels(letter.reason).inc()
+        self._say(letter)
+        refusal = Refusal(letter.reason, letter.message, letter.details)
+        outbox = [OutboxMessage(letter.connection, self._notice(letter))]
+        outbox += [OutboxMessage(a.connection, replies.refused(a, refusal)) for a in addresses if a.topic]
+        if any(address.topic for address in addresses):
+            self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc()
+        return Refused(letter, tuple(outbox))
+
+    def _say(self, letter: NewDeadLetter) -> None:
+        key = f"{letter.reason} {letter.mapping or letter.topic}"
+        allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
+        if not allowed:
+            self._metrics.log_suppressed.labels("dead-letter").inc()
+            return
+        keys = fields(
+            action="dead-letter",
+            code=letter.reason,
+            topic=letter.topic,
+            mapping=letter.mapping,
+            connection=letter.connection,
+            held_back=held,
+        )
+        _log.warning("refused a message: %s", letter.message, extra=keys)
+
+    def _notice(self, letter: NewDeadLetter) -> OutgoingMessage:
+        body: dict[str, object] = {
+            "reason": letter.reason,
+            "message": letter.message,
+            "topic": letter.topic,
+            "connection": letter.connection,
+            "time": rfc3339(self._clock.wall_s()),
+            "attempts": letter.attempts,
+            "payloadBytes": letter.payload_bytes,
+            "payloadSha256": letter.payload_digest.hex(),
+        }
+        if letter.mapping:
+            body["mapping"] = letter.mapping
+        if letter.event_id:
+            body["eventId"] = letter.event_id.hex()
+        if letter.details:
+            body["details"] = list(letter.details[: replies.MAX_DETAILS])
+        return OutgoingMessage(
+            topic=self._topics.dead_letter, payload=orjson.dumps(body, default=str), content_type=replies.CONTENT_TYPE
+        )

@@ -1,0 +1,179 @@
+"""Reads requests (trigger messages; later the other operations) into events, or refuses them with a sentence.
+
+Thread: the transport's, through ingest. Keeps no state; does no I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.argo.manifests import template_manifest
+from bridge.argo.names import workflow_name
+from bridge.core.errors import PermanentError
+from bridge.core.model import Message, ReplyAddress, WorkflowOrder
+from bridge.interface import messages
+from bridge.interface.messages import Submit, TriggerMessage
+from bridge.interface.operations import BUILT, Operation
+from bridge.interface.replies import INVALID_WORKFLOW
+from bridge.interface.topics import Request, Topics, response_topic_problem
+from bridge.pipeline import identity
+from bridge.pipeline.identity import DeliveryIdentity
+from bridge.spool.records import NewEvent
+from bridge.validation.policy import Policy, check_parameters, metadata_findings, raise_findings
+
+DEFAULT_MAX_AGE_S = 7 * 86400.0
+FALLBACK_BASE = "workflow"
+INVALID_REASONS = frozenset({"invalid-workflow", "template-braces"})
+
+WorkflowCheck = Callable[[Mapping[str, object]], None]
+"""Checks a manifest against the cluster's schema; raises PermanentError ``invalid-workflow`` with details."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """What requests are read by.
+
+    Attributes:
+        bridge_id: part of every identity.
+        topics: the bridge's.
+        policy: the operator's allow-lists.
+        operations: what may be asked for by message.
+        check_workflow: see `WorkflowCheck`.
+    """
+
+    bridge_id: str
+    topics: Topics
+    policy: Policy
+    operations: frozenset[Operation]
+    check_workflow: WorkflowCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """Where a request is answered.
+
+    Attributes:
+        address: with topic "" when it cannot be.
+        problem: why it cannot be, or "".
+    """
+
+    address: ReplyAddress
+    problem: str = ""
+
+
+def reply_address(message: Message, request: Request, topics: Topics, subscriptions: frozenset[str]) -> Addressed:
+    """Return where `message` is answered: its Response Topic, else ``PREFIX/response/OPERATION``."""
+    given = message.properties.response_topic
+    problem = response_topic_problem(given, subscriptions) if given else ""
+    topic = "" if problem else given or topics.response(request.operation)
+    return Addressed(ReplyAddress(message.connection, topic, message.properties.correlation_data), problem)
+
+
+class Requests:
+    """Reads requests by the bridge's rules."""
+
+    def __init__(self, rules: RequestRules) -> None:
+        self._rules = rules
+
+    def check_operation(self, operation: Operation) -> None:
+        """Refuse an operation that the operator does not allow, or that this release does not have.
+
+        Raises:
+            PermanentError: ``forbidden-operation`` or ``not-built``.
+        """
+        if operation not in self._rules.operations:
+            raise PermanentError(f"{operation.value} is not allowed on this bridge", code="forbidden-operation")
+        if operation not in BUILT:
+            raise PermanentError(f"{operation.value} is not built yet in this release", code="not-built")
+
+    def trigger(
+        self, message: Message, request: Request, body: dict[str, object], delivery: DeliveryIdentity
+    ) -> NewEvent:
+        """Return the event of a trigger message, without its reply address.
+
+        Args:
+            message: as it came.
+            request: what its topic says.
+            body: its decoded payload.
+            delivery: names the event where the sender does not.
+
+        Raises:
+            PermanentError: not well-formed, not allowed, or not valid; never worth a retry.
+        """
+        trigger = messages.trigger_message(message, body)
+        namespace = self._rules.policy.namespace(request.namespace, trigger.namespace)
+        if trigger.event_id:
+            event_id = identity.requested_event(self._rules.bridge_id, message.topic, trigger.event_id)
+        else:
+            event_id = identity.delivered_event(delivery.id(), "")
+        try:
+            order = self._order(trigger, namespace, event_id)
+        except PermanentError as error:
+            if error.code not in INVALID_REASONS or error.message.startswith(INVALID_WORKFLOW):
+                raise
+            text = f"{INVALID_WORKFLOW}: {error.message}"
+            raise PermanentError(text, code=error.code, details=error.details) from error
+        expiry = message.properties.message_expiry_s
+        return NewEvent(
+            id=event_id,
+            lane=f"trigger:{namespace}",
+            order=order,
+            mapping="",
+            topic=message.topic,
+            connection=message.connection,
+            payload_digest=hashlib.sha256(message.payload).digest(),
+            max_age_s=DEFAULT_MAX_AGE_S if expiry is None else min(expiry, DEFAULT_MAX_AGE_S),
+        )
+
+    def _order(self, trigger: TriggerMessage, namespace: str, event_id: bytes) -> WorkflowOrder:
+        if trigger.submit is not None:
+            return self._submit_order(trigger.submit, namespace, event_id)
+        workflow = dict(trigger.workflow or {})
+        self._rules.policy.check_manifest(workflow, namespace)
+        self._rules.check_workflow(workflow)
+        metadata = dict(_object(workflow.get("metadata")))
+        metadata.pop("namespace", None)
+        name, prefix = metadata.pop("name", ""), metadata.pop("generateName", "")
+        base = str(prefix or _template_name(workflow) or FALLBACK_BASE)
+        return WorkflowOrder(
+            namespace=namespace,
+            base=base,
+            manifest=orjson.dumps({"metadata": metadata, "spec": workflow["spec"]}),
+            name=str(name) or workflow_name(base, event_id),
+        )
+
+    def _submit_order(self, submit: Submit, namespace: str, event_id: bytes) -> WorkflowOrder:
+        metadata: dict[str, object] = {"labels": submit.labels, "annotations": submit.annotations}
+        if submit.name:
+            metadata["name"] = submit.name
+        raise_findings(metadata_findings(metadata, namespace))
+        check_parameters(submit.parameters, "submit.parameters")
+        base = submit.generate_name or submit.template or submit.cluster_template
+        return WorkflowOrder(
+            namespace=namespace,
+            base=base,
+            manifest=template_manifest(
+                submit.template or submit.cluster_template,
+                cluster=not submit.template,
+                entrypoint=submit.entrypoint,
+                service_account=submit.service_account,
+                labels=submit.labels,
+                annotations=submit.annotations,
+            ),
+            name=submit.name or workflow_name(base, event_id),
+            parameters=submit.parameters,
+        )
+
+
+def _object(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _template_name(workflow: Mapping[str, object]) -> str:
+    reference = _object(_object(workflow.get("spec")).get("workflowTemplateRef"))
+    name = reference.get("name")
+    return name if isinstance(name, str) else ""

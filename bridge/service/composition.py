@@ -1,0 +1,316 @@
+"""Composition root: builds every object of one bridge, starts the threads, and stops them in order.
+
+What it never does: decide anything about a message, a row or a workflow.
+
+Thread: the process's main thread builds, starts and stops; `state`, `readiness` and `liveness` come from any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from bridge import __version__
+from bridge.argo.client import ArgoClient
+from bridge.argo.credentials import Credentials
+from bridge.argo.exchanges import Exchanges
+from bridge.argo.gate import Gate
+from bridge.core.clock import Clock, SystemClock
+from bridge.core.log import fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.interface.operations import Operation
+from bridge.interface.topics import Topics
+from bridge.mapping.mapping_set import MappingSet
+from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
+from bridge.pipeline.dispatch import Dispatcher, DispatchParts
+from bridge.pipeline.housekeeping import Housekeeping
+from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
+from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.outbox import OutboxSender
+from bridge.pipeline.refusals import Refusals
+from bridge.pipeline.requests import RequestRules, Requests
+from bridge.pipeline.settlement import Settlement
+from bridge.service.options import argo_options, mqtt_options, spool_limits
+from bridge.service.wiring import ListenerSlot, ReceiverSlot
+from bridge.settings import Settings
+from bridge.spool.lock import DataDirLock
+from bridge.spool.store import Spool
+from bridge.status.argo_reader import ArgoServerReader
+from bridge.status.availability import Availability
+from bridge.status.service import StatusParts, StatusService
+from bridge.status.sources import FollowedWorkflows, scope_selector
+from bridge.status.state import StatePublisher
+from bridge.transports.base import ConnectionProblem, Session, Transport
+from bridge.transports.mqtt import FilterMemory, MqttTransport
+from bridge.validation.library import SchemaLibrary
+from bridge.validation.policy import Policy
+from bridge.web.health import HealthPages, Reason
+from bridge.web.server import WebServer
+
+_log = logger(__name__)
+
+SPOOL_FILE = "spool.sqlite"
+
+
+class Service:
+    """One bridge.
+
+    Args:
+        settings: from bridge.yaml and the environment.
+        mappings: compiled from their files.
+        clock: time; None = the machine's.
+
+    Raises:
+        ConfigError: the data directory is in use, or the configuration cannot be used.
+        SpoolError: the spool cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, mappings: MappingSet, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._mappings = mappings
+        self._clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self._topics = Topics(settings.interface.prefix, settings.bridge.id)
+        self._lock = DataDirLock(settings.bridge.data_dir)
+        self._lock.acquire()
+        self._reports = ReportWriter(settings.bridge.data_dir / "reports")
+        self._spool = Spool.open(
+            settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=spool_limits(settings)
+        )
+        self._build_argo()
+        self._build_transports()
+        self._build_pipeline()
+        self._build_status()
+        self._web = self._build_web()
+
+    def _build_argo(self) -> None:
+        options = argo_options(self._settings)
+        credentials = Credentials(options.token_file, options.authorization)
+        self._client = ArgoClient(options, credentials)
+        self._schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
+        self._version = VersionWatch(self._client, self._schema, self._spool)
+        self._exchanges = Exchanges(options, credentials)
+        self._gate = Gate()
+
+    def _build_transports(self) -> None:
+        self._listeners = ListenerSlot()
+        self._ingest_slot = ReceiverSlot()
+        self._transports: dict[str, Transport] = {}
+        self._subscriptions: dict[str, frozenset[str]] = {}
+        for name, connection in self._settings.connections.items():
+            if connection.mqtt is None:
+                continue  # the settings refuse every other protocol
+            options = mqtt_options(self._settings, name, connection.mqtt, self._topics)
+            transport = MqttTransport(
+                options, self._ingest_slot, self._listeners, self.metrics, self._clock, self._filter_memory(name)
+            )
+            live = self._topics.request_filters(frozenset(Operation)) | self._mappings.filters(name)
+            transport.subscribe(live, frozenset({self._topics.retained_filter}))
+            self._transports[name] = transport
+            self._subscriptions[name] = live
+
+    def _filter_memory(self, name: str) -> FilterMemory:
+        key = f"filters:{name}"
+        known = frozenset(orjson.loads(self._spool.meta(key) or "[]"))
+        return FilterMemory(known, lambda filters: self._spool.set_meta(key, orjson.dumps(sorted(filters)).decode()))
+
+    def _build_pipeline(self) -> None:
+        settings, clock, metrics = self._settings, self._clock, self.metrics
+        refusals = Refusals(self._topics, metrics, clock)
+        self._outbox = OutboxSender(self._spool, self._transports, metrics)
+        settlement = Settlement(self._spool, refusals, metrics, clock, self._outbox.wake)
+        self._dispatcher = Dispatcher(
+            settings.bridge.id,
+            DispatchParts(
+                spool=self._spool,
+                exchanges=self._exchanges,
+                schema=self._schema,
+                gate=self._gate,
+                settlement=settlement,
+                metrics=metrics,
+                reports=self._reports,
+                clock=clock,
+            ),
+        )
+        rules = RequestRules(
+            bridge_id=settings.bridge.id,
+            topics=self._topics,
+            policy=Policy(settings.argo.namespaces, settings.interface.manifests),
+            operations=frozenset(settings.interface.operations),
+            check_workflow=self._schema.check,
+        )
+        self._ingest = Ingest(
+            IngestRules(self._topics, settings.interface.max_payload_bytes, self._subscriptions),
+            IngestParts(
+                spool=self._spool,
+                requests=Requests(rules),
+                mapped=MappedEvents(settings.bridge.id, self._mappings, metrics, clock),
+                refusals=refusals,
+                metrics=metrics,
+                reports=self._reports,
+                clock=clock,
+            ),
+            IngestCallbacks(self._dispatcher.stored, self._outbox.wake, self._on_retained_seen),
+        )
+        self._ingest_slot.receiver = self._ingest
+
+    def _build_status(self) -> None:
+        settings = self._settings
+        scope = settings.status.scope
+        follow = FollowedWorkflows(
+            settings.bridge.id,
+            settings.argo.namespaces,
+            scope_selector(settings.bridge.id, scope.kind, scope.selector),
+        )
+        transports = list(self._transports.values())
+        parts = StatusParts(
+            argo=ArgoServerReader(self._client.options, self._client.credentials),
+            store=self._spool,
+            transports=transports,
+            clock=self._clock,
+            metrics=self.metrics,
+            reports=self._reports,
+        )
+        self._status = StatusService(
+            parts, follow, self._topics, lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id)
+        )
+        self._availability = Availability(self._topics.availability, transports)
+        self._state = StatePublisher(self._topics.state, parts, self.state, self._availability)
+        self._housekeeping = Housekeeping(self._spool, self.metrics)
+        self._listeners.handler = self
+
+    def _build_web(self) -> WebServer | None:
+        listen = self._settings.web.listen
+        if listen is None:
+            return None
+        return WebServer(listen.host, listen.port, HealthPages(self.liveness, self.readiness, self.metrics).page)
+
+    def start(self) -> None:
+        """Start every thread; returns at once. A broker or an Argo Server that is away is no error.
+
+        Raises:
+            ConfigError: ``web.listen`` cannot be listened on.
+        """
+        if self._spool.set_aside is not None:
+            _log.error("the spool was damaged; it was set aside as %s, and a new one begun", self._spool.set_aside)
+        if self._web is not None:
+            self._web.start()
+        for part in (self._version, self._dispatcher, self._outbox, self._status, self._state, self._housekeeping):
+            part.start()
+        for transport in self._transports.values():
+            transport.start()
+        keys = fields(action="start", bridge=self._settings.bridge.id, mappings=len(self._mappings))
+        _log.info("argo-bridge %s started", __version__, extra=keys)
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """Finish what is under way, say ``offline``, and end every thread.
+
+        Args:
+            deadline_s: how long it may take in all, seconds. What is not finished by then is done after the next start.
+
+        Returns:
+            Names of the threads that did not come; [] when all did.
+        """
+        until_s = self._clock.monotonic_s() + deadline_s
+
+        def left_s() -> float:
+            return max(0.1, until_s - self._clock.monotonic_s())
+
+        late: list[str] = []
+        ends = {"dispatch": self._dispatcher.stop, "outbox": self._outbox.stop, "argo-version": self._version.stop}
+        late += [name for name, end in ends.items() if not end(left_s() / 2)]
+        late += self._status.stop(left_s() / 2)
+        late += self._state.stop(left_s())
+        late += [] if self._housekeeping.stop(left_s()) else ["housekeeping"]
+        self._availability.stop(left_s() / 2)
+        late += [f"connection {name}" for name, part in self._transports.items() if not part.stop(left_s())]
+        if self._web is not None:
+            late += self._web.stop(left_s())
+        self._client.close()
+        if not late:
+            self._spool.close()
+            self._lock.release()
+        _log.info("argo-bridge stopped", extra=fields(action="stop", late=late))
+        return late
+
+    # Told by the transports.
+
+    def on_connected(self, connection: str, session: Session) -> None:
+        """A broker accepted us; what the session was decides what is remembered. Thread: the transport's."""
+        if session is Session.NEW:
+            self._ingest.session_began(connection)
+        self._status.connected(connection, session)
+        _log.info("connected", extra=fields(action="connect", connection=connection, session=session.value))
+
+    def on_ready(self, connection: str) -> None:
+        """Every SUBACK arrived. Thread: the transport's."""
+        self._availability.ready(connection)
+        self._status.ready(connection)
+        self._outbox.connected(connection)
+
+    def on_disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+        """The connection is gone. Thread: the transport's."""
+        self._availability.disconnected(connection)
+        self._status.disconnected(connection)
+        self._state.disconnected(connection)
+        keys = fields(action="disconnect", connection=connection, code=problem.code)
+        _log.warning("not connected: %s", problem.message, extra=keys)
+
+    def _on_retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
+        self._status.retained_seen(connection, topic, payload)
+
+    # Asked by the web server and the state topic.
+
+    @property
+    def web_port(self) -> int | None:
+        """The port of the health pages, or None where there are none."""
+        return None if self._web is None else self._web.address[1]
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what the ``state`` topic says."""
+        figures = self._housekeeping.figures
+        return {
+            "version": __version__,
+            "argo": self._version.state | {"url": self._client.options.base_url},
+            "spool": {
+                "waiting": figures.waiting,
+                "outbox": figures.outbox,
+                "deadLetters": figures.dead_letters,
+                "setAside": None if self._spool.set_aside is None else str(self._spool.set_aside),
+            },
+            "mappings": len(self._mappings),
+            "connections": {name: self._connection_state(part) for name, part in self._transports.items()},
+            "waiting": self._dispatcher.causes,
+            "problems": [{"code": reason.code, "message": reason.message} for reason in self._problems()],
+        }
+
+    def _connection_state(self, transport: Transport) -> dict[str, Any]:
+        session = self._listeners.sessions.get(transport.name)
+        return {
+            "session": None if session is None else session.value,
+            "problems": [{"code": one.code, "message": one.message} for one in transport.problems],
+        }
+
+    def liveness(self) -> Sequence[Reason]:
+        """Return what only a new process mends: a thread that ended."""
+        alive = {thread.name for thread in threading.enumerate()}
+        wanted = ("dispatch", "outbox", "status", "state", "housekeeping", "argo-version")
+        return [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
+
+    def readiness(self) -> Sequence[Reason]:
+        """Return what keeps messages from being taken; an Argo Server that is away does not."""
+        found = [
+            Reason(problem.code, problem.message, transport.name)
+            for transport in self._transports.values()
+            for problem in transport.problems
+        ]
+        return [*found, *(reason for reason in self._problems() if reason.subject == "spool")]
+
+    def _problems(self) -> list[Reason]:
+        spool = self._ingest.problem or self._housekeeping.problem
+        found = [] if spool is None else [Reason(spool.code, str(spool), "spool")]
+        return found + [Reason(one.code, one.message, one.namespace) for one in self._status.problems()]

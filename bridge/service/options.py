@@ -1,0 +1,54 @@
+"""Translates the settings into what each part is told: parts of one layer know nothing of each other. Pure."""
+
+from __future__ import annotations
+
+from bridge.argo.options import ArgoOptions
+from bridge.interface.topics import Topics
+from bridge.settings import MqttSettings, Settings
+from bridge.spool.records import SpoolLimits
+from bridge.status.availability import OFFLINE
+from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
+
+
+def spool_limits(settings: Settings) -> SpoolLimits:
+    """Return the spool's bounds as the settings have them."""
+    spool, letters = settings.spool, settings.dead_letters
+    return SpoolLimits(
+        max_rows=spool.max_rows,
+        max_bytes=spool.max_bytes,
+        keep_done_s=spool.keep_done_s,
+        dead_max_rows=letters.max_rows,
+        dead_max_bytes=letters.max_bytes,
+        dead_keep_s=letters.keep_s,
+    )
+
+
+def argo_options(settings: Settings) -> ArgoOptions:
+    """Return how to reach the Argo Server as the settings have it."""
+    argo = settings.argo
+    return ArgoOptions(
+        url=argo.url,
+        token_file=argo.token_file,
+        authorization="" if argo.token is None else argo.token.reveal(),
+        ca_file=argo.tls.ca,
+        insecure=argo.tls.insecure,
+    )
+
+
+def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topics) -> MqttOptions:
+    """Return what one MQTT connection is told."""
+    tls = mqtt.tls
+    return MqttOptions(
+        name=name,
+        url=mqtt.url,
+        client_id=settings.client_id(name),
+        version=MqttVersion(mqtt.version.value),
+        username=mqtt.username or "",
+        password_file=str(mqtt.password_file or ""),
+        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        will=Will(topics.availability, OFFLINE),
+        keepalive_s=int(mqtt.keepalive_s),
+        session_expiry_s=int(mqtt.session_expiry_s),
+        receive_maximum=mqtt.receive_maximum,
+        max_publish_bytes=settings.interface.max_publish_bytes,
+    )
