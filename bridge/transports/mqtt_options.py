@@ -118,7 +118,8 @@ class MqttOptions:
         tls: see `TlsOptions`.
         will: see `Will`; None = none.
         keepalive_s: whole seconds, 0 = off; a broker's Server Keep Alive goes before it.
-        session_expiry_s: whole seconds that the broker keeps the session while we are away (5.0 only).
+        session_expiry_s: whole seconds that the broker keeps the session while we are away; 3.1.1 knows only 0 (the
+            session ends with the connection) and for ever.
         receive_maximum: QoS 1 messages that the broker may have unacknowledged (5.0 only; Mosquitto overruns it).
         bounds: see `Bounds`.
         max_publish_bytes: largest payload to publish where the broker names no limit.

@@ -37,7 +37,8 @@ class PahoClient(Client):
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             protocol=MQTTv5 if is_v5 else MQTTv311,
-            clean_session=None if is_v5 else False,
+            # 3.1.1 knows no session expiry: a session is either cleared with its connection or kept for ever.
+            clean_session=None if is_v5 else options.session_expiry_s == 0,
             transport="websockets" if broker.is_websocket else "tcp",
             reconnect_on_failure=False,  # True would fall back to MQTT 3.1 by itself
         )

@@ -1,0 +1,154 @@
+"""A short stay at a broker under a client id of its own, for commands that look at a running bridge from outside.
+
+It decides nothing about a message. Its session ends with the connection (session expiry 0), and it never sends a will.
+
+Threads: the transport's own brings messages into a queue; the command's main thread takes them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from bridge.core.errors import PermanentError, TransientError
+from bridge.core.metrics import Metrics
+from bridge.core.model import Message, OutgoingMessage
+from bridge.transports.base import ConnectionProblem, Delivery, Session
+from bridge.transports.mqtt import MqttOptions, MqttTransport
+
+STOP_WITHIN_S = 2.0
+MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
+
+
+def visitor_options(options: MqttOptions, purpose: str) -> MqttOptions:
+    """Return how to visit the broker that `options` leads to: its address, user and TLS, and nothing of its session.
+
+    Args:
+        options: the bridge's own.
+        purpose: begins the client id; the rest of it is random, so that visits never end each other.
+    """
+    return dataclasses.replace(
+        options,
+        client_id=f"{purpose}-{secrets.token_hex(6)}",
+        will=None,
+        session_expiry_s=0,
+        max_publish_bytes=MAX_PUBLISH_BYTES,
+    )
+
+
+class BrokerVisit:
+    """One connection, from entering the context to leaving it.
+
+    Args:
+        options: see `visitor_options`.
+    """
+
+    def __init__(self, options: MqttOptions) -> None:
+        self._arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._news = threading.Event()
+        self._problem: ConnectionProblem | None = None
+        self._transport = MqttTransport(options, self, self, Metrics())
+
+    def __enter__(self) -> Self:
+        """Begin to connect; `await_ready` tells how it went."""
+        self._transport.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect cleanly, after what was handed to the broker went out."""
+        self._transport.stop(STOP_WITHIN_S)
+
+    @property
+    def problem(self) -> ConnectionProblem | None:
+        """Why there is no connection now, None while there is one."""
+        return self._problem
+
+    def subscribe(self, live: frozenset[str] = frozenset(), retained: frozenset[str] = frozenset()) -> None:
+        """Make these the subscriptions; see `MqttTransport.subscribe`."""
+        self._transport.subscribe(live, retained)
+
+    def await_ready(self, timeout_s: float) -> None:
+        """Return once the broker accepted the connection and every subscription.
+
+        Raises:
+            TransientError: it did not; the code is the connection's problem, ``unreachable`` after `timeout_s`.
+            PermanentError: ``filter-refused``: this user may not read what the command needs.
+        """
+        until_s = time.monotonic() + timeout_s
+        while not self._transport.is_ready:
+            if self._problem is not None:
+                raise TransientError(self._problem.message, code=self._problem.code)
+            if not self._news.wait(max(0.0, until_s - time.monotonic())):
+                raise TransientError("connect: the broker did not answer in time", code="unreachable")
+            self._news.clear()
+        for problem in self._transport.problems:
+            if problem.code == "filter-refused":
+                raise PermanentError(problem.message, code=problem.code)
+
+    def publish(self, message: OutgoingMessage, timeout_s: float) -> None:
+        """Return once the broker acknowledged `message`.
+
+        Raises:
+            PermanentError: ``payload-too-large`` for this broker.
+            TransientError: ``not-acknowledged``: refused, or the connection ended before; it may have been taken.
+        """
+        limit_bytes = self._transport.max_publish_bytes
+        if len(message.payload) > limit_bytes:
+            text = f"publish: {len(message.payload)} bytes are more than the {limit_bytes} that can be sent"
+            raise PermanentError(text, code="payload-too-large")
+        outcome: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        try:
+            is_done = self._transport.publish(message, outcome.put) and outcome.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            is_done = False
+        if not is_done:
+            cause = self._problem.message if self._problem else "the broker may forbid this topic"
+            text = f'publish to "{message.topic}": the broker did not acknowledge it: {cause}'
+            raise TransientError(text, code="not-acknowledged")
+
+    def offer(self, topic: str, payload: bytes) -> bool:
+        """Hand one message to the broker without waiting for it; False if it cannot take one now.
+
+        Thread: any.
+        """
+        return self._transport.publish(OutgoingMessage(topic, payload), _nothing)
+
+    def next(self, timeout_s: float) -> Message | None:
+        """Return the next message, None if none came within `timeout_s`."""
+        try:
+            return self._arrived.get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+
+    # Told by the transport, on its thread.
+
+    def receive(self, batch: Sequence[Delivery]) -> None:
+        """See `base.Receiver`."""
+        for delivery in batch:
+            self._arrived.put(delivery.message)
+            delivery.ack()
+
+    def connected(self, connection: str, session: Session) -> None:  # noqa: ARG002 - the listener's signature
+        """See `base.Listener`."""
+        self._problem = None
+
+    def ready(self, connection: str) -> None:  # noqa: ARG002 - the listener's signature
+        """See `base.Listener`."""
+        self._news.set()
+
+    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:  # noqa: ARG002 - likewise
+        """See `base.Listener`."""
+        self._problem = problem
+        self._news.set()
+
+
+def _nothing(_is_done: bool) -> None:
+    """What becomes of an offered message is not asked."""

@@ -1,0 +1,40 @@
+"""``argo-bridge demo``: a broker, an Argo Server without a cluster, a bridge and three sensors, and what happens there.
+
+This is the verb alone; `demo_stage` puts it on. Thread: the main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from bridge.configfile.quantities import parse_duration
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="see it work: with a broker, an Argo Server and sensors of its own",
+        description="Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show what "
+        "arrives, what triggers and how the workflows go. Needs nothing else and leaves nothing behind. Ends on "
+        "Ctrl-C, or by itself with --for. Exit code 0: it ran to its end, 1: it could not start.",
+    )
+    parser.add_argument(
+        "--for", dest="duration_s", metavar="DURATION", type=_duration, help="end after this time, e.g. 30s"
+    )
+    parser.set_defaults(handler=run_demo)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Run the demo; see the description for the exit codes."""
+    # The embedded broker takes half a second to import, and no other verb needs it.
+    from bridge.cli.demo_stage import put_on
+
+    return put_on(args.duration_s)
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 30s or 5m")
+    return seconds

@@ -1,0 +1,161 @@
+"""Shows the demo's story: tables on a terminal, a line a thing elsewhere. Decides nothing; main thread only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bridge.cli.demo_story import Line, SensorRow, Story, WorkflowRow
+from bridge.cli.progress_bar import progress_bar
+
+_REPAINT_S = 0.25
+_STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Pending": "dim"}
+_BAR_CELLS = 9
+_MAX_SENSORS = 4
+_MAX_WORKFLOWS = 12
+
+
+class View(Protocol):
+    """How the story is shown."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        """Show what happened."""
+
+    def tick(self) -> None:
+        """Called a few times a second, whether anything happened or not."""
+
+
+class PlainView:
+    """A line a thing that happens, with the time.
+
+    Args:
+        heading: lines to begin with.
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, heading: Sequence[str], clock: Callable[[], float] = time.time) -> None:
+        self._heading = heading
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        for line in self._heading:
+            print(line)
+        sys.stdout.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        """Print them."""
+        now = time.strftime("%H:%M:%S", time.localtime(self._clock()))
+        for line in lines:
+            print(f"{now}  {line.kind:<8}  {line.text}")
+        sys.stdout.flush()
+
+    def tick(self) -> None:
+        """Nothing changes by itself."""
+
+
+class ScreenView:
+    """Tables that are painted over, a few times a second; made for 80 by 24 and more.
+
+    Args:
+        story: what to show.
+        title: one line.
+        commands: those to try, as lines for a terminal of so many columns.
+        console: a terminal.
+    """
+
+    def __init__(self, story: Story, title: str, commands: Callable[[int], Sequence[str]], console: Console) -> None:
+        self._story = story
+        self._title = title
+        self._commands = commands
+        self._console = console
+        self._notice = ""
+        self._painted_at_s = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.update(self._picture(), refresh=True)
+        self._live.__exit__(kind, error, trace)
+
+    def tell(self, lines: Sequence[Line]) -> None:
+        """Keep what went wrong last in sight; all else shows in the tables."""
+        for line in lines:
+            if line.is_bad:
+                self._notice = f"{line.kind}: {line.text}"
+
+    def tick(self) -> None:
+        """Paint, if it is time."""
+        now_s = time.monotonic()
+        if now_s - self._painted_at_s >= _REPAINT_S:
+            self._painted_at_s = now_s
+            self._live.update(self._picture(), refresh=True)
+
+    def _picture(self) -> RenderableType:
+        width, height = self._console.size
+        commands = [Text(line, no_wrap=True, overflow="crop") for line in self._commands(width)]
+        # Broken by hand, since words would take a third line.
+        notice = [self._notice[:width], self._notice[width : 2 * width]]
+        notices = [Text(line, style="yellow", no_wrap=True, overflow="crop") for line in notice if line]
+        sensors = list(self._story.sensors.values())[-_MAX_SENSORS:]
+        # Title, both headings, a blank line, two lines of notice, and the cursor's line.
+        room = height - len(commands) - len(sensors) - 7
+        workflows = list(self._story.workflows.values())[-max(2, min(room, _MAX_WORKFLOWS)) :]
+        title = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")
+        return Group(title, _sensor_table(sensors), Text(), _workflow_table(workflows), *notices, *commands)
+
+
+def _sensor_table(rows: Sequence[SensorRow]) -> Table:
+    table = _table()
+    table.add_column("sensor", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("last value", width=22, no_wrap=True, overflow="ellipsis")
+    table.add_column("messages", justify="right", width=8)
+    table.add_column("triggered", justify="right", width=9)
+    for row in rows:
+        table.add_row(Text(row.topic), Text(row.value), str(row.messages), str(len(row.workflows)))
+    return table
+
+
+def _workflow_table(rows: Sequence[WorkflowRow]) -> Table:
+    table = _table()
+    table.add_column("workflow", width=20, no_wrap=True, overflow="ellipsis")
+    table.add_column("triggered by", width=15, no_wrap=True, overflow="ellipsis")
+    table.add_column("status", width=9, no_wrap=True)
+    table.add_column("progress", width=_BAR_CELLS + 5, no_wrap=True)
+    table.add_column("message", ratio=1, no_wrap=True, overflow="ellipsis")
+    for row in reversed(rows):
+        status, style = row.status, _STYLES.get(row.status.phase, "")
+        bar = Text(f"{progress_bar(status.percent, _BAR_CELLS)} {status.progress:>4}", style=style)
+        phase = Text(status.phase, style=style)
+        table.add_row(Text(status.name), Text(row.source), phase, bar, Text(status.message))
+    return table
+
+
+def _table() -> Table:
+    return Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")

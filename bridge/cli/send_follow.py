@@ -1,0 +1,227 @@
+"""Follows workflows to their end through their status messages, for `argo-bridge send --wait`.
+
+A request's reply names its workflow. A sensor message has no reply: what it started is what the mappings that listen
+to its topic are first heard of right after it, and if that is several workflows, all are followed.
+
+Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bridge.cli import exit_codes
+from bridge.cli.broker_visit import BrokerVisit
+from bridge.cli.send_listeners import Listening
+from bridge.cli.send_view import SendView
+from bridge.cli.status_message import WorkflowStatus, read_status
+from bridge.core.model import Message
+
+GATHER_S = 1.0
+"""Workflows that begin within this time of the first one may come from the same message."""
+SETTLE_S = 2.0
+"""A retained end may be that of an earlier workflow of this name, until its successor's first status."""
+
+Monotonic = Callable[[], float]
+
+
+class NamedWorkflow:
+    """The end of the workflow that a retained topic shows. Pure: it is fed messages and the time.
+
+    Args:
+        topic: PREFIX/status/NAMESPACE/NAME.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._settles_at_s = 0.0
+        self.status: WorkflowStatus | None = None
+        self.is_gone = False
+
+    def take(self, message: Message, now_s: float) -> WorkflowStatus | None:
+        """Take one message; returns the state that is to be shown, None if it tells nothing."""
+        if message.topic != self._topic:
+            return None
+        if not message.payload:
+            self.is_gone = self.status is not None and not self.status.has_ended
+            return None
+        status = read_status(message.payload)
+        if status is None:
+            return None
+        self.is_gone = False
+        self._settles_at_s = now_s + SETTLE_S if message.retain else now_s
+        self.status = status
+        return status
+
+    @property
+    def settles_at_s(self) -> float | None:
+        """From when on the state is the last one; None while it is not an end."""
+        return self._settles_at_s if self.is_gone or (self.status and self.status.has_ended) else None
+
+
+class StartedWorkflows:
+    """The workflows that begin after a sensor message. Pure, as above.
+
+    A mapping with a status topic tells the device itself, so its workflow is known for sure. Of a mapping without
+    one, whatever begins at this moment counts.
+
+    Args:
+        bridge_id: whose workflows count.
+        listeners: the mappings that may have started them; None = any.
+    """
+
+    def __init__(self, bridge_id: str, listeners: tuple[Listening, ...] | None) -> None:
+        self._bridge_id = bridge_id
+        self.listeners = listeners
+        self._device_topics = {one.mapping: one.status_topic for one in listeners or () if one.status_topic}
+        self._known: set[str] = set()
+        self._is_sent = False
+        self._closes_at_s = 0.0
+        self._topics: dict[str, str] = {}
+        self.followed: dict[str, WorkflowStatus] = {}
+        self.gone: set[str] = set()
+
+    @property
+    def device_topics(self) -> frozenset[str]:
+        """The topics on which the device is told."""
+        return frozenset(self._device_topics.values())
+
+    def sent(self) -> None:
+        """From now on what is new was started by the message, as far as anybody outside can tell."""
+        self._is_sent = True
+
+    def take(self, message: Message, now_s: float) -> WorkflowStatus | None:
+        """Take one message; returns the state that is to be shown, None if it tells nothing."""
+        if not message.payload:
+            uid = self._topics.get(message.topic, "")
+            if uid and not self.followed[uid].has_ended:
+                self.gone.add(uid)
+            return None
+        status = read_status(message.payload)
+        if status is None or status.bridge != self._bridge_id or not status.uid or status.uid in self._known:
+            return None
+        uid = status.uid
+        if uid not in self.followed:
+            if message.retain or not self._is_sent:
+                self._known.add(uid)
+                return None
+            if not self._is_ours(message.topic, status, now_s):
+                return None
+        if message.topic.endswith(f"/{status.ref}"):
+            self._topics[message.topic] = uid
+        if self.followed.get(uid) == status:
+            return None
+        self.followed[uid] = status
+        return status
+
+    def _is_ours(self, topic: str, status: WorkflowStatus, now_s: float) -> bool:
+        if status.mapping in self._device_topics:
+            is_ours = topic == self._device_topics[status.mapping]
+        elif self.listeners is None:
+            is_ours = status.mapping != ""
+        else:
+            is_ours = any(status.mapping == one.mapping for one in self.listeners)
+        if is_ours and not self.followed:
+            self._closes_at_s = now_s + GATHER_S
+        return is_ours and now_s <= self._closes_at_s
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether more workflows began than one message can have started."""
+        return len(self.followed) > (1 if self.listeners is None else len(self.listeners))
+
+    @property
+    def settles_at_s(self) -> float | None:
+        """From when on the states are the last ones; None while any has not ended, or none began."""
+        over = [status.has_ended or uid in self.gone for uid, status in self.followed.items()]
+        return self._closes_at_s if over and all(over) else None
+
+
+def follow_named(visit: BrokerVisit, topic: str, view: SendView, until_s: float) -> int:
+    """Wait for the end of one workflow.
+
+    Args:
+        visit: connected.
+        topic: its retained status topic.
+        view: shows the way there.
+        until_s: when to give up, on the monotonic clock.
+
+    Returns:
+        An exit code: 0 Succeeded, 1 ended otherwise or deleted, 4 neither in time.
+    """
+    followed = NamedWorkflow(topic)
+    visit.subscribe(retained=frozenset({topic}))
+    view.wait_for("waiting for its first status")
+    if _watch(visit, followed, view, until_s):
+        states = [followed.status] if followed.status and not followed.is_gone else []
+        if not states:
+            view.say("the workflow was deleted before it ended")
+        return _verdict(states)
+    shown = f"{followed.status.ref} is {followed.status.phase}" if followed.status else "no status of it arrived"
+    return _no_end(visit, shown, view)
+
+
+def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView, until_s: float) -> int:
+    """Wait for the end of what a sensor message started.
+
+    Args:
+        visit: connected and subscribed to the retained status topics.
+        started: told that the message is sent.
+        view: shows the way there.
+        until_s: when to give up, on the monotonic clock.
+
+    Returns:
+        An exit code: 0 all Succeeded, 1 any ended otherwise or was deleted, 4 nothing started or ended in time.
+    """
+    if started.listeners == ():
+        view.say("no workflow can start: no mapping of this configuration listens to this topic")
+        return exit_codes.NO_ANSWER
+    view.wait_for("waiting for a workflow to start")
+    ended = _watch(visit, started, view, until_s)
+    states = list(started.followed.values())
+    if not states:
+        view.say(
+            "no workflow started in time: no mapping fired for this message, or the bridge is not running; "
+            "look at its log, and at the topic argo/bridge/ID/state"
+        )
+        return exit_codes.NO_ANSWER
+    if started.is_ambiguous:
+        names = ", ".join(f"{state.ref} ({state.mapping})" for state in states)
+        view.say(f"ambiguous: more workflows started right after the message than it can have started: {names}")
+    if not ended:
+        running = ", ".join(f"{state.ref} is {state.phase}" for state in states if not state.has_ended)
+        return _no_end(visit, running, view)
+    for uid in started.gone:
+        view.say(f"{started.followed[uid].ref} was deleted before it ended")
+    return exit_codes.PROBLEMS if started.gone else _verdict(states)
+
+
+def _watch(
+    visit: BrokerVisit,
+    followed: NamedWorkflow | StartedWorkflows,
+    view: SendView,
+    until_s: float,
+    monotonic: Monotonic = time.monotonic,
+) -> bool:
+    """Feed `followed` until it settles; False if it does not before `until_s`."""
+    while (now_s := monotonic()) < until_s:
+        settles_at_s = followed.settles_at_s
+        if settles_at_s is not None and now_s >= settles_at_s:
+            return True
+        wait_until_s = until_s if settles_at_s is None else min(until_s, settles_at_s)
+        message = visit.next(wait_until_s - now_s)
+        status = followed.take(message, monotonic()) if message is not None else None
+        if status is not None:
+            view.progressed(status)
+    return False
+
+
+def _verdict(states: list[WorkflowStatus]) -> int:
+    return exit_codes.OK if states and all(state.has_succeeded for state in states) else exit_codes.PROBLEMS
+
+
+def _no_end(visit: BrokerVisit, shown: str, view: SendView) -> int:
+    problem = f"; {visit.problem.message}" if visit.problem else ""
+    view.say(f"no end in time: {shown}{problem}; it goes on by itself, --timeout waits longer")
+    return exit_codes.NO_ANSWER

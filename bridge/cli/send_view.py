@@ -1,0 +1,93 @@
+"""Shows people how `argo-bridge send` goes, on standard error: live on a terminal, plain lines elsewhere.
+
+Decides nothing. Thread: the command's main thread (rich repaints the spinner on its own).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from bridge.cli.progress_bar import progress_bar
+from bridge.cli.send_request import Reply
+from bridge.cli.status_message import WorkflowStatus
+
+_MAX_DETAILS = 10
+
+
+class SendView:
+    """What a person sees of one message's way.
+
+    Args:
+        console: where to write; None = standard error.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._status: Status | None = None
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rest()
+
+    def say(self, text: str) -> None:
+        """Write one line."""
+        self._console.print(text)
+
+    def wait_for(self, text: str) -> None:
+        """Say what is being waited for, on a terminal only, until the next news."""
+        if not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status(escape(text))
+            self._status.start()
+        else:
+            self._status.update(escape(text))
+
+    def replied(self, reply: Reply) -> None:
+        """Tell a refusal with all its reasons; a success needs no words, its reply is on standard output."""
+        self._rest()
+        if not reply.error:
+            return
+        self.say(f"refused{f' ({reply.code})' if reply.code else ''}: {reply.error}")
+        details = reply.body.get("details")
+        shown = [line for item in details if (line := _detail(item))] if isinstance(details, list) else []
+        for line in shown[:_MAX_DETAILS]:
+            self.say(f"  {line}")
+        if len(shown) > _MAX_DETAILS:
+            self.say(f"  and {len(shown) - _MAX_DETAILS} more, see the reply")
+
+    def progressed(self, status: WorkflowStatus) -> None:
+        """Show a workflow's state: its end as a line, the way there as a bar on a terminal and as lines elsewhere."""
+        line = f"{status.ref}  {status.phase:<9} {status.progress:>4}"
+        line = f"{line}  {status.message}".rstrip() if status.message else line
+        if status.has_ended:
+            self._rest()
+            self.say(line)
+        elif self._console.is_terminal:
+            bar = progress_bar(status.percent)
+            self.wait_for(f"{status.ref}  {status.phase} {bar} {status.progress}  {status.message}".rstrip())
+        elif line != self._said:
+            self.say(line)
+        self._said = line
+
+    def _rest(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _detail(item: object) -> str:
+    if not isinstance(item, dict):
+        return ""
+    pointer, message = item.get("pointer"), item.get("message")
+    return ": ".join(text for text in (pointer, message) if isinstance(text, str) and text)
