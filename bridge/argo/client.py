@@ -1,7 +1,10 @@
-"""Single requests to the Argo Server, each waited for: reads, lists, templates, operations.
+"""Single requests to the Argo Server, each waited for, on `requests`: reads, lists, templates, operations.
 
-Retries nothing but a read whose kept-alive connection had died; keeps no state beyond connections. Creates of events go
-through `exchanges`. Any thread; each call uses a handle of its own.
+Retries nothing but a read whose connection had died; keeps no state beyond connections. Two things go through
+`exchanges` and pycurl instead: creates of events, because `requests` takes 13 times as long for each and starves
+ingest through the interpreter lock; and the watch, whose headers may come 15 s late and which must end at once.
+
+Any thread; each call uses a session of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +16,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import pycurl
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import Answer, AnswerKind, Fault, error_of, failure, incomplete, token_unreadable
-from bridge.argo.handles import Handle, HttpRequest
+from bridge.argo.handles import HttpRequest
 from bridge.argo.options import (
     VERSION_PATH,
     ArgoOptions,
@@ -27,9 +29,11 @@ from bridge.argo.options import (
     workflow_path,
     workflows_path,
 )
+from bridge.argo.session import ArgoSession
+from bridge.argo.trust import Trust
 from bridge.core.errors import TransientError
 
-_IDLE_HANDLES = 8
+_IDLE_SESSIONS = 8
 _PAGE = 500
 _PASSES = 3
 
@@ -67,15 +71,17 @@ class ArgoClient:
     Every method raises `TransientAnswerError` or `PermanentAnswerError` (both carry the `Answer`) when the answer is
     not what its return type says, and PermanentError ``bad-name`` before sending for a name that is none.
 
-    Thread: any. `close` makes calls under way end within about a second.
+    Thread: any. `close` makes calls under way end within about a second, but for one that looks up the host's name.
     """
 
     def __init__(self, options: ArgoOptions, credentials: Credentials | None = None) -> None:
         """Open nothing yet; `credentials` None = made from `options`."""
         self.options = options
         self.credentials = credentials or Credentials(options.token_file, options.authorization)
+        self._trust = Trust(options)
         self._lock = threading.Lock()
-        self._idle: list[Handle] = []
+        self._idle: list[ArgoSession] = []
+        self._busy: set[ArgoSession] = set()
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -92,8 +98,11 @@ class ArgoClient:
         with self._lock:
             self._closed.set()
             idle, self._idle = self._idle, []
-        for handle in idle:
-            handle.close()
+            busy = list(self._busy)
+        for session in busy:
+            session.line.cut()
+        for session in idle:
+            session.close()
 
     def ask(self, request: HttpRequest) -> Answer:
         """Send one request and return its answer, whatever it is; never raises for one."""
@@ -101,41 +110,31 @@ class ArgoClient:
             authorization = self.credentials.authorization()
         except TransientError as error:
             return token_unreadable(error)
-        answer = self._perform(request, authorization)
-        if answer.code == Fault.CUT.value and request.method == "GET":
-            answer = self._perform(request, authorization)
+        is_read = request.method == "GET"
+        # On a kept connection that has died nobody knows whether the request was carried out: no matter for a read, a
+        # second workflow for a resubmit that is sent again.
+        answer = self._perform(request, authorization, may_reuse=is_read)
+        if answer.code == Fault.CUT.value and is_read:
+            answer = self._perform(request, authorization, may_reuse=False)
         return answer
 
-    def _perform(self, request: HttpRequest, authorization: str) -> Answer:
-        if self._closed.is_set():
-            return failure(Fault.STOPPED, "the bridge is stopping", sent=False)
+    def _perform(self, request: HttpRequest, authorization: str, *, may_reuse: bool) -> Answer:
         with self._lock:
-            handle = self._idle.pop() if self._idle else None
-        if handle is None:
-            handle = Handle(self.options)
-            handle.curl.setopt(pycurl.NOPROGRESS, 0)
-            handle.curl.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
-        handle.load(request, authorization)
-        # On a kept connection libcurl repeats by itself what got no answer: good for a read, a second workflow for a
-        # resubmit.
-        handle.curl.setopt(pycurl.FRESH_CONNECT, 0 if request.method == "GET" else 1)
+            if self._closed.is_set():
+                return failure(Fault.STOPPED, "the bridge is stopping", sent=False)
+            session = self._idle.pop() if may_reuse and self._idle else ArgoSession(self.options, self._trust)
+            self._busy.add(session)
+        is_kept = False
         try:
-            handle.curl.perform()
-        except pycurl.error as error:
-            answer = handle.answer(*error.args)
-        else:
-            answer = handle.answer(0, "")
-        with self._lock:
-            keep = not self._closed.is_set() and len(self._idle) < _IDLE_HANDLES
-            if keep:
-                self._idle.append(handle)
-        if not keep:
-            handle.close()
-        return answer
-
-    def _on_progress(self, _down: int, _downloaded: int, _up: int, _uploaded: int) -> int:
-        """Called by libcurl at least once a second; 1 gives the transfer up."""
-        return 1 if self._closed.is_set() else 0
+            return session.answer(request, authorization)
+        finally:
+            with self._lock:
+                self._busy.discard(session)
+                if not self._closed.is_set() and len(self._idle) < _IDLE_SESSIONS:
+                    self._idle.append(session)
+                    is_kept = True
+            if not is_kept:
+                session.close()
 
     def call(self, request: HttpRequest, action: str) -> dict[str, Any]:
         """Send one request and return the object it answers; `action` begins the message of an error."""

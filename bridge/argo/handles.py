@@ -1,7 +1,7 @@
 """One libcurl easy handle: set up from `ArgoOptions`, loaded with a request, read as an `Answer`.
 
-Everything about TLS, proxies, protocols and bounds is decided here, once for every request that the bridge sends.
-Drives nothing (`exchanges` and `client` do). One owner at a time: whoever runs the transfer.
+Everything about TLS, proxies, protocols and bounds is decided here for creates and watches, as `session` and `trust`
+decide it for single requests. Drives nothing (`exchanges` does). One owner at a time: whoever runs the transfer.
 
 Proxies of the environment and ``.netrc`` are ignored: the Argo Server stands beside the bridge as a rule, and a proxy
 meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (server-api.md section 7).
@@ -216,6 +216,9 @@ _NOT_HTTP = frozenset((pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_
 # A handshake that was cut is an outage (a server that restarts), not a certificate.
 _CUT_HANDSHAKE = ("connection reset", "unexpected eof", "ssl_error_syscall", "broken pipe", "timed out")
 
+# The server refuses our certificate, or that we have none; TLS 1.3 says so after the handshake.
+_REFUSALS = ("certificate", "unknown ca")
+
 
 def _fault(error: int, text: str) -> Fault:
     lower = text.lower()
@@ -223,13 +226,11 @@ def _fault(error: int, text: str) -> Fault:
         return Fault.UNREACHABLE
     if error == pycurl.E_OPERATION_TIMEDOUT:
         return Fault.TIMEOUT
-    if error == pycurl.E_ABORTED_BY_CALLBACK:
-        return Fault.STOPPED
     if error in _TLS:
         is_cut = error == pycurl.E_SSL_CONNECT_ERROR and any(mark in lower for mark in _CUT_HANDSHAKE)
         return Fault.UNREACHABLE if is_cut else Fault.TLS
-    if error == pycurl.E_RECV_ERROR and "alert" in lower and "certificate" in lower:
-        return Fault.TLS  # TLS 1.3: the server refuses our certificate after the handshake
+    if error == pycurl.E_RECV_ERROR and "alert" in lower and any(mark in lower for mark in _REFUSALS):
+        return Fault.TLS
     return Fault.NOT_HTTP if error in _NOT_HTTP else Fault.CUT
 
 

@@ -1,7 +1,9 @@
 """Follows the changes of workflows: one watch, from its start to its end, as an iterator of frames.
 
 Never reconnects and never lists: how to go on is the watcher's decision, by the reason that the last frame gives. No
-exception of a parser or of libcurl comes out. One owner: the thread that iterates; `stop` from any.
+exception of a parser or of libcurl comes out. On `exchanges` (pycurl) rather than `requests`: Argo sends the headers
+with the first byte, up to 15 s later, and until then the one who waits must be able to look at its own things and to
+stop, without a second thread. One owner: the thread that iterates; `stop` from any.
 """
 
 from __future__ import annotations

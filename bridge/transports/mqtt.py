@@ -44,6 +44,8 @@ SETTLED_S = 10.0  # a connection that lives longer has settled: it was not ended
 QUICK_CLOSES = 3
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
 _STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
+# A message that is published before the broker knows the subscription is for nobody.
+_SUBSCRIBING = ConnectionProblem("subscribing", "connected; the broker has not answered every subscription yet")
 
 
 class MqttTransport:
@@ -119,9 +121,11 @@ class MqttTransport:
         """
         conversation, rival = self._conversation, self._rival
         accepted_at_s = conversation.accepted_at_s if conversation is not None else None
-        if accepted_at_s is None:
+        if conversation is None or accepted_at_s is None:
             return (self._problem,)
         found = list(self._parts.subscriptions.problems)
+        if not conversation.is_ready:
+            found.append(_SUBSCRIBING)
         if self._parts.intake.problem is not None:
             found.append(self._parts.intake.problem)
         # Two clients that take the session over from each other connect fine each time: believe it after a while only.

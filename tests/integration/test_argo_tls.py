@@ -126,6 +126,30 @@ def test_our_own_certificate_is_shown(ask, start, authority: Authority):
     assert reached(ask(options))
 
 
+def test_a_certificate_of_ours_that_the_server_does_not_know(ask, start, authority: Authority, tmp_path: Path):
+    """Of another authority: the configuration's fault as well."""
+    own = Authority(tmp_path, "another authority").issue("bridge")
+    url = start(authority.issue("argo"), client_ca=authority.ca)
+    answer = ask(ArgoOptions(url, ca_file=authority.ca, client_cert=own.certificate, client_key=own.key))
+    assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "tls-failed")
+
+
+def test_the_servers_own_certificate_may_be_the_trusted_one(ask, start, authority: Authority):
+    """argo.tls.ca with what Argo shows, its authority being unknown here."""
+    shown = authority.issue("argo")
+    assert reached(ask(ArgoOptions(start(shown), ca_file=shown.certificate)))
+
+
+def test_a_renewed_certificate_is_used_while_running(start, authority: Authority, tmp_path: Path):
+    """argo.tls.ca is read again when it has changed, without a restart."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(Authority(tmp_path, "the old authority").ca.read_bytes())
+    with ArgoClient(ArgoOptions(start(authority.issue("argo")), ca_file=trusted)) as client:
+        assert client.ask(VERSION).code == "tls-failed"
+        trusted.write_bytes(authority.ca.read_bytes() + b"\n")
+        assert client.ask(VERSION).ok
+
+
 def test_without_our_certificate_it_is_the_configurations_fault(ask, start, authority: Authority):
     """TLS 1.3 refuses after the handshake; that is not mistaken for an outage."""
     answer = ask(ArgoOptions(start(authority.issue("argo"), client_ca=authority.ca), ca_file=authority.ca))
