@@ -27,6 +27,11 @@ test: $(VENV)/.dev
 	@sh tests/install-brokers.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
+# The part of the tests that kills, cuts and breaks things on purpose, with the figures that it counted.
+faults: $(VENV)/.dev
+	@sh tests/install-brokers.sh
+	@$(BIN)/python -m pytest -s tests/faults $(ARGS)
+
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -10,12 +10,13 @@ import orjson
 from bridge.configuration import load
 from bridge.core.metrics import Metrics
 from bridge.service import Service
-from bridge.service.composition import SPOOL_FILE
 from bridge.spool.records import DeadLetter, SpoolFigures
 from bridge.spool.store import Spool
 from bridge.core.clock import SystemClock
 from tests.support.bridge_files import CONNECTION, BridgeFiles
 from tests.support.transport_ends import wait_until
+
+SPOOL_FILE = "spool.sqlite"
 
 
 class InsideBridge:

@@ -1,0 +1,169 @@
+"""Every key, code, metric, command and layer is told in the documents, and nothing that there is not."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.argo import errors as argo_errors
+from bridge.cli.main import VERBS, build_parser
+from bridge.configfile.fields import Section
+from bridge.configfile.problems import Code
+from bridge.configfile.reference import key_table
+from bridge.core.metrics import Metrics
+from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS
+from bridge.interface.operations import Operation
+from bridge.interface.replies import HTTP_CODES
+from bridge.mapping.definition import MappingFile
+from bridge.validation import finding
+from tests.docs.key_table import PAGE, with_table
+from tests.support.documents import ROOT, documents
+
+_CODES = (
+    r'\bcode="([a-z0-9-]+)"',
+    r'\bdefault_code = "([a-z0-9-]+)"',
+    r'(?:Refusal|ConnectionProblem|StatusProblem|Reason|Dead|Quiet)\(\s*"([a-z0-9-]+)"',
+    r'(?:messages_skipped|replies_unsendable|internal_errors)\.labels\((?:\w+=)?"([a-z0-9-]+)"',
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def all_text() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in documents())
+
+
+def test_the_table_of_keys_is_what_is_declared() -> None:
+    """After a change of keys: python -m tests.docs.key_table."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == with_table(page)
+
+
+def test_every_key_of_a_mapping_is_in_the_guide() -> None:
+    """The guide's table names each one; keys that are refused as not built yet are not advertised."""
+    rows = key_table(Section(MappingFile)).splitlines()[2:]
+    keys = [row.split("`")[1].removeprefix("mappings[].") for row in rows if "not built yet" not in row]
+    guide = read("docs/mappings.md")
+    missing = [key for key in keys if f"`{key}`" not in guide and not key.startswith("tests[]")]
+    assert missing == []
+
+
+def test_every_problem_code_is_explained() -> None:
+    """The table of problems holds exactly the codes that there are."""
+    table = read("docs/configuration.md").partition("## Problems")[2]
+    assert sorted(re.findall(r"^\| `([a-z0-9-]+)` \|", table, re.MULTILINE)) == sorted(code.value for code in Code)
+
+
+def codes_in_the_program() -> Iterator[str]:
+    for path in (ROOT / "bridge").rglob("*.py"):
+        if "simulator" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            for pattern in _CODES:
+                yield from re.findall(pattern, text)
+    yield from HTTP_CODES
+    yield from argo_errors.HINTS
+    yield from (fault.value for fault in argo_errors.Fault)
+    yield from (code for *_, code in argo_errors._TEXTS)
+    yield from (code for _, code in (*argo_errors._STATUSES.values(), *argo_errors._STATUSES_OF_ARGO.values()))
+
+
+def test_every_code_is_explained() -> None:
+    """Whatever code a reply, dead letter, log line, health page or metric shows, a document has it."""
+    text = all_text()
+    found = set(codes_in_the_program())
+    assert len(found) > 80, "the search is broken"
+    assert sorted(code for code in found if f"`{code}`" not in text) == []
+
+
+def test_the_codes_of_replies_are_right() -> None:
+    """The table of the interface reference has each reason at the code that it is answered with."""
+    table = read("docs/interface.md").partition("| code | when |")[2].partition("\n\n")[0]
+    shown = {}
+    for code, reasons in re.findall(r"^\| (\d+) \| (.+) \|$", table, re.MULTILINE):
+        shown |= dict.fromkeys(re.findall(r"`([a-z-]+)`", reasons), int(code))
+    assert shown == HTTP_CODES
+
+
+def test_every_metric_is_in_the_table() -> None:
+    """Name, type and labels, and no metric that there is not."""
+    table = read("docs/operations.md").partition("metrics: begin")[2].partition("metrics: end")[0]
+    shown = {}
+    for name, kind, labels in re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \|", table, re.MULTILINE):
+        shown[name] = (kind, tuple(re.findall(r"`(\w+)`", labels)))
+    assert shown == dict(real_metrics(Metrics()))
+
+
+def real_metrics(metrics: Metrics) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
+    for metric in vars(metrics).values():
+        if hasattr(metric, "_type"):
+            ending = "_total" if metric._type == "counter" else ""
+            yield metric._name + ending, (metric._type, tuple(metric._labelnames))
+
+
+def verbs() -> set[str]:
+    actions = [action for action in build_parser()._actions if action.choices and action.dest == "verb"]
+    return set(actions[0].choices or ())
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The table of commands names each verb, and no other."""
+    assert len(verbs()) == len(VERBS)
+    table = read("README.md").partition("## The command")[2].partition("\n\nExit codes")[0]
+    assert set(re.findall(r"^\| `argo-bridge ([\w-]+)", table, re.MULTILINE)) == verbs()
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_no_document_names_a_command_that_there_is_not(path: Path) -> None:
+    """Whatever stands behind argo-bridge in code is a verb."""
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"^ +(?:\S*/)?argo-bridge ([a-z][\w-]*)", text, re.MULTILINE))
+    named |= set(re.findall(r"`(?:\S*/)?argo-bridge ([a-z][\w-]*)", text))
+    assert named - verbs() == set()
+
+
+def test_every_exit_code_is_explained() -> None:
+    """The operations guide and the README name each one."""
+    codes = re.findall(r"^[A-Z_]+ = (\d+)$", read("bridge/cli/exit_codes.py"), re.MULTILINE)
+    table = read("docs/operations.md").partition("## Exit codes")[2]
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == codes
+    line = next(line for line in read("README.md").splitlines() if line.startswith("Exit codes:"))
+    assert re.findall(r"\b\d+\b", line) == codes
+
+
+def test_every_key_of_a_request_is_in_the_reference() -> None:
+    """Keys of trigger messages and of submit, and all operations."""
+    reference = read("docs/interface.md")
+    names = [*TRIGGER_KEYS, *SUBMIT_KEYS, *(operation.value for operation in Operation)]
+    assert [name for name in names if f"`{name}`" not in reference] == []
+
+
+def test_every_code_of_validation_is_explained() -> None:
+    """The codes of findings are in the guide's table."""
+    codes = re.findall(r'^    [A-Z_]+ = "([a-z-]+)"', Path(finding.__file__).read_text(encoding="utf-8"), re.MULTILINE)
+    guide = read("docs/validation.md")
+    assert [code for code in codes if f"`{code}`" not in guide] == []
+
+
+def test_the_layers_are_those_of_the_contract() -> None:
+    """ARCHITECTURE.md tells each layer that import-linter checks."""
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = {name.strip() for line in contracts[0]["layers"] for name in line.split("|")}
+    table = read("ARCHITECTURE.md").partition("## Layers")[2].partition("## Threads")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == layers | {"simulator"}
+
+
+def test_every_thread_has_its_row() -> None:
+    """ARCHITECTURE.md names each thread that the program starts."""
+    text = read("ARCHITECTURE.md").partition("## Threads")[2]
+    for path in (ROOT / "bridge").rglob("*.py"):
+        if {"simulator", "cli"} & set(path.parts):
+            continue
+        for name in re.findall(r'Thread\(.*?name=f?"([a-z-]+)', path.read_text(encoding="utf-8"), re.DOTALL):
+            assert f"`{name}" in text, f"{path}: {name}"
