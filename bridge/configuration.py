@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from bridge.argo.manifests import template_manifest
+from bridge.argo.manifests import template_workflow
 from bridge.configfile.fields import Section
 from bridge.configfile.nodes import locate
 from bridge.configfile.problems import Code, Position, Problem, Problems, Severity
@@ -62,18 +62,13 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     read = load_settings(path, environ, problems)
     context = MappingContext(read.prefix, read.connections, read.namespaces)
     definitions = check_definitions(read_definitions(read.mapping_files, problems), context, problems)
-    compiled, found = compile_mappings(definitions, _workflow_of_template)
+    compiled, found = compile_mappings(definitions, template_workflow)
     problems.found.extend(found)
     if read.settings is not None:
         _check_workflows(definitions, compiled, read.settings.argo.version, problems)
     if problems.has_errors:
         return Loaded(read.settings, (), MappingSet(), problems.in_order())
     return Loaded(read.settings, definitions, compiled, problems.in_order())
-
-
-def _workflow_of_template(name: str, cluster_scope: bool) -> dict[str, Any]:
-    workflow: dict[str, Any] = orjson.loads(template_manifest(name, cluster=cluster_scope))
-    return workflow
 
 
 def _check_workflows(

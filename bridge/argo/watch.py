@@ -62,7 +62,13 @@ class WatchFrame:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing to tell; comes at least each `Watch.patience_s`, so that the caller can look at its own things."""
+    """Nothing to tell; comes at least each `Watch.patience_s`, so that the caller can look at its own things.
+
+    Attributes:
+        is_sign_of_life: the server was heard since the last one, if only by a comment.
+    """
+
+    is_sign_of_life: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class Watch:
     _stopped: bool = field(init=False, repr=False, default=False)
     _is_too_large: bool = field(init=False, repr=False, default=False)
     _heard_at_s: float = field(init=False, repr=False, default=0.0)
+    _is_heard: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         self._exchanges = Exchanges(self.options, self.credentials, window=1)
@@ -164,7 +171,8 @@ class Watch:
                 ended = answer
                 self._frames.extend(self._parser.close())
             if not self._frames:
-                yield Heartbeat()
+                yield Heartbeat(self._is_heard)
+                self._is_heard = False
             for event in self._take():
                 yield event
                 if isinstance(event, WatchEnd):
@@ -174,6 +182,7 @@ class Watch:
 
     def _hear(self, piece: bytes) -> None:
         self._heard_at_s = self.monotonic()
+        self._is_heard = True
         self._exchanges.interrupt()
         if self._is_too_large:
             return

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import ModuleType
 
 from bridge import __version__
-from bridge.cli import check, demo, exit_codes, run, schemas, send, simulate, validate
+from bridge.cli import check, dead_letters, demo, exit_codes, run, schemas, send, simulate, validate
 from bridge.core.errors import BridgeError
 from bridge.core.report import ReportWriter
 
-VERBS: tuple[ModuleType, ...] = (run, check, demo, send, simulate, validate, schemas)
+VERBS: tuple[ModuleType, ...] = (run, check, demo, send, dead_letters, simulate, validate, schemas)
 
 
 def build_parser() -> argparse.ArgumentParser:

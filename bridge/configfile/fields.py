@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 from bridge.configfile.kinds import INVALID, Duration, Kind, Place, Size
 from bridge.configfile.nodes import MapNode, Node, is_null, node_of, quote
 from bridge.configfile.problems import Code, Problems
-from bridge.core.nearest import nearest
+from bridge.core.nearest import nearest, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,8 +183,7 @@ def _refuse_unknown(node: MapNode, names: list[str], place: Place) -> set[str]:
         if entry.key in names:
             continue
         near = nearest(entry.key, names)
-        proposal = f'; did you mean "{near}"?' if near else ""
-        place.refuse(entry.key_position, Code.UNKNOWN_KEY, f"unknown key {quote(entry.key)}{proposal}")
+        place.refuse(entry.key_position, Code.UNKNOWN_KEY, f"unknown key {quote(entry.key)}{proposal(near)}")
         meant.add(near)
     return meant
 

@@ -8,6 +8,7 @@ Thread: any.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -66,7 +67,11 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             body["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(body, default=str).decode()
+        try:
+            return orjson.dumps(body, default=str).decode()
+        except TypeError:
+            # Text that UTF-8 cannot hold, or a huge integer; a line that is lost helps nobody.
+            return json.dumps(body, default=str)
 
 
 def _plain(value: object) -> str:

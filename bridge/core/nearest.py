@@ -37,7 +37,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return best
 
 
+def proposal(found: str) -> str:
+    """Return ``; did you mean "X"?`` for what `nearest` found, or "" where it found nothing."""
+    return f'; did you mean "{found}"?' if found else ""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "X"?`` for the nearest of `known`, or ""."""
-    found = nearest(word, known)
-    return f'; did you mean "{found}"?' if found else ""
+    return proposal(nearest(word, known))

@@ -8,6 +8,8 @@ Thread: any.
 
 from __future__ import annotations
 
+import itertools
+import json
 import platform
 import traceback
 from pathlib import Path
@@ -25,6 +27,7 @@ class ReportWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._numbers = itertools.count()
 
     def write(self, where: str, error: BaseException, wall_s: float, **facts: object) -> Path | None:
         """Write one report.
@@ -51,8 +54,18 @@ class ReportWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
             for old in sorted(self._folder.glob("report-*.json"))[: -MAX_REPORTS + 1]:
                 old.unlink(missing_ok=True)
-            path = self._folder / f"report-{int(wall_s * 1000)}-{where}.json"
-            path.write_bytes(orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2))
+            # Names sort by time, in 1970 too; the number keeps two of one millisecond apart.
+            name = f"report-{int(wall_s * 1000):015d}-{next(self._numbers):06d}-{where}.json"
+            path = self._folder / name
+            path.write_bytes(_text_of(body))
         except OSError:
             return None
         return path
+
+
+def _text_of(body: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2)
+    except TypeError:
+        # Text that UTF-8 cannot hold, a topic say; it may be what the report is about.
+        return json.dumps(body, default=str, indent=2).encode()

@@ -1,7 +1,8 @@
 """JSON as a contract: no duplicate keys, no NaN, bounded depth, and errors that say where (RFC 8259).
 
 orjson is several times faster and used wherever a payload is only read; it keeps the last of two equal keys and
-says so to nobody, so whatever *starts* something is read here.
+says so to nobody, so whatever *starts* something is read here. What `loads` returns can be stored and sent on: text
+is Unicode, numbers are finite.
 
 Thread: any; pure.
 """
@@ -9,11 +10,19 @@ Thread: any; pure.
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections.abc import Iterable
 from typing import NoReturn
 
-from bridge.core.errors import PermanentError
+import orjson
+
+from bridge.core.errors import PermanentError, cut
+from bridge.core.unicode import well_formed
 
 MAX_DEPTH = 100
+_MAX_SHOWN = 64
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
@@ -31,7 +40,7 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
     except UnicodeDecodeError as error:
         raise PermanentError(f"the payload is not UTF-8: byte {error.start}", code="invalid-json") from error
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise PermanentError(f"the payload is not JSON: {error.msg} at {where}", code="invalid-json") from error
@@ -42,7 +51,23 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
         raise PermanentError(f"the payload is not usable JSON: {error}", code="invalid-json") from error
     if depth(value, max_depth + 1) > max_depth:
         raise _too_deep(max_depth)
+    if _SURROGATE_ESCAPE.search(text):
+        _refuse_lone_surrogates(value)
     return value
+
+
+def dumps(value: object) -> bytes:
+    """Return the JSON text of what `loads` returned, compact, integers of any size exact."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # An integer that does not fit 64 bits; orjson would have read it as a float.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def pointer(path: Iterable[object]) -> str:
+    """Return the JSON Pointer of keys and indices (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def depth(value: object, limit: int) -> int:
@@ -66,13 +91,33 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result: dict[str, object] = {}
     for key, value in pairs:
         if key in result:
-            raise PermanentError(f'the payload has the key "{key}" twice in one object', code="duplicate-key")
+            shown = well_formed(cut(key, _MAX_SHOWN))
+            raise PermanentError(f'the payload has the key "{shown}" twice in one object', code="duplicate-key")
         result[key] = value
     return result
 
 
 def _no_constant(name: str) -> NoReturn:
     raise PermanentError(f"the payload is not JSON: {name} is not a JSON value", code="invalid-json")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise PermanentError(
+            f"the payload is not usable JSON: the number {cut(text, _MAX_SHOWN)} is out of range", code="invalid-json"
+        )
+    return number
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise PermanentError(
+            "the payload is not usable JSON: half of a surrogate pair (\\ud800 to \\udfff) stands alone",
+            code="invalid-json",
+        ) from error
 
 
 def _too_deep(max_depth: int) -> PermanentError:

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from bridge.core import strict_json
-from bridge.core.errors import PermanentError
+from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Message
 from bridge.core.nearest import did_you_mean
 
@@ -30,6 +28,8 @@ SUBMIT_KEYS = (
     "annotations",
 )
 MAX_REQUEST_ID_BYTES = 1024
+MAX_UNKNOWN_KEYS = 20
+MAX_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,77 +67,82 @@ class TriggerMessage:
         namespace: as given, or "".
         workflow: the manifest, or None.
         submit: the template to run, or None; exactly one of the two is given.
-        event_id: the identity that the sender gave (key ``eventId``, CloudEvents source + id, AMQP message_id), or "".
+        event_identity: how the sender names its event, with the kind of name first: ``("eventId", ID)``,
+            ``("cloudevents", SOURCE, ID)``, ``("message-id", ID)``; () where it does not.
     """
 
     namespace: str
     workflow: Mapping[str, object] | None
     submit: Submit | None
-    event_id: str
+    event_identity: tuple[str, ...] = ()
 
 
-def request_id(body: object) -> str:
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The body of a request, out of its CloudEvents envelope where it had one.
+
+    Attributes:
+        keys: the request's own keys.
+        event_identity: as `TriggerMessage.event_identity`, where CloudEvents gives one, else ().
+    """
+
+    keys: dict[str, object]
+    event_identity: tuple[str, ...] = ()
+
+
+def request_id(body: dict[str, object]) -> str:
     """Return the ``requestId`` of a body as JSON text, "" if it has none.
 
     Raises:
         PermanentError: ``invalid-request``: longer than 1 KiB.
     """
-    if not isinstance(body, dict) or "requestId" not in body:
-        return ""
-    text = orjson.dumps(body["requestId"]).decode()
+    text = strict_json.dumps(body["requestId"]) if "requestId" in body else b""
     if len(text) > MAX_REQUEST_ID_BYTES:
         raise _invalid(f"requestId is longer than {MAX_REQUEST_ID_BYTES} bytes")
-    return text
+    return text.decode()
 
 
-def decode_request(payload: bytes) -> dict[str, object]:
+def decode_request(message: Message) -> RequestBody:
     """Return a request's body.
-
-    Raises:
-        PermanentError: not JSON, not an object, a key twice, too deep.
-    """
-    body = strict_json.loads(payload)
-    if not isinstance(body, dict):
-        raise _invalid(f"a request is a JSON object, found {json_type(body)}")
-    return body
-
-
-def cloud_event(message: Message, body: dict[str, object]) -> tuple[dict[str, object], str]:
-    """Return the request's own body and the identity that CloudEvents gives it, or `body` and "".
 
     Source: CloudEvents 1.0 MQTT protocol binding: structured mode (content type application/cloudevents+json, the
     body under ``data``) and binary mode (attributes as user properties).
 
     Raises:
-        PermanentError: a structured event without an object under ``data``.
+        PermanentError: not JSON, not an object, a key twice, too deep; a structured event without an object under
+            ``data``.
     """
+    body = strict_json.loads(message.payload)
+    if not isinstance(body, dict):
+        raise _invalid(f"a request is a JSON object, found {json_type(body)}")
     if message.properties.content_type.partition(";")[0].strip().lower() == "application/cloudevents+json":
         data = body.get("data")
         if not isinstance(data, dict):
             raise _invalid("a CloudEvents message carries the request as an object under data")
-        return data, _source_and_id(body.get("source"), body.get("id"))
+        return RequestBody(data, _source_and_id(body.get("source"), body.get("id")))
     attributes = dict(message.properties.user)
     if "specversion" in attributes:
-        return body, _source_and_id(attributes.get("source"), attributes.get("id"))
-    return body, ""
+        return RequestBody(body, _source_and_id(attributes.get("source"), attributes.get("id")))
+    return RequestBody(body)
 
 
-def _source_and_id(source: object, event_id: object) -> str:
-    both = isinstance(source, str) and isinstance(event_id, str) and source and event_id
-    return orjson.dumps([source, event_id]).decode() if both else ""
+def _source_and_id(source: object, event_id: object) -> tuple[str, ...]:
+    if isinstance(source, str) and isinstance(event_id, str) and source and event_id:
+        return ("cloudevents", source, event_id)
+    return ()
 
 
-def trigger_message(message: Message, outer: dict[str, object]) -> TriggerMessage:
+def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
     """Read the body of a trigger message.
 
     Args:
         message: for identities outside of the body.
-        outer: what `decode_request` returned.
+        decoded: what `decode_request` returned.
 
     Raises:
         PermanentError: ``unknown-key`` with a proposal, or ``invalid-request``; the message names the key.
     """
-    body, event_identity = cloud_event(message, outer)
+    body = decoded.keys
     refuse_unknown(body, KNOWN_KEYS, TRIGGER_KEYS, "the trigger message")
     namespace = text_of(body, "namespace", "the trigger message")
     workflow, submit = body.get("workflow"), body.get("submit")
@@ -150,7 +155,7 @@ def trigger_message(message: Message, outer: dict[str, object]) -> TriggerMessag
         namespace=namespace,
         workflow=workflow,
         submit=None if submit is None else _submit(submit),
-        event_id=_event_id(body) or event_identity or message.properties.message_id,
+        event_identity=_event_id(body) or decoded.event_identity or _message_id(message),
     )
 
 
@@ -158,13 +163,19 @@ def refuse_unknown(body: dict[str, object], known: Iterable[str], proposals: Ite
     """Raise for the keys of `body` that are not in `known`, proposing the nearest of `proposals`.
 
     Raises:
-        PermanentError: ``unknown-key``, one detail a key.
+        PermanentError: ``unknown-key``, one detail a key; after `MAX_UNKNOWN_KEYS` only their number is told, because
+            a proposal costs time and a payload can hold thousands.
     """
     unknown = sorted(set(body) - set(known))
-    if unknown:
-        texts = [f'unknown key "{key}" in {where}{did_you_mean(key, proposals)}' for key in unknown]
-        details = tuple({"path": f"/{key}", "message": text} for key, text in zip(unknown, texts, strict=True))
-        raise PermanentError("; ".join(texts[:3]), code="unknown-key", details=details)
+    if not unknown:
+        return
+    details = []
+    for key in unknown[:MAX_UNKNOWN_KEYS]:
+        text = f'unknown key "{cut(key, MAX_SHOWN)}" in {where}{did_you_mean(key, proposals)}'
+        details.append({"pointer": strict_json.pointer([cut(key, MAX_SHOWN)]), "message": text})
+    text = "; ".join(detail["message"] for detail in details[:3])
+    more = f" (and {len(unknown) - 3} more)" if len(unknown) > 3 else ""
+    raise PermanentError(f"{text}{more}", code="unknown-key", details=tuple(details))
 
 
 def text_of(body: dict[str, object], key: str, where: str) -> str:
@@ -181,13 +192,18 @@ def text_of(body: dict[str, object], key: str, where: str) -> str:
     return value
 
 
-def _event_id(body: dict[str, object]) -> str:
-    value = body.get("eventId")
-    if value is None and "eventId" not in body:
-        return ""
+def _event_id(body: dict[str, object]) -> tuple[str, ...]:
+    if "eventId" not in body:
+        return ()
+    value = body["eventId"]
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
         raise _invalid(f"eventId is a text or a number, found {json_type(value)}")
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return ("eventId", value if isinstance(value, str) else strict_json.dumps(value).decode())
+
+
+def _message_id(message: Message) -> tuple[str, ...]:
+    given = message.properties.message_id
+    return ("message-id", given) if given else ()
 
 
 def _submit(value: object) -> Submit:
@@ -224,16 +240,16 @@ def _text_map(body: dict[str, object], key: str) -> dict[str, str]:
     result = {}
     for name, value in _map(body, key).items():
         if not isinstance(value, str):
-            raise _invalid(f'submit.{key} "{name}" is a text, found {json_type(value)}')
+            raise _invalid(f'submit.{key} "{cut(name, MAX_SHOWN)}" is a text, found {json_type(value)}')
         result[name] = value
     return result
 
 
 def _parameter(name: str, value: object) -> str:
     if value is None:
-        raise _invalid(f'submit.parameters "{name}" has no value')
+        raise _invalid(f'submit.parameters "{cut(name, MAX_SHOWN)}" has no value')
     # The Argo Server turns objects and arrays into empty strings, and rounds integers over 2^53.
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else strict_json.dumps(value).decode()
 
 
 def json_type(value: object) -> str:

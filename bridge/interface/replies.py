@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from bridge.core import strict_json
 from bridge.core.model import OutgoingMessage, ReplyAddress
 
 CONTENT_TYPE = "application/json"
 MAX_DETAILS = 100
+MIN_TEXT = 32
+_CUTTABLE = ("error", "message", "topic")
 
 TRIGGERED = "Workflow triggered successfully"
 INVALID_WORKFLOW = "Invalid workflow definition"
@@ -74,27 +77,42 @@ def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
     """Return the error reply; at most `MAX_DETAILS` details, and a count of the rest."""
     body: dict[str, object] = {"error": refusal.message}
     if refusal.details:
-        shown = list(refusal.details[:MAX_DETAILS])
-        if len(refusal.details) > MAX_DETAILS:
-            shown.append({"message": f"{len(refusal.details) - MAX_DETAILS} more findings are not shown"})
-        body["details"] = shown
+        body["details"] = bounded(refusal.details)
     return _message(address, body, http_code(refusal.reason))
 
 
+def bounded(details: Sequence[object]) -> tuple[object, ...]:
+    """Return at most `MAX_DETAILS` details, and a count of the rest."""
+    if len(details) <= MAX_DETAILS:
+        return tuple(details)
+    rest = {"message": f"{len(details) - MAX_DETAILS} more findings are not shown"}
+    return (*details[:MAX_DETAILS], rest)
+
+
 def shrink(payload: bytes, max_bytes: int) -> bytes:
-    """Return an error reply that fits `max_bytes`: its details give way to ``{"truncated": true}``, then its text."""
+    """Return an error reply or a dead-letter notice that fits `max_bytes`, if that can be.
+
+    Its details give way to ``{"truncated": true}``, then its longest text is halved again and again. A success reply
+    stays as it is: it has nothing to cut.
+    """
     if len(payload) <= max_bytes:
         return payload
-    body = orjson.loads(payload)
+    body = strict_json.loads(payload)
+    if not isinstance(body, dict) or "status" in body:
+        return payload
     body["details"] = {"truncated": True}
-    while len(orjson.dumps(body)) > max_bytes and len(body.get("error", "")) > 32:
-        body["error"] = body["error"][: len(body["error"]) // 2] + "…"
-    return orjson.dumps(body)
+    while len(shrunk := strict_json.dumps(body)) > max_bytes:
+        longest = max(_CUTTABLE, key=lambda key: len(str(body.get(key, ""))))
+        text = str(body.get(longest, ""))
+        if len(text) <= MIN_TEXT:
+            break
+        body[longest] = text[: len(text) // 2] + "…"
+    return shrunk
 
 
 def _message(address: ReplyAddress, body: dict[str, object], code: int) -> OutgoingMessage:
     if address.request_id:
-        body["requestId"] = orjson.loads(address.request_id)
+        body["requestId"] = orjson.Fragment(address.request_id)  # to the letter, whatever size its numbers have
     return OutgoingMessage(
         topic=address.topic,
         payload=orjson.dumps(body),

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from bridge.core.errors import cut
 from bridge.core.model import Phase, WorkflowRef
 
-_PROGRESS = re.compile(r"(\d+)/(\d+)")
+_PROGRESS = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
+_ALWAYS = ("bridge", "uid", "truncated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def percentage(progress: str) -> str:
 def body(update: StatusUpdate, max_bytes: int) -> bytes:
     """Return the status message as JSON of at most `max_bytes`.
 
-    What does not fit is cut, largest first: outputs, then the message; ``details.truncated`` then says so.
+    What does not fit is cut: outputs, then the message, then all but what tells whose it is; ``details.truncated``
+    says so. What is left takes some 200 bytes beside the workflow's address.
     """
     details = {key: value for key, value in update.details.items() if value not in (None, "", {}, [])}
     document: dict[str, object] = {
@@ -58,10 +61,26 @@ def body(update: StatusUpdate, max_bytes: int) -> bytes:
     if len(payload) <= max_bytes:
         return payload
     details["truncated"] = True
-    for key in ("outputs", "nodes", "failedNode"):
-        details.pop(key, None)
+    for shorten in (_without_outputs, _with_short_message, _with_little_else):
+        shorten(document, details)
         payload = orjson.dumps(document)
         if len(payload) <= max_bytes:
-            return payload
-    document["message"] = update.message[: max(0, max_bytes // 8)]
-    return orjson.dumps(document)
+            break
+    return payload
+
+
+def _without_outputs(_document: dict[str, object], details: dict[str, object]) -> None:
+    for key in ("outputs", "nodes"):
+        details.pop(key, None)
+
+
+def _with_short_message(document: dict[str, object], details: dict[str, object]) -> None:
+    document["message"] = cut(str(document["message"]))
+    details.pop("failedNode", None)
+
+
+def _with_little_else(document: dict[str, object], details: dict[str, object]) -> None:
+    # `details.bridge` must stay: without it our own message looks like another system's.
+    document["message"] = ""
+    for key in set(details) - set(_ALWAYS):
+        del details[key]

@@ -20,11 +20,11 @@ class Request:
 
     Attributes:
         operation: what is asked for.
-        namespace: the level behind it, or "" where the topic has none.
+        namespace: the level behind it, as it stands (it may be empty), or None where the topic has none.
     """
 
     operation: Operation
-    namespace: str = ""
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Topics:
         operation = _BY_NAME.get(levels[0])
         if operation is None or len(levels) > 2:
             return None
-        return Request(operation, levels[1] if len(levels) == 2 else "")
+        return Request(operation, levels[1] if len(levels) == 2 else None)
 
     def request_filters(self, operations: frozenset[Operation]) -> frozenset[str]:
         """Return the filters to subscribe to, so that each of `operations` can be asked for."""

@@ -14,6 +14,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from bridge.core import strict_json
 from bridge.core.errors import cut
 from bridge.mapping.payloads import PayloadError
 
@@ -73,14 +74,14 @@ class PayloadSchema:
             return
         try:
             findings = [
-                {"path": _pointer(error.absolute_path), "message": cut(error.message)}
+                {"pointer": strict_json.pointer(error.absolute_path), "message": cut(error.message)}
                 for error, _ in zip(self._validator.iter_errors(value), range(MAX_FINDINGS), strict=False)
             ]
         except RecursionError as error:
             raise PayloadError("check payload: nested too deeply for its schema", code="payload-schema") from error
         if findings:
             first = findings[0]
-            message = f"check payload: {first['path'] or 'the payload'}: {first['message']}"
+            message = f"check payload: {first['pointer'] or 'the payload'}: {first['message']}"
             raise PayloadError(message, code="payload-schema", details=tuple(findings))
 
 
@@ -138,10 +139,6 @@ _MAKERS: dict[str, Callable[[Any], Check | None]] = {
     "minimum": _minimum_check,
     "maximum": _maximum_check,
 }
-
-
-def _pointer(path: Any) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _check_schema(schema: Any) -> None:

@@ -17,9 +17,11 @@ from typing import Any
 import orjson
 
 from bridge.argo.client import ArgoClient
+from bridge.argo.manifests import value_text
+from bridge.core import strict_json
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
-from bridge.core.log import fields, logger
+from bridge.core.log import Throttle, fields, logger
 from bridge.core.model import WorkflowOrder
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.spool.store import Spool
@@ -103,7 +105,7 @@ class ClusterSchema:
             value = order.parameters.get(name)
             if value is not None and value not in allowed:
                 text = f'{INVALID_WORKFLOW}: parameter "{name}": "{cut(value, 64)}" is not one of {", ".join(allowed)}'
-                detail = {"path": f"/parameters/{name}", "message": text}
+                detail = {"pointer": strict_json.pointer(("parameters", name)), "message": text}
                 raise PermanentError(text, code="invalid-workflow", details=(detail,))
 
     def _enums(self, manifest: bytes) -> dict[str, tuple[str, ...]]:
@@ -125,7 +127,9 @@ class ClusterSchema:
 
 def _enums_of(workflow: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     entries = (workflow["spec"].get("arguments") or {}).get("parameters") or []
-    return {entry["name"]: tuple(str(value) for value in entry["enum"]) for entry in entries if entry.get("enum")}
+    return {
+        entry["name"]: tuple(value_text(value) for value in entry["enum"]) for entry in entries if entry.get("enum")
+    }
 
 
 class VersionWatch:
@@ -142,6 +146,7 @@ class VersionWatch:
         self._schema = schema
         self._spool = spool
         self._stop = StopEvent()
+        self._throttle = Throttle()
         self._version = ""
         self._problem = "not asked yet"
         self._thread = threading.Thread(target=self._run, name="argo-version")
@@ -171,7 +176,7 @@ class VersionWatch:
         try:
             version = self._client.version()
         except BridgeError as error:
-            if not self._problem or not self._version:
+            if self._throttle.allow(error.code, self._spool.age.now_s())[0]:
                 _log.warning("cannot reach the Argo Server: %s", error, extra=fields(action="version", code=error.code))
             self._problem = str(error)
             return

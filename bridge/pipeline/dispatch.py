@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
-from bridge.argo.errors import Answer, AnswerKind
+from bridge.argo.errors import Answer
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.gate import Gate
 from bridge.argo.manifests import Manifests, Marks
@@ -38,6 +40,9 @@ ROW_BACKOFF = Backoff(initial_s=1.0, cap_s=60.0)
 IDLE_S = 1.0
 _VERSION = "version"
 EXPIRY_EVERY_S = 1.0
+EXPIRY_PAGE = 256
+SPOOL_RETRY_S = 0.2
+_EXPIRED = ("expired", "it was not submitted before its time was over")
 MAX_QUESTIONS = 4
 """Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
 
@@ -72,6 +77,7 @@ class _Flight:
     event: WaitingEvent
     step: Step
     questions: int = 0
+    is_seen: bool = False
 
 
 class Dispatcher:
@@ -93,6 +99,7 @@ class Dispatcher:
         self._seen: deque[bytes] = deque()
         self._causes: dict[str, str] = {}
         self._next_expiry_s = 0.0
+        self._spool_retry_s = 0.0
         self._knows_version = False
         self._asks_version = False
         self._stopping = threading.Event()
@@ -133,69 +140,103 @@ class Dispatcher:
     def _run(self) -> None:
         try:
             while not (self._stopping.is_set() and not self._flights):
-                self._step()
+                self.step()
             self._parts.settlement.flush(self._lanes)
         except SpoolError as error:
             _log.error("dispatch ends with unmarked rows: %s", error, extra=fields(action="dispatch"))
         finally:
             self._parts.exchanges.close()
 
-    def _step(self) -> None:
-        try:
-            self._hear()
-            if not self._stopping.is_set():
-                self._expire()
-                self._fill()
-        except SpoolError as error:
-            self._say_spool(error)
+    def step(self) -> None:
+        """Take what may be taken, wait for an answer or for something to do, mark what has ended.
+
+        Thread: ``dispatch`` alone, which does nothing else. Public for tests, which drive it without the thread.
+        """
+        self._with_spool(self._begin)
         for key, answer in self._parts.exchanges.poll(self._patience_s()):
             if isinstance(key, int):
                 self._answered(key, answer)
             else:
                 self._version_answered(answer)
         self._parts.metrics.submissions_in_flight.set(len(self._flights))
-        try:
-            self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights)
-        except SpoolError as error:
-            self._say_spool(error)
+        self._with_spool(self._mark)
         self._causes = self._lanes.causes
 
-    def _say_spool(self, error: SpoolError) -> None:
-        if self._throttle.allow("spool", self._parts.clock.monotonic_s())[0]:
-            _log.warning("dispatch waits for the spool: %s", error, extra=fields(action="dispatch", code=error.code))
-        self._stopping.wait(0.2)
+    def _begin(self) -> None:
+        self._hear()
+        if not self._stopping.is_set():
+            self._expire()
+            self._fill()
+
+    def _mark(self) -> None:
+        self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights)
+
+    def _with_spool(self, work: Callable[[], None]) -> None:
+        """Do `work`, but leave the spool alone for a moment after it failed; answers are heard meanwhile."""
+        now_s = self._parts.clock.monotonic_s()
+        if now_s < self._spool_retry_s:
+            return
+        try:
+            work()
+        except SpoolError as error:
+            self._spool_retry_s = now_s + SPOOL_RETRY_S
+            if self._throttle.allow("spool", now_s)[0]:
+                keys = fields(action="dispatch", code=error.code)
+                _log.warning("dispatch waits for the spool: %s", error, extra=keys)
 
     def _patience_s(self) -> float:
-        now_s = self._parts.spool.age.now_s()
-        waits = [IDLE_S, self._parts.settlement.patience_s()]
-        due_s = self._lanes.next_due_s()
-        if due_s is not None:
-            waits.append(due_s - now_s)
-        permit_s = self._parts.gate.next_permit_in_s(self._parts.clock.monotonic_s())
-        if permit_s is not None and self._lanes.may_have_rows and not self._asks_version:
-            waits.append(permit_s)
-        return max(0.0, min(waits))
+        now_s = self._parts.clock.monotonic_s()
+        if now_s < self._spool_retry_s:
+            return self._spool_retry_s - now_s
+        return max(0.0, min(IDLE_S, self._parts.settlement.patience_s(), self._row_in_s(now_s)))
+
+    def _row_in_s(self, now_s: float) -> float:
+        """Seconds until a row can be sent by time alone; infinity if an answer or a call must come first."""
+        if self._stopping.is_set() or self._asks_version or not self._parts.settlement.has_room:
+            return inf
+        row_s = self._lanes.wait_s(self._parts.spool.age.now_s())
+        permit_s = self._parts.gate.next_permit_in_s(now_s)
+        return inf if row_s is None or permit_s is None else max(row_s, permit_s)
 
     def _hear(self) -> None:
         while self._news:
             self._lanes.stored(self._news.popleft())
-        while self._seen:
-            event = self._parts.spool.find_waiting(self._seen[0])
-            self._seen.popleft()
-            if event is not None and self._lanes.claim(event):
-                self._look_first.discard(event.seq)
-                self._parts.settlement.done(event)
+        undecided: list[bytes] = []
+        try:
+            while self._seen:
+                event = self._parts.spool.find_waiting(self._seen[0])
+                event_id = self._seen.popleft()
+                if event is not None and not self._end_seen(event):
+                    undecided.append(event_id)
+        finally:
+            self._seen.extend(undecided)
+
+    def _end_seen(self, event: WaitingEvent) -> bool:
+        flight = self._flights.get(event.seq)
+        if flight is not None:
+            # Its answer may be a cut, and the workflow gone before we look: it must not be created again.
+            flight.is_seen = True
+        elif self._lanes.claim(event):
+            self._look_first.discard(event.seq)
+            self._parts.settlement.done(event)
+        else:
+            return False  # postponed and not committed yet: once more after the commit
+        return True
 
     def _expire(self) -> None:
         now_s = self._parts.spool.age.now_s()
         if now_s < self._next_expiry_s:
             return
         self._next_expiry_s = now_s + EXPIRY_EVERY_S
-        busy = frozenset(self._flights) | self._parts.settlement.seqs
-        for event in self._parts.spool.expired(now_s, 256, busy):
-            if self._lanes.claim(event):
-                self._look_first.discard(event.seq)
-                self._parts.settlement.dead(event, "expired", "it was not submitted before its time was over")
+        busy = frozenset(self._flights) | self._parts.settlement.seqs | self._look_first
+        for event in self._parts.spool.expired(now_s, EXPIRY_PAGE, busy):
+            if event.attempts > 0:
+                self._look_first.add(event.seq)
+            elif self._lanes.claim(event):
+                self._parts.settlement.dead(event, *_EXPIRED)
+
+    def _is_over(self, event: WaitingEvent) -> bool:
+        return event.expires_at_s is not None and event.expires_at_s <= self._parts.spool.age.now_s()
 
     def _fill(self) -> None:
         permits = self._parts.gate.permits(self._parts.clock.monotonic_s())
@@ -206,9 +247,14 @@ class Dispatcher:
             event = self._lanes.take(self._parts.spool.age.now_s())
             if event is None:
                 return
-            first = Step.LOOK_UP if event.seq in self._look_first else Step.CREATE
+            is_over = self._is_over(event)
+            # A try may have created it, whatever its answer was: nobody is told "expired" of a workflow that runs.
+            must_look = event.seq in self._look_first or (is_over and event.attempts > 0)
             self._look_first.discard(event.seq)
-            self._ask(_Flight(event, first))
+            if is_over and not must_look:
+                self._parts.settlement.dead(event, *_EXPIRED)
+                continue
+            self._ask(_Flight(event, Step.LOOK_UP if must_look else Step.CREATE))
             permits -= 1
 
     def _ask_version(self) -> None:
@@ -222,7 +268,7 @@ class Dispatcher:
         version = (answer.body or {}).get("version")
         if answer.ok and isinstance(version, str):
             self._parts.schema.learn(version)
-        elif answer.kind is AnswerKind.UNAVAILABLE:
+        elif answer.strains:
             # A failed probe like any other. A success says little: it is answered while all behind it is away.
             self._parts.gate.started()
             self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=False)
@@ -273,13 +319,15 @@ class Dispatcher:
         event = flight.event.event
         try:
             self._conclude(flight, decide(flight.step, answer, event.id, is_request=not event.mapping))
-        except SpoolError:
-            raise
         except Exception as error:  # noqa: BLE001 - as in _ask
             self._internal_error(flight, error)
 
     def _conclude(self, flight: _Flight, verdict: Verdict) -> None:
         event = flight.event
+        if flight.is_seen:
+            verdict = Done()
+        elif isinstance(verdict, GoOn) and verdict.step is Step.CREATE and self._is_over(event):
+            verdict = Dead(*_EXPIRED)
         if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
             flight.step = verdict.step
             self._ask(flight)
@@ -326,6 +374,7 @@ class Dispatcher:
         event = flight.event.event
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
         path = self._parts.reports.write("dispatch", error, self._parts.clock.wall_s(), **facts)
-        _log.exception("unexpected error while submitting a row; report %s", path, extra=fields(action="dispatch"))
+        keys = fields(action="dispatch", mapping=event.mapping, event_id=event.id.hex())
+        _log.error("unexpected error while submitting a row; report %s", path, exc_info=error, extra=keys)
         text = "the bridge met an unexpected error with this event; a report was written"
         self._parts.settlement.dead(flight.event, "internal-error", text)

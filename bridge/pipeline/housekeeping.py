@@ -18,6 +18,7 @@ _log = logger(__name__)
 
 EVERY_S = 1.0
 PURGE_STEP = 1000
+PURGE_PAUSE_S = 0.01
 
 
 class Housekeeping:
@@ -70,7 +71,8 @@ class Housekeeping:
                     _log.error("the spool is not usable: %s", error, extra=fields(action="spool", code=error.code))
 
     def _round(self) -> None:
-        while self._spool.purge(PURGE_STEP) > 0 and not self._stop.is_set():
+        # A pause between the steps: a lock that is taken again at once lets nobody else in.
+        while self._spool.purge(PURGE_STEP) > 0 and not self._stop.wait(PURGE_PAUSE_S):
             pass
         self._figures = self._spool.figures()
         self._metrics.spool_waiting.set(self._figures.waiting)

@@ -33,9 +33,9 @@ def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> byt
     return digest("mapped", bridge_id, mapping, topic, event_id)
 
 
-def requested_event(bridge_id: str, topic: str, event_id: str) -> bytes:
-    """Return the identity of a trigger message that names its event."""
-    return digest("requested", bridge_id, topic, event_id)
+def requested_event(bridge_id: str, topic: str, event_identity: tuple[str, ...]) -> bytes:
+    """Return the identity of a trigger message that names its event (`TriggerMessage.event_identity`)."""
+    return digest("requested", bridge_id, topic, *event_identity)
 
 
 def delivered_event(delivery_id: bytes, mapping: str) -> bytes:

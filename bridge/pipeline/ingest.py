@@ -4,15 +4,15 @@ Each message becomes a `Draft`: what it leads to, complete or not at all. The dr
 together; then, and only then, the deliveries are acknowledged. One message that cannot be handled, whatever its
 bytes do, is dead-lettered as ``internal-error`` and never met again.
 
-What it never does: speak HTTP, wait for anything but the commit, or keep a message.
+What it never does: speak HTTP, wait for anything but the commit, or keep a message that is stored.
 
-Thread: each transport's own; the object keeps nothing between batches that two of them could fight over.
+Thread: each transport's own. What is kept between batches belongs to one connection each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
@@ -23,52 +23,16 @@ from bridge.core.report import ReportWriter
 from bridge.interface import messages, replies
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Request, RetainedStatus, Topics
+from bridge.pipeline.drafts import Draft, joined
 from bridge.pipeline.identity import Deliveries, DeliveryIdentity
-from bridge.pipeline.mapped import MappedEvents, MappedRefusal
-from bridge.pipeline.refusals import Refusals, Refused
+from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.requests import Requests, reply_address
-from bridge.spool.records import (
-    Batch,
-    Committed,
-    Inflight,
-    NewDeadLetter,
-    NewEvent,
-    OutboxMessage,
-    Outcome,
-    StoredOutcome,
-)
+from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.store import Spool
 from bridge.transports.base import Delivery
 
 _log = logger(__name__)
-
-
-@dataclass
-class Draft:
-    """What one message leads to."""
-
-    events: list[NewEvent] = field(default_factory=list)
-    inflight: list[Inflight] = field(default_factory=list)
-    outbox: list[OutboxMessage] = field(default_factory=list)
-    dead_letters: list[NewDeadLetter] = field(default_factory=list)
-
-    def refuse(self, refused: Refused) -> None:
-        """Add a refusal."""
-        self.dead_letters.append(refused.dead_letter)
-        self.outbox.extend(refused.outbox)
-
-
-def _joined(drafts: Iterable[Draft]) -> Batch:
-    events: list[NewEvent] = []
-    inflight: list[Inflight] = []
-    outbox: list[OutboxMessage] = []
-    letters: list[NewDeadLetter] = []
-    for draft in drafts:
-        events += draft.events
-        inflight += draft.inflight
-        outbox += draft.outbox
-        letters += draft.dead_letters
-    return Batch(tuple(events), tuple(inflight), tuple(outbox), tuple(letters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +57,8 @@ class IngestRules:
     Attributes:
         topics: the bridge's.
         max_payload_bytes: larger payloads are refused.
-        subscriptions: every filter of each connection, by its name; no reply may match one of them.
+        subscriptions: the filters of each connection, by its name. No reply may match one of them, whichever
+            connection it goes out on: two can lead to one broker.
     """
 
     topics: Topics
@@ -134,6 +99,8 @@ class Ingest:
         self._throttle = Throttle()
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
+        self._kept: dict[str, list[Draft]] = {}
+        self._subscriptions = frozenset({rules.topics.retained_filter}).union(*rules.subscriptions.values())
 
     @property
     def problem(self) -> SpoolError | None:
@@ -143,23 +110,32 @@ class Ingest:
     def session_began(self, connection: str) -> None:
         """The broker forgot the session: its packet ids mean nothing any more. Thread: the transport's."""
         self._new_sessions.add(connection)
+        try:
+            self._forget_sessions()
+        except SpoolError as error:
+            self._problem = error  # and once more before the next message
 
     def receive(self, batch: Sequence[Delivery]) -> None:
         """Store what `batch` leads to in one commit, then acknowledge it.
 
         Raises:
-            SpoolError: nothing was stored and nothing acknowledged.
+            SpoolError: nothing was acknowledged. The batch is to be handed in again, the same objects: what it leads
+                to is decided once, and what of it was stored by then is not stored again.
         """
-        self._forget_sessions()
-        deliveries = Deliveries(self._parts.spool.delivery_id)
-        drafts = [self._draft(deliveries.of(delivery.message), delivery.message) for delivery in batch]
+        drafts: list[Draft] = []
         try:
-            self._commit(drafts, [delivery.message for delivery in batch])
-        except SpoolError as error:
-            self._problem = error
+            self._forget_sessions()
+            for draft in self._drafts(batch):
+                drafts.append(draft)  # noqa: PERF402 - those made before a SpoolError are kept
+            self._commit(drafts)
+        except Exception as error:
+            self._problem = error if isinstance(error, SpoolError) else self._problem
+            for connection in {draft.message.connection for draft in drafts}:
+                self._kept[connection] = [draft for draft in drafts if draft.message.connection == connection]
             raise
         self._problem = None
         for delivery in batch:
+            self._kept.pop(delivery.message.connection, None)
             delivery.ack()
 
     def _forget_sessions(self) -> None:
@@ -167,12 +143,22 @@ class Ingest:
             self._parts.spool.forget_inflight(connection)
             self._new_sessions.discard(connection)
 
+    def _drafts(self, batch: Sequence[Delivery]) -> Iterable[Draft]:
+        deliveries = Deliveries(self._parts.spool.delivery_id)
+        # By the object, not by its content: two messages may be alike.
+        kept = {id(draft.message): draft for drafts in list(self._kept.values()) for draft in drafts}
+        for delivery in batch:
+            message = delivery.message
+            yield kept.get(id(message)) or self._draft(deliveries.of(message), message)
+
     def _draft(self, delivery: DeliveryIdentity, message: Message) -> Draft:
-        draft = Draft()
+        draft = Draft(message)
         try:
             self._read(message, delivery, draft)
+        except SpoolError:
+            raise
         except Exception as error:  # noqa: BLE001 - one message's surprise must not end the thread
-            return self._internal_error(message, error)
+            self._refuse_wholly(draft, self._internal_error(message, error))
         if delivery.row is not None and draft.events:
             draft.inflight.append(delivery.row)
         return draft
@@ -186,39 +172,44 @@ class Ingest:
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
         elif isinstance(meaning, Request):
             self._request(message, meaning, delivery, draft)
-        elif not self._rules.topics.is_interface(message.topic):
+        elif self._rules.topics.is_interface(message.topic):
+            self._parts.metrics.messages_skipped.labels("interface").inc()
+        else:
             self._mapped(message, delivery, draft)
 
     def _mapped(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         if len(message.payload) > self._rules.max_payload_bytes:
             draft.refuse(self._parts.refusals.of_message(message, self._too_large(message)))
             return
-        for result in self._parts.mapped.of(message, delivery):
-            if isinstance(result, MappedRefusal):
-                refused = self._parts.refusals.of_message(message, result.refusal, mapping=result.mapping)
-                draft.refuse(refused)
-            else:
+        for match in self._parts.mapped.matches(message):
+            try:
+                result = self._parts.mapped.result(match, message, delivery)
+            except SpoolError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the other mappings' events must not be lost with it
+                result = self._internal_error(message, error)
+            if isinstance(result, Refusal):
+                draft.refuse(self._parts.refusals.of_message(message, result, mapping=match.mapping.name))
+            elif result is not None:
                 draft.events.append(result)
 
     def _request(self, message: Message, request: Request, delivery: DeliveryIdentity, draft: Draft) -> None:
-        address = self._address(message, request)
+        draft.reply = address = self._address(message, request)
         try:
             if len(message.payload) > self._rules.max_payload_bytes:
                 refusal = self._too_large(message)
                 raise PermanentError(refusal.message, code=refusal.reason)
-            body = messages.decode_request(message.payload)
-            address = replace(address, request_id=messages.request_id(body))
+            body = messages.decode_request(message)
+            draft.reply = address = replace(address, request_id=messages.request_id(body.keys))
             self._parts.requests.check_operation(request.operation)
             event = self._parts.requests.trigger(message, request, body, delivery)
         except PermanentError as error:
-            refusal = Refusal(error.code, error.message, error.details)
-            draft.refuse(self._parts.refusals.of_message(message, refusal, reply=address))
+            self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
             return
         draft.events.append(replace(event, reply=address if address.topic else None))
 
     def _address(self, message: Message, request: Request) -> ReplyAddress:
-        subscriptions = self._rules.subscriptions.get(message.connection, frozenset())
-        addressed = reply_address(message, request, self._rules.topics, subscriptions)
+        addressed = reply_address(message, request, self._rules.topics, self._subscriptions)
         if addressed.problem:
             self._parts.metrics.replies_unsendable.labels("response-topic").inc()
             keys = fields(action="reply", connection=message.connection, topic=message.topic)
@@ -231,71 +222,85 @@ class Ingest:
         text = f"the payload has {len(message.payload)} bytes, at most {limit} are taken (interface.max-payload)"
         return Refusal("payload-too-large", text)
 
-    def _internal_error(self, message: Message, error: Exception) -> Draft:
+    def _internal_error(self, message: Message, error: Exception) -> Refusal:
         self._parts.metrics.internal_errors.labels("ingest").inc()
         facts = {"topic": message.topic, "connection": message.connection, "payload_bytes": len(message.payload)}
         path = self._parts.reports.write("ingest", error, self._parts.clock.wall_s(), **facts)
-        _log.exception("unexpected error while handling a message; report %s", path, extra=fields(action="ingest"))
-        draft = Draft()
-        draft.refuse(self._parts.refusals.of_message(message, Refusal("internal-error", _INTERNAL_TEXT)))
-        return draft
+        keys = fields(action="ingest", connection=message.connection, topic=message.topic)
+        _log.error("unexpected error while handling a message; report %s", path, exc_info=error, extra=keys)
+        return Refusal("internal-error", _INTERNAL_TEXT)
 
-    def _commit(self, drafts: list[Draft], messages_of: list[Message]) -> None:
-        batch = _joined(drafts)
+    def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
+        draft.clear()
+        draft.refuse(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
+
+    def _commit(self, drafts: Sequence[Draft]) -> None:
+        batch = joined(drafts)
         if not batch:
             return
         try:
             committed = self._store(batch)
         except SpoolError:
             raise
-        except Exception:  # noqa: BLE001 - find the one draft that the spool cannot take
-            self._commit_one_by_one(drafts, messages_of)
+        except Exception as error:  # noqa: BLE001 - the spool cannot take one of them; which one?
+            self._commit_parts(drafts, error)
         else:
-            self._after(batch, committed)
+            self._committed(drafts, batch, committed)
 
-    def _commit_one_by_one(self, drafts: list[Draft], messages_of: list[Message]) -> None:
-        for draft, message in zip(drafts, messages_of, strict=True):
-            batch = _joined([draft])
-            if not batch:
-                continue
-            try:
-                committed = self._store(batch)
-            except SpoolError:
-                raise
-            except Exception as error:  # noqa: BLE001 - as above
-                batch = _joined([self._internal_error(message, error)])
-                committed = self._store(batch)
-            self._after(batch, committed)
+    def _commit_parts(self, drafts: Sequence[Draft], error: Exception) -> None:
+        middle = len(drafts) // 2
+        if middle:
+            # By halves: one bad message in a batch of 500 costs some 18 commits, not 500.
+            self._commit(drafts[:middle])
+            self._commit(drafts[middle:])
+            return
+        draft = drafts[0]
+        if isinstance(error, PermanentError):
+            refusal = Refusal(error.code, error.message)
+        else:
+            refusal = self._internal_error(draft.message, error)
+        self._refuse_wholly(draft, refusal)
+        batch = joined(drafts)
+        try:
+            committed = self._store(batch)
+        except SpoolError:
+            raise
+        except Exception as again:  # noqa: BLE001 - a message that comes again for ever would stop all others
+            draft.clear()
+            self._internal_error(draft.message, again)
+        else:
+            self._committed(drafts, batch, committed)
 
     def _store(self, batch: Batch) -> Committed:
         with self._parts.metrics.commit_seconds.time():
             return self._parts.spool.commit(batch)
 
-    def _after(self, batch: Batch, committed: Committed) -> None:
-        known = {outcome.id for outcome in committed.known}
-        for event in batch.events:
-            if event.id not in known:
-                self._parts.metrics.events_stored.labels(event.mapping).inc()
-        if committed.known:
-            self._answer_known(batch, committed.known)
+    def _committed(self, drafts: Sequence[Draft], batch: Batch, committed: Committed) -> None:
+        for draft in drafts:
+            draft.clear()
         if batch.events:
             self._tell.stored(frozenset(event.lane for event in batch.events))
         if batch.outbox:
             self._tell.outbox()
+        drafts[0].outbox += self._answers(batch.events, committed.known)
+        self._commit(drafts)
 
-    def _answer_known(self, batch: Batch, known: tuple[StoredOutcome, ...]) -> None:
-        addresses: dict[bytes, list[NewEvent]] = {}
-        for event in batch.events:
-            addresses.setdefault(event.id, []).append(event)
-        outbox: list[OutboxMessage] = []
+    def _answers(self, events: Iterable[NewEvent], known: Iterable[StoredOutcome]) -> list[OutboxMessage]:
+        """Count what was stored and what was known; return the answers to known requests that have ended."""
+        by_id: dict[bytes, list[NewEvent]] = {}
+        for event in events:
+            by_id.setdefault(event.id, []).append(event)
+        answers = []
         for outcome in known:
-            event = addresses[outcome.id].pop()
+            # From behind: of several in one batch the first may be the one that was stored.
+            event = by_id[outcome.id].pop()
             self._count_known(event, outcome)
             if event.reply and outcome.outcome is not None:
-                outbox.append(OutboxMessage(event.reply.connection, _first_outcome(event.reply, outcome)))
-        if outbox:
-            self._parts.spool.commit(Batch(outbox=tuple(outbox)))
-            self._tell.outbox()
+                answers.append(OutboxMessage(event.reply.connection, self._first_outcome(event.reply, outcome)))
+        for rest in by_id.values():
+            for event in rest:
+                self._parts.metrics.events_stored.labels(event.mapping).inc()
+        return answers
 
     def _count_known(self, event: NewEvent, outcome: StoredOutcome) -> None:
         self._parts.metrics.events_duplicate.labels(event.mapping).inc()
@@ -307,11 +312,12 @@ class Ingest:
             keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic, held_back=held)
             _log.warning("event-id-reused: a known event id came with another payload", extra=keys)
 
+    def _first_outcome(self, address: ReplyAddress, outcome: StoredOutcome) -> OutgoingMessage:
+        if outcome.outcome is Outcome.DONE:
+            self._parts.metrics.replies.labels("200").inc()
+            return replies.triggered(address, outcome.name)
+        self._parts.metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
+        return replies.refused(address, Refusal(outcome.code, outcome.error))
+
 
 _INTERNAL_TEXT = "the bridge met an unexpected error with this message; a report was written"
-
-
-def _first_outcome(address: ReplyAddress, outcome: StoredOutcome) -> OutgoingMessage:
-    if outcome.outcome is Outcome.DONE:
-        return replies.triggered(address, outcome.name)
-    return replies.refused(address, Refusal(outcome.code, outcome.error))

@@ -49,7 +49,17 @@ class _Lane:
     taken: set[int] = field(default_factory=set)
 
     def is_idle(self) -> bool:
-        return not (self.ready or self.more or self.look_due or self.taken or self.due_s is not None)
+        return not (self.may_have_rows() or self.taken or self.due_s is not None)
+
+    def may_have_rows(self) -> bool:
+        return bool(self.ready) or self.more or self.look_due
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until time alone brings a row; None = something must happen first."""
+        rows_at_s = now_s if self.may_have_rows() else self.due_s
+        if self.parked_until_s is not None:
+            rows_at_s = None if self.taken or rows_at_s is None else max(rows_at_s, self.parked_until_s)
+        return None if rows_at_s is None else max(0.0, rows_at_s - now_s)
 
 
 class Lanes:
@@ -75,11 +85,6 @@ class Lanes:
         """Why each parked lane waits, by lane."""
         return {lane.name: lane.cause for lane in self._lanes.values() if lane.cause}
 
-    @property
-    def may_have_rows(self) -> bool:
-        """Whether a row may be there to take as soon as the gate lets one through."""
-        return any(lane.ready or lane.more or lane.look_due for lane in self._lanes.values() if not lane.cause)
-
     def stored(self, lanes: Iterable[str]) -> None:
         """New rows of these lanes were committed."""
         for name in lanes:
@@ -101,11 +106,9 @@ class Lanes:
                 return event
         return None
 
-    def next_due_s(self) -> float | None:
-        """Return the age at which a row that waits for its time can be taken, or None."""
-        times = [lane.due_s for lane in self._lanes.values() if lane.due_s is not None]
-        times += [lane.parked_until_s for lane in self._lanes.values() if lane.parked_until_s is not None]
-        return min(times, default=None)
+    def wait_s(self, now_s: float) -> float | None:
+        """Return the seconds until `take` may give a row by time alone (0.0 = now), None if something else must be."""
+        return min((wait for lane in self._lanes.values() if (wait := lane.wait_s(now_s)) is not None), default=None)
 
     def give_back(self, event: WaitingEvent) -> None:
         """The row was not submitted, through no fault of its own: it is the first of its lane again."""
@@ -150,24 +153,27 @@ class Lanes:
         return lane
 
     def _next(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
-        if lane.parked_until_s is not None:
-            # One row probes at a time; the others wait for its outcome.
-            if lane.parked_until_s > now_s or lane.taken:
-                return None
-            lane.parked_until_s = now_s + PROBE_S
+        is_parked = lane.parked_until_s is not None
+        # One row probes at a time; the others wait for its outcome.
+        if lane.parked_until_s is not None and (lane.parked_until_s > now_s or lane.taken):
+            return None
         if not lane.ready:
             self._fill(lane, now_s)
-        return heapq.heappop(lane.ready)[1] if lane.ready else None
+        if not lane.ready:
+            return None
+        if is_parked:
+            lane.parked_until_s = now_s + PROBE_S
+        return heapq.heappop(lane.ready)[1]
 
     def _fill(self, lane: _Lane, now_s: float) -> None:
+        # Nothing is noted before it was read: a spool that fails for a moment must not hide rows until a restart.
         if lane.look_due or (lane.due_s is not None and lane.due_s <= now_s):
-            lane.look_due = False
             rows = self._rows.due(lane.name, now_s, PAGE, frozenset(lane.taken))
-            # A row in flight counts as due; when it is settled, `look_due` asks again.
             due_s = self._rows.next_due_s(lane.name)
+            # A row in flight counts as due; when it is settled, `look_due` asks again.
             lane.due_s = due_s if due_s is not None and due_s > now_s else None
+            lane.look_due = bool(rows)
             if rows:
-                lane.look_due = True
                 lane.ready = [(row.seq, row) for row in rows]
                 heapq.heapify(lane.ready)
                 return

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 
 from bridge.argo.names import workflow_name
 from bridge.core.clock import Clock
@@ -17,19 +16,12 @@ from bridge.core.model import Message
 from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import Failed, Fired, Mapping, Quiet
 from bridge.mapping.mapping_set import MappingSet
+from bridge.mapping.routes import Match
 from bridge.pipeline import identity
 from bridge.pipeline.requests import DEFAULT_MAX_AGE_S
 from bridge.spool.records import NewEvent
 
 _log = logger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class MappedRefusal:
-    """A mapping that wanted to start a workflow and could not."""
-
-    mapping: str
-    refusal: Refusal
 
 
 class MappedEvents:
@@ -49,19 +41,22 @@ class MappedEvents:
         self._clock = clock
         self._throttle = Throttle()
 
-    def of(self, message: Message, delivery: identity.DeliveryIdentity) -> Iterator[NewEvent | MappedRefusal]:
-        """Yield what each matching mapping makes of `message`, in the order of the mapping files."""
-        matches = self._mappings.route(message.connection, message.topic)
-        if not matches:
+    def matches(self, message: Message) -> tuple[Match, ...]:
+        """Return every mapping that `message` belongs to, in the order of the mapping files."""
+        found = self._mappings.route(message.connection, message.topic)
+        if not found:
             self._metrics.messages_skipped.labels("no-mapping").inc()
-        for match in matches:
-            result = match.mapping.evaluate(message, match.captures, self._clock.wall_s())
-            if isinstance(result, Quiet):
-                self._quiet(match.mapping, message, result)
-            elif isinstance(result, Failed):
-                yield MappedRefusal(match.mapping.name, Refusal(result.code, result.message, result.details))
-            else:
-                yield self._event(match.mapping, message, result, delivery)
+        return found
+
+    def result(self, match: Match, message: Message, delivery: identity.DeliveryIdentity) -> NewEvent | Refusal | None:
+        """Return what one mapping makes of `message`: an event, nothing, or why it cannot be one."""
+        result = match.mapping.evaluate(message, match.captures, self._clock.wall_s())
+        if isinstance(result, Quiet):
+            self._quiet(match.mapping, message, result)
+            return None
+        if isinstance(result, Failed):
+            return Refusal(result.code, result.message, result.details)
+        return self._event(match.mapping, message, result, delivery)
 
     def _event(self, mapping: Mapping, message: Message, fired: Fired, delivery: identity.DeliveryIdentity) -> NewEvent:
         if fired.event_id is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.core.errors import SpoolError
@@ -25,6 +25,8 @@ _log = logger(__name__)
 
 PAGE = 100
 IDLE_S = 1.0
+DRAIN_STEP_S = 0.05
+DRAIN_SHARE = 0.8
 
 
 @dataclass
@@ -51,7 +53,9 @@ class OutboxSender:
         self._restart: deque[str] = deque()
         self._sent: list[int] = []
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
+        self._drain_s = 0.0
+        self._problem: SpoolError | None = None
         self._thread = threading.Thread(target=self._run, name="outbox")
 
     def start(self) -> None:
@@ -59,8 +63,9 @@ class OutboxSender:
         self._thread.start()
 
     def stop(self, deadline_s: float) -> bool:
-        """Send what can be sent now, then end; True if the thread ended in time."""
-        self._stopping = True
+        """Send what can be sent now, wait for its confirmations, then end; True if the thread ended in time."""
+        self._drain_s = deadline_s * DRAIN_SHARE
+        self._stopping.set()
         self._wake.set()
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
@@ -75,23 +80,49 @@ class OutboxSender:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.wait(IDLE_S)
             self._wake.clear()
-            self._step()
-        self._step()
+            self.step()
+        self.step()
+        # What is sent and not confirmed by the end is sent again after the next start.
+        until_s = self._spool.age.now_s() + self._drain_s
+        while self._is_unconfirmed and self._spool.age.now_s() < until_s:
+            self._wake.wait(DRAIN_STEP_S)
+            self._wake.clear()
+            self._with_spool(self._forget_confirmed)
 
-    def _step(self) -> None:
+    @property
+    def _is_unconfirmed(self) -> bool:
+        return bool(self._confirmed) or any(cursor.in_flight for cursor in self._cursors.values())
+
+    def step(self) -> None:
+        """Forget what was confirmed, and send what can be sent now.
+
+        Thread: ``outbox`` alone. Public for tests, which drive it without the thread.
+        """
+        self._with_spool(self._send_all)
+
+    def _send_all(self) -> None:
+        while self._restart:
+            self._cursors[self._restart.popleft()].after_seq = 0
+        self._forget_confirmed()
+        for name, transport in self._transports.items():
+            if transport.is_ready:
+                self._send(name, transport, self._cursors[name])
+        self._forget_confirmed()
+
+    def _with_spool(self, work: Callable[[], None]) -> None:
         try:
-            while self._restart:
-                self._cursors[self._restart.popleft()].after_seq = 0
-            self._forget_confirmed()
-            for name, transport in self._transports.items():
-                if transport.is_ready:
-                    self._send(name, transport, self._cursors[name])
+            work()
         except SpoolError as error:
-            # The spool's owner reports it; rows stay where they are and are tried at the next wake.
-            _log.warning("cannot work on the outbox: %s", error, extra=fields(action="outbox", code=error.code))
+            # Rows stay where they are and are tried at the next wake; told once, not every second.
+            if self._problem is None:
+                keys = fields(action="outbox", code=error.code)
+                _log.warning("cannot work on the outbox: %s", error, extra=keys)
+            self._problem = error
+        else:
+            self._problem = None
 
     def _forget_confirmed(self) -> None:
         while self._confirmed:
@@ -112,13 +143,32 @@ class OutboxSender:
                 cursor.after_seq = seq
 
     def _publish(self, name: str, transport: Transport, seq: int, row: OutboxMessage) -> bool:
-        payload = replies.shrink(row.message.payload, transport.max_publish_bytes)
+        """Hand one message over; False if it was not taken and is still to be sent."""
         cursor = self._cursors[name]
         cursor.in_flight.add(seq)
-        taken = transport.publish(replace(row.message, payload=payload), lambda ok: self._done(name, seq, ok))
+        taken = True
+        try:
+            payload = replies.shrink(row.message.payload, transport.max_publish_bytes)
+            if len(payload) > transport.max_publish_bytes:
+                # The broker would close the connection, and get it again after each reconnect.
+                self._give_up(name, seq, row)
+            else:
+                message = replace(row.message, payload=payload)
+                taken = transport.publish(message, lambda ok: self._done(name, seq, ok))
+        except Exception:  # noqa: BLE001 - one message's surprise must not end the thread; once more after a reconnect
+            cursor.in_flight.discard(seq)
+            self._metrics.internal_errors.labels("outbox").inc()
+            keys = fields(action="outbox", connection=name, topic=row.message.topic)
+            _log.exception("unexpected error while sending a message", extra=keys)
         if not taken:
             cursor.in_flight.discard(seq)
         return taken
+
+    def _give_up(self, name: str, seq: int, row: OutboxMessage) -> None:
+        self._metrics.replies_unsendable.labels("too-large").inc()
+        keys = fields(action="outbox", connection=name, topic=row.message.topic)
+        _log.warning("a message is larger than what the broker takes, and is dropped", extra=keys)
+        self._done(name, seq, True)
 
     def _done(self, name: str, seq: int, confirmed: bool) -> None:
         self._confirmed.append((name, seq, confirmed))

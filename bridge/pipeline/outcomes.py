@@ -89,10 +89,11 @@ def decide(step: Step, answer: Answer, event_id: bytes, *, is_request: bool) -> 
         return settled
     if answer.kind is AnswerKind.UNAVAILABLE:
         begin = Step.LOOK_UP if answer.ambiguous or step is Step.LOOK_UP else Step.CREATE
-        return Again(begin, own_fault=answer.ambiguous or answer.status >= 500)
+        # What does not slow the gate down must slow the row down: nothing is repeated at once.
+        return Again(begin, own_fault=answer.ambiguous or answer.status >= 500 or not answer.strains)
     if answer.kind is AnswerKind.INVALID:
         code = _INVALID_CODES.get(answer.code, answer.code)
-        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}")
+        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}" if step is Step.CREATE else _cause(answer))
     cause = _cause(answer)
     return Dead(answer.code, cause) if is_request else Park(step, cause)
 

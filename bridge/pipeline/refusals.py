@@ -6,14 +6,15 @@ Thread: any. Keeps only the log throttle.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from bridge.core.clock import Clock, rfc3339
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message, OutgoingMessage, ReplyAddress
+from bridge.core.model import Message, MessageProperties, OutgoingMessage, ReplyAddress
+from bridge.core.unicode import well_formed
 from bridge.interface import replies
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Topics
@@ -64,18 +65,26 @@ class Refusals:
             payload_bytes=len(message.payload),
             payload_digest=hashlib.sha256(message.payload).digest(),
             details=tuple(refusal.details),
+            properties=_for_replay(message.properties),
         )
         return self.of_letter(letter, (reply,) if reply else ())
 
     def of_letter(self, letter: NewDeadLetter, addresses: tuple[ReplyAddress, ...]) -> Refused:
         """Return the refusal that `letter` tells, answered at each of `addresses`."""
+        # What made the message unusable must not make its dead letter unusable.
+        letter = replace(
+            letter,
+            message=well_formed(letter.message),
+            topic=well_formed(letter.topic),
+            details=replies.bounded(letter.details),
+        )
         self._metrics.dead_letters.labels(letter.reason).inc()
         self._say(letter)
         refusal = Refusal(letter.reason, letter.message, letter.details)
+        answered = [address for address in addresses if address.topic]
         outbox = [OutboxMessage(letter.connection, self._notice(letter))]
-        outbox += [OutboxMessage(a.connection, replies.refused(a, refusal)) for a in addresses if a.topic]
-        if any(address.topic for address in addresses):
-            self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc()
+        outbox += [OutboxMessage(address.connection, replies.refused(address, refusal)) for address in answered]
+        self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc(len(answered))
         return Refused(letter, tuple(outbox))
 
     def _say(self, letter: NewDeadLetter) -> None:
@@ -110,7 +119,17 @@ class Refusals:
         if letter.event_id:
             body["eventId"] = letter.event_id.hex()
         if letter.details:
-            body["details"] = list(letter.details[: replies.MAX_DETAILS])
+            body["details"] = letter.details
         return OutgoingMessage(
             topic=self._topics.dead_letter, payload=orjson.dumps(body, default=str), content_type=replies.CONTENT_TYPE
         )
+
+
+def _for_replay(properties: MessageProperties) -> MessageProperties:
+    """Return what of `properties` a replay needs; its reply is sent already."""
+    return MessageProperties(
+        content_type=well_formed(properties.content_type),
+        message_expiry_s=properties.message_expiry_s,
+        message_id=well_formed(properties.message_id),
+        user=tuple((well_formed(name), well_formed(value)) for name, value in properties.user),
+    )

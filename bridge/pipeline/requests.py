@@ -16,14 +16,14 @@ from bridge.argo.names import workflow_name
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress, WorkflowOrder
 from bridge.interface import messages
-from bridge.interface.messages import Submit, TriggerMessage
+from bridge.interface.messages import RequestBody, Submit, TriggerMessage
 from bridge.interface.operations import BUILT, Operation
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.interface.topics import Request, Topics, response_topic_problem
 from bridge.pipeline import identity
 from bridge.pipeline.identity import DeliveryIdentity
 from bridge.spool.records import NewEvent
-from bridge.validation.policy import Policy, check_parameters, metadata_findings, raise_findings
+from bridge.validation.policy import Policy, check_parameters
 
 DEFAULT_MAX_AGE_S = 7 * 86400.0
 FALLBACK_BASE = "workflow"
@@ -90,9 +90,7 @@ class Requests:
         if operation not in BUILT:
             raise PermanentError(f"{operation.value} is not built yet in this release", code="not-built")
 
-    def trigger(
-        self, message: Message, request: Request, body: dict[str, object], delivery: DeliveryIdentity
-    ) -> NewEvent:
+    def trigger(self, message: Message, request: Request, body: RequestBody, delivery: DeliveryIdentity) -> NewEvent:
         """Return the event of a trigger message, without its reply address.
 
         Args:
@@ -106,8 +104,8 @@ class Requests:
         """
         trigger = messages.trigger_message(message, body)
         namespace = self._rules.policy.namespace(request.namespace, trigger.namespace)
-        if trigger.event_id:
-            event_id = identity.requested_event(self._rules.bridge_id, message.topic, trigger.event_id)
+        if trigger.event_identity:
+            event_id = identity.requested_event(self._rules.bridge_id, message.topic, trigger.event_identity)
         else:
             event_id = identity.delivered_event(delivery.id(), "")
         try:
@@ -142,31 +140,42 @@ class Requests:
         return WorkflowOrder(
             namespace=namespace,
             base=base,
-            manifest=orjson.dumps({"metadata": metadata, "spec": workflow["spec"]}),
-            name=str(name) or workflow_name(base, event_id),
+            manifest=_manifest_bytes({"metadata": metadata, "spec": workflow["spec"]}),
+            name=str(name or "") or workflow_name(base, event_id),
         )
 
     def _submit_order(self, submit: Submit, namespace: str, event_id: bytes) -> WorkflowOrder:
-        metadata: dict[str, object] = {"labels": submit.labels, "annotations": submit.annotations}
-        if submit.name:
-            metadata["name"] = submit.name
-        raise_findings(metadata_findings(metadata, namespace))
         check_parameters(submit.parameters, "submit.parameters")
+        manifest = template_manifest(
+            submit.template or submit.cluster_template,
+            cluster=not submit.template,
+            entrypoint=submit.entrypoint,
+            service_account=submit.service_account,
+            labels=submit.labels,
+            annotations=submit.annotations,
+        )
+        workflow = orjson.loads(manifest)
+        if submit.name:
+            workflow["metadata"]["name"] = submit.name
+        self._rules.policy.check_marks(workflow, namespace)
+        self._rules.check_workflow(workflow)
         base = submit.generate_name or submit.template or submit.cluster_template
         return WorkflowOrder(
             namespace=namespace,
             base=base,
-            manifest=template_manifest(
-                submit.template or submit.cluster_template,
-                cluster=not submit.template,
-                entrypoint=submit.entrypoint,
-                service_account=submit.service_account,
-                labels=submit.labels,
-                annotations=submit.annotations,
-            ),
+            manifest=manifest,
             name=submit.name or workflow_name(base, event_id),
             parameters=submit.parameters,
         )
+
+
+def _manifest_bytes(workflow: Mapping[str, object]) -> bytes:
+    try:
+        return orjson.dumps(workflow)
+    except TypeError as error:
+        # Go's JSON decoder refuses such a number, or rounds it; nobody means that.
+        text = "it has an integer of more than 64 bits; write it as a text"
+        raise PermanentError(text, code="invalid-workflow") from error
 
 
 def _object(value: object) -> dict[str, object]:

@@ -90,10 +90,10 @@ class Settlement:
         finished = Finished(
             event.seq,
             Outcome.DEAD,
-            error=message,
+            error=refused.dead_letter.message,
             code=code,
             outbox=refused.outbox,
-            dead_letter=letter,
+            dead_letter=refused.dead_letter,
             answered=len(event.replies),
         )
         self._finish(event, finished)

@@ -18,6 +18,9 @@ from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.exchanges import Exchanges
 from bridge.argo.gate import Gate
+from bridge.control.desk import DeadLetterDesk
+from bridge.control.protocol import SOCKET_FILE
+from bridge.control.server import ControlServer
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
@@ -32,9 +35,11 @@ from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestR
 from bridge.pipeline.mapped import MappedEvents
 from bridge.pipeline.outbox import OutboxSender
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.requests import RequestRules, Requests
+from bridge.pipeline.replay import Replay
+from bridge.pipeline.requests import Requests
 from bridge.pipeline.settlement import Settlement
-from bridge.service.options import argo_options, mqtt_options, spool_limits
+from bridge.service.options import SPOOL_FILE, argo_options, mqtt_options, request_rules, spool_limits
+from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
@@ -47,13 +52,10 @@ from bridge.status.state import StatePublisher
 from bridge.transports.base import ConnectionProblem, Session, Transport
 from bridge.transports.mqtt import FilterMemory, MqttTransport
 from bridge.validation.library import SchemaLibrary
-from bridge.validation.policy import Policy
 from bridge.web.health import HealthPages, Reason
 from bridge.web.server import WebServer
 
 _log = logger(__name__)
-
-SPOOL_FILE = "spool.sqlite"
 
 
 class Service:
@@ -86,6 +88,7 @@ class Service:
         self._build_pipeline()
         self._build_status()
         self._web = self._build_web()
+        self._is_started = False
 
     def _build_argo(self) -> None:
         options = argo_options(self._settings)
@@ -136,13 +139,7 @@ class Service:
                 clock=clock,
             ),
         )
-        rules = RequestRules(
-            bridge_id=settings.bridge.id,
-            topics=self._topics,
-            policy=Policy(settings.argo.namespaces, settings.interface.manifests),
-            operations=frozenset(settings.interface.operations),
-            check_workflow=self._schema.check,
-        )
+        rules = request_rules(settings, self._topics, self._schema)
         self._ingest = Ingest(
             IngestRules(self._topics, settings.interface.max_payload_bytes, self._subscriptions),
             IngestParts(
@@ -157,6 +154,10 @@ class Service:
             IngestCallbacks(self._dispatcher.stored, self._outbox.wake, self._on_retained_seen),
         )
         self._ingest_slot.receiver = self._ingest
+        parts = replay_parts(settings, self._mappings, self._spool, self._schema, metrics)
+        replay = Replay(parts, self._dispatcher.stored)
+        desk = DeadLetterDesk(self._spool, replay.letter)
+        self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, desk.ask, self._reports, clock)
 
     def _build_status(self) -> None:
         settings = self._settings
@@ -201,8 +202,10 @@ class Service:
             self._web.start()
         for part in (self._version, self._dispatcher, self._outbox, self._status, self._state, self._housekeeping):
             part.start()
+        self._control.start()
         for transport in self._transports.values():
             transport.start()
+        self._is_started = True
         keys = fields(action="start", bridge=self._settings.bridge.id, mappings=len(self._mappings))
         _log.info("argo-bridge %s started", __version__, extra=keys)
 
@@ -220,7 +223,7 @@ class Service:
         def left_s() -> float:
             return max(0.1, until_s - self._clock.monotonic_s())
 
-        late: list[str] = []
+        late: list[str] = [] if self._control.stop(left_s() / 2) else ["control"]
         ends = {"dispatch": self._dispatcher.stop, "outbox": self._outbox.stop, "argo-version": self._version.stop}
         late += [name for name, end in ends.items() if not end(left_s() / 2)]
         late += self._status.stop(left_s() / 2)
@@ -258,7 +261,8 @@ class Service:
         self._status.disconnected(connection)
         self._state.disconnected(connection)
         keys = fields(action="disconnect", connection=connection, code=problem.code)
-        _log.warning("not connected: %s", problem.message, extra=keys)
+        say = _log.info if problem.code == "stopped" else _log.warning
+        say("not connected: %s", problem.message, extra=keys)
 
     def _on_retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
         self._status.retained_seen(connection, topic, payload)
@@ -297,8 +301,12 @@ class Service:
 
     def liveness(self) -> Sequence[Reason]:
         """Return what only a new process mends: a thread that ended."""
+        if not self._is_started:
+            return []
         alive = {thread.name for thread in threading.enumerate()}
-        wanted = ("dispatch", "outbox", "status", "state", "housekeeping", "argo-version")
+        wanted = ["dispatch", "outbox", "status", "state", "housekeeping", "argo-version"]
+        wanted += [f"mqtt-{name}" for name in self._transports]
+        wanted += ["control"] if self._control.is_listening else []
         return [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
 
     def readiness(self) -> Sequence[Reason]:

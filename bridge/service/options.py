@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from bridge.argo.options import ArgoOptions
 from bridge.interface.topics import Topics
+from bridge.pipeline.cluster import ClusterSchema
+from bridge.pipeline.requests import RequestRules
 from bridge.settings import MqttSettings, Settings
 from bridge.spool.records import SpoolLimits
 from bridge.status.availability import OFFLINE
 from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
+from bridge.validation.policy import Policy
+
+SPOOL_FILE = "spool.sqlite"
+"""Within bridge.data-dir."""
 
 
 def spool_limits(settings: Settings) -> SpoolLimits:
@@ -20,6 +26,17 @@ def spool_limits(settings: Settings) -> SpoolLimits:
         dead_max_rows=letters.max_rows,
         dead_max_bytes=letters.max_bytes,
         dead_keep_s=letters.keep_s,
+    )
+
+
+def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> RequestRules:
+    """Return what requests are read by as the settings have it."""
+    return RequestRules(
+        bridge_id=settings.bridge.id,
+        topics=topics,
+        policy=Policy(settings.argo.namespaces, settings.interface.manifests),
+        operations=frozenset(settings.interface.operations),
+        check_workflow=schema.check,
     )
 
 

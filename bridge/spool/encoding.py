@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 
 from bridge.core.errors import PermanentError, SpoolError
-from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
+from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
 from bridge.spool.faults import CORRUPT_HINT
 from bridge.spool.records import NewDeadLetter, NewEvent, OutboxMessage, WaitingEvent
 
@@ -23,6 +23,7 @@ VERSION = 1
 _Given = ParamSpec("_Given")
 _Read = TypeVar("_Read")
 DEAD_PAYLOAD_BYTES = 65_536
+DEAD_PROPERTIES_CHARACTERS = 16_384
 
 
 def _dump(verb: str, value: object) -> bytes:
@@ -109,6 +110,13 @@ def reply_of_body(body: bytes) -> ReplyAddress | None:
 
 
 @_reads_rows
+def unanswered(body: bytes) -> tuple[bytes, float | None]:
+    """Return `body` without its reply address, and the event's max-age: what is kept of an event that died."""
+    parts = _load(body)
+    return _dump("keep a dead event", (*parts[:9], None)), parts[5]
+
+
+@_reads_rows
 def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddress, ...]) -> WaitingEvent:
     """Return the event of a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
     seq, identity, digest, namespace, name, lane, _, order_key, not_before_s, expires_at_s, attempts, stored, body = row
@@ -155,6 +163,8 @@ def decode_message(connection: str, head: bytes, payload: bytes) -> OutboxMessag
 def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
     """Return ``(head, payload)`` of a dead letter; the payload is cut to 64 KiB, its whole length and digest kept.
 
+    Of the properties a reply address is not kept (its sender has the answer), and more than 16 KiB are not.
+
     Raises:
         PermanentError: ``not-storable``.
     """
@@ -170,6 +180,7 @@ def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
         letter.event_id.hex(),
         letter.attempts,
         letter.details,
+        _properties_list(letter.properties),
     )
     return _dump("store a dead letter", head), payload
 
@@ -177,7 +188,7 @@ def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
 @_reads_rows
 def decode_letter(mapping: str, reason: str, head: bytes, payload: bytes) -> NewDeadLetter:
     """Return what `encode_letter` was given."""
-    _, message, topic, connection, payload_bytes, digest, event_id, attempts, details = _load(head)
+    _, message, topic, connection, payload_bytes, digest, event_id, attempts, details, *rest = _load(head)
     return NewDeadLetter(
         reason,
         message,
@@ -190,4 +201,22 @@ def decode_letter(mapping: str, reason: str, head: bytes, payload: bytes) -> New
         bytes.fromhex(event_id),
         attempts,
         tuple(details),
+        _properties_of(rest[0]) if rest else NO_PROPERTIES,
     )
+
+
+def _properties_list(properties: MessageProperties | None) -> tuple[object, ...] | None:
+    if properties is None:
+        return None
+    kept = (properties.content_type, properties.message_id, properties.message_expiry_s, properties.user)
+    size = len(properties.content_type) + len(properties.message_id)
+    size += sum(len(name) + len(value) for name, value in properties.user)
+    return kept if size <= DEAD_PROPERTIES_CHARACTERS else None
+
+
+def _properties_of(parts: list[Any] | None) -> MessageProperties | None:
+    if parts is None:
+        return None
+    content_type, message_id, expiry_s, user = parts
+    pairs = tuple((name, value) for name, value in user)
+    return MessageProperties(content_type=content_type, message_id=message_id, message_expiry_s=expiry_s, user=pairs)

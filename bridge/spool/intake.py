@@ -111,7 +111,7 @@ def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequenc
         event = row.event
         lane = ledger.lane_id(event.lane)
         lanes.append(lane)
-        not_before_s = None if event.order_key and _is_held(commit, event.order_key, keys) else 0.0
+        not_before_s = None if event.order_key and is_held(commit, event.order_key, keys) else 0.0
         expires_at_s = None if event.max_age_s is None else now_s + event.max_age_s
         rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, row.body))
     commit.many("insert_waiting", rows)
@@ -119,8 +119,8 @@ def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequenc
         ledger.count_waiting(lane, count)
 
 
-def _is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
-    """Whether an earlier row of `key` waits, be it one of this batch (`keys`)."""
+def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
+    """Whether an earlier row of `key` waits, be it one of this batch (`keys`, which `key` is added to)."""
     if key in keys or commit.run("key_is_waiting", (key,)).fetchone():
         return True
     keys.add(key)

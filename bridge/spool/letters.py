@@ -5,66 +5,111 @@ Thread: whoever commits, under the writer's lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bridge.spool.database import Transaction
 from bridge.spool.encoding import decode_letter, encode_letter, json_list
-from bridge.spool.records import DeadLetter, NewDeadLetter, SpoolLimits
+from bridge.spool.manifests import Manifests
+from bridge.spool.records import DeadLetter, LetterFilter, NewDeadLetter, SpoolLimits
 
 MERGE_S = 60.0
 # Columns beside head and payload.
 ROW_BYTES = 100
+NO_FILTER = LetterFilter()
 
 
-def store_letters(commit: Transaction, letters: Sequence[NewDeadLetter]) -> None:
+def store_letters(commit: Transaction, letters: Iterable[NewDeadLetter]) -> None:
     """Keep the first of each mapping and reason whole; count those within a minute after it on it."""
-    kinds: dict[tuple[str, str], list[NewDeadLetter]] = {}
+    kinds: dict[tuple[str, str, bool], list[NewDeadLetter]] = {}
     for letter in letters:
-        kinds.setdefault((letter.mapping, letter.reason), []).append(letter)
-    for kind, same in kinds.items():
-        newest = commit.run("newest_dead_letter", kind).fetchone()
-        if newest is not None and commit.now_s - newest[1] < MERGE_S:
-            commit.run("count_on_dead_letter", (len(same), commit.wall_s, newest[0]))
-        else:
-            _insert(commit, same[0], len(same))
+        kinds.setdefault(kind_of(letter), []).append(letter)
+    for same in kinds.values():
+        store_kind(commit, same)
 
 
-def _insert(commit: Transaction, letter: NewDeadLetter, count: int) -> None:
+def kind_of(letter: NewDeadLetter) -> tuple[str, str, bool]:
+    """Return what letters that are counted on one have in common; the last part: it was an event."""
+    return letter.mapping, letter.reason, bool(letter.event_id)
+
+
+def store_kind(commit: Transaction, same: Sequence[NewDeadLetter]) -> tuple[int, int]:
+    """Store letters of one kind; return the number and size of the row that they are counted on."""
+    newest = commit.run("newest_dead_letter", kind_of(same[0])).fetchone()
+    if newest is None or commit.now_s - newest[1] >= MERGE_S:
+        return _insert(commit, same[0], len(same))
+    commit.run("count_on_dead_letter", (len(same), commit.wall_s, newest[0]))
+    return int(newest[0]), int(newest[2])
+
+
+def _insert(commit: Transaction, letter: NewDeadLetter, count: int) -> tuple[int, int]:
     head, payload = encode_letter(letter)
     size = len(head) + len(payload) + ROW_BYTES
+    kept = 0 if letter.event_id else None
     times = (commit.now_s, commit.wall_s, commit.wall_s)
     seq = commit.ledger.take_seqs(1)
-    commit.run("insert_dead_letter", (seq, letter.mapping, letter.reason, count, *times, size, head, payload))
+    commit.run("insert_dead_letter", (seq, letter.mapping, letter.reason, count, kept, *times, size, head, payload))
     commit.ledger.dead_letters += 1
     commit.ledger.dead_bytes += size
+    return seq, size
 
 
-def letter_of(row: tuple[int, str, str, int, float, float, bytes, bytes]) -> DeadLetter:
+def letter_of(row: tuple[Any, ...]) -> DeadLetter:
     """Return the dead letter of a row of ``dead_letter_rows``."""
-    seq, mapping, reason, count, first_wall_s, last_wall_s, head, payload = row
-    return DeadLetter(seq, decode_letter(mapping, reason, head, payload), count, first_wall_s, last_wall_s)
+    seq, mapping, reason, count, kept, first_wall_s, last_wall_s, head, payload = row
+    return DeadLetter(seq, decode_letter(mapping, reason, head, payload), count, first_wall_s, last_wall_s, kept)
 
 
-def delete_letters(commit: Transaction, seqs: Sequence[int]) -> int:
-    """Delete those of `seqs` that there are; return how many."""
+def values_of(where: LetterFilter, now_s: float) -> dict[str, object]:
+    """Return the parameters of a statement that filters dead letters."""
+    first_before_s = None if where.older_than_s is None else now_s - where.older_than_s
+    return {"mapping": where.mapping, "reason": where.reason, "first_before_s": first_before_s}
+
+
+def delete_letters(commit: Transaction, manifests: Manifests, seqs: Sequence[int]) -> int:
+    """Delete those of `seqs` that there are, with the events kept for them; return how many."""
     sizes = [row[0] for row in commit.run("delete_dead_letters", json_list(seqs)).fetchall()]
+    manifests.release(commit, [row[0] for row in commit.run("delete_dead_events", json_list(seqs)).fetchall()])
     commit.ledger.dead_letters -= len(sizes)
     commit.ledger.dead_bytes -= sum(sizes)
     return len(sizes)
 
 
-def bound_letters(commit: Transaction, limits: SpoolLimits, limit: int) -> int:
-    """Delete up to `limit` of the oldest while a bound is passed; return how many."""
+def purge_letters(commit: Transaction, manifests: Manifests, where: LetterFilter, upto_seq: int, limit: int) -> int:
+    """Delete some of the oldest that `where` means, up to the number `upto_seq`; return how many.
+
+    Args:
+        commit: under way.
+        manifests: of the events kept.
+        where: which.
+        upto_seq: none with a higher number.
+        limit: at most so many letters, and not many more events.
+    """
+    values = values_of(where, commit.now_s) | {"upto": upto_seq, "limit": limit}
+    going: list[int] = []
+    events = 0
+    for seq, kept in commit.run("select_dead_letters", values):
+        if events >= limit:
+            break
+        going.append(seq)
+        events += kept
+    return delete_letters(commit, manifests, going) if going else 0
+
+
+def bound_letters(commit: Transaction, manifests: Manifests, limits: SpoolLimits, limit: int) -> int:
+    """Delete some of the oldest while a bound is passed, as many as `purge_letters`; return how many."""
     ledger = commit.ledger
     rows, total = ledger.dead_letters, ledger.dead_bytes
     gone: list[int] = []
-    for seq, count, size, first_age_s in commit.run("oldest_dead_letters", (limit,)):
+    events = 0
+    for seq, count, size, first_age_s, kept in commit.run("oldest_dead_letters", (limit,)):
         over = rows > limits.dead_max_rows or total > limits.dead_max_bytes
         old = commit.now_s - first_age_s > limits.dead_keep_s
-        if not over and not old:
+        if not (over or old) or events >= limit:
             break
         if over:
             ledger.dead_dropped += count
         gone.append(seq)
+        events += kept
         rows, total = rows - 1, total - size
-    return delete_letters(commit, gone) if gone else 0
+    return delete_letters(commit, manifests, gone) if gone else 0

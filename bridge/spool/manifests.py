@@ -62,8 +62,12 @@ class Manifests:
         """Count one reference less for each of `numbers`."""
         commit.many("count_manifest", [(-refs, number) for number, refs in Counter(numbers).items()])
 
+    def hold(self, commit: Transaction, numbers: Sequence[int]) -> None:
+        """Count one reference more for each of `numbers`."""
+        commit.many("count_manifest", [(refs, number) for number, refs in Counter(numbers).items()])
+
     def purge(self, commit: Transaction, limit: int) -> int:
-        """Delete up to `limit` manifests that no waiting row names; return how many."""
+        """Delete up to `limit` manifests that no row names; return how many."""
         unused = [row[0] for row in commit.run("unused_manifests", (limit,))]
         if not unused:
             return 0

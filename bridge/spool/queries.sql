@@ -146,25 +146,73 @@ select seq, head, payload from outbox where connection = ? and seq > ? order by 
 delete from outbox where seq in (select value from json_each(:seqs));
 
 -- name: newest_dead_letter
-select seq, first_age_s from dead_letters where mapping = ? and reason = ? order by seq desc limit 1;
+select seq, first_age_s, size from dead_letters where mapping = ? and reason = ? and (kept is not null) = ?
+order by seq desc limit 1;
 
 -- name: count_on_dead_letter
 update dead_letters set count = count + ?, last_wall_s = ? where seq = ?;
 
 -- name: insert_dead_letter
 insert into dead_letters
-    (seq, mapping, reason, count, first_age_s, first_wall_s, last_wall_s, size, head, payload)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (seq, mapping, reason, count, kept, first_age_s, first_wall_s, last_wall_s, size, head, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: keep_on_dead_letter
+update dead_letters set kept = kept + ?, size = size + ? where seq = ?;
 
 -- name: dead_letter_rows
-select seq, mapping, reason, count, first_wall_s, last_wall_s, head, payload from dead_letters
-where seq < ? order by seq desc limit ?;
+select seq, mapping, reason, count, kept, first_wall_s, last_wall_s, head, payload from dead_letters
+where seq < :before and (:mapping is null or mapping = :mapping) and (:reason is null or reason = :reason)
+    and (:first_before_s is null or first_age_s < :first_before_s)
+order by seq desc limit :limit;
 
 -- name: oldest_dead_letters
-select seq, count, size, first_age_s from dead_letters order by seq limit ?;
+select seq, count, size, first_age_s, coalesce(kept, 0) from dead_letters order by seq limit ?;
+
+-- name: select_dead_letters
+select seq, coalesce(kept, 0) from dead_letters
+where seq <= :upto and (:mapping is null or mapping = :mapping) and (:reason is null or reason = :reason)
+    and (:first_before_s is null or first_age_s < :first_before_s)
+order by seq limit :limit;
 
 -- name: delete_dead_letters
 delete from dead_letters where seq in (select value from json_each(:seqs)) returning size;
+
+-- name: dying_rows
+select w.seq, e.id, e.digest, e.namespace, e.name, w.lane, w.manifest, w.order_key, w.body, length(m.body)
+from json_each(:seqs) j
+cross join waiting w on w.seq = j.value
+cross join events e on e.seq = w.seq
+cross join manifest_bodies m on m.id = w.manifest;
+
+-- name: last_ended
+select max(n) from ended;
+
+-- name: manifest_is_kept
+select 1 from dead_events where letter = ? and manifest = ? limit 1;
+
+-- name: insert_dead_event
+insert into dead_events
+    (seq, letter, ended, id, digest, namespace, name, lane, manifest, order_key, max_age_s, body)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: dead_event_rows
+select d.seq, d.id, d.digest, d.namespace, d.name, l.name, d.manifest, d.order_key, 0.0, null, 0, 0.0, d.body
+from dead_events d cross join lanes l on l.id = d.lane
+where d.letter = ? order by d.seq limit ?;
+
+-- name: delete_dead_events
+delete from dead_events where letter in (select value from json_each(:seqs)) returning manifest;
+
+-- name: take_dead_events
+delete from dead_events where letter = ?
+returning seq, ended, id, digest, namespace, name, lane, manifest, order_key, max_age_s, body;
+
+-- name: delete_ended_row
+delete from ended where n = ? and seq = ?;
+
+-- name: renumber_event
+update events set seq = ?, code = null, error = null where seq = ?;
 
 -- name: all_retained
 select connection, topic, namespace, name, uid from retained order by connection, topic;
@@ -188,10 +236,19 @@ select 'state.rows', (select count(*) from events), (select rows from state)
 union all select 'waiting and ended', (select count(*) from waiting) + (select count(*) from ended),
     (select rows from state)
 union all select 'lanes.waiting', (select count(*) from waiting), (select coalesce(sum(waiting), 0) from lanes)
-union all select 'manifests.refs', (select count(*) from waiting), (select coalesce(sum(refs), 0) from manifests)
+union all select 'manifests.refs', (select count(*) from waiting) + (select count(*) from dead_events),
+    (select coalesce(sum(refs), 0) from manifests)
 union all select 'state.outbox', (select count(*) from outbox), (select outbox from state)
 union all select 'state.dead_letters', (select count(*) from dead_letters), (select dead_letters from state)
 union all select 'state.dead_bytes', (select coalesce(sum(size), 0) from dead_letters), (select dead_bytes from state)
+union all select 'dead_letters.kept', (select count(*) from dead_events),
+    (select coalesce(sum(kept), 0) from dead_letters)
+union all select 'dead events without their letter',
+    (select count(*) from dead_events where letter not in (select seq from dead_letters where kept is not null)), 0
+union all select 'dead events without a manifest',
+    (select count(*) from dead_events where manifest not in (select id from manifest_bodies)), 0
+union all select 'dead events without a lane',
+    (select count(*) from dead_events where lane not in (select id from lanes)), 0
 union all select 'waiting without an event',
     (select count(*) from waiting where seq not in (select seq from events)), 0
 union all select 'waiting without a manifest',

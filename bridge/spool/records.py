@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
+from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
 
 
 class Outcome(Enum):
@@ -93,6 +93,7 @@ class NewDeadLetter:
         event_id: the event's id where it had one, else b"".
         attempts: submissions tried.
         details: findings, JSON-ready.
+        properties: those of the message that a replay needs, or None: they were too large to be kept.
     """
 
     reason: str
@@ -106,6 +107,7 @@ class NewDeadLetter:
     event_id: bytes = b""
     attempts: int = 0
     details: tuple[object, ...] = ()
+    properties: MessageProperties | None = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +303,11 @@ class DeadLetter:
         seq: its number, for show, replay and purge; grows, is never used again.
         letter: the first of its kind, whole (its payload cut to 64 KiB).
         count: how many it stands for: those with its mapping and reason within a minute after it are counted on it.
+            A message that was refused and an event that died later are never counted on each other.
         first_wall_s: wall clock of the first, for display.
         last_wall_s: wall clock of the last one counted, for display.
+        kept: how many of its events can be replayed (an eighth of dead-letters.max-bytes a letter is kept); None =
+            it stands for messages that never became events, and the first of them can be replayed.
     """
 
     seq: int
@@ -310,3 +315,36 @@ class DeadLetter:
     count: int
     first_wall_s: float
     last_wall_s: float
+    kept: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which dead letters are meant; all that is given must hold.
+
+    Attributes:
+        mapping: name of the mapping ("" = trigger messages), or None.
+        reason: kebab-case code, or None.
+        older_than_s: how long ago the first one was stored at least, by the age clock, or None.
+    """
+
+    mapping: str | None = None
+    reason: str | None = None
+    older_than_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay did, in the commit that removed the dead letter.
+
+    Attributes:
+        waiting: events that wait for dispatch now.
+        known: events that were there already: waiting, done or dead; nothing was stored of them.
+        lanes: those of the events that wait.
+        not_kept: events or messages that the letter only counted.
+    """
+
+    waiting: int
+    known: int
+    lanes: frozenset[str]
+    not_kept: int = 0

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bridge.spool.database import Transaction
+from bridge.spool.dead_events import DyingRow, dying_rows, store_deaths
 from bridge.spool.encoding import json_list, reply_of_body
 from bridge.spool.intake import store_outbox
-from bridge.spool.letters import store_letters
 from bridge.spool.manifests import Manifests
 from bridge.spool.records import Finished, Outcome, Postponed
 
@@ -19,8 +19,14 @@ from bridge.spool.records import Finished, Outcome, Postponed
 EARLIEST_S = 1e-6
 
 
-def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finished]) -> list[int]:
+def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finished], dead_max_bytes: int) -> list[int]:
     """End rows, with all that belongs to their end; a row that waits no longer is left alone, its messages too.
+
+    Args:
+        commit: under way.
+        manifests: those that the rows refer to.
+        finished: the ends.
+        dead_max_bytes: dead-letters.max-bytes.
 
     Returns:
         rows left waiting, because a reply address came that their outbox does not answer.
@@ -30,13 +36,16 @@ def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finishe
         return []
     unanswered = _unanswered(commit, ends)
     going = [seq for seq in ends if seq not in unanswered] if unanswered else ends
+    dying = dying_rows(commit, [seq for seq in going if _is_replayable(ends[seq])])
     gone = commit.run("delete_waiting", json_list(going)).fetchall()
     for lane, count in Counter(lane for _, lane, _, _ in gone).items():
         commit.ledger.count_waiting(lane, -count)
     manifests.release(commit, [manifest for _, _, manifest, _ in gone])
     commit.many("insert_ended", [(seq, commit.now_s) for seq, _, _, _ in gone])
-    ended = {seq for seq, _, _, _ in gone}
-    _store_ends(commit, [end for seq, end in ends.items() if seq in ended])
+    ended = [seq for seq, _, _, _ in gone]
+    did_end = set(ended)
+    _store_ends(commit, [end for seq, end in ends.items() if seq in did_end])
+    _store_deaths(commit, manifests, [(ends[seq], dying.get(seq)) for seq in ended], dead_max_bytes)
     _release_keys(commit, {key for _, _, _, key in gone if key is not None})
     return sorted(unanswered)
 
@@ -61,8 +70,22 @@ def _store_ends(commit: Transaction, ends: Sequence[Finished]) -> None:
     dead = [(end.code, end.error, end.seq) for end in ends if end.outcome is Outcome.DEAD]
     if dead:
         commit.many("mark_dead", dead)
-        store_letters(commit, [end.dead_letter for end in ends if end.dead_letter is not None])
     store_outbox(commit, [message for end in ends for message in end.outbox])
+
+
+def _is_replayable(end: Finished) -> bool:
+    return end.dead_letter is not None and bool(end.dead_letter.event_id)
+
+
+def _store_deaths(
+    commit: Transaction, manifests: Manifests, ends: Sequence[tuple[Finished, DyingRow | None]], max_bytes: int
+) -> None:
+    deaths = [(end.dead_letter, row) for end, row in ends if end.dead_letter is not None]
+    if deaths:
+        # The rows ended in this order, and nobody else numbers them.
+        last = int(commit.run("last_ended").fetchone()[0])
+        numbers = {end.seq: last - len(ends) + place for place, (end, _) in enumerate(ends, 1)}
+        store_deaths(commit, manifests, deaths, numbers, max_bytes)
 
 
 def _release_keys(commit: Transaction, keys: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ status, housekeeping) take turns. Nothing blocks readers: each read has a connec
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -17,7 +18,7 @@ from types import TracebackType
 
 from bridge.core.clock import AgeClock, Clock
 from bridge.core.errors import SpoolError
-from bridge.spool import giving
+from bridge.spool import dead_events, giving
 from bridge.spool.database import Database, Reads
 from bridge.spool.encoding import decode_message, json_list
 from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
@@ -31,7 +32,15 @@ from bridge.spool.intake import (
     store_events,
     store_outbox,
 )
-from bridge.spool.letters import bound_letters, delete_letters, letter_of, store_letters
+from bridge.spool.letters import (
+    NO_FILTER,
+    bound_letters,
+    delete_letters,
+    letter_of,
+    purge_letters,
+    store_letters,
+    values_of,
+)
 from bridge.spool.manifests import Manifests
 from bridge.spool.purge import drop_ended, spare_pages
 from bridge.spool.records import (
@@ -39,8 +48,11 @@ from bridge.spool.records import (
     Committed,
     DeadLetter,
     Finished,
+    LetterFilter,
+    NewEvent,
     OutboxMessage,
     Postponed,
+    Replayed,
     RetainedTopic,
     SpoolFigures,
     SpoolLimits,
@@ -133,11 +145,14 @@ class Spool:
         return Committed(stored, known)
 
     def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> None:
-        if not self._is_full(reads, encoded) or not has_new(reads, encoded):
-            return
+        rows, size = len(encoded), bytes_of(encoded)
+        if self._is_full(reads, rows, size) and has_new(reads, encoded):
+            self._end_early(reads, rows, size)
+
+    def _end_early(self, reads: Reads, rows: int, size: int) -> None:
         with self._database.transaction("make room") as commit:
-            commit.ledger.ended_early += drop_ended(commit, EARLY_STEP + len(encoded), inf)
-        if self._is_full(reads, encoded):
+            commit.ledger.ended_early += drop_ended(commit, EARLY_STEP + rows, inf)
+        if self._is_full(reads, rows, size):
             limits = self._limits
             raise SpoolError(
                 f"cannot store events: {self._database.ledger.total_waiting()} wait, and the spool has reached "
@@ -146,11 +161,11 @@ class Spool:
                 hint="see why they are not submitted, or raise the limit",
             )
 
-    def _is_full(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> bool:
-        if self._database.ledger.rows + len(encoded) > self._limits.max_rows:
+    def _is_full(self, reads: Reads, rows: int, size: int) -> bool:
+        if self._database.ledger.rows + rows > self._limits.max_rows:
             return True
         used = (reads.pragma("page_count") - reads.pragma("freelist_count")) * reads.pragma("page_size")
-        return used + bytes_of(encoded) > self._limits.max_bytes
+        return used + size > self._limits.max_bytes
 
     def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
         """Return the delivery id that a packet id and digest had (`Inflight`), or None.
@@ -248,7 +263,7 @@ class Spool:
             return ()
         with self._database.exclusively("settle events") as reads:
             with self._database.transaction("settle events") as commit:
-                again = finish(commit, self._manifests, finished)
+                again = finish(commit, self._manifests, finished, self._limits.dead_max_bytes)
                 postpone(commit, postponed)
             return giving.numbered(reads, self._manifests, again)
 
@@ -323,14 +338,17 @@ class Spool:
 
     # Dead letters, as the commands for them show and change them.
 
-    def dead_letters(self, before_seq: int | None = None, limit: int = 100) -> tuple[DeadLetter, ...]:
+    def dead_letters(
+        self, before_seq: int | None = None, limit: int = 100, where: LetterFilter = NO_FILTER
+    ) -> tuple[DeadLetter, ...]:
         """Return up to `limit` dead letters with a number below `before_seq` (None: from the newest on), newest first.
 
         Raises:
             SpoolError: the file cannot be read.
         """
         with self._database.reading("read dead letters") as reads:
-            rows = reads.run("dead_letter_rows", (before_seq or 2**63 - 1, limit))
+            values = {"before": before_seq or 2**63 - 1, "limit": limit}
+            rows = reads.run("dead_letter_rows", values | values_of(where, self.age.now_s()))
             return tuple(letter_of(row) for row in rows)
 
     def dead_letter(self, seq: int) -> DeadLetter | None:
@@ -349,7 +367,58 @@ class Spool:
             SpoolError: as `settle`.
         """
         with self._database.transaction("delete dead letters") as commit:
-            return delete_letters(commit, list(seqs))
+            return delete_letters(commit, self._manifests, list(seqs))
+
+    def dead_events(self, seq: int, limit: int = 100) -> tuple[NewEvent, ...]:
+        """Return up to `limit` of the events that a replay of dead letter `seq` would submit, in order of arrival.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read dead events") as reads:
+            return dead_events.kept_events(reads, self._manifests, seq, limit)
+
+    def replay(self, seq: int, events: Sequence[NewEvent] = ()) -> Replayed | None:
+        """Remove dead letter `seq` and let its events wait again, in one commit; None where there is no such letter.
+
+        An event that died in dispatch keeps its id and its workflow's name; its attempts and its max-age begin anew.
+
+        Args:
+            seq: which.
+            events: what the letter's message became, where it never was an event.
+
+        Raises:
+            SpoolError: as `commit`; the letter is still there.
+            PermanentError: ``not-storable``; likewise.
+        """
+        encoded = encode_all(Batch(events=tuple(events)))
+        with self._database.exclusively("replay a dead letter") as reads:
+            found = self.dead_letter(seq)
+            if found is None:
+                return None
+            rows, size = len(encoded) + (found.kept or 0), bytes_of(encoded)
+            if self._is_full(reads, rows, size):
+                self._end_early(reads, rows, size)
+            with self._database.transaction("replay a dead letter") as commit:
+                replayed = dead_events.replay(commit, self._manifests, seq, encoded)
+                commit.is_wanted = replayed is not None
+        return replayed and replace(replayed, not_kept=found.count - (found.kept if found.kept is not None else 1))
+
+    def purge_dead_letters(self, where: LetterFilter, upto_seq: int, limit: int = 1000) -> int:
+        """Delete up to `limit` of the dead letters that `where` means, the oldest first; return how many.
+
+        Args:
+            where: which.
+            upto_seq: none with a higher number, so that calling it until it returns 0 comes to an end.
+            limit: at most so many.
+
+        Raises:
+            SpoolError: as `settle`.
+        """
+        with self._database.transaction("delete dead letters") as commit:
+            gone = purge_letters(commit, self._manifests, where, upto_seq, limit)
+            commit.is_wanted = gone > 0
+        return gone
 
     # Housekeeping and figures.
 
@@ -373,7 +442,7 @@ class Spool:
             with self._database.transaction("purge") as commit:
                 gone = drop_ended(commit, limit, commit.now_s - self._limits.keep_done_s)
                 gone += self._manifests.purge(commit, limit)
-                gone += bound_letters(commit, self._limits, limit)
+                gone += bound_letters(commit, self._manifests, self._limits, limit)
                 commit.is_wanted = gone > 0 or self._database.unwritten_s >= AGE_STEP_S
             if spare := spare_pages(reads):
                 self._database.free_pages(spare)

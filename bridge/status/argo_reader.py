@@ -87,7 +87,10 @@ class ArgoServerReader:
                 if isinstance(event, WatchEnd):
                     _ended(event, namespace)
                     return
-                yield _frame(event) if isinstance(event, ArgoFrame) else None
+                if isinstance(event, ArgoFrame):
+                    yield _frame(event)
+                elif event.is_sign_of_life:  # the passing of time is none: a server that is away would be hammered
+                    yield None
         finally:
             with self._lock:
                 del self._watches[id(watch)]

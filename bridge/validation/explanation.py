@@ -16,10 +16,11 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
+from bridge.core.nearest import proposal
 from bridge.validation import corrections, finding
 from bridge.validation.finding import Finding, Path, describe, listed
 from bridge.validation.generator import Schema, entry_point
-from bridge.validation.proposals import Proposals, hint
+from bridge.validation.proposals import Proposals
 
 Elsewhere = Callable[[str, str], tuple[str, ...]]
 """(type, field) -> the other releases that have the field."""
@@ -113,7 +114,7 @@ class Explainer:
         elif not proposals.spent and (homes := self._homes(name, known, path, kind)):
             parts.append(f"it is a field of {listed(homes)}")
         expected = f'"{near}"' if near else f"a field of {type_name}"
-        message = "; ".join(parts) + hint(near)
+        message = "; ".join(parts) + proposal(near)
         return Finding((*path, name), finding.UNKNOWN_FIELD, message, describe(name), expected, near, releases)
 
     def _homes(self, name: str, siblings: Schema, path: Path, kind: str) -> list[str]:
@@ -173,7 +174,7 @@ def _bad_value(refusal: _Refusal, proposals: Proposals) -> Finding:
             near = proposals.nearest(refusal.instance, values)
         else:
             code = finding.WRONG_TYPE
-    return Finding(refusal.path, code, f"must be {expected}, not {found}{hint(near)}", found, expected, near)
+    return Finding(refusal.path, code, f"must be {expected}, not {found}{proposal(near)}", found, expected, near)
 
 
 def _enum(refusal: _Refusal) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.core import strict_json
+
 Path = tuple[str | int, ...]
 
 UNKNOWN_FIELD = "unknown-field"
@@ -64,7 +66,7 @@ class Finding:
     @property
     def pointer(self) -> str:
         """The path as a JSON Pointer (RFC 6901)."""
-        return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in self.path)
+        return strict_json.pointer(self.path)
 
     @property
     def text(self) -> str:

@@ -1,25 +1,25 @@
 """What a publisher may ask for: namespaces, manifests, names, labels and the ``{{`` rule (DESIGN 2.6, 6). Pure.
 
-The shape of a manifest is checked elsewhere (validator); this module decides what is allowed whatever its shape.
+The shape of a manifest, its names and labels are the validator's; this module decides what is allowed whatever the
+shape, and never trusts that somebody looked before.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bridge.core.errors import PermanentError
+from bridge.core import strict_json
+from bridge.core.errors import PermanentError, cut
 from bridge.core.nearest import did_you_mean
+from bridge.validation.finding import Path, describe
 
-MAX_NAME = 63
+MAX_SHOWN = 64
 OWN_PREFIX = "argo-bridge/"
 ARGO_PREFIX = "workflows.argoproj.io/"
 BRACES = "{{"
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
-_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_NOTHING: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,23 @@ class Policy:
     namespaces: tuple[str, ...]
     manifests: bool = True
 
-    def namespace(self, in_topic: str, in_body: str) -> str:
+    def namespace(self, in_topic: str | None, in_body: str) -> str:
         """Return the namespace of a request.
 
         Args:
-            in_topic: the topic's last level, or "".
+            in_topic: the topic's last level, or None where it has none; an empty level names no namespace.
             in_body: the body's ``namespace``, or "".
 
         Raises:
             PermanentError: ``namespace-mismatch`` or ``forbidden-namespace``.
         """
-        if in_topic and in_body and in_topic != in_body:
-            raise PermanentError(
-                f'the topic says namespace "{in_topic}", the body "{in_body}"', code="namespace-mismatch"
-            )
-        chosen = in_topic or in_body or self.namespaces[0]
+        if in_topic is not None and in_body and in_topic != in_body:
+            text = f'the topic says namespace "{cut(in_topic, MAX_SHOWN)}", the body "{cut(in_body, MAX_SHOWN)}"'
+            raise PermanentError(text, code="namespace-mismatch")
+        chosen = (in_body or self.namespaces[0]) if in_topic is None else in_topic
         if chosen not in self.namespaces:
-            hint = did_you_mean(chosen, self.namespaces)
-            raise PermanentError(f'namespace "{chosen}" is not allowed here{hint}', code="forbidden-namespace")
+            text = f'namespace "{cut(chosen, MAX_SHOWN)}" is not allowed here{did_you_mean(chosen, self.namespaces)}'
+            raise PermanentError(text, code="forbidden-namespace")
         return chosen
 
     def check_manifest(self, workflow: Mapping[str, object], namespace: str) -> None:
@@ -68,94 +67,62 @@ class Policy:
             raise PermanentError(
                 "this bridge takes no manifests, only templates (key submit)", code="manifests-not-allowed"
             )
-        found = [*_top_findings(workflow), *metadata_findings(workflow.get("metadata", {}), namespace)]
-        raise_findings(found)
+        self.check_marks(workflow, namespace)
+
+    def check_marks(self, workflow: Mapping[str, object], namespace: str) -> None:
+        """Refuse what belongs to Argo, to the bridge or to another namespace, wherever the workflow came from.
+
+        Args:
+            workflow: a manifest, or what ``submit`` stands for.
+            namespace: the request's.
+
+        Raises:
+            PermanentError: ``invalid-workflow`` with one detail a finding.
+        """
+        spec = _object(workflow.get("spec"))
+        _raise_findings(
+            [
+                *_top_findings(workflow),
+                *_namespace_findings(_object(workflow.get("metadata")), namespace),
+                *_key_findings(_object(workflow.get("metadata")), ("metadata",)),
+                # Argo puts these on the workflow when it starts it, over what was there.
+                *_key_findings(_object(spec.get("workflowMetadata")), ("spec", "workflowMetadata")),
+            ]
+        )
 
 
-def raise_findings(found: list[dict[str, str]]) -> None:
-    """Raise ``invalid-workflow`` if there are findings, each ``{"path": JSON pointer, "message": sentence}``.
-
-    Raises:
-        PermanentError: with the findings as details.
-    """
+def _raise_findings(found: list[dict[str, str]]) -> None:
     if found:
-        text = "; ".join(f"{item['path']}: {item['message']}" for item in found[:3])
+        text = "; ".join(f"{item['pointer']}: {item['message']}" for item in found[:3])
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         raise PermanentError(f"{text}{more}", code="invalid-workflow", details=tuple(found))
 
 
-def _top_findings(workflow: Mapping[str, object]) -> list[dict[str, str]]:
-    found = []
+def _top_findings(workflow: Mapping[str, object]) -> Iterator[dict[str, str]]:
     if "status" in workflow:
-        found.append(_finding("/status", "status is Argo's to write; Argo would store it as it is"))
+        yield _finding(("status",), "status is Argo's to write; Argo would store it as it is")
     if not isinstance(workflow.get("spec"), dict):
-        found.append(_finding("/spec", "a workflow has a spec, an object"))
+        yield _finding(("spec",), "a workflow has a spec, an object")
     kind = workflow.get("kind", "Workflow")
     if kind != "Workflow":
-        found.append(_finding("/kind", f"only a Workflow can be triggered, found {kind!r}"))
-    return found
+        yield _finding(("kind",), f"only a Workflow can be triggered, found {describe(kind)}")
 
 
-def metadata_findings(metadata: object, namespace: str) -> list[dict[str, str]]:
-    """Return what is wrong with a manifest's metadata, as findings with JSON pointers."""
-    if not isinstance(metadata, dict):
-        return [_finding("/metadata", "metadata is an object")]
-    found = []
+def _namespace_findings(metadata: Mapping[str, object], namespace: str) -> Iterator[dict[str, str]]:
     given = metadata.get("namespace")
     if given is not None and given != namespace:
-        found.append(_finding("/metadata/namespace", f'it is "{given}", the request\'s namespace is "{namespace}"'))
-    if "name" in metadata:
-        found += _as_findings("/metadata/name", name_problem(metadata["name"]))
-    if "generateName" in metadata and not isinstance(metadata["generateName"], str):
-        found.append(_finding("/metadata/generateName", "it is a text"))
-    for kind in ("labels", "annotations"):
-        found += _map_findings(kind, metadata.get(kind, {}))
-    return found
+        text = f'it is {describe(given)}, the request\'s namespace is "{namespace}"'
+        yield _finding(("metadata", "namespace"), text)
 
 
-def _map_findings(kind: str, values: object) -> list[dict[str, str]]:
-    if values is None:
-        return []
-    if not isinstance(values, dict):
-        return [_finding(f"/metadata/{kind}", f"{kind} is an object")]
-    found = []
-    for key, value in values.items():
-        path = f"/metadata/{kind}/{key.replace('~', '~0').replace('/', '~1')}"
-        if key.startswith(OWN_PREFIX):
-            found.append(_finding(path, f"keys {OWN_PREFIX}* belong to the bridge"))
-        elif kind == "labels" and key.startswith(ARGO_PREFIX):
-            found.append(_finding(path, f"labels {ARGO_PREFIX}* belong to Argo; it would store them as they are"))
-        elif kind == "labels":
-            found += _as_findings(path, label_problem(key, value))
-        elif not isinstance(value, str):
-            found.append(_finding(path, "an annotation's value is a text"))
-    return found
-
-
-def name_problem(name: object) -> str:
-    """Return why `name` cannot be a workflow's name, or "".
-
-    Source: server-api.md section 5 (Argo: 63 characters; Kubernetes: RFC 1123 subdomain).
-    """
-    if not isinstance(name, str) or not name:
-        return "a name is a text that is not empty"
-    if len(name) > MAX_NAME:
-        return f"a workflow's name has at most {MAX_NAME} characters, found {len(name)}"
-    if not _NAME.fullmatch(name):
-        return f'"{name}" is not a valid name: lower case letters, digits, "-" and ".", a letter or digit at each end'
-    return ""
-
-
-def label_problem(key: str, value: object) -> str:
-    """Return why a label is not valid in Kubernetes, or "" (server-api.md section 5)."""
-    prefix, slash, name = key.rpartition("/")
-    if len(name) > MAX_NAME or not _LABEL_NAME.fullmatch(name) or (slash and not _NAME.fullmatch(prefix)):
-        return f'"{key}" is not a valid label key'
-    if not isinstance(value, str):
-        return "a label's value is a text"
-    if len(value) > MAX_NAME or not _LABEL_VALUE.fullmatch(value):
-        return "a label's value has at most 63 letters, digits, -, _ and ., a letter or digit at each end"
-    return ""
+def _key_findings(holder: Mapping[str, object], path: Path) -> Iterator[dict[str, str]]:
+    for kind in ("labels", "labelsFrom", "annotations"):
+        for key in _object(holder.get(kind)):
+            if key.startswith(OWN_PREFIX):
+                yield _finding((*path, kind, key), f"keys {OWN_PREFIX}* belong to the bridge")
+            elif kind != "annotations" and key.startswith(ARGO_PREFIX):
+                text = f"labels {ARGO_PREFIX}* belong to Argo; it would store them as they are"
+                yield _finding((*path, kind, key), text)
 
 
 def check_parameters(parameters: Mapping[str, str], where: str) -> None:
@@ -166,16 +133,18 @@ def check_parameters(parameters: Mapping[str, str], where: str) -> None:
     """
     names = sorted(name for name, value in parameters.items() if BRACES in value)
     if names:
+        shown = ", ".join(cut(name, MAX_SHOWN) for name in names[:5])
+        more = f" (and {len(names) - 5} more)" if len(names) > 5 else ""
         raise PermanentError(
-            f"the value of {where} {', '.join(names[:5])} contains {BRACES}, which Argo would expand",
+            f"the value of {where} {shown}{more} contains {BRACES}, which Argo would expand",
             code="template-braces",
-            details=tuple(_finding(f"/{where}/{name}", f"its value contains {BRACES}") for name in names),
+            details=tuple(_finding((*where.split("."), name), f"its value contains {BRACES}") for name in names),
         )
 
 
-def _as_findings(path: str, problem: str) -> list[dict[str, str]]:
-    return [_finding(path, problem)] if problem else []
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else _NOTHING
 
 
-def _finding(path: str, message: str) -> dict[str, str]:
-    return {"path": path, "message": message}
+def _finding(path: Path, message: str) -> dict[str, str]:
+    return {"pointer": strict_json.pointer(cut(str(step)) for step in path), "message": message}

@@ -28,8 +28,3 @@ class Proposals:
         """The nearest of `known`, or "" where none is near or the budget is spent."""
         self._left -= len(known) + 1
         return "" if self._left < 0 else core.nearest(word, known)
-
-
-def hint(near: str) -> str:
-    """``; did you mean "X"?``, or "" without a proposal."""
-    return f'; did you mean "{near}"?' if near else ""

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bridge.core.nearest import proposal
 from bridge.validation import finding
 from bridge.validation.finding import Finding, Path, describe
-from bridge.validation.proposals import Proposals, hint
+from bridge.validation.proposals import Proposals
 from bridge.validation.semantics import workflow_spec
 
 _HOLDERS = {"WorkflowTemplate": False, "ClusterWorkflowTemplate": True}
@@ -52,7 +53,7 @@ class GivenTemplates:
         if known is None or not isinstance(wanted, str) or wanted in known or "{{" in wanted:
             return None
         near = self._proposals.nearest(wanted, known)
-        message = f"{_called(_key(ref))} has no template {describe(wanted)}{hint(near)}"
+        message = f"{_called(_key(ref))} has no template {describe(wanted)}{proposal(near)}"
         return Finding(
             (*place, "template"), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "the name of a template", near
         )
@@ -63,7 +64,7 @@ class GivenTemplates:
             wanted = spec.get(field)
             if isinstance(wanted, str) and wanted and wanted not in known:
                 near = self._proposals.nearest(wanted, known)
-                message = f"{_called(key)} has no template {describe(wanted)}{hint(near)}"
+                message = f"{_called(key)} has no template {describe(wanted)}{proposal(near)}"
                 yield Finding((*path, field), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "a template", near)
         if not spec.get("entrypoint") and key not in self._entrypoints:
             message = f"neither this nor {_called(key)} has an entrypoint"

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bridge.core.nearest import proposal
 from bridge.validation import finding, names
 from bridge.validation.finding import Finding, Path, describe, listed
-from bridge.validation.proposals import Proposals, hint
+from bridge.validation.proposals import Proposals
 
 TEMPLATE_TYPES = (
     "container",
@@ -118,7 +119,7 @@ class _Spec:
     def _reference(self, name: object, path: Path) -> None:
         if isinstance(name, str) and name and name not in self.known and not self.elsewhere and "{{" not in name:
             near = self.proposals.nearest(name, self.known)
-            message = f"no template is called {describe(name)}{hint(near)}"
+            message = f"no template is called {describe(name)}{proposal(near)}"
             self.out.append(
                 Finding(path, finding.UNKNOWN_TEMPLATE, message, describe(name), "the name of a template", near)
             )
@@ -181,7 +182,7 @@ class _Spec:
             for place, name in enumerate(_list(task["dependencies"])):
                 if isinstance(name, str) and name not in known:
                     near = self.proposals.nearest(name, known)
-                    message = f"no task of this dag is called {describe(name)}{hint(near)}"
+                    message = f"no task of this dag is called {describe(name)}{proposal(near)}"
                     where = (*path, index, "dependencies", place)
                     self.out.append(
                         Finding(where, finding.UNKNOWN_TASK, message, describe(name), "the name of a task", near)

@@ -52,7 +52,8 @@ def emptied(data: bytearray) -> bytearray:
 
 
 def pages_scrambled(data: bytearray) -> bytearray:
-    data[4096 * 5 : 4096 * 30] = random.Random(1).randbytes(4096 * 25)
+    # Behind the pages of a new spool, which hold the schema.
+    data[4096 * 30 : 4096 * 55] = random.Random(1).randbytes(4096 * 25)
     return data
 
 

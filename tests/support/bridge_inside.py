@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 
-import orjson
-
 from bridge.configuration import load
+from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.service import Service
 from bridge.spool.records import DeadLetter, SpoolFigures
 from bridge.spool.store import Spool
-from bridge.core.clock import SystemClock
 from tests.support.bridge_files import CONNECTION, BridgeFiles
 from tests.support.transport_ends import wait_until
 

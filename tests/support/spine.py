@@ -129,9 +129,7 @@ class Spine:
 
     def await_numbers(self, *numbers: int, within_s: float = 15.0) -> None:
         """Return once exactly these events became workflows, in whatever order."""
-        wait_until(
-            lambda: len(self.numbers) >= len(numbers), f"workflows of {numbers}, not {self.numbers}", within_s
-        )
+        wait_until(lambda: len(self.numbers) >= len(numbers), f"workflows of {numbers}, not {self.numbers}", within_s)
         assert sorted(self.numbers) == sorted(numbers)
 
     def fail(self, kind: FaultKind, **keys: Any) -> Fault:

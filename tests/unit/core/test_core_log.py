@@ -32,6 +32,15 @@ def test_a_topic_cannot_forge_a_line() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
+def test_no_value_loses_a_line() -> None:
+    """Text that UTF-8 cannot hold, or an endless integer, is written all the same."""
+    stream = io.StringIO()
+    log.configure("json", "info", stream)
+    log.logger("bridge.test").info("odd", extra=log.fields(topic="a/\ud800", attempt=2**70))
+    line = json.loads(stream.getvalue())
+    assert (line["topic"], line["attempt"]) == ("a/\ud800", 2**70)
+
+
 def test_levels_hold_back() -> None:
     """A line below the level is not written."""
     stream = io.StringIO()

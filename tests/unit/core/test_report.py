@@ -30,3 +30,27 @@ def test_an_unwritable_folder_is_no_error(tmp_path: Path) -> None:
     """Where nothing can be written, nothing is raised."""
     (tmp_path / "file").write_text("in the way")
     assert ReportWriter(tmp_path / "file" / "sub").write("x", RuntimeError("boom"), 0.0) is None
+
+
+def test_two_of_one_millisecond_are_two_reports(tmp_path: Path) -> None:
+    """Each unexpected error has a file of its own, however close they come."""
+    writer = ReportWriter(tmp_path)
+    first, second = (writer.write("ingest", RuntimeError(text), 1000.0) for text in ("one", "two"))
+    assert first != second
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_oldest_goes_first_in_1970_too(tmp_path: Path) -> None:
+    """Names sort by time, whatever number of digits the time has."""
+    writer = ReportWriter(tmp_path)
+    for second in (9, 10, 1_700_000_000):
+        writer.write("x", RuntimeError("again"), float(second))
+    order = [json.loads(path.read_text())["time"] for path in sorted(tmp_path.iterdir())]
+    assert order == sorted(order)
+
+
+def test_text_that_is_not_unicode_is_reported_all_the_same(tmp_path: Path) -> None:
+    """A topic that UTF-8 cannot hold may be what the report is about."""
+    path = ReportWriter(tmp_path).write("ingest", RuntimeError("a\ud800"), 0.0, topic="t/\udfff")
+    assert path is not None
+    assert json.loads(path.read_text())["topic"] == "t/\udfff"

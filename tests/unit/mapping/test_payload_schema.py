@@ -55,7 +55,7 @@ def test_findings_say_where_and_what():
         schema.check({"v": ["x"] * 50})
     assert caught.value.code == "payload-schema"
     assert len(caught.value.details) == MAX_FINDINGS
-    assert {"path": "/v/0", "message": "'x' is not of type 'number'"} in caught.value.details
+    assert {"pointer": "/v/0", "message": "'x' is not of type 'number'"} in caught.value.details
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,224 @@
+"""``argo-bridge dead-letters``: list, show, replay and purge what could not be done.
+
+Works through the bridge while it runs on this data directory, and by itself while none does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bridge.cli import exit_codes
+from bridge.cli.dead_letters_view import show_letter, show_list
+from bridge.configfile.quantities import parse_duration
+from bridge.configuration import load
+from bridge.control.desk import PAGE
+from bridge.control.protocol import Ask
+from bridge.core.errors import BridgeError, ConfigError
+from bridge.core.unicode import well_formed
+from bridge.service.replaying import dead_letters
+
+CHUNK = 20
+"""Letters replayed by one question, each in a commit of its own."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = subparsers.add_parser(
+        "dead-letters",
+        help="list, show, replay and purge what could not be done",
+        description="List, show, replay and purge dead letters: messages that were refused, and events that could not "
+        "be submitted. Works while the bridge runs and while it does not. Exit code 0: done, 1: not (all) done, "
+        "2: wrong usage.",
+    )
+    actions = parser.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    _add_list(actions)
+    _add_show(actions)
+    _add_replay(actions)
+    _add_purge(actions)
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml of the bridge")
+    return parser
+
+
+def _add_filter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mapping", metavar="NAME", type=well_formed, help='only those of this mapping; "" = trigger messages'
+    )
+    parser.add_argument("--reason", metavar="CODE", type=well_formed, help="only those with this reason")
+
+
+def _add_list(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add_action(actions, "list", "list dead letters, the newest first")
+    _add_filter(parser)
+    parser.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many (default: 50)")
+    parser.add_argument("--json", action="store_true", help="print a JSON array")
+    parser.set_defaults(handler=run_list)
+
+
+def _add_show(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add_action(actions, "show", "show one dead letter whole, its payload too")
+    parser.add_argument("id", metavar="ID", type=_count, help="its number in the list")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    parser.set_defaults(handler=run_show)
+
+
+def _add_replay(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add_action(actions, "replay", "try dead letters once more; each that can be tried is removed")
+    parser.add_argument("ids", metavar="ID", type=_count, nargs="*", help="its number in the list")
+    parser.add_argument("--all", action="store_true", help="all, or all that --mapping and --reason leave")
+    _add_filter(parser)
+    parser.set_defaults(handler=run_replay, parser=parser)
+
+
+def _add_purge(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add_action(actions, "purge", "delete dead letters for good, without asking")
+    parser.add_argument("ids", metavar="ID", type=_count, nargs="*", help="its number in the list")
+    parser.add_argument("--before", metavar="AGE", type=_age_s, help="those stored longer ago than this, e.g. 7d")
+    parser.add_argument("--all", action="store_true", help="all, or all that the other options leave")
+    _add_filter(parser)
+    parser.set_defaults(handler=run_purge, parser=parser)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) < 2**62:
+        raise argparse.ArgumentTypeError(f"a number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _age_s(text: str) -> float:
+    age_s = parse_duration(text)
+    if age_s is None:
+        raise argparse.ArgumentTypeError(f"a duration such as 36h or 7d, not {text!r}")
+    return age_s
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """List; 0 also where there is none."""
+    with _desk(args.config) as ask:
+        letters = list(itertools.islice(_listed(ask, args, min(args.limit, PAGE)), args.limit))
+    if args.json:
+        print(json.dumps(letters, indent=2))
+    else:
+        show_list(letters)
+    return exit_codes.OK
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Show one; 1 where there is no such dead letter."""
+    with _desk(args.config) as ask:
+        letter = ask({"do": "show", "id": args.id})["letter"]
+    if args.json:
+        print(json.dumps(letter, indent=2))
+    else:
+        show_letter(letter)
+    return exit_codes.OK
+
+
+def run_replay(args: argparse.Namespace) -> int:
+    """Replay; 1 where one could not be replayed, which is told and kept."""
+    if bool(args.ids) == args.all:
+        args.parser.error("give either IDs or --all")
+    if args.ids and (args.mapping is not None or args.reason is not None):
+        args.parser.error("--mapping and --reason go with --all")
+    with _desk(args.config) as ask:
+        # The oldest first, so that events come in the order in which they came the first time.
+        ids = args.ids or sorted(letter["id"] for letter in _listed(ask, args, PAGE))
+        results = [_tell_replay(result) for result in _replayed(ask, ids)]
+    failed = [result for result in results if "error" in result]
+    waiting = sum(result.get("waiting", 0) for result in results)
+    kept = f", {len(failed)} not replayed" if failed else ""
+    print(f"{_counted(len(results) - len(failed), 'dead letter')} replayed, {_counted(waiting, 'event')} waiting{kept}")
+    return exit_codes.PROBLEMS if failed else exit_codes.OK
+
+
+def _replayed(ask: Ask, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    for start in range(0, len(ids), CHUNK):
+        yield from ask({"do": "replay", "ids": ids[start : start + CHUNK]})["results"]
+
+
+def _tell_replay(result: dict[str, Any]) -> dict[str, Any]:
+    """Print what came of one; return it."""
+    if "error" in result:
+        error = result["error"]
+        told = BridgeError(error["message"], code=error["code"], hint=error["hint"])
+        print(f"{result['id']}: not replayed: {told.code}: {told}", file=sys.stderr)
+        return result
+    known = f", {_counted(result['known'], 'event')} known already" if result["known"] else ""
+    not_kept = f"; {result['notKept']} more were only counted and cannot be replayed" if result["notKept"] else ""
+    print(f"{result['id']}: replayed: {_counted(result['waiting'], 'event')} waiting{known}{not_kept}")
+    return result
+
+
+def run_purge(args: argparse.Namespace) -> int:
+    """Purge; 0 whatever their number."""
+    is_filtered = args.before is not None or args.mapping is not None or args.reason is not None
+    if args.ids and (args.all or is_filtered):
+        args.parser.error("give IDs, or options, not both")
+    if not (args.ids or args.all or is_filtered):
+        args.parser.error("say which: IDs, --before, --mapping, --reason, or --all")
+    with _desk(args.config) as ask:
+        purged = sum(_purged_ids(ask, args.ids) if args.ids else _purged(ask, args))
+    print(f"{_counted(purged, 'dead letter')} purged")
+    return exit_codes.OK
+
+
+def _purged_ids(ask: Ask, ids: Sequence[int]) -> Iterator[int]:
+    for start in range(0, len(ids), CHUNK):
+        yield ask({"do": "purge", "ids": ids[start : start + CHUNK]})["purged"]
+
+
+def _purged(ask: Ask, args: argparse.Namespace) -> Iterator[int]:
+    upto = None
+    while True:
+        question = {"do": "purge", "olderThan": args.before, "mapping": args.mapping, "reason": args.reason}
+        answer = ask(question | {"upto": upto})
+        yield answer["purged"]
+        if not answer["purged"]:
+            return
+        upto = answer["upto"]
+
+
+def _listed(ask: Ask, args: argparse.Namespace, page: int) -> Iterable[dict[str, Any]]:
+    before = None
+    while True:
+        question = {"do": "list", "before": before, "limit": page, "mapping": args.mapping, "reason": args.reason}
+        answer = ask(question)
+        yield from answer["letters"]
+        if not answer["more"] or not answer["letters"]:
+            return
+        before = answer["letters"][-1]["id"]
+
+
+@contextmanager
+def _desk(config: Path) -> Iterator[Ask]:
+    """Yield what answers questions about the dead letters of the bridge that `config` describes.
+
+    Mappings with problems do not matter here, unless they are needed for a replay without a bridge.
+
+    Raises:
+        ConfigError: bridge.yaml or the environment cannot be used; each problem is printed before.
+    """
+    loaded = load(config, os.environ)
+    if loaded.settings is None:
+        for problem in loaded.problems:
+            print(problem.render(), file=sys.stderr)
+        raise ConfigError(f"cannot use {config}", hint="its problems are told above")
+    with dead_letters(loaded.settings, loaded.compiled if loaded.ok else None) as ask:
+        yield ask
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

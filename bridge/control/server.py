@@ -1,0 +1,209 @@
+"""Listens on the control socket of a running bridge and answers questions, one after the other.
+
+Only the bridge's own user (and root) can connect: the socket has mode 0600 before it listens. Still nothing that comes
+over it can hurt: lines, answers, connections and their idle time are bounded, and a bad line is answered and ends its
+connection.
+
+What it never does: know what a question means; that is its handler's.
+
+Thread: ``control``.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bridge.control.protocol import (
+    MAX_QUESTION_BYTES,
+    Ask,
+    error_line,
+    read_question,
+    result_line,
+    socket_address,
+)
+from bridge.core.clock import Clock
+from bridge.core.errors import BridgeError, PermanentError
+from bridge.core.log import fields, logger
+from bridge.core.report import ReportWriter
+
+_log = logger(__name__)
+
+MAX_CONNECTIONS = 16
+IDLE_S = 30.0
+LOOK_S = 5.0
+
+
+@dataclass(slots=True)
+class _Peer:
+    socket: socket.socket
+    heard_s: float
+    received: bytearray = field(default_factory=bytearray)
+    answer: memoryview = field(default_factory=lambda: memoryview(b""))
+    is_ending: bool = False
+
+
+class ControlServer:
+    """The thread that answers.
+
+    Args:
+        path: where the socket is made; the data directory's lock must be held.
+        ask: answers questions.
+        reports: report files of unexpected exceptions.
+        clock: monotonic time of idle connections.
+    """
+
+    def __init__(self, path: Path, ask: Ask, reports: ReportWriter, clock: Clock) -> None:
+        self._path = path
+        self._ask = ask
+        self._reports = reports
+        self._clock = clock
+        self._peers: dict[socket.socket, _Peer] = {}
+        self._listener: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="control")
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether there is a socket, and so a thread. Thread: any."""
+        return self._listener is not None
+
+    def start(self) -> None:
+        """Make the socket and start the thread; without a socket the bridge runs all the same, and says so."""
+        try:
+            self._listener = self._listen()
+        except OSError as error:
+            keys = fields(action="control", code="no-control-socket")
+            _log.error("commands cannot reach this bridge: cannot listen at %s: %s", self._path, error, extra=keys)
+            return
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._thread.start()
+
+    def _listen(self) -> socket.socket:
+        # A socket that is there was left by a bridge that was killed: the lock says that nobody else runs.
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.setblocking(False)
+            with socket_address(self._path) as address:
+                listener.bind(address)
+            self._path.chmod(0o600)  # before it listens, so that nobody was let in by the umask
+            listener.listen(MAX_CONNECTIONS)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def stop(self, deadline_s: float) -> bool:
+        """Finish the question under way, remove the socket and end the thread; True if it ended in time."""
+        if self._listener is None:
+            return True
+        self._wake_in.close()  # which makes the other end readable
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        finally:
+            for peer in list(self._peers.values()):
+                self._drop(peer)
+            if self._listener is not None:
+                self._listener.close()
+            self._path.unlink(missing_ok=True)
+            self._selector.close()
+            self._wake_out.close()
+
+    def _step(self) -> bool:
+        for key, _ in self._selector.select(LOOK_S):
+            if key.fileobj is self._wake_out:
+                return False
+            if key.fileobj is self._listener:
+                self._accept(self._listener)
+            else:
+                peer = self._peers[key.fileobj]  # type: ignore[index]  # only sockets are registered
+                self._serve(peer)
+        now_s = self._clock.monotonic_s()
+        for peer in [peer for peer in self._peers.values() if now_s - peer.heard_s > IDLE_S]:
+            self._drop(peer)
+        return True
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # it is gone already, or there are too many open files; the next one is tried again
+        if len(self._peers) >= MAX_CONNECTIONS:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._peers[connection] = _Peer(connection, self._clock.monotonic_s())
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _drop(self, peer: _Peer) -> None:
+        self._selector.unregister(peer.socket)
+        del self._peers[peer.socket]
+        peer.socket.close()
+
+    def _serve(self, peer: _Peer) -> None:
+        peer.heard_s = self._clock.monotonic_s()
+        try:
+            if not peer.answer and not self._hear(peer):
+                self._drop(peer)
+                return
+            if peer.answer:
+                peer.answer = peer.answer[peer.socket.send(peer.answer) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(peer)
+            return
+        if not peer.answer and peer.is_ending:
+            self._drop(peer)
+            return
+        # One question at a time: a peer that does not read its answer is not heard either.
+        interest = selectors.EVENT_WRITE if peer.answer or b"\n" in peer.received else selectors.EVENT_READ
+        self._selector.modify(peer.socket, interest)
+
+    def _hear(self, peer: _Peer) -> bool:
+        """Take up the next question of `peer`; False if it is gone."""
+        if b"\n" not in peer.received:
+            part = peer.socket.recv(MAX_QUESTION_BYTES)
+            if not part:
+                return False
+            peer.received += part
+        line, newline, rest = peer.received.partition(b"\n")
+        if newline:
+            peer.received = rest
+            self._answer(peer, bytes(line))
+        elif len(line) > MAX_QUESTION_BYTES:
+            text = f"a question has at most {MAX_QUESTION_BYTES} bytes"
+            self._refuse(peer, PermanentError(text, code="bad-question"))
+        return True
+
+    def _answer(self, peer: _Peer, line: bytes) -> None:
+        try:
+            question = read_question(line)
+        except PermanentError as error:
+            self._refuse(peer, error)
+            return
+        try:
+            peer.answer = memoryview(result_line(self._ask(question)))
+        except BridgeError as error:
+            peer.answer = memoryview(error_line(error))
+        except Exception as error:  # noqa: BLE001 - one question's surprise must not end the thread
+            path = self._reports.write("control", error, self._clock.wall_s())
+            _log.error("unexpected error while answering a command; report %s", path, extra=fields(action="control"))
+            text = f"the bridge met an unexpected error; a report was written: {path}"
+            peer.answer = memoryview(error_line(BridgeError(text, code="internal-error")))
+
+    def _refuse(self, peer: _Peer, error: BridgeError) -> None:
+        peer.received.clear()
+        peer.answer = memoryview(error_line(error))
+        peer.is_ending = True

@@ -1,0 +1,163 @@
+"""Takes a dead letter up again: its events go back to dispatch, or its message is read once more (DESIGN 7).
+
+An event that died in dispatch keeps its identity and its workflow's name. A message that was refused before it was an
+event is read as ingest reads it, by the mapping that refused it alone, since the others had it already. Its delivery
+identity is made of the dead letter, and the letter goes in the commit that stores the event: however often a replay is
+tried, and wherever it is cut off, one event comes of it. A replay that cannot succeed changes nothing.
+
+What it never does: send a reply or a notice; the sender was told of the failure.
+
+Thread: the ``control`` thread of a running bridge, or the command's own while no bridge runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bridge.core.errors import PermanentError
+from bridge.core.log import fields, logger
+from bridge.core.model import NO_PROPERTIES, Message
+from bridge.interface import messages
+from bridge.interface.operations import Operation
+from bridge.interface.replies import Refusal
+from bridge.interface.topics import Request, Topics
+from bridge.pipeline import identity
+from bridge.pipeline.identity import Deliveries, DeliveryIdentity
+from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.requests import Requests
+from bridge.spool.records import DeadLetter, NewEvent, Replayed
+from bridge.spool.store import Spool
+
+_log = logger(__name__)
+
+DELIVERY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayParts:
+    """What a replay uses.
+
+    Attributes:
+        spool: the dead letters, and where their events go.
+        topics: the bridge's.
+        requests: reads trigger messages.
+        mapped: evaluates mappings.
+        max_payload_bytes: larger payloads are refused.
+    """
+
+    spool: Spool
+    topics: Topics
+    requests: Requests
+    mapped: MappedEvents
+    max_payload_bytes: int
+
+
+class Replay:
+    """Replays dead letters one by one.
+
+    Args:
+        parts: see `ReplayParts`.
+        on_stored: told the lanes that have new rows: it wakes dispatch.
+    """
+
+    def __init__(self, parts: ReplayParts, on_stored: Callable[[frozenset[str]], None]) -> None:
+        self._parts = parts
+        self._on_stored = on_stored
+
+    def letter(self, seq: int) -> Replayed:
+        """Replay one dead letter; returns after the commit.
+
+        Raises:
+            PermanentError: it was not replayed and is still there: ``no-such-letter``, ``order-gone``,
+                ``payload-cut``, ``not-replayable``, ``nothing-to-do``, or the reason it is refused for again.
+            SpoolError: it is still there; the same may succeed later.
+        """
+        kept = self._parts.spool.dead_letter(seq)
+        if kept is None:
+            raise _no_such_letter(seq)
+        events = () if kept.letter.event_id else tuple(self._events(kept))
+        if kept.letter.event_id and not kept.kept:
+            text = "its event is not kept: too large for its share of dead-letters.max-bytes, or of an older release"
+            raise PermanentError(text, code="order-gone", hint="publish it again")
+        replayed = self._parts.spool.replay(seq, events)
+        if replayed is None:
+            raise _no_such_letter(seq)
+        keys = fields(
+            action="replay", letter=seq, code=kept.letter.reason, mapping=kept.letter.mapping, topic=kept.letter.topic
+        )
+        _log.info("replayed a dead letter: %d events wait again", replayed.waiting, extra=keys)
+        if replayed.lanes:
+            self._on_stored(replayed.lanes)
+        return replayed
+
+    def _events(self, kept: DeadLetter) -> Iterator[NewEvent]:
+        message = self._message(kept)
+        delivery = _LetterDeliveries(kept).of(message)
+        meaning = self._parts.topics.parse(message.topic)
+        if isinstance(meaning, Request):
+            yield self._requested(message, meaning, delivery)
+        elif meaning is not None or self._parts.topics.is_interface(message.topic):
+            raise PermanentError("its topic is the interface's own and never starts a workflow", code="not-replayable")
+        else:
+            yield from self._mapped(kept.letter.mapping, message, delivery)
+
+    def _message(self, kept: DeadLetter) -> Message:
+        letter = kept.letter
+        if letter.payload_bytes > self._parts.max_payload_bytes:
+            limit = self._parts.max_payload_bytes
+            text = f"its payload has {letter.payload_bytes} bytes, at most {limit} are taken (interface.max-payload)"
+            raise PermanentError(text, code="payload-too-large")
+        text = ""
+        if letter.payload_bytes > len(letter.payload):
+            text = f"its payload is not kept whole: {len(letter.payload)} of {letter.payload_bytes} bytes are"
+        elif letter.properties is None:
+            text = "its message is not kept whole: its user properties were too large"
+        if text:
+            raise PermanentError(text, code="payload-cut", hint="publish it again")
+        properties = letter.properties or NO_PROPERTIES
+        return Message(letter.connection, letter.topic, letter.payload, properties=properties)
+
+    def _requested(self, message: Message, request: Request, delivery: DeliveryIdentity) -> NewEvent:
+        if request.operation is not Operation.TRIGGER:
+            text = f"only trigger messages can be replayed; ask for {request.operation.value} again"
+            raise PermanentError(text, code="not-replayable")
+        body = messages.decode_request(message)
+        self._parts.requests.check_operation(request.operation)
+        return self._parts.requests.trigger(message, request, body, delivery)
+
+    def _mapped(self, mapping: str, message: Message, delivery: DeliveryIdentity) -> Iterator[NewEvent]:
+        matches = [match for match in self._parts.mapped.matches(message) if mapping in ("", match.mapping.name)]
+        if not matches:
+            which = f'mapping "{mapping}"' if mapping else "a mapping"
+            raise PermanentError(f"there is no {which} any more that takes its topic", code="nothing-to-do")
+        results = [self._parts.mapped.result(match, message, delivery) for match in matches]
+        for result in results:
+            if isinstance(result, Refusal):
+                raise PermanentError(
+                    f"refused again: {result.message}", code=result.reason, details=tuple(result.details)
+                )
+        events = [result for result in results if isinstance(result, NewEvent)]
+        if not events:
+            raise PermanentError("it starts no workflow: `when` does not hold", code="nothing-to-do")
+        yield from events
+
+
+class _LetterDeliveries(Deliveries):
+    """Gives the message of one dead letter its delivery id: the same each time, and no other message's ever."""
+
+    def __init__(self, kept: DeadLetter) -> None:
+        super().__init__(lambda *_: None)
+        letter = kept.letter
+        # Its number alone would come again in a spool that was begun anew.
+        numbers = (str(kept.seq), repr(kept.first_wall_s))
+        origin = identity.digest("dead-letter", *numbers, letter.connection, letter.topic, letter.payload_digest)
+        self._delivery_id = origin[:DELIVERY_BYTES]
+
+    def identify(self, message: Message) -> tuple[bytes, None]:  # noqa: ARG002 - there is one message only
+        """Return the delivery id; nothing needs to remember it, for the letter does."""
+        return self._delivery_id, None
+
+
+def _no_such_letter(seq: int) -> PermanentError:
+    return PermanentError(f"there is no dead letter {seq}", code="no-such-letter")

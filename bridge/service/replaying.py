@@ -1,0 +1,138 @@
+"""Reaches the dead letters of one data directory: through the bridge that runs on it, or by itself while none does.
+
+Thread: the command's own, or the main thread while it builds a bridge.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bridge.control.client import ControlClient
+from bridge.control.desk import DeadLetterDesk
+from bridge.control.protocol import SOCKET_FILE, Ask
+from bridge.core.clock import SystemClock
+from bridge.core.errors import ConfigError, TransientError
+from bridge.core.log import logger
+from bridge.core.metrics import Metrics
+from bridge.interface.topics import Topics
+from bridge.mapping.mapping_set import MappingSet
+from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema
+from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.replay import Replay, ReplayParts
+from bridge.pipeline.requests import Requests
+from bridge.service.options import SPOOL_FILE, request_rules, spool_limits
+from bridge.settings import Settings
+from bridge.spool.lock import DataDirLock
+from bridge.spool.records import Replayed
+from bridge.spool.store import Spool
+from bridge.validation.library import SchemaLibrary
+
+_log = logger(__name__)
+
+PATIENCE_S = 20.0
+"""How long a bridge may hold the lock without a socket: it is starting, or stopping."""
+LOOK_S = 0.1
+
+
+def replay_parts(
+    settings: Settings, mappings: MappingSet, spool: Spool, schema: ClusterSchema, metrics: Metrics
+) -> ReplayParts:
+    """Return what a replay uses; its objects are its own, so that no other thread shares their state."""
+    topics = Topics(settings.interface.prefix, settings.bridge.id)
+    return ReplayParts(
+        spool=spool,
+        topics=topics,
+        requests=Requests(request_rules(settings, topics, schema)),
+        mapped=MappedEvents(settings.bridge.id, mappings, metrics, SystemClock()),
+        max_payload_bytes=settings.interface.max_payload_bytes,
+    )
+
+
+@contextmanager
+def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[Ask]:
+    """Yield what answers questions about dead letters (`DeadLetterDesk`).
+
+    Args:
+        settings: from bridge.yaml and the environment.
+        mappings: compiled, or None where they cannot be used: then only a bridge that runs can replay.
+
+    Raises:
+        ConfigError: ``no-data-dir``, ``data-dir-in-use``: a process holds the lock and does not answer.
+        SpoolError: the spool cannot be opened.
+    """
+    folder = settings.bridge.data_dir
+    if not folder.is_dir():
+        raise ConfigError(
+            f"bridge.data-dir {folder} does not exist",
+            code="no-data-dir",
+            hint="run the command where the bridge runs, with the same bridge.yaml and environment",
+        )
+    found = _client_or_lock(settings)
+    if isinstance(found, ControlClient):
+        with found:
+            yield found.ask
+        return
+    try:
+        with _opened(settings) as spool:
+            yield DeadLetterDesk(spool, _Offline(settings, mappings, spool).replay).ask
+    finally:
+        found.release()
+
+
+def _client_or_lock(settings: Settings) -> ControlClient | DataDirLock:
+    """Return a connection to the bridge that runs, or the lock, held, if none does."""
+    folder = settings.bridge.data_dir
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ControlClient(folder / SOCKET_FILE)
+        except TransientError as away:
+            lock = DataDirLock(folder)
+            try:
+                lock.acquire()
+            except ConfigError as error:
+                if error.code != "data-dir-in-use" or time.monotonic() > until_s:
+                    raise ConfigError(f"{error.message}; {away.message}", code=error.code) from error
+                time.sleep(LOOK_S)
+            else:
+                return lock
+
+
+def _opened(settings: Settings) -> Spool:
+    path = settings.bridge.data_dir / SPOOL_FILE
+    if not path.exists():
+        # Nothing was ever stored. A spool made here would belong to whoever runs the command.
+        return Spool.in_memory(clock=SystemClock())
+    spool = Spool.open(path, clock=SystemClock(), limits=spool_limits(settings))
+    if spool.set_aside is not None:
+        _log.error("the spool was damaged; it was set aside as %s, and a new one begun", spool.set_aside)
+    return spool
+
+
+class _Offline:
+    """Replays while no bridge runs; what it needs is built for the first letter."""
+
+    def __init__(self, settings: Settings, mappings: MappingSet | None, spool: Spool) -> None:
+        self._settings = settings
+        self._mappings = mappings
+        self._spool = spool
+        self._built: Replay | None = None
+
+    def replay(self, seq: int) -> Replayed:
+        """Replay one letter (`ReplayLetter`).
+
+        Raises:
+            ConfigError: the mappings cannot be used.
+        """
+        if self._built is None:
+            self._built = self._build()
+        return self._built.letter(seq)
+
+    def _build(self) -> Replay:
+        if self._mappings is None:
+            raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check names them")
+        schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
+        parts = replay_parts(self._settings, self._mappings, self._spool, schema, Metrics())
+        return Replay(parts, lambda _lanes: None)

@@ -1,0 +1,168 @@
+"""What Argo's answers mean for events: wait, park, look first, or be refused."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bridge.pipeline import lanes
+from bridge.simulator import Fault, FaultKind
+from tests.support.bridge_files import INSPECT, NAMESPACE
+from tests.support.spine import DEAD_LETTER, OTHER_NAMESPACE, TRIGGER, Spine, mapping, submit
+from tests.support.transport_ends import wait_until
+
+HERE = mapping("here", "sensors/here/{device}")
+THERE = mapping("there", "sensors/there/{device}", namespace=OTHER_NAMESPACE)
+ELSEWHERE = rf"/workflows/{OTHER_NAMESPACE}$"
+
+
+@pytest.fixture
+def quick_probes(monkeypatch):
+    """A parked mapping tries more often than once a minute."""
+    monkeypatch.setattr(lanes, "PROBE_S", 0.3)
+
+
+def publish(spine, topic, *numbers):
+    for number in numbers:
+        spine.publish(topic, {"n": number})
+
+
+def test_an_outage_of_argo_loses_nothing_and_ends_at_once(tmp_path, mosquitto, caplog):
+    """Events of the outage run as soon as Argo is back, each once; requests are answered then."""
+    with Spine(tmp_path, mosquitto, HERE) as spine:
+        spine.take_argo_away()
+        publish(spine, "sensors/here/1", *range(100))
+        spine.publish(TRIGGER, submit(requestId=1), ResponseTopic="answers")
+        spine.bridge.await_count("events_stored_total", 100, mapping="here")
+        assert spine.on("answers") == []
+        assert not spine.bridge.service.readiness()
+        spine.simulator.start_serving()
+        back_s = time.monotonic()
+        spine.await_numbers(*range(100))
+        assert time.monotonic() - back_s < 8  # the longest pause between probes is 5 s, and its jitter
+        assert "workflowId" in spine.bodies("answers")[0]
+        assert spine.on(DEAD_LETTER) == []
+    assert caplog.text.count(f"cannot follow namespace {NAMESPACE}") < 3, "a server that is away is hammered"
+
+
+def test_events_sent_while_all_is_down_run_once(tmp_path, start_mosquitto):
+    """The bridge stopped, Argo away: the broker keeps the events, the bridge stores them, Argo runs them later."""
+    from tests.support.mosquitto import MosquittoOptions
+
+    broker = start_mosquitto(MosquittoOptions(persistence=True, config=("max_queued_messages 0",)))
+    with Spine(tmp_path, broker, HERE) as spine:
+        spine.bridge.await_session("new")
+
+        def meanwhile():
+            spine.simulator.stop_serving()
+            publish(spine, "sensors/here/1", *range(300))
+
+        spine.restart(meanwhile)
+        spine.bridge.await_session("resumed")
+        spine.bridge.await_count("events_stored_total", 300, mapping="here")
+        spine.restart(lambda: None)  # now they are the spool's alone
+        assert spine.numbers == []
+        spine.simulator.start_serving()
+        spine.await_numbers(*range(300))
+        spine.fence()
+        assert len(spine.numbers) == 300
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "hint"),
+    [(401, "not-authenticated", "check argo.token-file"), (403, "not-permitted", "grant the bridge's service account")],
+)
+def test_a_missing_right_is_told_at_once_and_holds_one_mapping(status, code, hint, tmp_path, mosquitto, quick_probes):
+    """A request gets the error; a mapped event waits and `state` says why; others go on; then it runs by itself."""
+    with Spine(tmp_path, mosquitto, HERE + THERE) as spine:
+        fault = spine.fail(FaultKind.STATUS, status=status, path=ELSEWHERE, message="no right")
+        publish(spine, "sensors/there/1", 1, 2)
+        assert hint in spine.bridge.await_cause("no right")
+        publish(spine, "sensors/here/1", 3, 4)
+        spine.await_numbers(3, 4)
+        reply = spine.ask({"submit": {"template": "inspect"}}, f"{TRIGGER}/{OTHER_NAMESPACE}")
+        assert hint in reply["error"]
+        assert [letter["reason"] for letter in spine.bodies(DEAD_LETTER)] == [code]
+        spine.simulator.faults.remove(fault)
+        spine.await_numbers(1, 2, 3, 4)
+        wait_until(lambda: not spine.bridge.service.state()["waiting"], "no cause any more")
+
+
+def test_a_missing_template_is_told_at_once_and_holds_one_mapping(tmp_path, mosquitto, quick_probes):
+    """Likewise; once somebody creates the template, the events run."""
+    new = INSPECT | {"metadata": {"name": "new"}}
+    with Spine(tmp_path, mosquitto, HERE + mapping("early", "sensors/early", template="new")) as spine:
+        publish(spine, "sensors/early", 1, 2, 3)
+        assert "create the template" in spine.bridge.await_cause('"new" not found')
+        publish(spine, "sensors/here/1", 4)
+        spine.await_numbers(4)
+        reply = spine.ask(submit(submit={"template": "new"}))
+        assert '"new" not found' in reply["error"]
+        spine.simulator.put_template(NAMESPACE, new)
+        spine.await_numbers(1, 2, 3, 4)
+        assert [letter["reason"] for letter in spine.bodies(DEAD_LETTER)] == ["template-not-found"]
+
+
+def test_a_waiting_mapping_goes_on_after_a_restart(tmp_path, mosquitto):
+    """A restart is a probe: nobody waits for a minute that began before."""
+    with Spine(tmp_path, mosquitto, THERE) as spine:
+        fault = spine.fail(FaultKind.STATUS, status=403, path=ELSEWHERE, message="no right")
+        publish(spine, "sensors/there/1", 1)
+        spine.bridge.await_cause("no right")
+        spine.restart(lambda: spine.simulator.faults.remove(fault))
+        spine.await_numbers(1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": FaultKind.STATUS, "status": 504, "accept": True},
+        {"kind": FaultKind.CUT, "accept": True},
+        {"kind": FaultKind.CUT},
+        {"kind": FaultKind.STATUS, "status": 500},
+        {"kind": FaultKind.RATE_LIMIT_TEXT, "retry_after": "1"},
+        {"kind": FaultKind.RATE_LIMIT_JSON},
+        {"kind": FaultKind.GARBAGE, "accept": True},
+    ],
+    ids=lambda fault: " ".join(str(value) for value in fault.values()),
+)
+def test_every_fault_of_argo_leaves_one_workflow_an_event(fault, tmp_path, mosquitto):
+    """The first three creates meet it, carried out or not; nothing is lost, duplicated or dead-lettered."""
+    with Spine(tmp_path, mosquitto, HERE) as spine:
+        spine.fail(count=3, **fault)
+        publish(spine, "sensors/here/1", *range(10))
+        spine.await_numbers(*range(10), within_s=25)
+        spine.fence()
+        assert sorted(spine.numbers) == list(range(10))
+        assert spine.on(DEAD_LETTER) == []
+
+
+def test_a_conflict_that_is_ours_is_a_success(tmp_path, mosquitto):
+    """Killed between Argo's answer and our mark, the create is repeated: its 409 is this event's own workflow."""
+    with Spine(tmp_path, mosquitto, HERE) as spine:
+        dispatcher = spine.bridge.service._dispatcher
+        # What a crash does: the workflow exists, and its row waits.
+        settlement = dispatcher._parts.settlement
+        lost = []
+        done = settlement.done
+        settlement.done = lost.append
+        publish(spine, "sensors/here/1", 1)
+        spine.await_numbers(1)
+        wait_until(lambda: len(lost) >= 1, "an end that is not marked")
+        settlement.done = done
+        before = spine.simulator.stats()["answers"].get("409", 0)
+        spine.restart(lambda: None)
+        spine.fence()
+        spine.await_numbers(1)
+        answers = spine.simulator.stats()["answers"]
+        assert answers.get("409", 0) == before + 1 or spine.bridge.count("events_stored_total", mapping="here") == 0
+
+
+def test_the_watch_ends_rows_whose_answer_never_came(tmp_path, mosquitto):
+    """An accepted create whose answer hangs is done as soon as the watch shows the workflow; its sender is told."""
+    with Spine(tmp_path, mosquitto) as spine:
+        spine.fail(FaultKind.CUT, accept=True, count=1, delay_s=0.5)
+        spine.simulator.faults.add(Fault(FaultKind.STATUS, method="GET", path=r"/workflows/factory/", status=500))
+        assert "workflowId" in spine.ask(submit())
+        assert len(spine.simulator.created) == 1

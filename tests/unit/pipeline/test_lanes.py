@@ -1,0 +1,346 @@
+"""Lanes are fair, bounded, and hide no row."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from pipeline_fakes import FlakySpool, event
+
+from bridge.core.clock import FakeClock
+from bridge.core.errors import SpoolError
+from bridge.pipeline.lanes import PAGE, PROBE_S, Lanes
+from bridge.spool.records import Batch, Finished, NewEvent, Outcome, Postponed, WaitingEvent
+
+
+class LaneBench:
+    """Lanes over the real spool."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.spool = FlakySpool(self.clock)
+        self.lanes = Lanes(self.spool)  # type: ignore[arg-type]  # the real one, with a switch
+        self.count = 0
+
+    def store(self, lane: str, count: int = 1, **changes: object) -> None:
+        """Commit rows of one lane, and say so."""
+        events: list[NewEvent] = []
+        for _ in range(count):
+            self.count += 1
+            events.append(event(self.count, lane, **changes))
+        self.spool.real.commit(Batch(events=tuple(events)))
+        self.lanes.stored([lane])
+
+    def take(self) -> WaitingEvent | None:
+        """The next row."""
+        return self.lanes.take(self.spool.real.age.now_s())
+
+    def park(self, lane: str) -> None:
+        """Hold the lane back from now on."""
+        self.lanes.park(lane, self.spool.real.age.now_s(), "no template")
+
+    def wait_s(self) -> float | None:
+        """How long until time alone brings a row."""
+        return self.lanes.wait_s(self.spool.real.age.now_s())
+
+    def finish(self, row: WaitingEvent) -> None:
+        """End a row."""
+        self.spool.real.settle([Finished(row.seq, Outcome.DONE)])
+        self.lanes.settled(row)
+
+    def postpone(self, row: WaitingEvent, seconds: float) -> None:
+        """Postpone a row."""
+        due_s = self.spool.real.age.now_s() + seconds
+        self.spool.real.settle([], [Postponed(row.seq, row.attempts + 1, due_s)])
+        self.lanes.settled(row)
+
+    def drain(self) -> list[str]:
+        """Take and finish all that can be taken; the names in order."""
+        names = []
+        while (row := self.take()) is not None:
+            names.append(row.event.lane)
+            self.finish(row)
+        return names
+
+
+@pytest.fixture
+def bench() -> LaneBench:
+    """Lanes without rows."""
+    return LaneBench()
+
+
+def test_rows_of_a_lane_come_in_order_of_arrival(bench: LaneBench) -> None:
+    """A backlog of several pages comes out once, in order."""
+    bench.store("a", 2 * PAGE + 10)
+    seqs = []
+    while (row := bench.take()) is not None:
+        seqs.append(row.seq)
+    assert seqs == sorted(seqs)
+    assert len(set(seqs)) == 2 * PAGE + 10
+
+
+def test_lanes_take_turns(bench: LaneBench) -> None:
+    """A backlog of 10,000 rows holds up the single row of another lane by one row, not by 10,000."""
+    bench.store("busy", 10_000)
+    bench.store("quiet", 1)
+    first = [bench.take(), bench.take()]
+    assert {row.event.lane for row in first if row} == {"busy", "quiet"}
+
+
+def test_memory_is_a_page_a_lane(bench: LaneBench) -> None:
+    """Whatever the backlog, a page of each lane is read ahead."""
+    bench.store("a", 5 * PAGE)
+    bench.store("b", 5 * PAGE)
+    bench.take()
+    bench.take()
+    assert repr(bench.lanes).count(f"ready={PAGE - 1}") == 2
+
+
+def test_a_parked_lane_lets_one_row_through_a_minute(bench: LaneBench) -> None:
+    """One probe at a time, one a minute; the other lane does not notice; success opens it wholly."""
+    bench.store("bad", 5)
+    bench.store("good", 5)
+    bench.park("bad")
+    assert bench.drain() == ["good"] * 5
+    for _ in range(3):
+        assert bench.wait_s() == pytest.approx(PROBE_S)
+        bench.clock.advance(PROBE_S)
+        assert bench.wait_s() == 0.0
+        probe = bench.take()
+        assert probe is not None
+        bench.clock.advance(2 * PROBE_S)
+        assert bench.take() is None
+        assert bench.wait_s() is None
+        bench.park("bad")
+        bench.lanes.give_back(probe)
+        assert bench.lanes.causes == {"bad": "no template"}
+    bench.lanes.unpark("bad")
+    assert bench.drain() == ["bad"] * 5
+    assert bench.lanes.causes == {}
+
+
+def test_a_probe_that_told_nothing_waits_its_minute_too(bench: LaneBench) -> None:
+    """A probe that came back because Argo is away is not tried again at once: one a minute it stays."""
+    bench.store("bad", 2)
+    bench.park("bad")
+    bench.clock.advance(PROBE_S)
+    probe = bench.take()
+    assert probe is not None
+    bench.lanes.give_back(probe)
+    assert bench.take() is None
+    assert bench.wait_s() == pytest.approx(PROBE_S)
+
+
+def test_all_that_is_due_is_given_out(bench: LaneBench) -> None:
+    """More rows than a page are due: all of them come, though none of the first page has ended."""
+    count = PAGE + 10
+    bench.store("a", count)
+    for _ in range(count):
+        row = bench.take()
+        assert row is not None
+        bench.postpone(row, 1)
+    bench.clock.advance(1)
+    taken = [row.seq for _ in range(count) if (row := bench.take()) is not None]
+    assert len(set(taken)) == count
+
+
+def test_a_row_given_back_is_first_again(bench: LaneBench) -> None:
+    """A row that was not submitted through no fault of its own loses its place to nobody."""
+    bench.store("a", 3)
+    first = bench.take()
+    second = bench.take()
+    assert first is not None
+    assert second is not None
+    bench.lanes.give_back(second)
+    bench.lanes.give_back(first)
+    again = bench.take()
+    assert again is not None
+    assert again.seq == first.seq
+
+
+def test_a_postponed_row_comes_when_it_is_due(bench: LaneBench) -> None:
+    """Not before its time, and at its time without anybody's call."""
+    bench.store("a", 1)
+    row = bench.take()
+    assert row is not None
+    bench.postpone(row, 30)
+    assert bench.take() is None
+    assert bench.wait_s() == pytest.approx(30)
+    bench.clock.advance(30)
+    again = bench.take()
+    assert again is not None
+    assert (again.seq, again.attempts) == (row.seq, 1)
+
+
+def test_rows_of_an_order_key_come_one_after_the_other(bench: LaneBench) -> None:
+    """While one is in flight or postponed the next of its key waits; other keys go on."""
+    bench.store("a", 3, order_key="a:1")
+    bench.store("a", 1, order_key="a:2")
+    first = bench.take()
+    other = bench.take()
+    assert first is not None
+    assert other is not None
+    assert other.event.order_key == "a:2"
+    assert bench.take() is None
+    bench.finish(first)
+    second = bench.take()
+    assert second is not None
+    assert second.seq == first.seq + 1
+    bench.postpone(second, 10)
+    assert bench.take() is None
+
+
+def test_a_claimed_row_is_not_given_out(bench: LaneBench) -> None:
+    """A row that ended from elsewhere leaves the lane; one under way cannot be claimed."""
+    bench.store("a", 2)
+    first = bench.take()
+    assert first is not None
+    assert not bench.lanes.claim(first)
+    other = bench.spool.real.waiting("a", first.seq, 1)[0]
+    assert bench.lanes.claim(other)
+    assert bench.take() is None
+
+
+def test_rows_that_were_there_before_the_start_are_found(bench: LaneBench) -> None:
+    """After a restart nobody says that rows were stored; they are found all the same."""
+    bench.store("a", 2)
+    row = bench.take()
+    assert row is not None
+    bench.postpone(row, 5)
+    after = Lanes(bench.spool)  # type: ignore[arg-type]  # as above
+    assert after.take(bench.spool.real.age.now_s()) is not None
+    assert after.take(bench.spool.real.age.now_s()) is None
+    bench.clock.advance(5)
+    again = after.take(bench.spool.real.age.now_s())
+    assert again is not None
+    assert again.seq == row.seq
+
+
+@pytest.mark.parametrize("method", ["due", "next_due_s", "waiting"])
+def test_a_read_that_fails_hides_no_row(bench: LaneBench, method: str) -> None:
+    """After the spool failed for a moment, the new and the postponed row are still found."""
+    bench.store("a", 1)
+    row = bench.take()
+    assert row is not None
+    bench.postpone(row, 1)
+    bench.clock.advance(1)
+    bench.store("a", 1)
+    bench.spool.failing = {method}
+    taken = 0
+    for _ in range(3):
+        with contextlib.suppress(SpoolError):
+            taken += bench.take() is not None
+    bench.spool.failing = set()
+    while bench.take() is not None:
+        taken += 1
+    assert taken == 2
+
+
+def test_a_read_that_fails_costs_no_probe(bench: LaneBench) -> None:
+    """The minute of a parked lane begins when its row is given out, not when it could not be read."""
+    bench.store("bad", 1)
+    bench.park("bad")
+    bench.clock.advance(PROBE_S)
+    bench.spool.failing = {"waiting"}
+    with pytest.raises(SpoolError):
+        bench.take()
+    bench.spool.failing = set()
+    assert bench.take() is not None
+
+
+class LanesMachine(RuleBasedStateMachine):
+    """Any order of stores, takes and ends, against a simple model: a set of rows that wait."""
+
+    flying = Bundle("flying")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = LaneBench()
+        self.flights: dict[int, WaitingEvent] = {}
+        self.ended = 0
+
+    @rule(lane=st.sampled_from("abc"), count=st.integers(1, 4), key=st.sampled_from(["", "k", "l"]))
+    def store(self, lane: str, count: int, key: str) -> None:
+        """New rows."""
+        self.bench.store(lane, count, order_key=f"{lane}:{key}" if key else "")
+
+    @rule(target=flying)
+    def take(self) -> WaitingEvent | None:
+        """A row in flight is never given out twice, and a key never twice at a time."""
+        row = self.bench.take()
+        if row is not None:
+            assert row.seq not in self.flights
+            keys = {one.event.order_key for one in self.flights.values()} - {""}
+            assert row.event.order_key not in keys
+            self.flights[row.seq] = row
+        return row
+
+    @rule(row=consumes(flying))
+    def finish(self, row: WaitingEvent | None) -> None:
+        """An end."""
+        if row is not None and self.flights.pop(row.seq, None):
+            self.bench.finish(row)
+            self.ended += 1
+
+    @rule(row=consumes(flying), seconds=st.integers(1, 90))
+    def postpone(self, row: WaitingEvent | None, seconds: int) -> None:
+        """A fault of the row."""
+        if row is not None and self.flights.pop(row.seq, None):
+            self.bench.postpone(row, seconds)
+
+    @rule(row=consumes(flying), park=st.booleans())
+    def give_back(self, row: WaitingEvent | None, park: bool) -> None:
+        """No fault of the row."""
+        if row is not None and self.flights.pop(row.seq, None):
+            if park:
+                self.bench.park(row.event.lane)
+            self.bench.lanes.give_back(row)
+
+    @rule(seconds=st.integers(1, 100))
+    def pass_time(self, seconds: int) -> None:
+        """Time."""
+        self.bench.clock.advance(seconds)
+
+    @precondition(lambda self: not self.flights)
+    @rule()
+    def is_told_when_to_come_again(self) -> None:
+        """With nothing in flight and rows waiting, time alone brings a row, and `wait_s` says when."""
+        while (row := self.bench.take()) is not None:
+            self.bench.finish(row)
+            self.ended += 1
+            self.bench.lanes.unpark(row.event.lane)
+        if self.bench.count > self.ended:
+            wait_s = self.bench.wait_s()
+            assert wait_s is not None
+            assert wait_s > 0
+            self.bench.clock.advance(wait_s)
+            assert self.bench.wait_s() == pytest.approx(0.0, abs=1e-6)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Every row that did not end waits in the spool."""
+        assert self.bench.spool.real.figures().waiting == self.bench.count - self.ended
+
+    def teardown(self) -> None:
+        """In the end every row comes out exactly once."""
+        for row in self.flights.values():
+            self.bench.lanes.give_back(row)
+        for _ in range(300):
+            row = self.bench.take()
+            if row is None:
+                self.bench.clock.advance(max(self.bench.wait_s() or 0.0, 0.001))
+                if self.bench.count == self.ended:
+                    break
+                continue
+            self.bench.lanes.unpark(row.event.lane)
+            self.bench.finish(row)
+            self.ended += 1
+        assert self.bench.count == self.ended
+        self.bench.spool.real.close()
+
+
+TestLanesMachine = LanesMachine.TestCase
+TestLanesMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,273 @@
+"""What is in the outbox is sent until its broker confirmed it: repeated after a crash, never lost, never in a loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline_fakes import FlakySpool, all_of, outbox_row
+
+from bridge.core.clock import FakeClock
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.pipeline.outbox import PAGE, OutboxSender
+from bridge.spool.records import Batch
+
+
+class FakeTransport:
+    """A broker that takes what fits its window, and confirms when told to."""
+
+    def __init__(self, window: int = 1000) -> None:
+        self.is_ready = True
+        self.max_publish_bytes = 256 * 1024
+        self.window = window
+        self.pending: list[tuple[str, Callable[[bool], None]]] = []
+        self.got: list[str] = []
+        self.publishes = 0
+        self.raises: set[str] = set()
+        self.confirms_at_once = False
+
+    def publish(self, message: OutgoingMessage, done: Callable[[bool], None]) -> bool:
+        """Take a message, if there is room."""
+        self.publishes += 1
+        text = json.loads(message.payload)["error"]
+        if text in self.raises:
+            raise ValueError(text)
+        if not self.is_ready or len(self.pending) >= self.window:
+            return False
+        self.got.append(text)
+        if self.confirms_at_once:
+            done(True)
+        else:
+            self.pending.append((text, done))
+        return True
+
+    def confirm(self, confirmed: bool = True) -> None:
+        """Confirm, or refuse, all that is pending."""
+        pending, self.pending = self.pending, []
+        for _, done in pending:
+            done(confirmed)
+
+
+class OutboxBench:
+    """A sender without its thread."""
+
+    def __init__(self, **transports: FakeTransport) -> None:
+        self.clock = FakeClock()
+        self.spool = FlakySpool(self.clock)
+        self.metrics = Metrics()
+        self.transports = transports or {"plant": FakeTransport()}
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process."""
+        self.sender = OutboxSender(self.spool, self.transports, self.metrics)  # type: ignore[arg-type]  # fakes
+
+    def put(self, *texts: str, connection: str = "plant", topic: str = "replies/me") -> None:
+        """Commit messages to send."""
+        rows = tuple(outbox_row(text, connection, topic) for text in texts)
+        self.spool.real.commit(Batch(outbox=rows))
+
+    def left(self, connection: str = "plant") -> list[str]:
+        """What the outbox still holds."""
+        return all_of(self.spool.real.outbox(connection, 0, 10_000))
+
+
+@pytest.fixture
+def bench() -> OutboxBench:
+    """One connection."""
+    return OutboxBench()
+
+
+def test_a_message_goes_when_its_broker_confirmed_it(bench: OutboxBench) -> None:
+    """In order, handed over once, deleted after the confirmation and not before."""
+    plant = bench.transports["plant"]
+    bench.put("a", "b")
+    bench.sender.step()
+    bench.sender.step()
+    assert plant.got == ["a", "b"]
+    assert bench.left() == ["a", "b"]
+    plant.confirm()
+    bench.sender.step()
+    assert bench.left() == []
+
+
+def test_a_crash_repeats_and_never_loses(bench: OutboxBench) -> None:
+    """Sent but not confirmed when the process ends: sent once more after the next start."""
+    bench.put("a")
+    bench.sender.step()
+    bench.restart()
+    bench.sender.step()
+    assert bench.transports["plant"].got == ["a", "a"]
+    bench.transports["plant"].confirm()
+    bench.sender.step()
+    assert bench.left() == []
+
+
+def test_while_a_broker_is_away_its_messages_wait_in_the_spool() -> None:
+    """They are sent after the reconnect; the other connection does not notice."""
+    plant, office = FakeTransport(), FakeTransport()
+    bench = OutboxBench(plant=plant, office=office)
+    plant.is_ready = False
+    bench.put("p")
+    bench.put("o", connection="office")
+    bench.sender.step()
+    assert (plant.publishes, office.got) == (0, ["o"])
+    plant.is_ready = True
+    bench.sender.connected("plant")
+    bench.sender.step()
+    assert plant.got == ["p"]
+
+
+def test_what_was_lost_with_its_connection_is_sent_after_the_reconnect(bench: OutboxBench) -> None:
+    """Unconfirmed messages come again, once, and those that were confirmed do not."""
+    plant = bench.transports["plant"]
+    bench.put("a", "b")
+    bench.sender.step()
+    plant.pending.pop(0)[1](True)
+    plant.confirm(False)
+    bench.sender.connected("plant")
+    bench.sender.step()
+    bench.sender.step()
+    assert plant.got == ["a", "b", "b"]
+
+
+def test_what_is_under_way_is_not_sent_twice(bench: OutboxBench) -> None:
+    """A second word that the connection is ready repeats nothing that its broker has in hand."""
+    bench.put("a")
+    bench.sender.step()
+    bench.sender.connected("plant")
+    bench.sender.step()
+    assert bench.transports["plant"].got == ["a"]
+
+
+def test_a_refused_message_is_no_hot_loop(bench: OutboxBench) -> None:
+    """What the broker refuses is not offered again before the next connection, and holds up nothing behind it."""
+    plant = bench.transports["plant"]
+    bench.put("refused")
+    bench.sender.step()
+    plant.confirm(False)
+    bench.put("next")
+    for _ in range(50):
+        bench.sender.step()
+    assert plant.got == ["refused", "next"]
+    assert bench.left() == ["refused", "next"]
+
+
+def test_a_full_window_goes_on_where_it_stopped() -> None:
+    """More messages than a page and than the window: each once, in order."""
+    plant = FakeTransport(window=30)
+    bench = OutboxBench(plant=plant)
+    texts = [f"m{number:04d}" for number in range(3 * PAGE + 7)]
+    bench.put(*texts)
+    for _ in range(40):
+        bench.sender.step()
+        plant.confirm()
+    bench.sender.step()
+    assert plant.got == texts
+    assert bench.left() == []
+
+
+def test_what_no_broker_takes_is_dropped_and_told(bench: OutboxBench) -> None:
+    """Errors shrink until they fit; what still is too large is counted and goes, before it closes the connection."""
+    plant = bench.transports["plant"]
+    plant.max_publish_bytes = 200
+    bench.put("x" * 5000)
+    bench.sender.step()
+    assert len(plant.got[0]) < 200
+    plant.confirm()
+    plant.max_publish_bytes = 10
+    bench.put("too large", "too large as well")
+    bench.sender.step()
+    assert len(plant.got) == 1
+    assert bench.left() == []
+    assert bench.metrics.value("replies_unsendable_total", cause="too-large") == 2
+
+
+def test_a_message_that_breaks_the_transport_breaks_nothing_else(bench: OutboxBench) -> None:
+    """Counted, left in the spool, and the next one is sent; no loop."""
+    plant = bench.transports["plant"]
+    plant.raises = {"bad"}
+    bench.put("bad", "good")
+    for _ in range(10):
+        bench.sender.step()
+    assert plant.got == ["good"]
+    assert plant.publishes == 2
+    assert bench.metrics.value("internal_errors_total", where="outbox") == 1
+    assert bench.left() == ["bad", "good"]
+
+
+@pytest.mark.parametrize("method", ["outbox", "outbox_sent"])
+def test_a_failing_spool_loses_nothing(bench: OutboxBench, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Confirmed messages are deleted when it can be used again; told once, not at every turn."""
+    plant = bench.transports["plant"]
+    bench.put("a")
+    if method == "outbox_sent":
+        bench.sender.step()
+        plant.confirm()
+    bench.spool.failing = {method}
+    for _ in range(20):
+        bench.sender.step()
+    assert bench.left() == ["a"]
+    assert len(caplog.records) == 1
+    bench.spool.failing = set()
+    bench.sender.step()
+    plant.confirm()
+    bench.sender.step()
+    assert bench.left() == []
+    assert plant.got == ["a"]
+
+
+def test_a_stop_waits_for_confirmations(bench: OutboxBench) -> None:
+    """What is sent in the last turn and confirmed in time is not sent again after the next start."""
+    plant = bench.transports["plant"]
+    plant.confirms_at_once = True
+    bench.put("a", "b")
+    bench.sender.start()
+    assert bench.sender.stop(10.0)
+    assert bench.left() == []
+    assert plant.got == ["a", "b"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["put", "step", "confirm", "refuse", "drop", "back", "crash", "fail", "heal"]), max_size=40
+    )
+)
+def test_every_message_arrives(happenings: list[str]) -> None:
+    """Whatever happens, in the end each message arrived at least once and the outbox is empty."""
+    plant = FakeTransport(window=2)
+    bench = OutboxBench(plant=plant)
+    count = 0
+    for what in [*happenings, "heal", "back"]:
+        match what:
+            case "put":
+                count += 1
+                bench.put(f"m{count}")
+            case "step":
+                bench.sender.step()
+            case "confirm" | "refuse":
+                plant.confirm(what == "confirm")
+            case "drop":
+                plant.is_ready = False
+                plant.confirm(False)
+            case "back":
+                plant.confirm(False)
+                plant.is_ready = True
+                bench.sender.connected("plant")
+            case "crash":
+                plant.pending.clear()
+                bench.restart()
+            case "fail" | "heal":
+                bench.spool.failing = {"outbox", "outbox_sent"} if what == "fail" else set()
+    for _ in range(count + 2):
+        bench.sender.step()
+        plant.confirm()
+    bench.sender.step()
+    assert set(plant.got) == {f"m{number}" for number in range(1, count + 1)}
+    assert bench.left() == []
+    bench.spool.real.close()
