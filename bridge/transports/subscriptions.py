@@ -16,6 +16,8 @@ from bridge.transports.mqtt_problems import reason_name
 
 # Brokers limit a SUBSCRIBE by their Maximum Packet Size, hosted ones also by number (AWS IoT: 8).
 FILTERS_PER_PACKET = 8
+# In place of a packet id while changes are decided and not yet sent.
+_PLANNED = -1
 
 
 class Wanted(NamedTuple):
@@ -76,6 +78,8 @@ class Subscriptions:
 
         Filters refused earlier are among the first: their rights may have changed.
         """
+        # Not settled for a moment in between either: others ask, and what is published then is for nobody.
+        self._subscribing[_PLANNED] = ()
         with self._lock:
             wanted, self._sent_revision = self._wanted, self._revision
         for topic_filter in self._refused:
@@ -94,15 +98,19 @@ class Subscriptions:
         self._sent = {name: retained for name, retained in wanted.items() if name not in self._refused}
         self._in_session |= self._sent.keys()
         self._publish_state()
+        if not subscribe and not unsubscribe:
+            self._subscribing.pop(_PLANNED)
         return subscribe, unsubscribe
 
     def subscribing(self, packet_id: int, filters: tuple[str, ...]) -> None:
         """SUBSCRIBE `packet_id` was sent for `filters`."""
         self._subscribing[packet_id] = filters
+        self._subscribing.pop(_PLANNED, None)
 
     def unsubscribing(self, packet_id: int, filters: tuple[str, ...]) -> None:
         """UNSUBSCRIBE `packet_id` was sent for `filters`."""
         self._unsubscribing[packet_id] = filters
+        self._subscribing.pop(_PLANNED, None)
 
     def suback(self, packet_id: int, codes: Sequence[int]) -> None:
         """SUBACK arrived, with one reason code a filter, in their order."""

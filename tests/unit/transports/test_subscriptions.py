@@ -113,3 +113,20 @@ def test_a_session_ends_with_exactly_what_is_wanted(
         subscriptions.suback(2 * number + 2, [1] * len(subscribe))
         assert session == filters | retained == memory[-1]
         assert subscriptions.is_settled
+
+
+def test_it_is_not_settled_between_deciding_and_sending() -> None:
+    """While changes are being remembered (a commit) the broker knows nothing of them: what is published then is lost.
+
+    Race: another thread asks whether the connection is ready between `changes` and `subscribing`.
+    """
+    settled: list[bool] = []
+    subscriptions = Subscriptions(FilterMemory(frozenset(), lambda _: settled.append(subscriptions.is_settled)))
+    subscriptions.want(frozenset({"a/b"}), frozenset())
+    subscriptions.connected(is_new_session=True)
+    subscribe, _ = subscriptions.changes()
+    assert settled == [False]
+    assert not subscriptions.is_settled
+    subscriptions.subscribing(7, tuple(one.topic_filter for one in subscribe))
+    subscriptions.suback(7, [1])
+    assert subscriptions.is_settled
