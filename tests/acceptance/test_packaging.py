@@ -117,7 +117,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command, somewhere else than in the repository."""
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("ARGO_")}
     line = [installed / "argo-bridge", *arguments]
     return subprocess.run(line, cwd=installed, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
