@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 
@@ -50,7 +51,7 @@ def kill_under_load(bridge, random_source):
     pause = threading.Event()
     early = 0
     for _ in range(KILLS):
-        pause.wait(random_source.uniform(0.0, 0.9))  # the random point in its work; nothing is waited for
+        pause.wait(random_source.uniform(0.0, 0.7))  # the random point in its work; nothing is waited for
         bridge.kill()
         while random_source.random() < 0.2:
             bridge.start()
@@ -71,13 +72,14 @@ def test_a_bridge_killed_under_load_runs_every_event_once(version, tmp_path, sta
     files.write()
     simulator.add_faults(*FAULTS)
     # Ready before the first event: a broker keeps nothing for a session that it does not know yet.
-    with BridgeProcess(files).start_ready() as bridge, Publisher(broker.port, 120.0) as publisher:
+    with BridgeProcess(files).start_ready() as bridge, Publisher(broker.port, 80.0) as publisher:
         early = kill_under_load(bridge, random.Random(f"kills {version}"))
         publisher.finish()
         faults = simulator.clear_faults()
         events = publisher.confirmed
-        wait_until(lambda: not account(events, simulator.created).lost, "every event's workflow", 60)
-        publisher.await_replies(20)
+        with contextlib.suppress(AssertionError):  # what is missing is told below, in figures
+            wait_until(lambda: not account(events, simulator.created).lost, "every event's workflow", 40)
+            publisher.await_replies(20)
         assert bridge.terminate() == 0
     result = account(events, simulator.created)
     left = LeftBehind(files)
@@ -88,6 +90,7 @@ def test_a_bridge_killed_under_load_runs_every_event_once(version, tmp_path, sta
         )
     assert result.is_exact, result
     assert (left.figures.waiting, left.dead_letters, left.reports, left.problems) == (0, (), [], ())
+    assert publisher.requests <= set(publisher.replies)
     assert not [body for body in publisher.bodies.values() if "workflowId" not in body]
     assert simulator.stats["unexpected"] == []
     assert len(events) > 10 * KILLS

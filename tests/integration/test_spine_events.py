@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from bridge.pipeline.ingest import Ingest
+from bridge.simulator import FaultKind
 from tests.support.plain_client import PlainClient
 from tests.support.spine import TRIGGER, Spine, mapping, submit
 from tests.support.tcp_proxy import TcpProxy
@@ -115,8 +116,6 @@ def test_the_interface_never_feeds_a_mapping(tmp_path, mosquitto):
 @both_versions
 def test_order_by_keeps_the_order_of_a_key_and_holds_no_other(version, tmp_path, mosquitto):
     """The first event of a key fails for now: the next ones of the key wait for it, those of other keys do not."""
-    from bridge.simulator import FaultKind
-
     with Spine(tmp_path, mosquitto, mapping("in-order", ALL, "order-by: topic.device"), version) as spine:
         spine.fail(FaultKind.STATUS, status=500, count=1)
         spine.publish("sensors/a/slow", {"n": 1})
