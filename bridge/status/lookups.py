@@ -11,43 +11,20 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
-from typing import Protocol
 
 from bridge.core import log
 from bridge.core.backoff import Backoff
-from bridge.core.clock import Clock, StopEvent
+from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError
-from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
-from bridge.core.report import ReportWriter
 from bridge.status.events import Listed, LookedUp
 from bridge.status.inbox import Inbox
-from bridge.status.sources import ArgoReader
+from bridge.status.parts import StatusParts
 
 _LOG = log.logger(__name__)
 RELIST_S = 300.0
 REFUSED_PAUSE_S = 60.0
 _JITTER = 0.2
-
-
-class LookupParts(Protocol):
-    """What lookups work with; `bridge.status.service.StatusParts` has it."""
-
-    @property
-    def argo(self) -> ArgoReader:
-        """Reads workflows."""
-
-    @property
-    def clock(self) -> Clock:
-        """Time."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """Counters."""
-
-    @property
-    def reports(self) -> ReportWriter:
-        """For unexpected exceptions."""
 
 
 class Lookups:
@@ -63,7 +40,7 @@ class Lookups:
 
     def __init__(
         self,
-        parts: LookupParts,
+        parts: StatusParts,
         inbox: Inbox,
         stop: StopEvent,
         namespaces: Sequence[tuple[str, str]],

@@ -8,51 +8,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bridge.core import log
-from bridge.core.clock import Clock, StopEvent
+from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
-from bridge.core.metrics import Metrics
-from bridge.core.report import ReportWriter
 from bridge.interface.topics import Topics
 from bridge.status.events import Connected, Disconnected, Event, Ready
 from bridge.status.inbox import Inbox
 from bridge.status.lookups import Lookups
+from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
 from bridge.status.publisher import Publisher
 from bridge.status.retained import read_retained
-from bridge.status.sources import ArgoReader, EventSeen, FollowedWorkflows, RetainedStore
+from bridge.status.sources import EventSeen, FollowedWorkflows
 from bridge.status.tracker import Tracker
 from bridge.status.watcher import Watcher
-from bridge.transports.base import Session, Transport
+from bridge.transports.base import Session
 
 _LOG = log.logger(__name__)
 _IDLE_WAIT_S = 10.0
 _SPOOL_PAUSE_S = 1.0
 _FAULT_PAUSE_S = 1.0
 _FLUSH_WAIT_S = 0.02
-
-
-@dataclass(frozen=True)
-class StatusParts:
-    """What the service hands to status.
-
-    Attributes:
-        argo: reads workflows.
-        store: the spool's table of retained topics.
-        transports: every connection; status goes to all.
-        clock: time.
-        metrics: counters.
-        reports: for unexpected exceptions.
-    """
-
-    argo: ArgoReader
-    store: RetainedStore
-    transports: Sequence[Transport]
-    clock: Clock
-    metrics: Metrics
-    reports: ReportWriter
 
 
 class StatusService:

@@ -8,18 +8,16 @@ Thread: one ``status-watch-NAMESPACE`` each runs `run`; `problem` may be read fr
 from __future__ import annotations
 
 import logging
-from typing import Protocol
 
 from bridge.core import log
 from bridge.core.backoff import Backoff
-from bridge.core.clock import Clock, StopEvent
+from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError
-from bridge.core.metrics import Metrics
-from bridge.core.report import ReportWriter
 from bridge.status.events import Changed, Listed
 from bridge.status.inbox import Inbox
+from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.sources import ArgoReader, FrameKind, WatchExpiredError
+from bridge.status.sources import FrameKind, WatchExpiredError
 
 _LOG = log.logger(__name__)
 AUTH_PAUSE_S = 30.0
@@ -27,26 +25,6 @@ GAP_LIMIT_S = 60.0
 """A watch that was cut for longer than this lists again: kube keeps its history for minutes only."""
 
 _DENIED = frozenset({"not-authenticated", "not-permitted", "token-unreadable"})
-
-
-class WatcherParts(Protocol):
-    """What a watcher works with; `bridge.status.service.StatusParts` has it."""
-
-    @property
-    def argo(self) -> ArgoReader:
-        """Reads workflows."""
-
-    @property
-    def clock(self) -> Clock:
-        """Time."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """Counters."""
-
-    @property
-    def reports(self) -> ReportWriter:
-        """For unexpected exceptions."""
 
 
 class Watcher:
@@ -60,7 +38,7 @@ class Watcher:
         stop: ends `run`.
     """
 
-    def __init__(self, namespace: str, selector: str, parts: WatcherParts, inbox: Inbox, stop: StopEvent) -> None:
+    def __init__(self, namespace: str, selector: str, parts: StatusParts, inbox: Inbox, stop: StopEvent) -> None:
         self.namespace = namespace
         self._selector = selector
         self._parts = parts

@@ -1,0 +1,33 @@
+"""What every part of status works with, in one value. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.core.clock import Clock
+from bridge.core.metrics import Metrics
+from bridge.core.report import ReportWriter
+from bridge.status.sources import ArgoReader, RetainedStore
+from bridge.transports.base import Transport
+
+
+@dataclass(frozen=True)
+class StatusParts:
+    """What the service hands to status.
+
+    Attributes:
+        argo: reads workflows.
+        store: the spool's table of retained topics.
+        transports: every connection; status goes to all.
+        clock: time.
+        metrics: counters.
+        reports: for unexpected exceptions.
+    """
+
+    argo: ArgoReader
+    store: RetainedStore
+    transports: Sequence[Transport]
+    clock: Clock
+    metrics: Metrics
+    reports: ReportWriter
