@@ -236,9 +236,11 @@ def _success(body: bytes, elapsed_s: float) -> Answer:
         parsed = None
     if isinstance(parsed, dict):
         return Answer(AnswerKind.OK, 200, "ok", body=parsed, elapsed_s=elapsed_s)
-    # Any path outside /api answers the user interface's page with 200 (server-api.md section 0).
+    # Any path outside /api answers the user interface's page with 200 (server-api.md section 0); but a proxy may also
+    # have put its page in place of the answer to a request that was carried out.
     what = "HTML" if body.lstrip()[:1] == b"<" else "something else"
-    return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", f"answered {what} instead of JSON", elapsed_s=elapsed_s)
+    text = f"answered {what} instead of JSON"
+    return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, ambiguous=True, elapsed_s=elapsed_s)
 
 
 def _error_text(body: bytes) -> tuple[int | None, str]:

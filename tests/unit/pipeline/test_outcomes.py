@@ -72,7 +72,7 @@ TABLE: list[tuple[str, Step, object]] = [
     ("theirs, going", LOOK_UP, SLOW_ROW),
     ("another server's JSON", CREATE, GoOn(LOOK_UP)),
     ("another server's JSON", LOOK_UP, "not-argo"),
-    ("html", CREATE, "not-argo"),
+    ("html", CREATE, GoOn(LOOK_UP)),
     ("html", LOOK_UP, "not-argo"),
     ("half an answer", CREATE, SLOW_ROW_LOOK),
     ("half an answer", LOOK_UP, SLOW_ROW_LOOK),
