@@ -19,7 +19,7 @@ from typing import Self
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
-from bridge.transports.base import ConnectionProblem, Delivery, Session
+from bridge.transports.base import ConnectionProblem, Delivery, PublishResult, Session
 from bridge.transports.mqtt import MqttOptions, MqttTransport
 
 STOP_WITHIN_S = 2.0
@@ -104,9 +104,10 @@ class BrokerVisit:
         if len(message.payload) > limit_bytes:
             text = f"publish: {len(message.payload)} bytes are more than the {limit_bytes} that can be sent"
             raise PermanentError(text, code="payload-too-large")
-        outcome: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        outcome: queue.SimpleQueue[PublishResult] = queue.SimpleQueue()
         try:
-            is_done = self._transport.publish(message, outcome.put) and outcome.get(timeout=max(0.0, timeout_s))
+            taken = self._transport.publish(message, outcome.put)
+            is_done = taken and bool(outcome.get(timeout=max(0.0, timeout_s)))
         except queue.Empty:
             is_done = False
         if not is_done:
@@ -150,5 +151,5 @@ class BrokerVisit:
         self._news.set()
 
 
-def _nothing(_is_done: bool) -> None:
+def _nothing(_result: PublishResult) -> None:
     """What becomes of an offered message is not asked."""

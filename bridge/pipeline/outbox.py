@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bridge.core.errors import SpoolError
-from bridge.core.log import fields, logger
+from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.interface import replies
 from bridge.spool.records import OutboxMessage
 from bridge.spool.store import Spool
-from bridge.transports.base import Transport
+from bridge.transports.base import PublishResult, Transport
 
 _log = logger(__name__)
 
@@ -49,13 +49,14 @@ class OutboxSender:
         self._transports = transports
         self._metrics = metrics
         self._cursors = {name: _Cursor() for name in transports}
-        self._confirmed: deque[tuple[str, int, bool]] = deque()
+        self._confirmed: deque[tuple[str, int, PublishResult]] = deque()
         self._restart: deque[str] = deque()
         self._sent: list[int] = []
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._drain_s = 0.0
         self._problem: SpoolError | None = None
+        self._throttle = Throttle()
         self._thread = threading.Thread(target=self._run, name="outbox")
 
     def start(self) -> None:
@@ -126,10 +127,10 @@ class OutboxSender:
 
     def _forget_confirmed(self) -> None:
         while self._confirmed:
-            name, seq, confirmed = self._confirmed.popleft()
+            name, seq, result = self._confirmed.popleft()
             self._cursors[name].in_flight.discard(seq)
-            # What was lost is sent again after the reconnect; at once would be a loop if the broker refuses it.
-            if confirmed:
+            # What was lost is sent again after the reconnect; what was refused never (MQTT 5.0 section 4.4).
+            if result is not PublishResult.LOST:
                 self._sent.append(seq)
         if self._sent:
             self._spool.outbox_sent(self._sent)
@@ -154,7 +155,7 @@ class OutboxSender:
                 self._give_up(name, seq, row)
             else:
                 message = replace(row.message, payload=payload)
-                taken = transport.publish(message, lambda ok: self._done(name, seq, ok))
+                taken = transport.publish(message, lambda result: self._done(name, seq, row, result))
         except Exception:  # noqa: BLE001 - one message's surprise must not end the thread; once more after a reconnect
             cursor.in_flight.discard(seq)
             self._metrics.internal_errors.labels("outbox").inc()
@@ -168,8 +169,17 @@ class OutboxSender:
         self._metrics.replies_unsendable.labels("too-large").inc()
         keys = fields(action="outbox", connection=name, topic=row.message.topic)
         _log.warning("a message is larger than what the broker takes, and is dropped", extra=keys)
-        self._done(name, seq, True)
+        self._ended(name, seq, PublishResult.REFUSED)
 
-    def _done(self, name: str, seq: int, confirmed: bool) -> None:
-        self._confirmed.append((name, seq, confirmed))
+    def _done(self, name: str, seq: int, row: OutboxMessage, result: PublishResult) -> None:
+        if result is PublishResult.REFUSED:
+            self._metrics.replies_unsendable.labels("refused").inc()
+            allowed, held = self._throttle.allow(row.message.topic, self._spool.age.now_s())
+            if allowed:
+                keys = fields(action="outbox", connection=name, topic=row.message.topic, held_back=held)
+                _log.warning("the broker refused a message, which is dropped; check its access rules", extra=keys)
+        self._ended(name, seq, result)
+
+    def _ended(self, name: str, seq: int, result: PublishResult) -> None:
+        self._confirmed.append((name, seq, result))
         self._wake.set()

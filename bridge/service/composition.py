@@ -46,7 +46,8 @@ from bridge.spool.lock import DataDirLock
 from bridge.spool.store import Spool
 from bridge.status.argo_reader import ArgoServerReader
 from bridge.status.availability import Availability
-from bridge.status.service import StatusParts, StatusService
+from bridge.status.parts import StatusParts
+from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.status.state import StatePublisher
 from bridge.transports.base import ConnectionProblem, Session, Transport

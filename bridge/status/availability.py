@@ -9,10 +9,10 @@ Thread: any; the transports call `ready`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import Transport
+from bridge.transports.base import PublishDone, PublishResult, Transport
 
 ONLINE = b"online"
 OFFLINE = b"offline"
@@ -58,7 +58,7 @@ class Availability:
             if self._is_over or connection not in self._missing:
                 return
             self._missing.discard(connection)
-        if not self._publish(connection, ONLINE, lambda done: self._published(connection, done)):
+        if not self._publish(connection, ONLINE, lambda result: self._published(connection, bool(result))):
             self._published(connection, False)
 
     def _published(self, connection: str, done: bool) -> None:
@@ -66,7 +66,7 @@ class Availability:
             with self._lock:
                 self._missing.add(connection)
 
-    def _publish(self, connection: str, payload: bytes, done: Callable[[bool], None]) -> bool:
+    def _publish(self, connection: str, payload: bytes, done: PublishDone) -> bool:
         message = OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type="text/plain")
         return self._transports[connection].publish(message, done)
 
@@ -87,7 +87,7 @@ class Availability:
             if transport.is_ready:
                 last.add()
                 if not self._publish(connection, OFFLINE, last.done):
-                    last.done(False)
+                    last.done(PublishResult.LOST)
         return last.wait(deadline_s)
 
 
@@ -103,10 +103,10 @@ class _Countdown:
         with self._changed:
             self._open += 1
 
-    def done(self, done: bool) -> None:
+    def done(self, result: PublishResult) -> None:
         with self._changed:
             self._open -= 1
-            self._lost += not done
+            self._lost += not result
             self._changed.notify_all()
 
     def wait(self, deadline_s: float) -> bool:

@@ -9,46 +9,23 @@ Thread: the status thread owns it; `unpublished` and `problem` may be read from 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from bridge.core import log
-from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
-from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage, WorkflowRef
 from bridge.spool.records import RetainedTopic
 from bridge.status.events import Event, PublishEnded
 from bridge.status.link import REFUSED_PAUSE_S, Key, Link
+from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.sources import RetainedStore
 from bridge.status.transitions import Statement, digest_of
-from bridge.transports.base import PublishDone, Session, Transport
+from bridge.transports.base import PublishDone, Session
 
 _LOG = log.logger(__name__)
 _SPOOL_PAUSE_S = 2.0
 _FULL_PAUSE_S = 0.05
 _MAX_UNSENT_GONE = 1000
 _REMEMBER_S = 10.0
-
-
-class PublisherParts(Protocol):
-    """What the publisher works with; `bridge.status.service.StatusParts` has it."""
-
-    @property
-    def store(self) -> RetainedStore:
-        """The spool's table of retained topics."""
-
-    @property
-    def transports(self) -> Sequence[Transport]:
-        """Every connection."""
-
-    @property
-    def clock(self) -> Clock:
-        """Time."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """Counters."""
 
 
 class Publisher:
@@ -60,7 +37,7 @@ class Publisher:
         signal: takes `PublishEnded` from transport threads back to the status thread.
     """
 
-    def __init__(self, parts: PublisherParts, stream: str, signal: Callable[[Event], None]) -> None:
+    def __init__(self, parts: StatusParts, stream: str, signal: Callable[[Event], None]) -> None:
         self._store = parts.store
         self._clock = parts.clock
         self._metrics = parts.metrics
@@ -318,7 +295,7 @@ class Publisher:
 
     def _done(self, connection: str, key: Key, token: int) -> PublishDone:
         signal = self._signal
-        return lambda done: signal(PublishEnded(connection, key[0], key[1], token, done))
+        return lambda result: signal(PublishEnded(connection, key[0], key[1], token, bool(result)))
 
 
 def _type_of(payload: bytes) -> str:

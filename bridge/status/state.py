@@ -9,44 +9,23 @@ Thread: ``state`` runs `run`; the hooks may be called from any thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 
 from bridge.core import log
-from bridge.core.clock import Clock, StopEvent
-from bridge.core.metrics import Metrics
+from bridge.core.clock import StopEvent
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import ReportWriter
 from bridge.status.availability import Availability
-from bridge.transports.base import Transport
+from bridge.status.parts import StatusParts
+from bridge.transports.base import PublishResult, Transport
 
 _LOG = log.logger(__name__)
 LOOK_S = 1.0
 REPEAT_S = 60.0
 
 State = Mapping[str, Any]
-
-
-class StateParts(Protocol):
-    """What the state publisher works with; `bridge.status.service.StatusParts` has it."""
-
-    @property
-    def transports(self) -> Sequence[Transport]:
-        """Every connection."""
-
-    @property
-    def clock(self) -> Clock:
-        """Time."""
-
-    @property
-    def metrics(self) -> Metrics:
-        """Counters."""
-
-    @property
-    def reports(self) -> ReportWriter:
-        """For unexpected exceptions."""
 
 
 class StatePublisher:
@@ -60,7 +39,7 @@ class StatePublisher:
         availability: its `retry` is called at each look.
     """
 
-    def __init__(self, topic: str, parts: StateParts, read: Callable[[], State], availability: Availability) -> None:
+    def __init__(self, topic: str, parts: StatusParts, read: Callable[[], State], availability: Availability) -> None:
         self._topic = topic
         self._transports = {transport.name: transport for transport in parts.transports}
         self._read = read
@@ -118,8 +97,8 @@ class StatePublisher:
         with self._lock:
             self._told[transport.name] = (payload, now)
 
-        def done(is_done: bool) -> None:
-            if not is_done:
+        def done(result: PublishResult) -> None:
+            if not result:
                 self.disconnected(transport.name)
 
         message = OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type="application/json")

@@ -82,7 +82,24 @@ class Listener(Protocol):
         """The connection is gone, or could not be made."""
 
 
-PublishDone = Callable[[bool], None]
+class PublishResult(Enum):
+    """How a publish ended; truthy when the broker has the message.
+
+    CONFIRMED: PUBACK or confirm arrived (QoS 0: written to the socket). REFUSED: the broker answered that it will not
+    take it, or it can take none of that size; sending it again is pointless and against MQTT 5.0 section 4.4. LOST:
+    the connection ended before the answer, so that it may have been taken.
+    """
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    LOST = "lost"
+
+    def __bool__(self) -> bool:
+        """Whether it was confirmed."""
+        return self is PublishResult.CONFIRMED
+
+
+PublishDone = Callable[[PublishResult], None]
 
 
 class Transport(Protocol):
@@ -125,8 +142,7 @@ class Transport(Protocol):
 
         Args:
             message: its topic has no wildcards; its payload fits `max_publish_bytes`.
-            done: called once on the transport's thread: True after PUBACK (AMQP: confirm; QoS 0: written to the
-                socket), False when the connection was lost before, or the broker refused it.
+            done: called once on the transport's thread with how it ended.
 
         Returns:
             False when not connected or the window is full: nothing was taken, `done` is not called.

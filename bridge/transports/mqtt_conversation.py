@@ -14,7 +14,7 @@ from bridge.core.clock import Clock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import Listener, PublishDone, Session
+from bridge.transports.base import Listener, PublishDone, PublishResult, Session
 from bridge.transports.frames import PUBLISH, Frame, ProtocolError
 from bridge.transports.intake import Intake
 from bridge.transports.keepalive import KeepAlive
@@ -183,7 +183,7 @@ class Conversation:
                 cause = str(error)
         if not packet_id:
             _log.error("cannot publish: %s", cause, extra=fields(connection=self._name, topic=message.topic))
-            finish(done, is_done=False)
+            finish(done, PublishResult.REFUSED)
         elif message.qos:
             outgoing.await_confirmed(packet_id, done)
         else:
@@ -264,10 +264,12 @@ class Conversation:
                 else:
                     parts.subscriptions.suback(answer.packet_id, answer.codes)
             else:
+                result = PublishResult.CONFIRMED
                 if answer.code >= 0x80:
+                    result = PublishResult.REFUSED
                     text = "the broker refused a message: %s"
                     _log.warning(text, reason_name(answer.code), extra=fields(connection=self._name))
-                parts.outgoing.confirmed(answer.packet_id, is_done=answer.code < 0x80)
+                parts.outgoing.answered(answer.packet_id, result)
 
     def _accept(self, connack: Connack) -> None:
         parts = self._parts

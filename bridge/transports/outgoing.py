@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from bridge.core.log import logger
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import PublishDone
+from bridge.transports.base import PublishDone, PublishResult
 
 WINDOW = 100
 
@@ -80,13 +80,13 @@ class Outgoing:
     def written(self, sent_bytes: int) -> None:
         """`sent_bytes` were sent on this connection so far."""
         while self._unwritten and self._unwritten[0][0] <= sent_bytes:
-            finish(self._unwritten.popleft()[1], is_done=True)
+            finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
 
-    def confirmed(self, packet_id: int, *, is_done: bool) -> None:
+    def answered(self, packet_id: int, result: PublishResult) -> None:
         """PUBACK arrived; unknown packet ids are ignored."""
         done = self._unconfirmed.pop(packet_id, None)
         if done is not None:
-            finish(done, is_done=is_done)
+            finish(done, result)
 
     def fail_all(self) -> None:
         """The connection is gone: close, and report every message as not done."""
@@ -96,12 +96,12 @@ class Outgoing:
         self._unwritten.clear()
         self._queue.clear()
         for done in lost:
-            finish(done, is_done=False)
+            finish(done, PublishResult.LOST)
 
 
-def finish(done: PublishDone, *, is_done: bool) -> None:
+def finish(done: PublishDone, result: PublishResult) -> None:
     """Call `done`; what it raises is logged and goes no further."""
     try:
-        done(is_done)
+        done(result)
     except Exception:  # noqa: BLE001  (a publisher's fault must not end the connection's thread)
         _log.exception("a publisher's callback failed")

@@ -22,9 +22,10 @@ from bridge.interface.topics import Topics
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.argo_reader import ArgoServerReader
-from bridge.status.service import StatusParts, StatusService
+from bridge.status.parts import StatusParts
+from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
-from bridge.transports.base import ConnectionProblem, Session
+from bridge.transports.base import ConnectionProblem, PublishResult, Session
 
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")
@@ -64,7 +65,7 @@ class Connection:
             else:
                 self.retained.pop(message.topic, None)
             self.changed.notify_all()
-        done(True)
+        done(PublishResult.CONFIRMED)
         return True
 
     def wait_for(self, name: str, status: str | None, timeout_s: float = DEADLINE_S) -> dict[str, object]:

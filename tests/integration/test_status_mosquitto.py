@@ -23,7 +23,8 @@ from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.argo_reader import ArgoServerReader
 from bridge.status.availability import Availability
-from bridge.status.service import StatusParts, StatusService
+from bridge.status.parts import StatusParts
+from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.transports.base import ConnectionProblem, Delivery, Session
 from bridge.transports.mqtt import MqttOptions, MqttTransport, Will

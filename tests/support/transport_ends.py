@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
-from bridge.transports.base import ConnectionProblem, Delivery, Session
+from bridge.transports.base import ConnectionProblem, Delivery, PublishResult, Session
 
 WAIT_S = 15.0
 
@@ -94,7 +94,7 @@ class Outcomes:
     """A `done` callback that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.results: list[bool] = []
+        self.results: list[PublishResult] = []
 
-    def __call__(self, is_done: bool) -> None:
-        self.results.append(is_done)
+    def __call__(self, result: PublishResult) -> None:
+        self.results.append(result)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.model import OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt import FilterMemory, Will
 from tests.contract.transport.conftest import Ground
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
@@ -41,7 +42,7 @@ def test_a_published_message_reaches_others_and_is_confirmed(ground: Ground, qos
         outcomes = wired.publish("out/topic", b"body", qos=qos)
         wait_until(lambda: outcomes.results and client.messages, "the message and its confirmation")
         assert client.payloads == [b"body"]
-    assert outcomes.results == [True]
+    assert outcomes.results == [PublishResult.CONFIRMED]
 
 
 def test_a_qos_2_publish_arrives_once_at_qos_1(ground: Ground) -> None:
@@ -89,7 +90,7 @@ def test_an_acknowledged_message_does_not_come_again(ground: Ground) -> None:
         wired.await_payloads(b"first")
         # A round trip behind the PUBACK shows that the broker has read it.
         outcomes = wired.publish("other", b"", qos=1)
-        wait_until(lambda: outcomes.results == [True], "a confirmation")
+        wait_until(lambda: outcomes.results == [PublishResult.CONFIRMED], "a confirmation")
         ground.proxy.cut()
         wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
         client.publish("a", b"second")
@@ -199,12 +200,12 @@ def test_the_window_bounds_what_is_taken(ground: Ground) -> None:
     assert not wired.transport.publish(OutgoingMessage("out", b"x"), outcomes)
     ground.proxy.resume()
     wait_until(lambda: len(outcomes.results) == taken, "all confirmations")
-    assert outcomes.results == [True] * taken
+    assert outcomes.results == [PublishResult.CONFIRMED] * taken
     assert wired.publish("out", b"again")
 
 
 def test_nothing_is_taken_while_disconnected_and_what_is_in_flight_fails(ground: Ground) -> None:
-    """A lost connection tells False for each message under way; nothing is kept and sent later."""
+    """A lost connection tells LOST for each message under way; nothing is kept and sent later."""
     wired = ground.start()
     with ground.client() as client:
         client.subscribe("out")
@@ -212,7 +213,7 @@ def test_nothing_is_taken_while_disconnected_and_what_is_in_flight_fails(ground:
         outcomes = [wired.publish("out", b"lost"), wired.publish("out", b"lost too", qos=1)]
         ground.proxy.cut()
         wait_until(lambda: all(outcome.results for outcome in outcomes), "both outcomes")
-        assert [outcome.results for outcome in outcomes] == [[False], [False]]
+        assert [outcome.results for outcome in outcomes] == [[PublishResult.LOST], [PublishResult.LOST]]
         assert not wired.transport.publish(OutgoingMessage("out", b"x"), Outcomes())
         ground.proxy.resume()
         wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
@@ -229,7 +230,7 @@ def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
         client.subscribe("out")
         outcomes = [wired.publish("out", b"%d" % number) for number in range(50)]
         assert wired.transport.stop(5)
-        assert [outcome.results for outcome in outcomes] == [[True]] * 50
+        assert [outcome.results for outcome in outcomes] == [[PublishResult.CONFIRMED]] * 50
         client.publish("avail", b"end")
         wait_until(lambda: b"end" in client.payloads, "the last message")
         assert client.payloads == [*(b"%d" % number for number in range(50)), b"end"]
@@ -293,7 +294,7 @@ def test_acks_from_another_thread_leave_without_new_traffic(ground: Ground) -> N
         for delivery in reversed(wired.receiver.deliveries):
             delivery.ack()
         outcomes = wired.publish("other", b"", qos=1)
-        wait_until(lambda: outcomes.results == [True], "a confirmation")
+        wait_until(lambda: outcomes.results == [PublishResult.CONFIRMED], "a confirmation")
         ground.proxy.cut()
         wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
         client.publish("a", b"4")

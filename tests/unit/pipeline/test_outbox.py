@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.pipeline.outbox import PAGE, OutboxSender
 from bridge.spool.records import Batch
+from bridge.transports.base import PublishDone, PublishResult
 
 
 class FakeTransport:
@@ -24,13 +24,13 @@ class FakeTransport:
         self.is_ready = True
         self.max_publish_bytes = 256 * 1024
         self.window = window
-        self.pending: list[tuple[str, Callable[[bool], None]]] = []
+        self.pending: list[tuple[str, PublishDone]] = []
         self.got: list[str] = []
         self.publishes = 0
         self.raises: set[str] = set()
         self.confirms_at_once = False
 
-    def publish(self, message: OutgoingMessage, done: Callable[[bool], None]) -> bool:
+    def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
         """Take a message, if there is room."""
         self.publishes += 1
         text = json.loads(message.payload)["error"]
@@ -40,16 +40,16 @@ class FakeTransport:
             return False
         self.got.append(text)
         if self.confirms_at_once:
-            done(True)
+            done(PublishResult.CONFIRMED)
         else:
             self.pending.append((text, done))
         return True
 
-    def confirm(self, confirmed: bool = True) -> None:
-        """Confirm, or refuse, all that is pending."""
+    def confirm(self, result: PublishResult = PublishResult.CONFIRMED) -> None:
+        """Answer, or lose, all that is pending."""
         pending, self.pending = self.pending, []
         for _, done in pending:
-            done(confirmed)
+            done(result)
 
 
 class OutboxBench:
@@ -127,8 +127,8 @@ def test_what_was_lost_with_its_connection_is_sent_after_the_reconnect(bench: Ou
     plant = bench.transports["plant"]
     bench.put("a", "b")
     bench.sender.step()
-    plant.pending.pop(0)[1](True)
-    plant.confirm(False)
+    plant.pending.pop(0)[1](PublishResult.CONFIRMED)
+    plant.confirm(PublishResult.LOST)
     bench.sender.connected("plant")
     bench.sender.step()
     bench.sender.step()
@@ -144,17 +144,31 @@ def test_what_is_under_way_is_not_sent_twice(bench: OutboxBench) -> None:
     assert bench.transports["plant"].got == ["a"]
 
 
-def test_a_refused_message_is_no_hot_loop(bench: OutboxBench) -> None:
-    """What the broker refuses is not offered again before the next connection, and holds up nothing behind it."""
+def test_a_lost_message_is_no_hot_loop(bench: OutboxBench) -> None:
+    """What was lost is not offered again before the next connection, and holds up nothing behind it."""
     plant = bench.transports["plant"]
-    bench.put("refused")
+    bench.put("lost")
     bench.sender.step()
-    plant.confirm(False)
+    plant.confirm(PublishResult.LOST)
     bench.put("next")
     for _ in range(50):
         bench.sender.step()
-    assert plant.got == ["refused", "next"]
-    assert bench.left() == ["refused", "next"]
+    assert plant.got == ["lost", "next"]
+    assert bench.left() == ["lost", "next"]
+
+
+def test_what_the_broker_refuses_is_dropped_and_counted(bench: OutboxBench) -> None:
+    """A refusal is an answer (MQTT 5.0 section 4.4): sent once, never again, and the outbox does not grow with it."""
+    plant = bench.transports["plant"]
+    bench.put("forbidden")
+    bench.sender.step()
+    plant.confirm(PublishResult.REFUSED)
+    bench.sender.step()
+    bench.sender.connected("plant")
+    bench.sender.step()
+    assert plant.got == ["forbidden"]
+    assert bench.left() == []
+    assert bench.metrics.value("replies_unsendable_total", cause="refused") == 1
 
 
 def test_a_full_window_goes_on_where_it_stopped() -> None:
@@ -239,7 +253,7 @@ def test_a_stop_waits_for_confirmations(bench: OutboxBench) -> None:
     )
 )
 def test_every_message_arrives(happenings: list[str]) -> None:
-    """Whatever happens, in the end each message arrived at least once and the outbox is empty."""
+    """Whatever happens, in the end the broker had each message at least once and the outbox is empty."""
     plant = FakeTransport(window=2)
     bench = OutboxBench(plant=plant)
     count = 0
@@ -250,13 +264,15 @@ def test_every_message_arrives(happenings: list[str]) -> None:
                 bench.put(f"m{count}")
             case "step":
                 bench.sender.step()
-            case "confirm" | "refuse":
-                plant.confirm(what == "confirm")
+            case "confirm":
+                plant.confirm()
+            case "refuse":
+                plant.confirm(PublishResult.REFUSED)
             case "drop":
                 plant.is_ready = False
-                plant.confirm(False)
+                plant.confirm(PublishResult.LOST)
             case "back":
-                plant.confirm(False)
+                plant.confirm(PublishResult.LOST)
                 plant.is_ready = True
                 bench.sender.connected("plant")
             case "crash":

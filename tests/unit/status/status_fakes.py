@@ -19,7 +19,7 @@ from bridge.status.publisher import Publisher
 from bridge.status.retained import read_retained
 from bridge.status.sources import FollowedWorkflows, FrameKind
 from bridge.status.tracker import Tracker
-from bridge.transports.base import ConnectionProblem, Session
+from bridge.transports.base import ConnectionProblem, PublishResult, Session
 
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")
@@ -146,7 +146,7 @@ class FakeTransport:
         for message, done in taken:
             if not self.refuse:
                 self.broker.take(message)
-            done(not self.refuse)
+            done(PublishResult.REFUSED if self.refuse else PublishResult.CONFIRMED)
 
     def lose(self, reached: int = 0) -> None:
         """Cut the connection; the first `reached` messages arrived, but no acknowledgement came back."""
@@ -155,7 +155,7 @@ class FakeTransport:
         for position, (message, done) in enumerate(waiting):
             if position < reached:
                 self.broker.take(message)
-            done(False)
+            done(PublishResult.LOST)
 
 
 class FakeStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.model import OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Outgoing
 from tests.support.transport_ends import Outcomes
 
@@ -25,7 +26,7 @@ def test_closed_it_takes_nothing() -> None:
     assert outgoing.offer(MESSAGE, outcomes)
     outgoing.fail_all()
     assert not outgoing.offer(MESSAGE, outcomes)
-    assert outcomes.results == [False]
+    assert outcomes.results == [PublishResult.LOST]
 
 
 def test_the_window_counts_what_waits_and_what_is_unconfirmed() -> None:
@@ -37,9 +38,9 @@ def test_the_window_counts_what_waits_and_what_is_unconfirmed() -> None:
         assert taken is not None
         outgoing.await_confirmed(packet_id, taken[1])
     assert not outgoing.offer(MESSAGE, outcomes)
-    outgoing.confirmed(1, is_done=True)
-    outgoing.confirmed(1, is_done=True)
-    assert outcomes.results == [True]
+    outgoing.answered(1, PublishResult.CONFIRMED)
+    outgoing.answered(1, PublishResult.CONFIRMED)
+    assert outcomes.results == [PublishResult.CONFIRMED]
     assert outgoing.offer(MESSAGE, outcomes)
     assert not outgoing.offer(MESSAGE, outcomes)
 
@@ -54,9 +55,9 @@ def test_the_brokers_receive_maximum_holds() -> None:
             assert taken is not None
             outgoing.await_confirmed(packet_id, taken[1])
     assert outgoing.take() is None
-    outgoing.confirmed(2, is_done=False)
+    outgoing.answered(2, PublishResult.REFUSED)
     assert outgoing.take() is not None
-    assert outcomes.results == [False]
+    assert outcomes.results == [PublishResult.REFUSED]
 
 
 def test_qos_0_is_done_when_its_last_byte_is_written() -> None:
@@ -67,9 +68,9 @@ def test_qos_0_is_done_when_its_last_byte_is_written() -> None:
     outgoing.written(99)
     assert outcomes.results == []
     outgoing.written(149)
-    assert outcomes.results == [True]
+    assert outcomes.results == [PublishResult.CONFIRMED]
     outgoing.written(150)
-    assert outcomes.results == [True, True]
+    assert outcomes.results == [PublishResult.CONFIRMED] * 2
 
 
 def test_a_lost_connection_fails_all_that_was_taken() -> None:
@@ -81,7 +82,7 @@ def test_a_lost_connection_fails_all_that_was_taken() -> None:
     outgoing.await_confirmed(7, unconfirmed)
     outgoing.fail_all()
     outgoing.fail_all()
-    assert [each.results for each in (waiting, unwritten, unconfirmed)] == [[False]] * 3
+    assert [each.results for each in (waiting, unwritten, unconfirmed)] == [[PublishResult.LOST]] * 3
     assert outgoing.count == 0
 
 
@@ -95,7 +96,7 @@ def test_a_callback_that_raises_is_contained() -> None:
     outgoing.await_confirmed(1, broken)
     outgoing.await_confirmed(2, outcomes)
     outgoing.fail_all()
-    assert outcomes.results == [False]
+    assert outcomes.results == [PublishResult.LOST]
 
 
 def test_the_sender_is_woken() -> None:
