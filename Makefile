@@ -23,9 +23,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@$(BIN)/argo-bridge demo $(ARGS)
 
+# Four at a time: most of a test's time is waiting for a condition.
 test: $(VENV)/.dev
 	@sh tests/install-brokers.sh
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 # The part of the tests that kills, cuts and breaks things on purpose, with the figures that it counted.
 faults: $(VENV)/.dev

@@ -76,7 +76,7 @@ class Listener(Protocol):
         """The broker accepted us; `session` NEW means that it kept nothing. Called before any message is handed in."""
 
     def ready(self, connection: str) -> None:
-        """Every SUBACK arrived; called after each (re)connect, refused filters or not."""
+        """Every SUBACK arrived, refused filters or not; called after each (re)connect and each change of filters."""
 
     def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
         """The connection is gone, or could not be made."""

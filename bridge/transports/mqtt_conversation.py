@@ -149,6 +149,7 @@ class Conversation:
         self._announce_ready()
 
     def _send_subscriptions(self) -> None:
+        self._was_ready = False
         subscriptions = self._parts.subscriptions
         subscribe, unsubscribe = subscriptions.changes()
         for start in range(0, len(unsubscribe), FILTERS_PER_PACKET):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt import MqttVersion, TlsOptions
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
@@ -34,7 +35,7 @@ def test_each_scheme_carries_messages_both_ways(
     payloads = [bytes([number]) * (1 + number * step) for number in range(60)]
     outcomes = [wired.publish(f"loop/{number}", payload) for number, payload in enumerate(payloads)]
     wired.await_payloads(*payloads)
-    wait_until(lambda: all(each.results == [True] for each in outcomes), "all confirmations")
+    wait_until(lambda: all(each.results == [PublishResult.CONFIRMED] for each in outcomes), "all confirmations")
     assert wired.transport.stop(5)
 
 

@@ -10,10 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.model import OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt import MqttVersion
 from tests.support.scripted_broker import ScriptedBroker, ScriptedConnection, packet, publish, text
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
 from tests.support.transports import TransportMaker, Wired
+
+CONFIRMED, REFUSED, LOST = PublishResult.CONFIRMED, PublishResult.REFUSED, PublishResult.LOST
 
 PINGRESP = b"\xd0\0"
 
@@ -83,7 +86,7 @@ def test_two_live_messages_may_share_a_packet_id(transports: TransportMaker) -> 
 
 
 def test_confirmations_in_another_order_reach_their_owners(transports: TransportMaker) -> None:
-    """PUBACKs may come in any order; a PUBACK for nothing is ignored; the lost one is told False."""
+    """PUBACKs may come in any order; a PUBACK for nothing is ignored; the lost one is told LOST."""
     with ScriptedBroker() as broker:
         wired = transports.start(broker.url, "a")
         connection = meet(broker)
@@ -96,7 +99,7 @@ def test_confirmations_in_another_order_reach_their_owners(transports: Transport
         assert outcomes[1].results == []
         connection.close(reset=True)
         wait_until(lambda: outcomes[1].results, "the third outcome")
-        assert [each.results for each in outcomes] == [[True], [False], [True]]
+        assert [each.results for each in outcomes] == [[CONFIRMED], [LOST], [CONFIRMED]]
         # The new connection brings no publish of its own: the owner decides whether to send it again.
         second = meet(broker)
         wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
@@ -104,7 +107,7 @@ def test_confirmations_in_another_order_reach_their_owners(transports: Transport
         assert second.expect("PUBLISH").body.endswith(b"fresh")
 
 
-def test_a_refused_publish_is_told_false(transports: TransportMaker) -> None:
+def test_a_refused_publish_is_told_so(transports: TransportMaker) -> None:
     """A PUBACK of 5.0 with a reason of 0x80 or more means that the broker did not take the message."""
     with ScriptedBroker(v5=True) as broker:
         wired = transports.start(broker.url, version=MqttVersion.V5)
@@ -115,7 +118,7 @@ def test_a_refused_publish_is_told_false(transports: TransportMaker) -> None:
         ids = [connection.expect("PUBLISH").body[5:7] for _ in range(2)]
         connection.send(packet(0x40, ids[0] + b"\x87"), packet(0x40, ids[1] + b"\x10"))  # 0x10: no subscribers
         wait_until(lambda: all(each.results for each in outcomes), "both outcomes")
-        assert [each.results for each in outcomes] == [[False], [True]]
+        assert [each.results for each in outcomes] == [[REFUSED], [CONFIRMED]]
 
 
 def test_the_brokers_limits_are_kept(transports: TransportMaker) -> None:
@@ -128,14 +131,14 @@ def test_the_brokers_limits_are_kept(transports: TransportMaker) -> None:
         wired.await_ready()
         assert wired.transport.max_publish_bytes == 1024
         too_large = wired.publish("out", b"x" * 2048)
-        wait_until(lambda: too_large.results == [False], "the refusal")
+        wait_until(lambda: too_large.results == [REFUSED], "the refusal")
         outcomes = [wired.publish("out", b"%d" % number) for number in range(3)]
         first, second = (connection.expect("PUBLISH") for _ in range(2))
         assert (first.body[-1:], second.body[-1:]) == (b"0", b"1")
         connection.send(packet(0x40, first.body[5:7]))
         third = connection.expect("PUBLISH")
         connection.send(packet(0x40, second.body[5:7]), packet(0x40, third.body[5:7]))
-        wait_until(lambda: all(each.results == [True] for each in outcomes), "all confirmations")
+        wait_until(lambda: all(each.results == [CONFIRMED] for each in outcomes), "all confirmations")
 
 
 def test_a_server_keep_alive_goes_before_ours(transports: TransportMaker) -> None:
@@ -313,7 +316,7 @@ def test_the_thread_survives_any_bytes(transports: TransportMaker, version: Mqtt
         assert wired.metrics.value("internal_errors_total", where="mqtt") == 0
 
 
-def test_a_publish_that_paho_cannot_encode_is_told_false(transports: TransportMaker) -> None:
+def test_a_publish_that_paho_cannot_encode_is_refused(transports: TransportMaker) -> None:
     """A topic with a wildcard, or text that is no Unicode, fails alone; the connection goes on."""
     with ScriptedBroker(v5=True) as broker:
         wired = transports.start(broker.url, version=MqttVersion.V5)
@@ -327,6 +330,6 @@ def test_a_publish_that_paho_cannot_encode_is_told_false(transports: TransportMa
             OutgoingMessage("a", b"", user=(("\udc00", ""),)),
         ):
             assert wired.transport.publish(message, outcomes)
-        wait_until(lambda: outcomes.results == [False] * 3, "three refusals")
+        wait_until(lambda: outcomes.results == [REFUSED] * 3, "three refusals")
         wired.publish("fine", b"x")
         assert connection.expect("PUBLISH").body.endswith(b"x")

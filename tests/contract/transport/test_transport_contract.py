@@ -141,15 +141,16 @@ def test_a_filter_of_an_earlier_run_is_unsubscribed(ground: Ground) -> None:
 
 
 def test_filters_change_while_connected(ground: Ground) -> None:
-    """subscribe() on a running transport adds and removes without a reconnect."""
+    """subscribe() on a running transport adds and removes without a reconnect, and `ready` tells when it is done."""
     wired = ground.start("old")
     wired.transport.subscribe(frozenset({"new"}), frozenset())
-    wait_until(lambda: wired.transport.is_ready, "the new subscriptions")
+    wait_until(lambda: wired.listener.count("ready") == 2, "ready with the new filter")
+    assert wired.transport.is_ready
     with ground.client() as client:
         client.publish("old", b"unwanted")
         client.publish("new", b"wanted")
     wired.await_payloads(b"wanted")
-    assert wired.listener.count("ready") == 1
+    assert wired.listener.sessions == ["new"]
 
 
 def test_retained_messages_are_marked_and_live_ones_not(ground: Ground) -> None:
