@@ -17,6 +17,7 @@ from bridge.argo.errors import Answer
 from bridge.core.backoff import Backoff
 
 _NEVER_S = float("-inf")
+_FIRST_GROWTH = 1.1  # of the learned rate, in the second after a 429
 _MEASURE_EVERY = 60  # latencies: to drain and to measure takes about two
 
 
@@ -241,11 +242,12 @@ class _LoneLatency:
 class _Pace:
     """Requests a second: bounded by the operator's number, and by what went through when the server said 429."""
 
-    __slots__ = ("_before", "_learned", "_limit", "_now_count", "_second", "_tokens", "_updated_s")
+    __slots__ = ("_before", "_growth", "_learned", "_limit", "_now_count", "_second", "_tokens", "_updated_s")
 
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self._learned: float | None = None
+        self._growth = _FIRST_GROWTH
         self._tokens = 1.0
         self._updated_s: float | None = None
         self._second = 0
@@ -281,11 +283,14 @@ class _Pace:
             self._before = self._now_count if second == self._second + 1 else 0
             self._now_count, self._second = 0, second
             if self._learned is not None:
-                self._learned *= 1.1
+                # What a 429 teaches in the first second of a life is far too little: the longer none came, the bolder.
+                self._learned *= self._growth
+                self._growth = min(2.0, self._growth + 0.1)
                 if self._learned > 10 * max(self._before, 1):
                     self._learned = None  # far above what is asked for: no bound any more
         self._now_count += 1
 
     def slow_down(self, now_s: float) -> None:
         self._learned = max(1.0, 0.8 * max(self._before, self._now_count))
+        self._growth = _FIRST_GROWTH
         self._tokens, self._updated_s = 0.0, now_s

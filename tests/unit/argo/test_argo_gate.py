@@ -259,6 +259,15 @@ def test_a_rate_limit_of_the_server_is_learned():
     assert sum(1 for at_s in refused if at_s > run.now_s - 100) / 100 <= 5
 
 
+def test_one_refusal_at_the_start_is_soon_forgotten():
+    """A 429 before anything went through says nothing about the rate: twenty seconds later there is no bound left."""
+
+    def serve(_now_s: float, _flying: int, number: int) -> tuple[float, Answer]:
+        return 0.01, LIMITED if number == 1 else OK
+
+    assert Run(Gate(), serve).go(20).rate(2) >= 1000
+
+
 def test_the_operators_rate_is_never_exceeded():
     """In no second more than the bound and the burst of a tenth of it."""
     run = Run(Gate(GateOptions(max_per_s=50)), parallel(100, 0.01)).go(20)
