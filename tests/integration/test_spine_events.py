@@ -39,7 +39,7 @@ def test_an_event_becomes_a_workflow_with_its_parameters(version, tmp_path, mosq
         spine.publish("sensors/a/boiler/7/temperature", b'{"value": 95.50, "place": {"hall": 3}}')
         spine.publish("sensors/a/boiler/8/temperature", {"value": 89, "place": {}})
         spine.fence()
-        created, _fence = spine.simulator.created
+        (created,) = _mapped(spine)
         assert created.parameters == {"device": "7", "value": "95.5", "place": '{"hall":3}'}
         assert created.labels["kind"] == "boiler"
         assert created.labels["argo-bridge/bridge"] == "under-test"
