@@ -63,6 +63,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="COUNT",
         help="finished workflows to keep, the oldest are deleted (default: all)",
     )
+    parser.add_argument(
+        "--archive",
+        action="store_true",
+        help="archive finished workflows, as a controller with a database does (default: there is no archive)",
+    )
+    parser.add_argument(
+        "--crash-seconds",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to be away after a log request that crashes a real server (default 0: cut it and stay)",
+    )
     parser.set_defaults(handler=run_simulate)
 
 
@@ -81,6 +93,8 @@ def run_simulate(args: argparse.Namespace) -> int:
         namespaces=args.namespaces,
         container_s=args.container_duration,
         retention=args.retention,
+        archive=args.archive,
+        crash_s=args.crash_seconds,
     )
     told = threading.Event()
 

@@ -45,6 +45,21 @@ class Caller:
         value = _NOT_IN_LABEL.sub("-", subject)[-63:].strip("-_.")
         return {"workflows.argoproj.io/creator": value}
 
+    def actor_labels(self, action: str) -> dict[str, str]:
+        """Labels that a changed workflow gets, where the release writes them; none when the token says nothing.
+
+        Args:
+            action: E.g. `Stop`; empty when the verb has none.
+        """
+        labels = {key.replace("/creator", "/actor"): value for key, value in self.creator_labels().items()}
+        return {**labels, "workflows.argoproj.io/action": action} if labels and action else labels
+
+    def resumed_by(self) -> str:
+        """What a resumed node says; empty when the token says nothing."""
+        known = {"Email": "email", "PreferredUsername": "preferred_username", "User": "sub"}
+        found = [f"{key}:{self.claims[claim]}" for key, claim in known.items() if self.claims.get(claim)]
+        return f"Resumed by: map[{' '.join(found)}]" if found else ""
+
     def user_info(self) -> dict[str, str]:
         """Answer of `GET userinfo`."""
         info: dict[str, str] = {}
@@ -121,6 +136,30 @@ class Access:
         if verb == "get" and self._release.template_cache:
             raise ApiError(_FORBIDDEN, "permission denied")
         raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, resource, namespace, name))
+
+    def require_other(self, caller: Caller, verb: str, resource: str, namespace: str, name: str = "") -> None:
+        """Refuse what the caller may not do with CronWorkflows and WorkflowEventBindings.
+
+        Reading them comes with reading templates, changing them with every right on workflows.
+
+        Raises:
+            ApiError: 401 for an unknown token, 403 without the right.
+        """
+        identity = self.known(caller)
+        reading = verb in ("get", "list") and resource == "cronworkflows"
+        if namespace in self._forbidden or not (identity.read_templates if reading else identity.rights is None):
+            raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, resource, namespace, name))
+
+    def require_archived(self, caller: Caller, verb: str, namespace: str) -> None:
+        """Refuse what the caller may not do with archived workflows: the same as with live ones.
+
+        Raises:
+            ApiError: 401 for an unknown token, 403 without the right.
+        """
+        rights = self.known(caller).rights
+        allowed = rights is None or verb in rights.get(namespace, frozenset())
+        if namespace in self._forbidden or not allowed:
+            raise ApiError(_FORBIDDEN, "permission denied")
 
     def known(self, caller: Caller) -> Identity:
         """The caller's identity.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from bridge.simulator.access import Caller
+from bridge.simulator.admission import Admission
 from bridge.simulator.answers import (
     HTML_PAGE,
     HTML_TYPE,
@@ -20,14 +20,21 @@ from bridge.simulator.answers import (
     Reply,
     error_body,
     not_implemented,
-    stream_error,
     to_json,
 )
+from bridge.simulator.archive_api import ArchiveApi
+from bridge.simulator.cron_api import CronApi
+from bridge.simulator.events_api import EventsApi
+from bridge.simulator.log_streams import LogStreams
 from bridge.simulator.parsing import MAX_BODY, Request
+from bridge.simulator.routing import Router, with_caller
+from bridge.simulator.streams_api import StreamsApi, StreamServices
+from bridge.simulator.submit_api import SubmitApi
 from bridge.simulator.templates_api import TemplatesApi
-from bridge.simulator.watch import Watcher, WatchHub, WatchQuery, end_stream, stream_headers
-from bridge.simulator.wire import Exchange
-from bridge.simulator.workflows_api import WorkflowsApi, World, is_sse
+from bridge.simulator.verbs_api import VerbsApi
+from bridge.simulator.watch import WatchHub
+from bridge.simulator.workflows_api import WorkflowsApi
+from bridge.simulator.world import World
 
 _PREFIX = "/api/v1/"
 _UNCLEAN = re.compile(r"//|/\.\.?(/|$)")
@@ -36,24 +43,36 @@ _TOO_LARGE = 8
 
 
 class Api:
-    """Answers everything under /api, and the page outside it.
+    """Answers everything under /api, and the page outside it; streams are answered by `streams`.
 
     Args:
         world: What the endpoints work on.
         hub: Serves watches.
+        logs: Serves logs.
 
     Attributes:
+        admission: Admits new workflows, and remembers them.
         workflows: Endpoints of workflows.
+        verbs: Endpoints of what is done to workflows.
+        submissions: Endpoints of submit and lint.
         templates: Endpoints of templates, by whether they are cluster-scoped.
+        streams: Endpoints of watches and logs.
         statuses: How many answers had which HTTP status.
         unexpected: Exceptions of handlers that were no refusals; always empty unless the simulator is wrong.
     """
 
-    def __init__(self, world: World, hub: WatchHub) -> None:
+    def __init__(self, world: World, hub: WatchHub, logs: LogStreams) -> None:
         self._world = world
-        self._hub = hub
-        self.workflows = WorkflowsApi(world)
+        self.admission = Admission(world)
+        self.workflows = WorkflowsApi(world, self.admission)
+        self.verbs = VerbsApi(world, self.workflows, self.admission)
+        self.submissions = SubmitApi(world, self.admission)
         self.templates = {cluster: TemplatesApi(world, cluster=cluster) for cluster in (False, True)}
+        self._router = Router()
+        self._add_workflows(self._router)
+        self._add_templates(self._router)
+        self._add_others(self._router)
+        self.streams = StreamsApi(world, self.workflows, StreamServices(hub, logs, self.refusal))
         self.statuses: Counter[int] = Counter()
         self.unexpected: list[BaseException] = []
         version = f"v{world.release.version}"
@@ -61,10 +80,8 @@ class Api:
         self._success_headers = (*own, _GRPC)
         self._error_headers = (_GRPC,) if world.release.grpc_header_on_errors else ()
 
-    # -- unary -----------------------------------------------------------------------------------------------------
-
     def answer(self, request: Request) -> Reply:
-        """Carry out a request that is no watch."""
+        """Carry out a request that is not answered with a stream."""
         try:
             if not request.raw_path.startswith("/api/"):
                 return self._page()
@@ -83,6 +100,8 @@ class Api:
         return Reply(error.status, error_body(error), headers=headers)
 
     def _success(self, value: Any) -> Reply:
+        if isinstance(value, Reply):  # one that does not come from behind the gateway
+            return value
         return Reply(200, to_json(value), headers=self._success_headers)
 
     def _page(self) -> Reply:
@@ -96,44 +115,55 @@ class Api:
             raise not_implemented()
         if request.body_bytes > MAX_BODY:
             raise ApiError(_TOO_LARGE, f"grpc: received message larger than max ({request.body_bytes} vs. {MAX_BODY})")
-        head, *rest = path.removeprefix(_PREFIX).split("/")
-        if head == "workflows":
-            return self._workflows(request, rest)
-        if head == "workflow-templates" and rest:
-            return self._templates(request, self.templates[False], rest[0], rest[1:])
-        if head == "cluster-workflow-templates":
-            return self._templates(request, self.templates[True], "", rest)
-        if request.method == "GET" and not rest and head in ("version", "info", "userinfo"):
-            return self._information(request, head)
-        raise not_implemented()
+        found = self._router.find(request.method, path.removeprefix(_PREFIX))
+        if found is None:
+            raise not_implemented()
+        endpoint, arguments = found
+        return endpoint(request, lambda: self.caller(request), *arguments)
 
-    def _workflows(self, request: Request, rest: list[str]) -> Any:
-        match request.method, rest:
-            case "POST", [namespace]:
-                return self.workflows.create(request.body, lambda: self.caller(request), namespace)
-            case "GET", [namespace]:
-                return self.workflows.list(request, self.caller(request), namespace)
-            case "GET", [namespace, name]:
-                return self.workflows.get(request, self.caller(request), namespace, name)
-            case "DELETE", [namespace, name]:
-                return self.workflows.delete(request, self.caller(request), namespace, name)
-        raise not_implemented()
+    def _add_workflows(self, router: Router) -> None:
+        workflows = self.workflows
+        router.add("POST", "workflows/{}", workflows.create)
+        router.add("POST", "workflows/{}/submit", self.submissions.submit)
+        router.add("POST", "workflows/{}/lint", self.submissions.lint)
+        router.add("GET", "workflows/{}", with_caller(workflows.list))
+        router.add("GET", "workflows/{}/{}", with_caller(workflows.get))
+        router.add("DELETE", "workflows/{}/{}", with_caller(workflows.delete))
+        for verb, endpoint in self.verbs.endpoints.items():
+            router.add("PUT", f"workflows/{{}}/{{}}/{verb}", endpoint)
 
-    def _templates(self, request: Request, api: TemplatesApi, namespace: str, rest: list[str]) -> Any:
-        one: dict[str, Callable[[Request, Caller, str, str], Any]] = {
-            "GET": api.get,
-            "PUT": api.update,
-            "DELETE": api.delete,
-        }
-        if rest in ([], [""]) and request.method in ("GET", "POST"):
-            many = api.list if request.method == "GET" else api.create
-            return many(request, self.caller(request), namespace)
-        if len(rest) == 1 and request.method in one:
-            return one[request.method](request, self.caller(request), namespace, rest[0])
-        raise not_implemented()
+    def _add_templates(self, router: Router) -> None:
+        for cluster, api in self.templates.items():
+            base = "cluster-workflow-templates" if cluster else "workflow-templates/{}"
+            for path in (base, f"{base}/"):
+                router.add("GET", path, with_caller(api.list))
+                router.add("POST", path, with_caller(api.create))
+            router.add("POST", f"{base}/lint", with_caller(api.lint))
+            router.add("GET", f"{base}/{{}}", with_caller(api.get))
+            router.add("PUT", f"{base}/{{}}", with_caller(api.update))
+            router.add("DELETE", f"{base}/{{}}", with_caller(api.delete))
 
-    def _information(self, request: Request, what: str) -> Any:
-        caller = self.caller(request)
+    def _add_others(self, router: Router) -> None:
+        crons, archive, events = CronApi(self._world), ArchiveApi(self._world, self.admission), EventsApi(self._world)
+        router.add("POST", "cron-workflows/{}", with_caller(crons.create))
+        router.add("POST", "cron-workflows/{}/lint", with_caller(crons.lint))
+        router.add("GET", "cron-workflows/{}", with_caller(crons.list))
+        router.add("GET", "cron-workflows/{}/{}", with_caller(crons.get))
+        router.add("PUT", "cron-workflows/{}/{}", with_caller(crons.update))
+        router.add("DELETE", "cron-workflows/{}/{}", with_caller(crons.delete))
+        router.add("PUT", "cron-workflows/{}/{}/suspend", with_caller(crons.suspend))
+        router.add("PUT", "cron-workflows/{}/{}/resume", with_caller(crons.resume))
+        router.add("GET", "archived-workflows", with_caller(archive.list))
+        router.add("GET", "archived-workflows/{}", with_caller(archive.get))
+        router.add("DELETE", "archived-workflows/{}", with_caller(archive.delete))
+        router.add("PUT", "archived-workflows/{}/retry", archive.retry)
+        router.add("PUT", "archived-workflows/{}/resubmit", archive.resubmit)
+        router.add("POST", "events/{}/{}", events.receive)
+        router.add("GET", "workflow-event-bindings/{}", with_caller(events.list))
+        for what in ("version", "info", "userinfo"):
+            router.add("GET", what, lambda _, caller_of, what=what: self._information(caller_of(), what))
+
+    def _information(self, caller: Caller, what: str) -> Any:
         if what == "userinfo":
             return caller.user_info()
         if what == "info":
@@ -153,59 +183,6 @@ class Api:
     def caller(self, request: Request) -> Caller:
         """Who calls, or 401."""
         return self._world.access.identify(request)
-
-    # -- watch -----------------------------------------------------------------------------------------------------
-
-    def is_watch(self, request: Request) -> bool:
-        """Whether a request asks for a stream."""
-        parts = request.path.removeprefix(_PREFIX).split("/")
-        return request.method == "GET" and len(parts) == 2 and parts[0] == "workflow-events"
-
-    def watch(self, exchange: Exchange) -> Watcher | None:
-        """Begin a watch; None when it was refused."""
-        request = exchange.request
-        namespace = request.path.removeprefix(_PREFIX).split("/")[1]
-        try:
-            query = self.workflows.watch_query(request, self.caller(request), namespace)
-        except ApiError as error:
-            if error.behind_gateway:
-                self.refuse_stream(exchange, error)
-            else:
-                exchange.reply(self.refusal(error))
-            return None
-        try:
-            watcher = self._hub.open(query, stream := exchange.open_stream())
-        except LookupError:
-            self.refuse_too_old(exchange, query)
-            return None
-        exchange.on_gone = watcher.close
-        if stream.closed:
-            watcher.close()
-        return watcher
-
-    @property
-    def version(self) -> int:
-        """The newest resource version."""
-        return self._world.store.version
-
-    def refuse_too_old(self, exchange: Exchange, query: WatchQuery) -> None:
-        """Answer a watch whose resource version is no longer kept."""
-        log = self._world.store.log
-        message = f"too old resource version: {query.version or 1} ({log.compacted_version})"
-        end_stream(exchange.open_stream(), query, 3, message)
-
-    def refuse_stream(self, exchange: Exchange, error: ApiError, status: int | None = None) -> None:
-        """Answer a watch that cannot start."""
-        sse = is_sse(exchange.request)
-        headers = stream_headers(sse=sse)
-        if not self._world.release.grpc_header_on_errors:
-            headers = tuple(header for header in headers if header != _GRPC)
-        frame = stream_error(error.code, self._world.access.stream_text(error), status)
-        text = to_json(frame)
-        stream = exchange.open_stream()
-        stream.start(frame["error"]["http_code"], headers)
-        stream.write(b"data: %b \n\n" % text if sse else text)
-        stream.end()
 
 
 def _redirect(request: Request) -> Reply:

@@ -114,10 +114,25 @@ class Behaviour:
             return str(parameter["default"])
         return str(parameter.get("valueFrom", {}).get("default", ""))
 
-    def outputs(self, template: dict[str, Any], scope: dict[str, str]) -> dict[str, Any]:
-        """Output parameters and result of a template that succeeded; empty when it declares none."""
+    def supplied_outputs(self, template: dict[str, Any]) -> dict[str, Any]:
+        """The outputs of a suspend that somebody has to supply, as they stand before; empty when there are none."""
+        parameters = template["outputs"].get("parameters", [])
+        return {"parameters": parameters} if any("supplied" in p.get("valueFrom", {}) for p in parameters) else {}
+
+    def outputs(
+        self, template: dict[str, Any], scope: dict[str, str], supplied: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Output parameters and result of a template that succeeded; empty when it declares none.
+
+        Args:
+            template: The node's template.
+            scope: Values for `{{...}}`.
+            supplied: Outputs that the node has already; those with a value keep it.
+        """
         found: dict[str, Any] = {}
-        parameters = [self._output(p, template, scope) for p in template["outputs"].get("parameters", [])]
+        known = {p["name"]: p for p in (supplied or {}).get("parameters", []) if "value" in p}
+        declared = template["outputs"].get("parameters", [])
+        parameters = [known.get(p.get("name", "")) or self._output(p, template, scope) for p in declared]
         if parameters:
             found["parameters"] = parameters
         echoed = _ECHO.search(_command_text(template, scope)) if "script" in template else None

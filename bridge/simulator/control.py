@@ -43,7 +43,7 @@ class Control:
             ("GET", "faults"): lambda _: self._faults.as_list(),
             ("POST", "faults"): self._add_faults,
             ("DELETE", "faults"): self._clear_faults,
-            ("GET", "created"): lambda _: [asdict(created) for created in self._api.workflows.created],
+            ("GET", "created"): lambda _: [asdict(created) for created in self._api.admission.created],
             ("GET", "stats"): lambda _: self.stats(),
             ("POST", "watches/end"): self._end_watches,
             ("POST", "compact"): self._compact,
@@ -64,10 +64,12 @@ class Control:
     def stats(self) -> dict[str, Any]:
         """Counts since the start."""
         return {
-            "created": len(self._api.workflows.created),
+            "created": len(self._api.admission.created),
             "workflows": len(self._store.workflows),
             "watches": len(self._hub.watchers),
             "resourceVersion": str(self._store.version),
+            "logStreams": self._api.streams.open_logs,
+            "bareLogRequests": self._api.streams.bare_log_requests,
             "answers": {str(status): count for status, count in sorted(self._api.statuses.items())},
             "unexpected": [repr(error) for error in self._api.unexpected],
         }

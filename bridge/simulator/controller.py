@@ -13,18 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
+from bridge.simulator.archive import ARCHIVED, ARCHIVING_LABEL, Archive
 from bridge.simulator.behaviour import Behaviour, WallClock
 from bridge.simulator.nodes import FULFILLED
+from bridge.simulator.objects import LABEL
 from bridge.simulator.run import WorkflowRun, resolve_spec
 from bridge.simulator.store import Key, Object, Store
 from bridge.simulator.versions import Release
-
-LABEL = "workflows.argoproj.io/"
-_REPOSITORY = {"default": True, "artifactRepository": {}}
-_ARTIFACT_GC = {"notSpecified": True}
-_COMPLETED = [{"type": "PodRunning", "status": "False"}, {"type": "Completed", "status": "True"}]
+from bridge.simulator.writing import StatusWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +33,30 @@ class ControllerOptions:
         container_s: How long a container runs by default.
         reaction_s: From a create to the controller's first write.
         retention: Finished workflows that are kept; the oldest are deleted. None keeps all.
+        archive: Where finished workflows are archived; None archives nothing.
+        archive_delay_s: From a workflow's end to its archiving.
     """
 
     release: Release
     container_s: float
     reaction_s: float
     retention: int | None = None
+    archive: Archive | None = None
+    archive_delay_s: float = 0.0
 
 
 @dataclass(slots=True)
 class _Followed:
-    """A workflow that is followed: its run, until it has ended; then when it is deleted."""
+    """A workflow that is followed: its run, until it has ended; then when it is archived and deleted.
+
+    `version` is the resource version that was last seen; another one means that somebody else has written.
+    """
 
     key: Key
+    version: str
     run: WorkflowRun | None = None
+    ended: bool = False
+    archives_s: float | None = None
     expires_s: float | None = None
 
 
@@ -75,11 +82,10 @@ class Controller:
         self._options = options
         self._clock = clock
         self._wall = wall
-        self._random = random
+        self._writer = StatusWriter(options.release, wall, random, archives=options.archive is not None)
         self._heap: list[tuple[float, int, str]] = []
         self._count = itertools.count()
         self._followed: dict[str, _Followed] = {}
-        self._managed: tuple[str, dict[str, Any]] = ("", {})
         self._finished: deque[tuple[Key, str]] = deque()
         self.away = False
         self.on_unexpected: Callable[[Exception], None] = lambda _: None
@@ -94,7 +100,19 @@ class Controller:
         metadata = workflow["metadata"]
         if metadata.get("labels", {}).get(f"{LABEL}completed") == "true":
             return
-        self._followed[metadata["uid"]] = _Followed((metadata["namespace"], metadata["name"]))
+        key = (metadata["namespace"], metadata["name"])
+        self._followed[metadata["uid"]] = _Followed(key, metadata["resourceVersion"])
+        self._schedule(self._clock() + self._options.reaction_s, metadata["uid"])
+
+    def touch(self, workflow: Object) -> None:
+        """Somebody has written into a workflow: look at it soon, also if it had ended and runs again."""
+        metadata = workflow["metadata"]
+        followed = self._followed.get(metadata["uid"])
+        completed = metadata.get("labels", {}).get(f"{LABEL}completed") == "true"
+        if completed and (followed is None or followed.ended):
+            return
+        if followed is None or followed.ended:
+            self._followed[metadata["uid"]] = _Followed((metadata["namespace"], metadata["name"]), "")
         self._schedule(self._clock() + self._options.reaction_s, metadata["uid"])
 
     def forget(self, workflow: Object) -> None:
@@ -134,24 +152,35 @@ class Controller:
         if workflow is None or workflow["metadata"]["uid"] != uid:
             del self._followed[uid]
             return
-        if followed.expires_s is not None:
-            if followed.expires_s <= now_s:
-                self._delete(workflow)
+        if followed.ended:
+            self._look_at_ended(workflow, followed, now_s)
             return
         run = followed.run
         if run is None:
             run = followed.run = self._start(workflow)
+        if workflow["metadata"]["resourceVersion"] != followed.version:
+            run.adopt(workflow, resolve_spec(workflow, self._base_spec(workflow)))
         if run.reconcile(now_s):
-            self._write(workflow, run)
+            workflow = self._store.put(self._writer.written(workflow, run))
+        followed.version = workflow["metadata"]["resourceVersion"]
         if run.phase in FULFILLED:
             self._end(uid, followed, now_s)
         elif run.next_due_s is not None:
             self._schedule(run.next_due_s, uid)
 
+    def _look_at_ended(self, workflow: Object, followed: _Followed, now_s: float) -> None:
+        if followed.archives_s is not None and followed.archives_s <= now_s:
+            followed.archives_s = None
+            self._archive(workflow)
+        if followed.expires_s is not None and followed.expires_s <= now_s:
+            self._delete(workflow)
+        elif followed.archives_s is None and followed.expires_s is None:
+            self._followed.pop(workflow["metadata"]["uid"])
+
     def _start(self, workflow: Object) -> WorkflowRun:
         metadata = workflow["metadata"]
         template = self._referred(workflow)
-        annotations = dict(metadata.get("annotations", {}))
+        annotations = metadata.get("annotations", {})
         if template is not None:
             annotations = {**template["metadata"].get("annotations", {}), **annotations}
         behaviour = Behaviour(self._options.release, self._options.container_s, self._wall, annotations)
@@ -160,7 +189,15 @@ class Controller:
         def lookup(name: str, cluster: bool) -> Object | None:
             return self._store.templates.get(("" if cluster else namespace, name))
 
-        return WorkflowRun(workflow, resolve_spec(workflow, template), behaviour, lookup)
+        return WorkflowRun(workflow, resolve_spec(workflow, self._base_spec(workflow)), behaviour, lookup)
+
+    def _base_spec(self, workflow: Object) -> Object | None:
+        """The spec of the template that a workflow refers to, as it was when the workflow first ran."""
+        if "workflowTemplateRef" not in workflow["spec"]:
+            return None
+        stored: Object | None = workflow["status"].get("storedWorkflowTemplateSpec")
+        template = self._referred(workflow) if stored is None else None
+        return stored if template is None else template["spec"]
 
     def _referred(self, workflow: Object) -> Object | None:
         reference = workflow["spec"].get("workflowTemplateRef")
@@ -169,111 +206,35 @@ class Controller:
         namespace = "" if reference.get("clusterScope") else workflow["metadata"]["namespace"]
         return self._store.templates.get((namespace, reference.get("name", "")))
 
-    # -- writing ---------------------------------------------------------------------------------------------------
-
-    def _write(self, workflow: Object, run: WorkflowRun) -> None:
-        table = run.table
-        table.refresh_progress()
-        durations = table.refresh_durations()
-        table.changed = False
-        status = self._new_status(workflow, run, durations)
-        self._store.put({**workflow, "metadata": self._new_metadata(workflow, run), "status": status})
-
-    def _new_status(self, workflow: Object, run: WorkflowRun, durations: dict[str, int] | None) -> dict[str, Any]:
-        """The status of a run, its keys in the order in which Argo prints them."""
-        before, finished = workflow["status"], run.phase in FULFILLED
-        now = self._wall.timestamp()
-        status: dict[str, Any] = {
-            "phase": run.phase,
-            "startedAt": before.get("startedAt") or now,
-            "finishedAt": now if finished else None,
-            "progress": run.table.progress(),
-        }
-        if run.message:
-            status["message"] = run.message
-        status["nodes"] = dict(sorted(run.table.nodes.items()))
-        if "storedTemplates" in before:
-            status["storedTemplates"] = before["storedTemplates"]
-        if run.outputs:
-            status["outputs"] = {"parameters": [{"name": name, "value": value} for name, value in run.outputs.items()]}
-        pods = [node for node in run.table.nodes.values() if node["type"] == "Pod"]
-        if finished:
-            status["conditions"] = _COMPLETED
-        elif pods:
-            running = any(node["phase"] not in FULFILLED for node in pods)
-            status["conditions"] = [{"type": "PodRunning", "status": "True" if running else "False"}]
-        if durations is not None:
-            status["resourcesDuration"] = durations
-        stored = before.get("storedWorkflowTemplateSpec") or run.stored_spec
-        if stored is not None:
-            status["storedWorkflowTemplateSpec"] = stored
-        status["artifactRepositoryRef"] = _REPOSITORY
-        status["artifactGCStatus"] = _ARTIFACT_GC
-        if self._options.release.task_results_map:
-            results = dict.fromkeys(sorted(node["id"] for node in pods if "hostNodeName" in node), True)
-            if results:
-                status["taskResultsCompletionStatus"] = results
-        return status
-
-    def _new_metadata(self, workflow: Object, run: WorkflowRun) -> dict[str, Any]:
-        metadata = dict(workflow["metadata"])
-        metadata["generation"] = metadata.get("generation", 1) + 1
-        labels = dict(metadata.get("labels", {}))
-        labels[f"{LABEL}completed"] = "true" if run.phase in FULFILLED else "false"
-        labels[f"{LABEL}phase"] = run.phase
-        reference = workflow["spec"].get("workflowTemplateRef")
-        if reference is not None:
-            kind = "cluster-workflow-template" if reference.get("clusterScope") else "workflow-template"
-            labels[LABEL + kind] = reference.get("name", "")
-        metadata["labels"] = dict(sorted(labels.items()))
-        metadata["annotations"] = self._new_annotations(metadata)
-        own = [entry for entry in metadata.get("managedFields", []) if entry["manager"].startswith("argo")]
-        metadata.pop("managedFields", None)
-        metadata["managedFields"] = [*own, self._managed_fields()]
-        return metadata
-
-    def _new_annotations(self, metadata: dict[str, Any]) -> dict[str, str]:
-        annotations = dict(metadata.get("annotations", {}))
-        annotations[f"{LABEL}pod-name-format"] = "v2"
-        if self._options.release.last_seen_annotation:
-            annotations[f"{LABEL}last-seen-version"] = metadata["resourceVersion"]
-        if self._options.release.trace_annotation and f"{LABEL}trace-id" not in annotations:
-            annotations[f"{LABEL}trace-id"] = f"{self._random.getrandbits(128):032x}"
-        return dict(sorted(annotations.items()))
-
-    def _managed_fields(self) -> dict[str, Any]:
-        """The controller's entry; one object for all workflows written in the same second."""
-        second = self._wall.timestamp()
-        if self._managed[0] != second:
-            entry = {
-                "manager": f"workflow-controller{self._options.release.field_manager_suffix}",
-                "operation": "Update",
-                "apiVersion": "argoproj.io/v1alpha1",
-                "time": second,
-                "fieldsType": "FieldsV1",
-                "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}, "f:status": {"f:phase": {}, "f:nodes": {".": {}}}},
-            }
-            self._managed = (second, entry)
-        return self._managed[1]
-
     # -- ending ----------------------------------------------------------------------------------------------------
 
     def _end(self, uid: str, followed: _Followed, now_s: float) -> None:
-        run = followed.run
-        followed.run = None
+        run, followed.run, followed.ended = followed.run, None, True
         ttl_s = None if run is None else _ttl_s(run.ttl_strategy, run.phase)
+        if self._options.archive is not None:
+            followed.archives_s = now_s + self._options.archive_delay_s
+            self._schedule(followed.archives_s, uid)
         if ttl_s is not None:
             followed.expires_s = now_s + ttl_s
             self._schedule(followed.expires_s, uid)
-        else:
+        if followed.archives_s is None and followed.expires_s is None:
             self._followed.pop(uid)
         if self._options.retention is not None:
             self._finished.append((followed.key, uid))
             while len(self._finished) > self._options.retention:
                 key, oldest = self._finished.popleft()
                 kept = self._store.get(*key)
-                if kept is not None and kept["metadata"]["uid"] == oldest:
+                if kept is not None and kept["metadata"]["uid"] == oldest and kept["status"].get("phase") in FULFILLED:
                     self._delete(kept)
+
+    def _archive(self, workflow: Object) -> None:
+        """Copy an ended workflow into the archive, and note on it that this was done."""
+        if self._options.archive is not None:
+            self._options.archive.add(workflow)
+            metadata = workflow["metadata"]
+            labels = {**metadata.get("labels", {}), ARCHIVING_LABEL: ARCHIVED}
+            changed = {**metadata, "labels": dict(sorted(labels.items()))}
+            self._store.put({**workflow, "metadata": {**changed, "generation": metadata.get("generation", 1) + 1}})
 
     def _delete(self, workflow: Object) -> None:
         metadata = workflow["metadata"]

@@ -14,11 +14,13 @@ from random import Random
 
 from bridge.simulator.access import Access
 from bridge.simulator.api import Api
+from bridge.simulator.archive import Archive
 from bridge.simulator.behaviour import WallClock
 from bridge.simulator.control import PREFIX, Control
 from bridge.simulator.controller import Controller, ControllerOptions
 from bridge.simulator.faults import Fault, Faults
 from bridge.simulator.faulty import FaultyApi
+from bridge.simulator.log_streams import LogStreams
 from bridge.simulator.manifests import Decoder
 from bridge.simulator.objects import ObjectFactory
 from bridge.simulator.options import SimulatorOptions
@@ -27,7 +29,7 @@ from bridge.simulator.validation import Validator
 from bridge.simulator.versions import find_release
 from bridge.simulator.watch import WatchHub
 from bridge.simulator.wire import Exchange, HttpServer
-from bridge.simulator.workflows_api import World
+from bridge.simulator.world import World
 
 _BATCH = 200
 
@@ -54,7 +56,10 @@ class Engine:
     def __init__(self, options: SimulatorOptions, faults: Faults, loop: asyncio.AbstractEventLoop) -> None:
         release = find_release(options.argo_version)
         random, wall = Random(options.seed), WallClock(time.time)  # noqa: S311  # names and uids, no secrets
-        controller_options = ControllerOptions(release, options.container_s, options.reaction_s, options.retention)
+        archive = Archive() if options.archive else None
+        controller_options = ControllerOptions(
+            release, options.container_s, options.reaction_s, options.retention, archive, options.archive_delay_s
+        )
         self._loop = loop
         self._faults = faults
         self._timer: asyncio.TimerHandle | None = None
@@ -71,9 +76,12 @@ class Engine:
             decoder=Decoder(release.minor),
             validator=Validator(),
             access=Access(options, release),
+            wall=wall,
+            archive=archive,
         )
         self.world = world
-        self.api = Api(world, self.hub)
+        self._logs = LogStreams(self.store, loop, options.keepalive_s)
+        self.api = Api(world, self.hub, self._logs)
         self._served = FaultyApi(self.api, loop)
         self.control = Control(self.api, self.store, self.hub, faults, self.controller)
         self.http = HttpServer(self._handle, self._common_headers)
@@ -109,6 +117,7 @@ class Engine:
 
     def _changed(self) -> None:
         self.hub.changed()
+        self._logs.changed()
         self.stirred()
 
     # -- the controller's clock ------------------------------------------------------------------------------------
@@ -138,4 +147,6 @@ class Engine:
             self._timer.cancel()
         for watcher in list(self.hub.watchers):
             watcher.close()
+        for opened in list(self._logs.following):
+            opened.close()
         self.http.abort_all()

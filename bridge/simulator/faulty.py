@@ -42,13 +42,14 @@ class FaultyApi:
 
     def __init__(self, api: Api, loop: asyncio.AbstractEventLoop) -> None:
         self._api = api
+        self._streams = api.streams
         self._loop = loop
 
     def serve(self, exchange: Exchange, fault: Fault | None) -> None:
         """Answer a request."""
         if fault is None:
             self._serve_truly(exchange)
-        elif fault.kind in _WATCH_KINDS and self._api.is_watch(exchange.request):
+        elif fault.kind in _WATCH_KINDS and self._streams.is_watch(exchange.request):
             self._break_watch(exchange, fault)
         elif fault.kind is FaultKind.DELAY:
             self._delay(exchange, fault)
@@ -56,8 +57,8 @@ class FaultyApi:
             self._spoil(exchange, fault)
 
     def _serve_truly(self, exchange: Exchange) -> None:
-        if self._api.is_watch(exchange.request):
-            self._api.watch(exchange)
+        if self._streams.is_stream(exchange.request):
+            self._streams.serve(exchange)
         else:
             self._send(exchange, self._api.answer(exchange.request))
 
@@ -74,7 +75,7 @@ class FaultyApi:
         exchange.on_gone = timer.cancel
 
     def _delay(self, exchange: Exchange, fault: Fault) -> None:
-        if fault.accept and not self._api.is_watch(exchange.request):
+        if fault.accept and not self._streams.is_stream(exchange.request):
             reply = self._api.answer(exchange.request)
             self._later(fault.delay_s, exchange, lambda: self._send(exchange, reply))
         else:
@@ -82,10 +83,10 @@ class FaultyApi:
 
     def _break_watch(self, exchange: Exchange, fault: Fault) -> None:
         if fault.kind is FaultKind.TOO_OLD:
-            message = f"too old resource version: 1 ({self._api.version})"
-            self._api.refuse_stream(exchange, ApiError(3, message))
+            message = f"too old resource version: 1 ({self._streams.version})"
+            self._streams.refuse(exchange, ApiError(3, message))
             return
-        watcher = self._api.watch(exchange)
+        watcher = self._streams.watch(exchange)
         if watcher is None:
             return
         call = watcher.end if fault.kind is FaultKind.WATCH_EOF else watcher.cut
@@ -105,16 +106,16 @@ class FaultyApi:
 
     def _spoil(self, exchange: Exchange, fault: Fault) -> None:
         request = exchange.request
-        if fault.accept and not self._api.is_watch(request):
+        if fault.accept and not self._streams.is_stream(request):
             self._api.answer(request)
         if fault.kind is FaultKind.HANG:
             if fault.delay_s > 0:
                 self._later(fault.delay_s, exchange, exchange.cut)
         elif fault.kind in (FaultKind.CUT, FaultKind.WATCH_CUT):
             self._later(fault.delay_s, exchange, exchange.cut)
-        elif fault.kind is FaultKind.STATUS and self._api.is_watch(request):
+        elif fault.kind is FaultKind.STATUS and self._streams.is_stream(request):
             error = ApiError(GRPC_BY_HTTP.get(fault.status, 2), fault.message)
-            self._later(fault.delay_s, exchange, lambda: self._api.refuse_stream(exchange, error, fault.status))
+            self._later(fault.delay_s, exchange, lambda: self._streams.refuse(exchange, error, fault.status))
         else:
             reply = _spoiled(fault, request)
             self._later(fault.delay_s, exchange, lambda: self._send(exchange, reply))

@@ -69,12 +69,15 @@ class ListQuery:
             return False
         return all(test(workflow) for test in self.tests)
 
-    def page(self, workflows: Iterable[Object], release: Release) -> tuple[list[Object], dict[str, Any]]:
+    def page(
+        self, workflows: Iterable[Object], release: Release, *, counts_on: bool = False
+    ) -> tuple[list[Object], dict[str, Any]]:
         """Cut a page.
 
         Args:
             workflows: Everything that a list can see.
             release: Since 4.0 `continue` is only told when the remaining count is asked for too.
+            counts_on: There is an archive: `continue` is told, even where nothing was limited and nothing follows.
 
         Returns:
             The page's workflows, and what the list's metadata says about the rest.
@@ -84,10 +87,12 @@ class ListQuery:
         end = self.offset + self.limit if self.limit else len(chosen)
         about: dict[str, Any] = {}
         if self.limit:
-            if end < len(chosen) and (release.live_continue or self.show_remaining):
+            if end < len(chosen) and (release.live_continue or self.show_remaining or counts_on):
                 about["continue"] = str(end)
             if self.show_remaining:
                 about["remainingItemCount"] = max(0, len(chosen) - end)
+        elif counts_on and len(chosen) > self.offset:
+            about["continue"] = str(end)
         return _in_page_order(chosen[self.offset : end]), about
 
 

@@ -21,12 +21,12 @@ _MAX_CACHED = 200
 _GO_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 _SCALARS: dict[str, tuple[type, ...]] = {"I": (int, str), "b": (bool,), "i": (int,)}
 _GO_TYPES = {"o": "object", "s": "string", "b": "bool", "i": "int32", "A": "string", "I": "intstr.IntOrString"}
-_REQUEST_TYPES = {
-    "WorkflowCreateRequest": "workflow.WorkflowCreateRequest",
-    "WorkflowTemplateCreateRequest": "workflowtemplate.WorkflowTemplateCreateRequest",
-    "WorkflowTemplateUpdateRequest": "workflowtemplate.WorkflowTemplateUpdateRequest",
-    "ClusterWorkflowTemplateCreateRequest": "clusterworkflowtemplate.ClusterWorkflowTemplateCreateRequest",
-    "ClusterWorkflowTemplateUpdateRequest": "clusterworkflowtemplate.ClusterWorkflowTemplateUpdateRequest",
+_PACKAGES = {  # of a request's type, by a word in its name; the first that is found
+    "ClusterWorkflowTemplate": "clusterworkflowtemplate",
+    "WorkflowTemplate": "workflowtemplate",
+    "CronWorkflow": "cronworkflow",
+    "ArchivedWorkflow": "workflowarchive",
+    "Workflow": "workflow",
 }
 
 
@@ -117,7 +117,8 @@ class Decoder:
             if value is None:
                 return {}
             found = _GO_NAMES[type(value)]
-            raise bad_json(f"json: cannot unmarshal {found} into Go value of type {_REQUEST_TYPES[struct]}")
+            package = next(package for word, package in _PACKAGES.items() if word in struct)
+            raise bad_json(f"json: cannot unmarshal {found} into Go value of type {package}.{struct}")
         return self.decode(value, struct, "")
 
     def decode(self, value: dict[str, Any], struct: str, path: str) -> dict[str, Any]:
@@ -139,6 +140,11 @@ class Decoder:
                 found[name] = "" if kind == "s" else self.decode({}, kind, "")
         rank = self._rank[struct]
         return {name: found[name] for name in sorted(found, key=rank.__getitem__)}
+
+    def ordered(self, value: dict[str, Any], struct: str) -> dict[str, Any]:
+        """A decoded struct whose fields were changed, in the order in which Argo prints them."""
+        rank = self._rank[struct]
+        return {name: value[name] for name in sorted(value, key=rank.__getitem__)}
 
     def _decode_kind(self, item: Any, kind: str, where: tuple[str, str]) -> Any:
         """Decode a field; None when Go would leave it out of its output (`omitempty`)."""

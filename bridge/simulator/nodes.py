@@ -16,17 +16,26 @@ Node = dict[str, Any]
 FULFILLED = frozenset({"Succeeded", "Failed", "Error", "Skipped", "Omitted"})
 FAILED = frozenset({"Failed", "Error"})
 EXECUTABLE = frozenset({"Pod", "HTTP", "Plugin", "Container", "Suspend"})
+_NEEDED = frozenset({"id", "name", "type", "phase"})
 _RANK = {name: i for i, name in enumerate(NODE_ORDER)}
 
 
 def node_id(workflow: str, name: str) -> str:
     """Id of the node with a full name: the workflow's name for the root, else that plus the name's FNV-1a hash."""
-    if name == workflow:
-        return workflow
+    return workflow if name == workflow else f"{workflow}-{name_hash(name)}"
+
+
+def name_hash(name: str) -> int:
+    """FNV-1a hash, 32 bit, of a node's full name."""
     value = 2166136261
     for byte in name.encode():
         value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return f"{workflow}-{value}"
+    return value
+
+
+def ordered_node(node: Node) -> Node:
+    """A node with its fields in the order in which Argo prints them."""
+    return {key: node[key] for key in sorted(node, key=_RANK.__getitem__)}
 
 
 class NodeTable:
@@ -45,6 +54,13 @@ class NodeTable:
         self.workflow = workflow
         self.nodes: dict[str, Node] = {}
         self.changed = False
+
+    def load(self, nodes: object) -> None:
+        """Take over nodes as they stand in a workflow's status; what is no node (a client wrote it) is left out."""
+        self.nodes = {}
+        for identifier, node in nodes.items() if isinstance(nodes, dict) else ():
+            if isinstance(node, dict) and _NEEDED <= node.keys() <= _RANK.keys():
+                self.nodes[identifier] = node
 
     def find(self, name: str) -> Node | None:
         """The node with a full name (`wf[0].step`), or None."""
@@ -76,9 +92,8 @@ class NodeTable:
 
     def _set(self, identifier: str, node: Node) -> Node:
         self.changed = True
-        ordered = {key: node[key] for key in sorted(node, key=_RANK.__getitem__)}
-        self.nodes[identifier] = ordered
-        return ordered
+        self.nodes[identifier] = ordered_node(node)
+        return self.nodes[identifier]
 
     def running_leaves(self) -> list[Node]:
         """Executable nodes that have not ended."""
@@ -90,7 +105,7 @@ class NodeTable:
             return [node["id"]]
         if node["type"] == "Steps":
             groups = [n for n in self._inside(node) if n["type"] == "StepGroup"]
-            last = groups[-1:]
+            last = [max(groups, key=_step_number)] if groups else []
         elif node["type"] == "DAG":
             members = self._inside(node)
             ids = {member["id"] for member in members}
@@ -152,6 +167,12 @@ class NodeTable:
         visited.add(identifier)
         own = [node] if node["type"] == "Pod" and "resourcesDuration" in node else []
         return own + [pod for child in node.get("children", []) for pod in self._pods_below(child, visited)]
+
+
+def _step_number(group: Node) -> int:
+    """The 2 of `wf[2]`."""
+    number = group["name"].rpartition("[")[2].rstrip("]")
+    return int(number) if number.isdecimal() else 0
 
 
 def _total(pods: list[Node]) -> dict[str, int]:

@@ -11,12 +11,16 @@ from typing import Any
 
 from bridge.simulator.behaviour import WallClock
 from bridge.simulator.fields import FieldFilter
+from bridge.simulator.schema import METADATA_ORDER, STATUS_ORDER, structs_of
 from bridge.simulator.store import Object
 from bridge.simulator.versions import Release
 
+LABEL = "workflows.argoproj.io/"
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_BASE = 58
 _MAX_CACHED = 200
+_METADATA_RANK = {name: i for i, name in enumerate(METADATA_ORDER)}
+_STATUS_RANK = {name: i for i, name in enumerate(STATUS_ORDER)}
 _OWNED_LABELS = (
     "workflows.argoproj.io/controller-instanceid",
     "workflows.argoproj.io/creator",
@@ -38,6 +42,7 @@ class ObjectFactory:
         self._release = release
         self._wall = wall
         self._random = random
+        self._spec_rank = {name: i for i, name in enumerate(structs_of(release.minor)["WorkflowSpec"])}
         self._managed: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
 
     def with_name(self, manifest: Object) -> Object:
@@ -71,6 +76,15 @@ class ObjectFactory:
         labels = manifest["metadata"].get("labels", {})
         return {"metadata": self._metadata(manifest, namespace, labels, {}), "spec": manifest["spec"]}
 
+    def cron(self, manifest: Object, namespace: str, creator: dict[str, str]) -> Object:
+        """A new CronWorkflow, which has never run."""
+        labels = manifest["metadata"].get("labels", {}) | creator
+        status: dict[str, Any] = {"active": None, "lastScheduledTime": None, "conditions": None}
+        if self._release.schedules:
+            status |= {"succeeded": 0, "failed": 0, "phase": ""}
+        metadata = self._metadata(manifest, namespace, labels, {"f:status": {}})
+        return {"metadata": metadata, "spec": manifest["spec"], "status": status}
+
     def updated_template(self, before: Object, manifest: Object) -> Object:
         """A template with the spec, labels and annotations of a newer manifest."""
         metadata = {**before["metadata"], "generation": before["metadata"]["generation"] + 1}
@@ -79,6 +93,30 @@ class ObjectFactory:
             if key in manifest["metadata"]:
                 metadata[key] = manifest["metadata"][key]
         return {"metadata": metadata, "spec": manifest["spec"]}
+
+    def rewritten(self, workflow: Object, labels: dict[str, str], *parts: str) -> Object:
+        """A stored workflow that the server has changed: its generation, labels, and who wrote what.
+
+        Args:
+            workflow: With the change made; its metadata is not changed itself.
+            labels: Labels that are added.
+            parts: What was written: `spec`, `status`.
+        """
+        before = workflow["metadata"]
+        metadata = {**before, "generation": before.get("generation", 1) + 1}
+        if labels or "labels" in metadata:
+            metadata["labels"] = dict(sorted({**before.get("labels", {}), **labels}.items()))
+        others = [entry for entry in metadata.pop("managedFields", []) if not entry["manager"].startswith("argo")]
+        entry = {
+            "manager": f"argo{self._release.field_manager_suffix}",
+            "operation": "Update",
+            "apiVersion": "argoproj.io/v1alpha1",
+            "time": self._wall.timestamp(),
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {f"f:{part}": {} for part in parts},
+        }
+        metadata["managedFields"] = [*others, entry]
+        return {**workflow, "metadata": _in_order(metadata, _METADATA_RANK)}
 
     def _uid(self) -> str:
         """A random UUID, version 4."""
@@ -155,7 +193,20 @@ class ObjectFactory:
         if "arguments" not in spec:
             spec = {**spec, "arguments": {}}
         status = {"startedAt": None, "finishedAt": None, **cut.get("status", {})}
-        return {"metadata": metadata, "spec": spec, "status": status}
+        return {
+            "metadata": _in_order(metadata, _METADATA_RANK),
+            "spec": _in_order(spec, self._spec_rank),
+            "status": _in_order(status, _STATUS_RANK),
+        }
+
+
+def ordered_status(status: Object) -> Object:
+    """A workflow's status with its fields in the order in which Argo prints them; what is unknown comes last."""
+    return _in_order(status, _STATUS_RANK)
+
+
+def _in_order(values: Object, rank: dict[str, int]) -> Object:
+    return {key: values[key] for key in sorted(values, key=lambda key: rank.get(key, len(rank)))}
 
 
 def _legible(status: dict[str, Any]) -> dict[str, Any]:

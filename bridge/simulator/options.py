@@ -47,6 +47,10 @@ class SimulatorOptions:
         keepalive_s: Time between comment lines of an SSE stream; a real server's 15 is fixed.
         bookmark_s: Time between bookmarks.
         retention: Finished workflows that are kept, the oldest are deleted; None keeps all.
+        archive: Finished workflows are archived, as with a database behind the controller.
+        archive_delay_s: From a workflow's end to its archiving, in seconds.
+        crash_s: How long the server is away after a log request without any `logOptions` parameter, which crashes a
+            real one; 0 only cuts that connection. What is stored lives on.
         rate_limit: What `X-Ratelimit-Limit` says; nothing is limited unless a fault does it.
         seed: For generated names, uids and a fault's probability; None differs each time.
         certfile: PEM file with the server's certificate; with `keyfile` it speaks TLS.
@@ -67,6 +71,9 @@ class SimulatorOptions:
     keepalive_s: float = 15.0
     bookmark_s: float = 60.0
     retention: int | None = None
+    archive: bool = False
+    archive_delay_s: float = 0.5
+    crash_s: float = 0.0
     rate_limit: int = 1000
     seed: int | None = None
     certfile: str | None = None

@@ -6,12 +6,15 @@ loop thread. Source: Argo v4.1 workflow/controller/operator.go; texts as recorde
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bridge.simulator.behaviour import Behaviour
 from bridge.simulator.nodes import FAILED, FULFILLED, Node, NodeTable
 from bridge.simulator.validation import merge_parameters
-from bridge.simulator.walk import Call, Object, Scope, TemplateLookup, TemplateWalker
+from bridge.simulator.walk import Call, Object, Scope, Stopping, TemplateLookup, TemplateWalker
 
 DEADLINE_MESSAGE = "Step exceeded its deadline"
+TERMINATE = "Terminate"
 
 
 class WorkflowRun:
@@ -37,14 +40,30 @@ class WorkflowRun:
         self._templates = {template.get("name", ""): template for template in spec.get("templates", [])}
         self._name: str = workflow["metadata"]["name"]
         self._deadline_s: float | None = None
-        self._paused = bool(spec.get("suspend"))
         self._scope = self._global_scope()
         self.table = NodeTable(self._name)
         self._walker = TemplateWalker(self.table, self._templates, behaviour, lookup)
-        self._walker.halted = self._paused
         self.phase = ""
         self.message = ""
         self.next_due_s: float | None = None
+
+    def adopt(self, workflow: Object, spec: Object) -> None:
+        """Take over what others wrote into the workflow since the last look: its spec, nodes and outputs.
+
+        Args:
+            workflow: The stored object.
+            spec: As at the start.
+        """
+        self._workflow, self._spec = workflow, spec
+        status = workflow["status"]
+        self.table.load(status.get("nodes"))
+        self._walker.forget_ended()
+        for parameter in _listed(status.get("outputs")):
+            if isinstance(parameter.get("value"), str):
+                self._walker.outputs[str(parameter.get("name"))] = parameter["value"]
+        for node in self.table.nodes.values():
+            if node["type"] == "Suspend" and node["phase"] == "Succeeded":
+                self._walker.publish(node.get("outputs", {}))
 
     def reconcile(self, now_s: float) -> bool:
         """Bring the nodes up to date.
@@ -61,15 +80,31 @@ class WorkflowRun:
             self.phase = "Running"
             seconds = self._spec.get("activeDeadlineSeconds")
             self._deadline_s = None if seconds is None else now_s + seconds
-        if self._deadline_s is not None and now_s >= self._deadline_s:
-            self._stop_leaves(DEADLINE_MESSAGE)
-        root = self._walker.execute(self._entry_call())
-        if root["phase"] in FULFILLED:
-            self._finish(root)
-        changed = first or self.table.changed
+        self._walker.stopping = self._reason_to_stop(now_s)
+        self._walker.stop_leaves()
+        if self._spec.get("suspend"):
+            self._walker.end_due_pods()
+        else:
+            root = self._walker.execute(self._entry_call())
+            if root["phase"] in FULFILLED:
+                self._finish(root)
+        changed = first or self.table.changed or self.phase != "Running"
         self.table.changed = False
-        self.next_due_s = self._earliest()
+        self.next_due_s = self._earliest(now_s)
         return changed
+
+    @property
+    def _shutdown(self) -> str:
+        return str(self._spec.get("shutdown", ""))
+
+    def _reason_to_stop(self, now_s: float) -> Stopping | None:
+        if self._shutdown:
+            text = f"Stopped with strategy '{self._shutdown}'"
+            pods = f"workflow shutdown with strategy:  {self._shutdown}"  # Argo writes two spaces here
+            return Stopping(text, pods, pods.replace("  ", " "), spares_exit=self._shutdown != TERMINATE)
+        if self._deadline_s is not None and now_s >= self._deadline_s:
+            return Stopping(DEADLINE_MESSAGE, DEADLINE_MESSAGE, DEADLINE_MESSAGE)
+        return None
 
     @property
     def stored_spec(self) -> Object | None:
@@ -109,17 +144,14 @@ class WorkflowRun:
         return scope
 
     def _finish(self, root: Node) -> None:
-        """End the workflow once its exit handler, if it has one, has ended too."""
+        """End the workflow once its exit handler, if it has one that runs, has ended too."""
         template, arguments = self._exit_handler()
         final = root
-        if template:
-            self._walker.halted, self._deadline_s = (
-                self._paused,
-                None,
-            )  # the exit handler runs whatever stopped the rest
+        if template and self._shutdown != TERMINATE:
             scope = {**self._scope, "workflow.status": root["phase"]}
             name = f"{self._name}.onExit"
-            call = Call(name, name, self._templates.get(template, {}), template, arguments, scope, hooked=True)
+            body = self._templates.get(template, {})
+            call = Call(name, name, body, template, arguments, scope, hooked=True, exiting=True)
             handler = self._walker.execute(call)
             if handler["phase"] not in FULFILLED:
                 return
@@ -127,6 +159,8 @@ class WorkflowRun:
                 final = handler
         self.phase = final["phase"] if final["phase"] in FAILED else "Succeeded"
         self.message = final.get("message", "") if final["phase"] in FAILED else ""
+        if root["phase"] in FAILED and self._shutdown:
+            self.message = f"Stopped with strategy '{self._shutdown}'"
 
     def _exit_handler(self) -> tuple[str, list[Object]]:
         hook = self._spec.get("hooks", {}).get("exit")
@@ -134,28 +168,28 @@ class WorkflowRun:
             return hook["template"], hook["arguments"].get("parameters", [])
         return self._spec.get("onExit", ""), self._spec["arguments"].get("parameters", [])
 
-    def _earliest(self) -> float | None:
+    def _earliest(self, now_s: float) -> float | None:
         if self.phase != "Running":
             return None
-        dues = [leaf.due_s for leaf in self._walker.leaves.values() if leaf.due_s is not None]
-        if self._deadline_s is not None and not self._walker.halted:
+        paused = bool(self._spec.get("suspend"))
+        leaves = ((self.table.nodes[identifier], leaf) for identifier, leaf in self._walker.leaves.items())
+        dues = [leaf.due_s for node, leaf in leaves if leaf.due_s is not None and (not paused or node["type"] == "Pod")]
+        if self._deadline_s is not None and self._deadline_s > now_s:
             dues.append(self._deadline_s)
         return min(dues, default=None)
 
-    def _stop_leaves(self, message: str) -> None:
-        self._walker.halted = True
-        for leaf in self.table.running_leaves():
-            self._walker.leaves.pop(leaf["id"], None)
-            synced = self._behaviour.pod_end_fields() if leaf["type"] == "Pod" else {}
-            self.table.update(leaf, phase="Failed", message=message, finishedAt=self._behaviour.timestamp(), **synced)
+
+def _listed(outputs: object) -> Iterable[Object]:
+    """The parameters in a status's outputs, which a client may have written."""
+    parameters = outputs.get("parameters") if isinstance(outputs, dict) else None
+    return [p for p in parameters if isinstance(p, dict)] if isinstance(parameters, list) else []
 
 
-def resolve_spec(workflow: Object, template: Object | None) -> Object:
-    """The spec that runs: the workflow's, over that of the template it refers to."""
+def resolve_spec(workflow: Object, base: Object | None) -> Object:
+    """The spec that runs: the workflow's own fields over `base`, the spec of the template it refers to."""
     own: Object = workflow["spec"]
-    if template is None:
+    if base is None:
         return own
-    base = template["spec"]
     parameters = merge_parameters(own["arguments"].get("parameters", []), base["arguments"].get("parameters", []))
     merged = {**base, **{key: value for key, value in own.items() if key != "arguments"}}
     merged["arguments"] = {"parameters": parameters} if parameters else {}

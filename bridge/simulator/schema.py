@@ -66,6 +66,69 @@ _STRUCTS: dict[str, Fields] = {
         "serverDryRun": "b",
         "createOptions": "o",
     },
+    "WorkflowSuspendRequest": {"name": "s", "namespace": "s"},
+    "WorkflowTerminateRequest": {"name": "s", "namespace": "s"},
+    "WorkflowResumeRequest": {"name": "s", "namespace": "s", "nodeFieldSelector": "s"},
+    "WorkflowStopRequest": {"name": "s", "namespace": "s", "nodeFieldSelector": "s", "message": "s"},
+    "WorkflowSetRequest": {
+        "name": "s",
+        "namespace": "s",
+        "nodeFieldSelector": "s",
+        "message": "s",
+        "phase": "s",
+        "outputParameters": "s",
+    },
+    "WorkflowRetryRequest": {
+        "name": "s",
+        "namespace": "s",
+        "restartSuccessful": "b",
+        "nodeFieldSelector": "s",
+        "parameters": "[]s",
+    },
+    "WorkflowResubmitRequest": {"name": "s", "namespace": "s", "memoized": "b", "parameters": "[]s"},
+    "RetryArchivedWorkflowRequest": {
+        "uid": "s",
+        "name": "s",
+        "namespace": "s",
+        "restartSuccessful": "b",
+        "nodeFieldSelector": "s",
+        "parameters": "[]s",
+    },
+    "ResubmitArchivedWorkflowRequest": {
+        "uid": "s",
+        "name": "s",
+        "namespace": "s",
+        "memoized": "b",
+        "parameters": "[]s",
+    },
+    "WorkflowLintRequest": {"namespace": "s", "workflow": "@Workflow"},
+    "WorkflowSubmitRequest": {
+        "namespace": "s",
+        "resourceKind": "s",
+        "resourceName": "s",
+        "submitOptions": "@SubmitOpts",
+    },
+    "SubmitOpts": {
+        "name": "s",
+        "generateName": "s",
+        "entryPoint": "s",
+        "parameters": "[]s",
+        "serviceAccount": "s",
+        "dryRun": "b",
+        "serverDryRun": "b",
+        "labels": "s",
+        "ownerReference": "o",
+        "annotations": "s",
+        "podPriorityClassName": "s",
+        "priority": "i",
+    },
+    "CreateCronWorkflowRequest": {"namespace": "s", "cronWorkflow": "@CronWorkflow", "createOptions": "o"},
+    "UpdateCronWorkflowRequest": {"name": "s", "namespace": "s", "cronWorkflow": "@CronWorkflow"},
+    "LintCronWorkflowRequest": {"namespace": "s", "cronWorkflow": "@CronWorkflow"},
+    "CronWorkflowSuspendRequest": {"name": "s", "namespace": "s"},
+    "CronWorkflowResumeRequest": {"name": "s", "namespace": "s"},
+    "WorkflowTemplateLintRequest": {"namespace": "s", "template": "@WorkflowTemplate", "createOptions": "o"},
+    "ClusterWorkflowTemplateLintRequest": {"template": "@ClusterWorkflowTemplate", "createOptions": "o"},
     "WorkflowTemplateCreateRequest": {
         "name": "s",
         "namespace": "s",
@@ -78,6 +141,21 @@ _STRUCTS: dict[str, Fields] = {
     "Workflow": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec", "status": "o"},
     "WorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
     "ClusterWorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
+    "CronWorkflow": {"metadata": "=ObjectMeta", "spec": "=CronWorkflowSpec", "status": "o"},
+    "CronWorkflowSpec": {
+        "workflowSpec": "=WorkflowSpec",
+        "schedule": "s",
+        "concurrencyPolicy": "s",
+        "suspend": "b",
+        "startingDeadlineSeconds": "i",
+        "successfulJobsHistoryLimit": "i",
+        "failedJobsHistoryLimit": "i",
+        "timezone": "s",
+        "workflowMetadata": "@ObjectMeta",
+        "stopStrategy": "o",
+        "schedules": "[]s",
+        "when": "s",
+    },
     "ObjectMeta": {
         "name": "s",
         "generateName": "s",
@@ -141,6 +219,9 @@ _ADDED: dict[tuple[str, str], tuple[int, int]] = {
     ("Template", "pendingTimeout"): (4, 1),
     ("Template", "podResources"): (4, 1),
     ("Template", "resourceClaims"): (4, 1),
+    ("CronWorkflowSpec", "schedules"): (3, 6),
+    ("CronWorkflowSpec", "stopStrategy"): (3, 6),
+    ("CronWorkflowSpec", "when"): (3, 6),
     ("WorkflowSpec", "executorPlugins"): (4, 1),
     ("WorkflowSpec", "podResources"): (4, 1),
     ("WorkflowSpec", "resourceClaims"): (4, 1),
@@ -152,14 +233,30 @@ _ADDED: dict[tuple[str, str], tuple[int, int]] = {
     ("ScriptTemplate", "restartPolicyRules"): (4, 1),
 }
 _REMOVED: dict[tuple[str, str], tuple[int, int]] = {
+    ("CronWorkflowSpec", "schedule"): (4, 0),
     ("WorkflowSpec", "podPriority"): (3, 7),
     ("Template", "priority"): (3, 7),
 }
+
+# Fields that one release prints even when they are empty.
+_PRINTED_BEFORE = {("CronWorkflowSpec", "schedule", (3, 5)): "=s"}
 
 NODE_ORDER = (
     "id", "name", "displayName", "type", "templateName", "templateRef", "templateScope", "phase", "boundaryID",
     "message", "startedAt", "finishedAt", "progress", "resourcesDuration", "nodeFlag", "inputs", "outputs", "children",
     "outboundNodes", "hostNodeName", "taskResultSynced",
+)  # fmt: skip
+
+METADATA_ORDER = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "labels",
+    "annotations", "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+
+STATUS_ORDER = (
+    "phase", "startedAt", "finishedAt", "estimatedDuration", "progress", "message", "compressedNodes", "nodes",
+    "offloadNodeStatusVersion", "storedTemplates", "persistentVolumeClaims", "outputs", "conditions",
+    "resourcesDuration", "storedWorkflowTemplateSpec", "synchronization", "artifactRepositoryRef", "artifactGCStatus",
+    "taskResultsCompletionStatus",
 )  # fmt: skip
 
 
@@ -169,7 +266,7 @@ def structs_of(minor: tuple[int, int]) -> dict[str, Fields]:
     tables: dict[str, Fields] = {}
     for struct, fields in _STRUCTS.items():
         tables[struct] = {
-            name: kind
+            name: _PRINTED_BEFORE.get((struct, name, minor), kind)
             for name, kind in fields.items()
             if _ADDED.get((struct, name), minor) <= minor < _REMOVED.get((struct, name), (99, 0))
         }

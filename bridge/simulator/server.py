@@ -18,12 +18,12 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
+from bridge.simulator.admission import Created
 from bridge.simulator.answers import not_found
 from bridge.simulator.engine import Engine
 from bridge.simulator.faults import Faults
 from bridge.simulator.options import SimulatorOptions
 from bridge.simulator.store import Object
-from bridge.simulator.workflows_api import Created
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class Simulator:
         self._port = self.options.port
         self._changed = threading.Event()
         self._waiting = 0
+        self._revival: asyncio.TimerHandle | None = None
+        self._reviving: asyncio.Task[None] | None = None
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -91,6 +93,7 @@ class Simulator:
         async def prepare() -> None:
             self._engine = Engine(self.options, self.faults, loop)
             self._engine.stirred = self._stir
+            self._engine.api.streams.crashed = self._crash
 
         try:
             loop.run_until_complete(prepare())
@@ -129,28 +132,45 @@ class Simulator:
         Raises:
             OSError: The address cannot be listened on.
         """
+        self._await(self._listen)
 
-        async def listen(engine: Engine) -> None:
-            if self._server is None:
-                loop = asyncio.get_running_loop()
-                self._server = await loop.create_server(
-                    engine.http.protocol, self.options.host, self._port, ssl=self._ssl, backlog=4096
-                )
-                self._port = self._server.sockets[0].getsockname()[1]
-
-        self._await(listen)
+    async def _listen(self, engine: Engine) -> None:
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(
+                engine.http.protocol, self.options.host, self._port, ssl=self._ssl, backlog=4096
+            )
+            self._port = self._server.sockets[0].getsockname()[1]
 
     def stop_serving(self) -> None:
         """Stop listening and cut all connections; what is stored stays and runs on (etcd outlives a server)."""
 
         async def close(engine: Engine) -> None:
-            server, self._server = self._server, None
-            if server is not None:
-                server.close()
-                engine.http.abort_all()
+            if self._revival is not None:
+                self._revival.cancel()
+            if self._close(engine):
                 await asyncio.sleep(0)
 
         self._await(close)
+
+    def _close(self, engine: Engine) -> bool:
+        """Stop listening and cut all connections, on the loop's thread; False when it did not listen."""
+        server, self._server = self._server, None
+        if server is None:
+            return False
+        server.close()
+        engine.http.abort_all()
+        return True
+
+    def _crash(self) -> None:
+        """Go away for a while, as a pod does that is started again; on the loop's thread."""
+        engine, loop = self._engine, self._loop
+        if self.options.crash_s > 0 and engine is not None and loop is not None and self._close(engine):
+
+            def revive() -> None:
+                self._reviving = loop.create_task(self._listen(engine))
+
+            self._revival = loop.call_later(self.options.crash_s, revive)
 
     # -- bringing calls onto the loop ------------------------------------------------------------------------------
 
@@ -185,8 +205,8 @@ class Simulator:
 
     @property
     def created(self) -> list[Created]:
-        """Every create that was accepted so far, in order."""
-        return self._call(lambda engine: list(engine.api.workflows.created))
+        """Every workflow that was accepted so far, by create, submit or resubmit, in order."""
+        return self._call(lambda engine: list(engine.api.admission.created))
 
     @property
     def unexpected(self) -> list[BaseException]:
@@ -209,7 +229,7 @@ class Simulator:
         """One workflow, or None."""
         return self._call(lambda engine: engine.store.get(namespace, name))
 
-    def wait_for(self, predicate: Callable[[Simulator], Any], timeout_s: float = 10.0) -> Any:
+    def wait_for(self, predicate: Callable[[Simulator], Any], timeout_s: float = 30.0) -> Any:
         """Wait until something holds.
 
         Args:

@@ -153,6 +153,7 @@ class Store:
     Attributes:
         workflows: By namespace and name.
         templates: By namespace (empty for cluster-scoped ones) and name.
+        crons: CronWorkflows, by namespace and name.
         on_change: Called after each change of a workflow.
     """
 
@@ -164,6 +165,7 @@ class Store:
         self.mirror = Mirror(self.log, list_lag_s)
         self.workflows: dict[Key, Object] = {}
         self.templates: dict[Key, Object] = {}
+        self.crons: dict[Key, Object] = {}
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -223,6 +225,18 @@ class Store:
             return False
         self.next_version()
         return True
+
+    def put_cron(self, cron: Object) -> Object:
+        """Store a new or changed CronWorkflow; sets its resource version."""
+        metadata = cron["metadata"]
+        metadata["resourceVersion"] = str(self.next_version())
+        self.crons[(metadata["namespace"], metadata["name"])] = cron
+        return cron
+
+    def remove_cron(self, namespace: str, name: str) -> None:
+        """Delete a CronWorkflow that exists."""
+        del self.crons[(namespace, name)]
+        self.next_version()
 
     def listed(self) -> tuple[dict[Key, Object], int]:
         """The workflows that a list sees now, and the resource version it reports."""

@@ -6,6 +6,9 @@ Source: Argo v4.1 server/workflowtemplate, server/clusterworkflowtemplate; texts
 
 from __future__ import annotations
 
+import base64
+import binascii
+
 from bridge.simulator.access import Caller
 from bridge.simulator.answers import ApiError, invalid, not_found
 from bridge.simulator.label_selectors import parse_label_selector
@@ -13,7 +16,7 @@ from bridge.simulator.listing import parse_int
 from bridge.simulator.parsing import Request
 from bridge.simulator.store import Object
 from bridge.simulator.validation import check_metadata
-from bridge.simulator.workflows_api import World
+from bridge.simulator.world import World
 
 
 class TemplatesApi:
@@ -30,7 +33,7 @@ class TemplatesApi:
         self._resource = "clusterworkflowtemplates" if cluster else "workflowtemplates"
         self._title = "cluster workflow template" if cluster else "workflow template"
 
-    def create(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def create(self, request: Request, caller: Caller, namespace: str = "") -> Object:
         """POST workflow-templates/NS, cluster-workflow-templates."""
         decoded = self._world.decoder.decode_request(request.body, f"{self._kind}CreateRequest")
         self._world.access.require_templates(caller, "create", self._resource, namespace)
@@ -58,10 +61,11 @@ class TemplatesApi:
             raise ApiError(6, f'{self._resource}.argoproj.io "{named["metadata"]["name"]}" already exists')
         return world.store.put_template(world.factory.template(named, namespace))
 
-    def get(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def get(self, request: Request, caller: Caller, *where: str) -> Object:
         """GET workflow-templates/NS/N."""
         del request
         world = self._world
+        namespace, name = self._place(where)
         world.access.require_templates(caller, "get", self._resource, namespace, name)
         template = self._find(namespace, name)
         if world.release.template_managed_fields:
@@ -69,12 +73,12 @@ class TemplatesApi:
         metadata = {key: value for key, value in template["metadata"].items() if key != "managedFields"}
         return {**template, "metadata": metadata}
 
-    def list(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def list(self, request: Request, caller: Caller, namespace: str = "") -> Object:
         """GET workflow-templates/NS; an empty namespace lists those of all namespaces, or the cluster-scoped ones."""
         world, params = self._world, request.params
         world.access.require_templates(caller, "list", self._resource, namespace)
         selects = parse_label_selector(params.get("listOptions.labelSelector", ""))
-        pattern = params.get("namePattern", "")
+        pattern = "" if self._kind == "ClusterWorkflowTemplate" else params.get("namePattern", "")
         limit = parse_int(params, "listOptions.limit") or 0
         found = [
             template
@@ -83,10 +87,10 @@ class TemplatesApi:
             and pattern in name
             and (selects is None or selects(template["metadata"].get("labels", {})))
         ]
-        start = parse_int(params, "listOptions.continue") or 0
+        start = _offset_in(params.get("listOptions.continue", ""))
         metadata: Object = {"resourceVersion": str(world.store.version)}
         if limit and start + limit < len(found):
-            metadata |= {"continue": str(start + limit), "remainingItemCount": len(found) - start - limit}
+            metadata |= {"continue": _token_for(start + limit), "remainingItemCount": len(found) - start - limit}
         return {"metadata": metadata, "items": found[start : start + limit if limit else None] or None}
 
     def _belongs(self, where: str, namespace: str) -> bool:
@@ -94,9 +98,10 @@ class TemplatesApi:
             return where == ""
         return where == namespace if namespace else where != ""
 
-    def update(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def update(self, request: Request, caller: Caller, *where: str) -> Object:
         """PUT workflow-templates/NS/N."""
         world = self._world
+        namespace, name = self._place(where)
         decoded = world.decoder.decode_request(request.body, f"{self._kind}UpdateRequest")
         world.access.require_templates(caller, "update", self._resource, namespace, name)
         manifest = self._manifest(decoded)
@@ -115,13 +120,26 @@ class TemplatesApi:
             )
         return world.store.put_template(world.factory.updated_template(before, manifest))
 
-    def delete(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def delete(self, request: Request, caller: Caller, *where: str) -> Object:
         """DELETE workflow-templates/NS/N."""
         del request
+        namespace, name = self._place(where)
         self._world.access.require_templates(caller, "delete", self._resource, namespace, name)
         self._find(namespace, name)
         self._world.store.remove_template(namespace, name)
         return {}
+
+    def lint(self, request: Request, caller: Caller, namespace: str = "") -> Object:
+        """POST workflow-templates/NS/lint; what is wrong with a template is a 400, unlike a workflow's."""
+        del caller
+        decoded = self._world.decoder.decode_request(request.body, f"{self._kind}LintRequest")
+        manifest = self._manifest(decoded)
+        self._check(manifest, namespace)
+        return manifest
+
+    def _place(self, where: tuple[str, ...]) -> tuple[str, str]:
+        """Namespace and name in a path; cluster-scoped templates have no namespace there."""
+        return ("", where[0]) if self._kind == "ClusterWorkflowTemplate" else (where[0], where[1])
 
     def _manifest(self, decoded: Object) -> Object:
         manifest = decoded.get("template")
@@ -140,3 +158,17 @@ class TemplatesApi:
         self._world.validator.check_template(
             manifest, lambda name, cluster: templates.get(("" if cluster else namespace, name))
         )
+
+
+def _token_for(offset: int) -> str:
+    """A `continue` that only the server can read, as kube's is."""
+    return base64.urlsafe_b64encode(f"offset:{offset}".encode()).decode()
+
+
+def _offset_in(token: str) -> int:
+    if not token:
+        return 0
+    try:
+        return int(base64.urlsafe_b64decode(token.encode()).decode().removeprefix("offset:"))
+    except (binascii.Error, ValueError) as error:
+        raise invalid(f"continue key is not valid: {error}") from error

@@ -106,12 +106,13 @@ class Validator:
         self._good: dict[tuple[str, str], bool] = {}
         self._good_inline: dict[tuple[int, str, str, frozenset[str]], Any] = {}
 
-    def check_workflow(self, workflow: dict[str, Any], lookup: Lookup) -> None:
+    def check_workflow(self, workflow: dict[str, Any], lookup: Lookup, *, values_required: bool = True) -> None:
         """Check a workflow before it is stored.
 
         Args:
             workflow: The decoded manifest.
             lookup: `(name, cluster scope)` to the stored template of that name, or None.
+            values_required: Arguments must have values; lint does not ask for them.
 
         Raises:
             ApiError: 400, or 404 for a missing template.
@@ -123,14 +124,15 @@ class Validator:
         reference = spec.get("workflowTemplateRef")
         own = spec["arguments"].get("parameters", [])
         if reference is None:
-            self._check_arguments(own)
+            self._check_arguments(own, values_required=values_required)
             self._check_inline(spec, lookup)
             return
         if spec.get("templates"):
             raise invalid("Templates is invalid field in spec if workflow referred WorkflowTemplate reference")
         template = find_template(reference, lookup)
         base = template["spec"]
-        self._check_arguments(merge_parameters(own, base["arguments"].get("parameters", [])))
+        merged = merge_parameters(own, base["arguments"].get("parameters", []))
+        self._check_arguments(merged, values_required=values_required)
         entrypoint = spec.get("entrypoint") or base.get("entrypoint", "")
         key = (template["metadata"]["uid"] + template["metadata"]["resourceVersion"], entrypoint)
         if key not in self._good:
@@ -168,10 +170,10 @@ class Validator:
         if spec.get("entrypoint") or spec.get("templates"):
             check_spec(spec, self._has_template(lookup), entrypoint_required=False)
 
-    def _check_arguments(self, parameters: list[dict[str, Any]]) -> None:
+    def _check_arguments(self, parameters: list[dict[str, Any]], *, values_required: bool) -> None:
         for parameter in parameters:
             _check_parameter_name(parameter)
-            if "value" not in parameter and "valueFrom" not in parameter:
+            if values_required and "value" not in parameter and "valueFrom" not in parameter:
                 where = f"spec.arguments.{parameter['name']}"
                 raise invalid(f"{where}.value or {where}.valueFrom is required")
             if "{{inputs.parameters." in parameter.get("value", ""):

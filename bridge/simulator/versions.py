@@ -31,6 +31,12 @@ class Release:
         task_results_map: The status has `taskResultsCompletionStatus`.
         trace_annotation: The controller writes a trace-id annotation.
         last_seen_annotation: The controller writes a last-seen-version annotation.
+        template_label: The controller labels a workflow with its template; if not, only `submit` does.
+        suspend_completed_is_invalid: Suspending a finished workflow is a 400; if not, a 500.
+        retry_sets_phase: A retry's answer says Running; if not, it has no phase and its label keeps the old one.
+        retry_resets_suspends: A retry resets failed suspend nodes too; if not, only nodes that execute something.
+        actor_labels: The verbs note who called them in labels.
+        schedules: CronWorkflows have `schedules`; if not, only `schedule`.
         all_operators: fieldSelector takes `==` and `!=` for these fields.
     """
 
@@ -51,6 +57,12 @@ class Release:
     task_results_map: bool = False
     trace_annotation: bool = False
     last_seen_annotation: bool = False
+    template_label: bool = False
+    suspend_completed_is_invalid: bool = False
+    retry_sets_phase: bool = False
+    retry_resets_suspends: bool = False
+    actor_labels: bool = True
+    schedules: bool = True
     all_operators: frozenset[str] = frozenset()
 
     @property
@@ -79,6 +91,10 @@ RELEASES: dict[str, Release] = {
             container_in_message=False,
             task_result_synced=False,
             task_results_map=True,
+            retry_sets_phase=True,
+            retry_resets_suspends=True,
+            actor_labels=False,
+            schedules=False,
         ),
         Release(
             version="3.6.19",
@@ -94,6 +110,8 @@ RELEASES: dict[str, Release] = {
             task_result_synced=False,
             task_results_map=True,
             last_seen_annotation=True,
+            retry_sets_phase=True,
+            actor_labels=False,
         ),
         Release(
             version="3.7.18",
@@ -103,6 +121,7 @@ RELEASES: dict[str, Release] = {
             long_name_required=False,
             null_creation_timestamp=True,
             template_managed_fields=True,
+            retry_sets_phase=True,
         ),
         Release(
             version="4.0.10",
@@ -116,6 +135,8 @@ RELEASES: dict[str, Release] = {
             version="4.1.2",
             git_commit="16a52d67daf2f4a8a76fa8bec02a76a46aa46257",
             trace_annotation=True,
+            template_label=True,
+            suspend_completed_is_invalid=True,
             all_operators=frozenset({"metadata.name", "metadata.namespace"}),
         ),
     )

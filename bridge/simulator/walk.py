@@ -45,7 +45,25 @@ class Call:
     scope: Scope
     boundary: str | None = None
     hooked: bool = False
+    exiting: bool = False
     depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Why what runs must end and what starts must fail at once.
+
+    Attributes:
+        message: What nodes without a pod say.
+        pod_message: What pods say that were running.
+        unborn_message: What pods say that were not created any more.
+        spares_exit: Nodes of the exit handler run all the same.
+    """
+
+    message: str
+    pod_message: str
+    unborn_message: str
+    spares_exit: bool = True
 
 
 @dataclass(slots=True)
@@ -86,7 +104,7 @@ class TemplateWalker:
     Attributes:
         leaves: What runs, by node id.
         outputs: Global output parameters, by name.
-        halted: Start no new node.
+        stopping: Set while everything has to end.
         now_s: The controller's clock; set before each walk.
     """
 
@@ -99,8 +117,42 @@ class TemplateWalker:
         self._lookup = lookup
         self.leaves: dict[str, Leaf] = {}
         self.outputs: dict[str, str] = {}
-        self.halted = False
+        self.stopping: Stopping | None = None
         self.now_s = 0.0
+
+    def forget_ended(self) -> None:
+        """Let go of leaves whose nodes have been ended, or taken away, by others."""
+        nodes = self._table.nodes
+        for identifier in list(self.leaves):
+            node = nodes.get(identifier)
+            if node is None or node["phase"] in FULFILLED:
+                del self.leaves[identifier]
+
+    def stop_leaves(self) -> None:
+        """End what runs, if everything has to end."""
+        for node in self._table.running_leaves():
+            leaf = self.leaves.get(node["id"])
+            stopping = self._stopping_for(leaf is not None and leaf.call.exiting)
+            if stopping is not None:
+                self.leaves.pop(node["id"], None)
+                is_pod = node["type"] == "Pod"
+                self._fail(node, stopping.pod_message if is_pod else stopping.message)
+
+    def end_due_pods(self) -> None:
+        """End the pods whose time has come, and nothing else: what a suspended workflow still does."""
+        for identifier in list(self.leaves):
+            node = self._table.nodes[identifier]
+            if node["type"] == "Pod":
+                self._look_at_leaf(node)
+
+    def _stopping_for(self, exiting: bool) -> Stopping | None:
+        stopping = self.stopping
+        return None if stopping is None or (exiting and stopping.spares_exit) else stopping
+
+    def _fail(self, node: Node, message: str) -> Node:
+        synced = self._behaviour.pod_end_fields() if node["type"] == "Pod" else {}
+        finished = self._behaviour.timestamp()
+        return self._table.update(node, phase="Failed", message=message, finishedAt=finished, **synced)
 
     def execute(self, call: Call) -> Node:
         """Bring a call's node, and all below it, up to date; adds the node when it is new."""
@@ -158,9 +210,14 @@ class TemplateWalker:
 
     def _start_leaf(self, call: Call, inputs: Object, scope: Scope) -> Node:
         kind = next((kind for key, kind in _LEAF_TYPES.items() if key in call.template), "Pod")
-        duration_s, exit_code = self._behaviour.plan(call.template, scope, hooked=call.hooked)
+        duration_s, exit_code = self._behaviour.plan(call.template, scope, hooked=call.exiting)
         due_s = None if duration_s is None else self.now_s + duration_s
-        node = self._add(call, kind, progress="0/1", **({"inputs": inputs} if inputs else {}))
+        supplied = self._behaviour.supplied_outputs(call.template) if kind == "Suspend" else {}
+        given = {"inputs": inputs} if inputs else {}
+        node = self._add(call, kind, progress="0/1", **given, **({"outputs": supplied} if supplied else {}))
+        stopping = self._stopping_for(call.exiting)
+        if stopping is not None:
+            return self._fail(node, stopping.unborn_message if kind == "Pod" else stopping.message)
         self.leaves[node["id"]] = Leaf(due_s, exit_code, call, scope, self.now_s)
         return node
 
@@ -172,8 +229,8 @@ class TemplateWalker:
         }
         outputs: Object = {}
         if not leaf.exit_code:
-            outputs = self._behaviour.outputs(leaf.call.template, leaf.scope)
-            self._publish(outputs)
+            outputs = self._behaviour.outputs(leaf.call.template, leaf.scope, node.get("outputs", {}))
+            self.publish(outputs)
         if node["type"] == "Pod":
             outputs["exitCode"] = str(leaf.exit_code)
             memory = max(1, round(2 * (self.now_s - leaf.started_s)))
@@ -185,7 +242,8 @@ class TemplateWalker:
             values["outputs"] = outputs
         return self._table.update(node, **values)
 
-    def _publish(self, outputs: Object) -> None:
+    def publish(self, outputs: Object) -> None:
+        """Make global output parameters known to the workflow."""
         for parameter in outputs.get("parameters", []):
             if "globalName" in parameter:
                 self.outputs[parameter["globalName"]] = parameter["value"]
@@ -197,7 +255,7 @@ class TemplateWalker:
             values["message"] = f"child '{failed['id']}' failed"
         outputs = {} if failed else self._behaviour.outputs(call.template, scope)
         if outputs:
-            self._publish(outputs)
+            self.publish(outputs)
             values["outputs"] = outputs
         return self._table.update(node, outboundNodes=self._table.outbound(node), **values)
 
@@ -207,8 +265,6 @@ class TemplateWalker:
         previous = [node["id"]]
         for index, group in enumerate(call.template["steps"]):
             member = self._group_node(f"{call.name}[{index}]", node["id"], f"[{index}]", previous)
-            if member is None:
-                return node
             place = _Place([member["id"]], node["id"], f"{call.name}[{index}].")
             children = [self._members(call, step, place, scope) for step in group]
             if not all(_all_ended(nodes) for nodes in children):
@@ -224,12 +280,10 @@ class TemplateWalker:
             previous = self._table.outbound(self._table.nodes[member["id"]])
         return self._end_group(node, call, scope, None)
 
-    def _group_node(self, name: str, boundary: str, display: str, previous: list[str]) -> Node | None:
+    def _group_node(self, name: str, boundary: str, display: str, previous: list[str]) -> Node:
         member = self._table.find(name)
         if member is not None:
             return member
-        if self.halted:
-            return None
         member = self._table.add(
             name,
             {
@@ -249,7 +303,7 @@ class TemplateWalker:
         return member
 
     def _members(self, call: Call, step: Object, place: _Place, scope: Scope) -> list[Node]:
-        """Execute a step or task, once or once an item; returns its nodes (none yet, when nothing may start)."""
+        """Execute a step or task, once or once an item; returns its nodes."""
         nodes: list[Node] = []
         for expanded in self._expansions(step, scope):
             display = f"{step.get('name', '')}{expanded.suffix}"
@@ -261,21 +315,17 @@ class TemplateWalker:
                 arguments=step["arguments"].get("parameters", []),
                 scope={**scope, **expanded.scope},
                 boundary=place.boundary,
+                exiting=call.exiting,
                 depth=call.depth + 1,
             )
             node = self._call_when(step, inner)
-            if node is None:
-                continue
             for parent in place.parents:
                 self._table.add_child(self._table.nodes[parent], node)
             nodes.append(node)
         return nodes
 
-    def _call_when(self, step: Object, inner: Call) -> Node | None:
-        node = self._table.find(inner.name)
-        if node is None:
-            if self.halted:
-                return None
+    def _call_when(self, step: Object, inner: Call) -> Node:
+        if self._table.find(inner.name) is None:
             condition = substitute(step.get("when", ""), inner.scope)
             if not holds(condition):
                 message = f"when '{condition}' evaluated false"
@@ -341,12 +391,12 @@ class TemplateWalker:
             before = _dependencies(task)
             if any(not _all_ended(results.get(dependency)) for dependency in before):
                 continue
-            if not self._may_start(task, results):
-                results[name] = [self._omit(call, node, task)]
-            else:
-                parents = [end for dependency in before for end in self._ends_of(results[dependency])]
-                place = _Place(parents or [node["id"]], node["id"], f"{call.name}.")
+            parents = [end for dependency in before for end in self._ends_of(results[dependency])]
+            place = _Place(parents or [node["id"]], node["id"], f"{call.name}.")
+            if self._may_start(task, results):
                 results[name] = self._members(call, task, place, scope)
+            else:
+                results[name] = [self._omit(call, place, task)]
             if _all_ended(results[name]):
                 self._collect([(task, results[name])], scope, "tasks")
         if len(results) < len(tasks) or not all(_all_ended(nodes) for nodes in results.values()):
@@ -374,21 +424,23 @@ class TemplateWalker:
             return depends_holds(task["depends"], ended)
         return all(ended(name, "") for name in task.get("dependencies", []))
 
-    def _omit(self, call: Call, node: Node, task: Object) -> Node:
+    def _omit(self, call: Call, place: _Place, task: Object) -> Node:
         name = task.get("name", "")
         full = f"{call.name}.{name}"
         existing = self._table.find(full)
         if existing is not None:
             return existing
-        inner = Call(full, name, {}, task.get("template", ""), [], {}, node["id"])
-        finished = self._behaviour.timestamp()
-        return self._add(
-            inner, "Skipped", phase="Omitted", message="omitted: depends condition not met", finishedAt=finished
-        )
+        inner = Call(full, name, {}, task.get("template", ""), [], {}, place.boundary)
+        finished, message = self._behaviour.timestamp(), "omitted: depends condition not met"
+        node = self._add(inner, "Skipped", phase="Omitted", message=message, finishedAt=finished)
+        for parent in place.parents:
+            self._table.add_child(self._table.nodes[parent], node)
+        return node
 
 
 def _all_ended(nodes: list[Node] | None) -> bool:
-    return bool(nodes) and all(node["phase"] in FULFILLED for node in nodes or ())
+    """Whether a step or task has ended; None is one that has not started, no nodes is one without items."""
+    return nodes is not None and all(node["phase"] in FULFILLED for node in nodes)
 
 
 def _dependencies(task: Object) -> list[str]:

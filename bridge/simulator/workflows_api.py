@@ -6,63 +6,19 @@ work. Run on the simulator's loop thread. Source: Argo v4.1 server/workflow/work
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import Any
-
-from bridge.simulator.access import Access, Caller
+from bridge.simulator.access import Caller
+from bridge.simulator.admission import Admission
 from bridge.simulator.answers import ApiError, invalid, not_found
-from bridge.simulator.controller import Controller
 from bridge.simulator.fields import parse_fields
 from bridge.simulator.label_selectors import parse_label_selector
 from bridge.simulator.listing import parse_int, parse_list_query
-from bridge.simulator.manifests import Decoder
-from bridge.simulator.objects import ObjectFactory
 from bridge.simulator.parsing import Request
-from bridge.simulator.store import Object, Store
-from bridge.simulator.validation import Validator, check_metadata, find_template
-from bridge.simulator.versions import Release
+from bridge.simulator.routing import CallerOf
+from bridge.simulator.store import Object
 from bridge.simulator.watch import WatchQuery
+from bridge.simulator.world import World
 
 _MAX_DIGITS = 20
-_OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """One create that was accepted, kept whatever becomes of the workflow.
-
-    Attributes:
-        namespace: Where.
-        name: Its name, which another may bear after it was deleted.
-        uid: Its uid.
-        labels: Labels that were given.
-        annotations: Annotations that were given.
-        parameters: Arguments that were given, by name.
-        created_at_s: Monotonic seconds.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    parameters: dict[str, str]
-    created_at_s: float
-
-
-@dataclass(slots=True)
-class World:
-    """What the endpoints work on."""
-
-    release: Release
-    namespaces: frozenset[str]
-    store: Store
-    controller: Controller
-    factory: ObjectFactory
-    decoder: Decoder
-    validator: Validator
-    access: Access
 
 
 class WorkflowsApi:
@@ -70,88 +26,27 @@ class WorkflowsApi:
 
     Args:
         world: What they work on.
-
-    Attributes:
-        created: Every create that was accepted.
+        admission: Where new ones go.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, admission: Admission) -> None:
         self._world = world
-        self._stored_templates: dict[tuple[str, str], Object] = {}
-        self.created: list[Created] = []
+        self._admission = admission
 
-    def create(self, body: bytes, caller_of: Any, namespace: str) -> Object:
-        """POST workflows/NS.
-
-        Args:
-            body: The request's body, decoded before anybody asks who calls.
-            caller_of: Gives the caller, or raises 401.
-            namespace: From the path.
-        """
-        world = self._world
-        request = world.decoder.decode_request(body, "WorkflowCreateRequest")
-        caller: Caller = caller_of()
-        manifest = request.get("workflow")
+    def create(self, request: Request, caller_of: CallerOf, namespace: str) -> Object:
+        """POST workflows/NS."""
+        asked = self._world.decoder.decode_request(request.body, "WorkflowCreateRequest")
+        caller = caller_of()
+        manifest = asked.get("workflow")
         if manifest is None:
             raise invalid("workflow body not specified")
-        world.access.known(caller)
-
-        def lookup(name: str, cluster: bool) -> Object | None:
-            return world.store.templates.get(("" if cluster else namespace, name))
-
-        world.validator.check_workflow(manifest, lookup)
-        world.access.require(caller, "create", namespace)
-        stored = self._stored_of(manifest["spec"], lookup)
-        named = world.factory.with_name(manifest)
-        if request.get("createOptions", {}).get("dryRun"):
-            return world.factory.with_shells(manifest)
-        if manifest["metadata"].get("namespace", namespace) != namespace:
-            raise invalid(_OTHER_NAMESPACE)
-        if namespace not in world.namespaces:
-            raise not_found("namespaces", namespace)
-        check_metadata("Workflow", named["metadata"], world.release)
-        if (namespace, named["metadata"]["name"]) in world.store.workflows:
-            raise _already_exists("workflows", named["metadata"]["name"], generated="generateName" in named["metadata"])
-        workflow = world.factory.workflow(named, namespace, caller.creator_labels(), stored)
-        if request.get("serverDryRun"):
-            del workflow["metadata"]["resourceVersion"]
-            return workflow
-        world.store.put(workflow)
-        world.controller.follow(workflow)
-        self._remember(workflow)
-        return workflow
-
-    def _remember(self, workflow: Object) -> None:
-        metadata = workflow["metadata"]
-        parameters = workflow["spec"]["arguments"].get("parameters", [])
-        self.created.append(
-            Created(
-                namespace=metadata["namespace"],
-                name=metadata["name"],
-                uid=metadata["uid"],
-                labels=metadata.get("labels", {}),
-                annotations=metadata.get("annotations", {}),
-                parameters={parameter["name"]: parameter.get("value", "") for parameter in parameters},
-                created_at_s=time.monotonic(),
-            )
+        return self._admission.admit(
+            manifest,
+            caller,
+            namespace,
+            dry_run=bool(asked.get("createOptions", {}).get("dryRun")),
+            server_dry_run=bool(asked.get("serverDryRun")),
         )
-
-    def _stored_of(self, spec: Object, lookup: Any) -> Object:
-        """`status.storedTemplates` of a workflow that refers to a template: the templates it can reach there."""
-        reference = spec.get("workflowTemplateRef")
-        if reference is None:
-            return {}
-        template = find_template(reference, lookup)
-        metadata = template["metadata"]
-        entrypoint = spec.get("entrypoint") or template["spec"].get("entrypoint", "")
-        key = (metadata["uid"] + metadata["resourceVersion"], entrypoint)
-        stored = self._stored_templates.get(key)
-        if stored is None:
-            scope = "cluster" if reference.get("clusterScope") else "namespaced"
-            found = _reachable(template["spec"], entrypoint)
-            stored = {f"{scope}/{metadata['name']}/{name}": value for name, value in sorted(found.items())}
-            self._stored_templates[key] = stored
-        return stored
 
     def get(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
         """GET workflows/NS/N."""
@@ -159,7 +54,20 @@ class WorkflowsApi:
         world.access.require(caller, "get", namespace, name)
         if not name:
             raise ApiError(13, "resource name may not be empty")
-        return world.factory.cut(self.find(namespace, name), parse_fields(request.params.get("fields", "")))
+        workflow = self.find_any(namespace, name)
+        uid = request.params.get("uid", "")
+        if uid and uid != workflow["metadata"]["uid"] and world.release.minor >= (3, 7):
+            workflow = self._archived(uid)
+        return world.factory.cut(workflow, parse_fields(request.params.get("fields", "")))
+
+    def _archived(self, uid: str) -> Object:
+        archive = self._world.archive
+        if archive is None:
+            raise ApiError(13, "runtime error: invalid memory address or nil pointer dereference")  # Argo's own fault
+        copy = archive.get(uid)
+        if copy is None:
+            raise ApiError(5, "not found")
+        return copy
 
     def find(self, namespace: str, name: str) -> Object:
         """A workflow, by name or as `@latest`.
@@ -178,13 +86,30 @@ class WorkflowsApi:
             raise not_found("workflows", name)
         return workflow
 
+    def find_any(self, namespace: str, name: str) -> Object:
+        """A workflow that lives, or else its copy in the archive.
+
+        Raises:
+            ApiError: 404.
+        """
+        try:
+            return self.find(namespace, name)
+        except ApiError:
+            archive = self._world.archive
+            copy = None if archive is None else archive.newest(namespace, name)
+            if copy is None:
+                raise
+            return copy
+
     def list(self, request: Request, caller: Caller, namespace: str) -> Object:
         """GET workflows/NS; an empty namespace lists all."""
         world = self._world
         world.access.require(caller, "list", namespace)
         query = parse_list_query(namespace, request.params, world.release)
         workflows, version = world.store.listed()
-        page, about = query.page(workflows.values(), world.release)
+        archive = world.archive
+        visible = workflows.values() if archive is None else archive.beside(workflows.values())
+        page, about = query.page(visible, world.release, counts_on=archive is not None)
         answer: Object = {"metadata": {"resourceVersion": str(version), **about}, "items": page or None}
         fields = parse_fields(request.params.get("fields", ""))
         if fields is None:
@@ -242,24 +167,3 @@ class WorkflowsApi:
 def is_sse(request: Request) -> bool:
     """Whether a watch is asked for as server-sent events; the header must be exactly that."""
     return request.headers.get("accept") == "text/event-stream"
-
-
-def _already_exists(resource: str, name: str, *, generated: bool) -> ApiError:
-    more = ", the server was not able to generate a unique name for the object" if generated else ""
-    return ApiError(6, f'{resource}.argoproj.io "{name}" already exists{more}')
-
-
-def _reachable(spec: Object, entrypoint: str) -> Object:
-    """Templates that can be reached from an entrypoint, by name."""
-    templates = {template.get("name", ""): template for template in spec.get("templates", [])}
-    found: Object = {}
-    waiting = [entrypoint]
-    while waiting:
-        name = waiting.pop()
-        template = templates.get(name)
-        if template is None or name in found:
-            continue
-        found[name] = template
-        calls = [step for group in template.get("steps", []) for step in group]
-        waiting += [call.get("template", "") for call in [*calls, *template.get("dag", {}).get("tasks", [])]]
-    return found

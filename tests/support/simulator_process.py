@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from tests.support.accounting import account
 from tests.support.bridge_files import NAMESPACE
 from tests.support.bridge_process import clean_environment
+from tests.support.transport_ends import wait_until
 
 
 class SimulatorProcess:
@@ -66,6 +68,19 @@ class SimulatorProcess:
         """Every create that was accepted."""
         created: list[dict[str, Any]] = self.call("GET", "/simulator/created")
         return created
+
+    def await_all(self, wanted: Iterable[int], within_s: float) -> None:
+        """Return once each of these events has a workflow.
+
+        The whole list is asked for seldom: to tell it takes the server's time, which the bridge needs.
+        """
+        numbers = set(wanted)
+        wait_until(
+            lambda: self.stats["created"] >= len(numbers) and not account(numbers, self.created).lost,
+            f"workflows of {len(numbers)} events",
+            within_s,
+            every_s=0.5,
+        )
 
     @property
     def stats(self) -> dict[str, Any]:

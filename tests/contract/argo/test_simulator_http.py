@@ -295,7 +295,7 @@ def test_odd_paths(simulator: Simulator) -> None:
     """A trailing slash, a colon, a double slash, an unknown verb and HEAD answer as Argo's gateway does."""
     assert call(simulator.url, "GET", f"{CREATE}/").value == {"code": 13, "message": "resource name may not be empty"}
     assert call(simulator.url, "GET", f"{CREATE}/a:b").status == 501
-    assert call(simulator.url, "PUT", f"{CREATE}/a/stop").status == 501
+    assert call(simulator.url, "PUT", f"{CREATE}/a/halt").status == 501
     assert call(simulator.url, "GET", "/api/v1/workflows//argo").headers["location"] == CREATE
     assert call(simulator.url, "GET", "/api/v1/workflows/").value["items"] is None
     create(simulator, "a")
@@ -407,13 +407,16 @@ sys.exit(args.handler(args))
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_verb_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
     """It prints one line with its real URL, answers as the release that was asked for, and ends with 0."""
-    command = [sys.executable, "-c", VERB, "--listen", "127.0.0.1:0", "--argo-version", "3.6", "--token", "T"]
+    options = ["--argo-version", "3.6", "--token", "T", "--archive", "--crash-seconds", "1"]
+    command = [sys.executable, "-c", VERB, "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split()[-1]
         answer = call(url, "GET", "/api/v1/version", headers={"Authorization": "Bearer T"})
         assert answer.value["version"] == "v3.6.19"
+        answer = call(url, "GET", "/api/v1/archived-workflows/u", headers={"Authorization": "Bearer T"})
+        assert answer.status == 404  # there is an archive, and nothing in it
         process.send_signal(number)
         assert process.wait(10) == 0
         assert process.stdout.read() == ""
