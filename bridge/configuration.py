@@ -22,7 +22,7 @@ from bridge.configfile.problems import Code, Position, Problem, Problems, Severi
 from bridge.configfile.reference import json_schema
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import MappingDefinition, MappingFile, read_definitions
-from bridge.mapping.definition_checks import MappingContext, check_definitions
+from bridge.mapping.definition_checks import MappingContext, check_definitions, check_notices
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings import Settings
 from bridge.settings.loading import load_settings
@@ -60,8 +60,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """
     problems = Problems()
     read = load_settings(path, environ, problems)
-    context = MappingContext(read.prefix, read.connections, read.namespaces)
+    context = MappingContext(read.prefix, read.connections, read.namespaces, read.dotless)
     definitions = check_definitions(read_definitions(read.mapping_files, problems), context, problems)
+    check_notices(read.notices, definitions, context, problems)
     compiled, found = compile_mappings(definitions, template_workflow)
     problems.found.extend(found)
     if read.settings is not None:

@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.certificates import Authority
+from tests.support.faults_report import pytest_terminal_summary  # noqa: F401  # a hook, found here by its name
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_mosquitto
+from tests.support.rabbitmq import SHARED_RABBITMQ, RabbitMq, RabbitMqOptions, find_rabbitmq
 from tests.support.transports import TransportMaker
 
+# How long an example takes says how busy the machine is, and nothing about the product.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
+
 _BROKER_FIXTURES = {"mosquitto", "start_mosquitto"}
+_RABBITMQ_FIXTURES = {"rabbitmq", "start_rabbitmq"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.mosquitto)
+        if _RABBITMQ_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.rabbitmq)
 
 
 @pytest.fixture
@@ -46,6 +56,38 @@ def start_mosquitto() -> Iterator[Callable[[MosquittoOptions], Mosquitto]]:
 def mosquitto(start_mosquitto: Callable[[MosquittoOptions], Mosquitto]) -> Mosquitto:
     """A real Mosquitto, without persistence, that lets everybody in."""
     return start_mosquitto(MosquittoOptions())
+
+
+def _require_rabbitmq() -> None:
+    if find_rabbitmq() is None:
+        reason = "the RabbitMQ broker is not installed: sh tests/install-brokers.sh, or apt-get install rabbitmq-server"
+        if os.environ.get("ARGO_BRIDGE_REQUIRE_BROKERS") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def start_rabbitmq() -> Iterator[Callable[[RabbitMqOptions], RabbitMq]]:
+    """Start real RabbitMQ nodes of this test's own, which takes some ten seconds each; all are killed after it."""
+    _require_rabbitmq()
+    started: list[RabbitMq] = []
+
+    def start(options: RabbitMqOptions) -> RabbitMq:
+        broker = RabbitMq(options)
+        started.append(broker)
+        return broker.start()
+
+    yield start
+    for broker in started:
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMq]:
+    """A real RabbitMQ, shared by all tests of this process: each uses names of its own."""
+    _require_rabbitmq()
+    with RabbitMq(SHARED_RABBITMQ) as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-"""Single requests to the Argo Server, each waited for, on `requests`: reads, lists, templates, operations.
+"""Single requests to the Argo Server, each waited for, on `requests`: the bridge's own reads, lists and templates.
 
-Retries nothing but a read whose connection had died; keeps no state beyond connections. Two things go through
-`exchanges` and pycurl instead: creates of events, because `requests` takes 13 times as long for each and starves
-ingest through the interpreter lock; and the watch, whose headers may come 15 s late and which must end at once.
+Retries nothing but a read whose connection had died; keeps no state beyond connections. Three things go through
+`exchanges` and pycurl instead: rows of the spool, because `requests` takes 13 times as long for each create and starves
+ingest through the interpreter lock; the watch, whose headers may come 15 s late and which must end at once; and reads
+asked for by message, of which many are under way in one thread and each must end in time.
 
 Any thread; each call uses a session of its own.
 """
@@ -38,10 +39,21 @@ _PAGE = 500
 _PASSES = 3
 
 # What a follower of status does not need and what makes objects large (server-api.md section 6). Excluding keeps error
-# frames whole; including would turn them into "{}" (section 3).
+# frames whole; including would turn them into "{}" (section 3). Of the spec, suspend and shutdown tell of the status.
 LEFT_OUT = (
     "metadata.managedFields",
-    "spec",
+    "spec.templates",
+    "spec.arguments",
+    "spec.templateDefaults",
+    "spec.volumes",
+    "spec.volumeClaimTemplates",
+    "spec.podSpecPatch",
+    "spec.podMetadata",
+    "spec.workflowMetadata",
+    "spec.affinity",
+    "spec.tolerations",
+    "spec.hooks",
+    "spec.metrics",
     "status.nodes",
     "status.compressedNodes",
     "status.storedTemplates",
@@ -57,7 +69,7 @@ class WorkflowList:
     """All workflows of one list.
 
     Attributes:
-        items: without specs and nodes; the server's mirror may lack the newest and still hold the just deleted.
+        items: without nodes and most of the spec; the mirror may lack the newest and still hold the just deleted.
         resource_version: where a watch goes on.
     """
 
@@ -152,7 +164,7 @@ class ArgoClient:
         return version
 
     def get_workflow(self, namespace: str, name: str, *, with_nodes: bool = False) -> dict[str, Any]:
-        """Return one workflow without its spec, and without its nodes unless `with_nodes`.
+        """Return one workflow without most of its spec, and without its nodes unless `with_nodes`.
 
         Raises:
             PermanentAnswerError: NOT_FOUND among others; only ``answer.proves_absence`` says that it is gone.

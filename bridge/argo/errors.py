@@ -61,6 +61,7 @@ class Answer:
         message: Argo's own text or a sentence, one line, at most 256 characters.
         retry_after_s: seconds that the server asked to wait (0 to 3600), or None.
         ambiguous: the request may have been carried out all the same; ask with GET before a create is repeated.
+        grpc_code: Argo's own code of an error, or None: a lint that finds something answers 500 with code 2.
         is_throttle: a 429 that asks for fewer requests; the 429 ``EOF`` and 'message larger than max' do not.
         body: the JSON object of an OK answer, else None.
         elapsed_s: seconds from start to end of the exchange, 0.0 where unknown.
@@ -73,6 +74,7 @@ class Answer:
     retry_after_s: float | None = None
     ambiguous: bool = False
     is_throttle: bool = False
+    grpc_code: int | None = None
     body: dict[str, Any] | None = None
     elapsed_s: float = 0.0
 
@@ -108,6 +110,7 @@ HINTS = {
     "unknown-route": "check argo.url and the Argo Server's version",
     "namespace-not-found": "create the namespace or correct it",
     "template-not-found": "create the template or correct its name",
+    "cron-not-found": "create the CronWorkflow or correct its name",
     "kind-not-installed": "install Argo's custom resource definitions",
     "unreachable": "is the Argo Server running, and argo.url right?",
 }
@@ -198,6 +201,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, wall_s: float
         retry_after_s=retry_after_s(headers, wall_s) if status in (429, 503) else None,
         ambiguous=unsure and kind is AnswerKind.UNAVAILABLE,
         is_throttle=code == "rate-limited",
+        grpc_code=grpc_code,
         elapsed_s=elapsed_s,
     )
 
@@ -278,7 +282,7 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
     for statuses, pattern, kind, code in (
         ((404,), r'^namespaces ".*" not found', _MISCONFIGURED, "namespace-not-found"),
         ((404,), r'^(cluster)?workflowtemplates\.argoproj\.io ".*" not found', _MISCONFIGURED, "template-not-found"),
-        ((404,), r'^cronworkflows\.argoproj\.io ".*" not found', _MISCONFIGURED, "template-not-found"),
+        ((404,), r'^cronworkflows\.argoproj\.io ".*" not found', _MISCONFIGURED, "cron-not-found"),
         ((404,), r'^workflows\.argoproj\.io ".*" not found', AnswerKind.NOT_FOUND, "workflow-not-found"),
         ((404,), r"^no workflows found", AnswerKind.NOT_FOUND, "workflow-not-found"),
         ((404,), r"^not found$", AnswerKind.NOT_FOUND, "not-in-archive"),
@@ -296,7 +300,9 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
         ((429,), r"message larger than max", _INVALID, "too-large"),
         ((500,), r"etcdserver: request is too large", _INVALID, "too-large"),
         ((500,), r"^expected parameter of the form|resource name may not be empty", _INVALID, "invalid"),
-        ((500,), r"targets suspend nodes|^raw output parameter|is not expecting output parameter", _INVALID, "invalid"),
+        ((500,), r"no suspend nodes matching|is not expecting", _INVALID, "no-such-node"),
+        ((500,), r"^invalid (field )?selector|^error parsing regexp", _INVALID, "invalid"),
+        ((500,), r"targets suspend nodes|^raw output parameter", _INVALID, "invalid"),
         ((500,), r"^getting archived workflows not supported", _INVALID, "no-archive"),
         (
             (500,),

@@ -34,8 +34,8 @@ _WANTED = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | 
 class Exchanges:
     """Requests in flight, their handles and kept-alive connections.
 
-    A request on a kept connection that dies without an answer is sent again by libcurl. So this is for requests that
-    may be repeated: reads, and creates with a fixed name (DESIGN 3b). Others go through `ArgoClient`.
+    A request on a kept connection that dies without an answer is sent again by libcurl. So only what may be repeated
+    goes on one: reads, and creates with a fixed name (DESIGN 3b). A PUT or DELETE gets a connection of its own.
 
     Epoll rather than ``select``: a descriptor over 1023 would be the end of it. Bare rather than through `selectors`:
     libcurl asks to watch and to forget a socket once a request, and the wrapper takes as long as parsing the answer.
@@ -135,6 +135,15 @@ class Exchanges:
     def interrupt(self) -> None:
         """Make the `poll` that runs return after this callback; for sinks, on the owner's thread."""
         self._woken = True
+
+    def give_up(self, key: Hashable) -> None:
+        """End one exchange without an answer and close its connection; nothing where it has ended already."""
+        for curl, (running, handle) in list(self._running.items()):
+            if running == key:
+                del self._running[curl]
+                self._multi.remove_handle(curl)
+                handle.close()
+        self._done = [(done, answer) for done, answer in self._done if done != key]
 
     def cancel(self) -> list[Hashable]:
         """Give up everything in flight, close those connections, and return the keys: their outcome is unknown."""

@@ -95,6 +95,8 @@ class Handle:
             curl.setopt(pycurl.URL, self._base_url + request.path)
         if request.method in ("POST", "PUT"):
             curl.setopt(pycurl.POSTFIELDS, request.body or b"")
+        # On a kept connection that has died libcurl sends a request again by itself; these may not be repeated unseen.
+        curl.setopt(pycurl.FRESH_CONNECT, request.method in ("PUT", "DELETE"))
         timeout_s = 0.0 if sink is not None else request.timeout_s or self._options.timeout_s
         if timeout_s != self._timeout_s:
             self._timeout_s = timeout_s

@@ -51,7 +51,7 @@ class WatchFrame:
 
     Attributes:
         type: ADDED, MODIFIED, DELETED or BOOKMARK.
-        workflow: the object, without spec and nodes; DELETED carries its last state; BOOKMARK hardly anything.
+        workflow: the object, without nodes and most of its spec; DELETED carries its last state, BOOKMARK hardly any.
         resource_version: where to resume, "" where the frame has none.
     """
 

@@ -1,6 +1,8 @@
 """A short stay at a broker under a client id of its own, for commands that look at a running bridge from outside.
 
-It decides nothing about a message. Its session ends with the connection (session expiry 0), and it never sends a will.
+It decides nothing about a message. Its session ends with the connection (session expiry 0; AMQP: a queue of its own),
+and it never sends a will. AMQP retains nothing, so there a visit keeps the last status of each workflow that it hears
+of, and gives it to whoever asks for that topic later.
 
 Threads: the transport's own brings messages into a queue; the command's main thread takes them out.
 """
@@ -19,20 +21,27 @@ from typing import Self
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
-from bridge.transports.base import ConnectionProblem, Delivery, PublishResult, Session
+from bridge.core.topic_filter import matches
+from bridge.transports.amqp_options import AmqpOptions
+from bridge.transports.base import ConnectionProblem, Delivery, Listener, PublishResult, Receiver, Session, Transport
 from bridge.transports.mqtt import MqttOptions, MqttTransport
 
 STOP_WITHIN_S = 2.0
 MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
 
 
-def visitor_options(options: MqttOptions, purpose: str) -> MqttOptions:
+VisitOptions = MqttOptions | AmqpOptions
+
+
+def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
     """Return how to visit the broker that `options` leads to: its address, user and TLS, and nothing of its session.
 
     Args:
         options: the bridge's own.
         purpose: begins the client id; the rest of it is random, so that visits never end each other.
     """
+    if isinstance(options, AmqpOptions):
+        return dataclasses.replace(options, bridge_id=purpose, is_visit=True, max_publish_bytes=MAX_PUBLISH_BYTES)
     return dataclasses.replace(
         options,
         client_id=f"{purpose}-{secrets.token_hex(6)}",
@@ -47,13 +56,22 @@ class BrokerVisit:
 
     Args:
         options: see `visitor_options`.
+
+    Attributes:
+        connections: how often the broker accepted it; more than once after an outage.
     """
 
-    def __init__(self, options: MqttOptions) -> None:
+    def __init__(self, options: VisitOptions) -> None:
         self._arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._kept_filters = frozenset({f"{options.prefix}/status/+/+"} if isinstance(options, AmqpOptions) else ())
+        self._lock = threading.Lock()
+        self._wanted: frozenset[str] = frozenset()
+        self._kept: dict[str, Message] = {}
         self._news = threading.Event()
         self._problem: ConnectionProblem | None = None
-        self._transport = MqttTransport(options, self, self, Metrics())
+        self.connections = 0
+        self._transport = _transport(options, self, self)
+        self.subscribe()
 
     def __enter__(self) -> Self:
         """Begin to connect; `await_ready` tells how it went."""
@@ -72,8 +90,15 @@ class BrokerVisit:
         return self._problem
 
     def subscribe(self, live: frozenset[str] = frozenset(), retained: frozenset[str] = frozenset()) -> None:
-        """Make these the subscriptions; see `MqttTransport.subscribe`."""
-        self._transport.subscribe(live, retained)
+        """Make these the subscriptions; see `Transport.subscribe`."""
+        with self._lock:
+            self._wanted = live | retained
+            for topic in [topic for topic in self._kept if self._wants(topic)]:
+                self._arrived.put(self._kept.pop(topic))
+        self._transport.subscribe(live | self._kept_filters, retained)
+
+    def _wants(self, topic: str) -> bool:
+        return not self._kept_filters or any(matches(wanted, topic) for wanted in self._wanted)
 
     def await_ready(self, timeout_s: float) -> None:
         """Return once the broker accepted the connection and every subscription.
@@ -134,12 +159,18 @@ class BrokerVisit:
     def receive(self, batch: Sequence[Delivery]) -> None:
         """See `base.Receiver`."""
         for delivery in batch:
-            self._arrived.put(delivery.message)
+            message = delivery.message
+            with self._lock:
+                if self._wants(message.topic):
+                    self._arrived.put(message)
+                else:
+                    self._kept[message.topic] = message
             delivery.ack()
 
     def connected(self, connection: str, session: Session) -> None:  # noqa: ARG002 - the listener's signature
         """See `base.Listener`."""
         self._problem = None
+        self.connections += 1
 
     def ready(self, connection: str) -> None:  # noqa: ARG002 - the listener's signature
         """See `base.Listener`."""
@@ -149,6 +180,15 @@ class BrokerVisit:
         """See `base.Listener`."""
         self._problem = problem
         self._news.set()
+
+
+def _transport(options: VisitOptions, receiver: Receiver, listener: Listener) -> Transport:
+    if isinstance(options, MqttOptions):
+        return MqttTransport(options, receiver, listener, Metrics())
+    # pika is loaded where a connection needs it only.
+    from bridge.transports.amqp import AmqpTransport
+
+    return AmqpTransport(options, receiver, listener, Metrics())
 
 
 def _nothing(_result: PublishResult) -> None:

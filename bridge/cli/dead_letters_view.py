@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bridge.cli.plain_text import printable, short, table
+
 COLUMNS = ("ID", "LAST", "COUNT", "REASON", "MAPPING", "TOPIC", "MESSAGE")
-WIDEST = 40
 
 
 def show_list(letters: Sequence[Mapping[str, Any]]) -> None:
@@ -15,25 +16,14 @@ def show_list(letters: Sequence[Mapping[str, Any]]) -> None:
     if not letters:
         print("no dead letters")
         return
-    rows = [COLUMNS, *(_row(letter) for letter in letters)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in table([COLUMNS, *(_row(letter) for letter in letters)]):
+        print(line)
 
 
 def _row(letter: Mapping[str, Any]) -> tuple[str, ...]:
     time = letter["lastTime"][:19].replace("T", " ") + "Z"
-    texts = (_short(letter[key]) for key in ("reason", "mapping", "topic"))
-    return (str(letter["id"]), time, str(letter["count"]), *texts, _printable(letter["message"]))
-
-
-def _short(text: str) -> str:
-    plain = _printable(text)
-    return plain if len(plain) <= WIDEST else plain[: WIDEST - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    texts = (short(letter[key]) for key in ("reason", "mapping", "topic"))
+    return (str(letter["id"]), time, str(letter["count"]), *texts, printable(letter["message"]))
 
 
 def show_letter(letter: Mapping[str, Any]) -> None:
@@ -46,17 +36,17 @@ def show_letter(letter: Mapping[str, Any]) -> None:
         elif key == "events":
             _show_each(f"events ({len(value)} of {letter['replayable']} that a replay submits)", value)
         else:
-            print(f"{key}: {_printable(value if isinstance(value, str) else json.dumps(value))}")
+            print(f"{key}: {printable(value if isinstance(value, str) else json.dumps(value))}")
 
 
 def _show_payload(payload: Mapping[str, str]) -> None:
     ((form, text),) = payload.items()
     print(f"payload ({form}):")
     # One line stays one line; others are shown as they are, for most are indented JSON.
-    print("\n".join(f"  {_printable(line)}" for line in text.split("\n")))
+    print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
 
 
 def _show_each(title: str, items: Iterable[Any]) -> None:
     print(f"{title}:")
     for item in items:
-        print(f"  - {_printable(json.dumps(item, ensure_ascii=False))}")
+        print(f"  - {printable(json.dumps(item, ensure_ascii=False))}")

@@ -7,5 +7,5 @@ USAGE = 2
 UNEXPECTED = 3
 """An error that is ours: one line, and a report file."""
 NO_ANSWER = 4
-"""``send --wait``: no answer in time."""
+"""No answer in time, of the bridge or from a workflow."""
 INTERRUPTED = 130

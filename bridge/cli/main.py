@@ -1,7 +1,7 @@
 """Entry point of the `argo-bridge` command: picks the verb, turns every error into one line and an exit code.
 
-Each verb is a module with ``add_parser(subparsers)``, which sets ``handler``: a function from the parsed arguments
-to an exit code.
+Each verb, or family of verbs, is a module with ``add_parser(subparsers)``, which sets ``handler``: a function from the
+parsed arguments to an exit code.
 """
 
 from __future__ import annotations
@@ -16,11 +16,38 @@ from pathlib import Path
 from types import ModuleType
 
 from bridge import __version__
-from bridge.cli import check, dead_letters, demo, exit_codes, run, schemas, send, simulate, validate
+from bridge.cli import (
+    asyncapi,
+    check,
+    dead_letters,
+    demo,
+    exit_codes,
+    logs,
+    operations,
+    run,
+    schemas,
+    send,
+    simulate,
+    validate,
+    watch,
+)
 from bridge.core.errors import BridgeError
 from bridge.core.report import ReportWriter
 
-VERBS: tuple[ModuleType, ...] = (run, check, demo, send, dead_letters, simulate, validate, schemas)
+VERBS: tuple[ModuleType, ...] = (
+    run,
+    check,
+    demo,
+    send,
+    operations,
+    logs,
+    watch,
+    dead_letters,
+    simulate,
+    validate,
+    schemas,
+    asyncapi,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="argo-bridge",
         description="Turns MQTT messages into Argo Workflows and reports their status back.",
-        epilog="Exit codes: 0 ok, 1 problems found, 2 usage, 3 unexpected error, 130 interrupted.",
+        epilog="Exit codes: 0 ok, 1 problems found, 2 usage, 3 unexpected error, 4 no answer in time, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"argo-bridge {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="verb", required=True, metavar="COMMAND")

@@ -31,28 +31,42 @@ class NamedWorkflow:
 
     Args:
         topic: PREFIX/status/NAMESPACE/NAME.
+        begins_anew: the workflow had ended, and was told to run again: the end that its topic retains is the old one.
     """
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, topic: str, *, begins_anew: bool = False) -> None:
+        self.topic = topic
+        self._waits_for_news = begins_anew
+        self._old_end: WorkflowStatus | None = None
         self._settles_at_s = 0.0
         self.status: WorkflowStatus | None = None
         self.is_gone = False
 
     def take(self, message: Message, now_s: float) -> WorkflowStatus | None:
         """Take one message; returns the state that is to be shown, None if it tells nothing."""
-        if message.topic != self._topic:
+        if message.topic != self.topic:
             return None
         if not message.payload:
             self.is_gone = self.status is not None and not self.status.has_ended
             return None
         status = read_status(message.payload)
-        if status is None:
+        if status is None or self._is_old(status, is_retained=message.retain):
             return None
         self.is_gone = False
         self._settles_at_s = now_s + SETTLE_S if message.retain else now_s
         self.status = status
         return status
+
+    def _is_old(self, status: WorkflowStatus, *, is_retained: bool) -> bool:
+        if not self._waits_for_news:
+            return False
+        if status.has_ended and is_retained:
+            self._old_end = status
+            return True
+        # The old end may be told once more; a new one ended at another time.
+        is_old = status.has_ended and self._old_end is not None and status.finished_at == self._old_end.finished_at
+        self._waits_for_news = is_old
+        return is_old
 
     @property
     def settles_at_s(self) -> float | None:
@@ -138,26 +152,28 @@ class StartedWorkflows:
         return self._closes_at_s if over and all(over) else None
 
 
-def follow_named(visit: BrokerVisit, topic: str, view: SendView, until_s: float) -> int:
+def follow_named(
+    visit: BrokerVisit, followed: NamedWorkflow, view: SendView, until_s: float, *, any_end: bool = False
+) -> int:
     """Wait for the end of one workflow.
 
     Args:
         visit: connected.
-        topic: its retained status topic.
+        followed: which; it may have been told something already.
         view: shows the way there.
         until_s: when to give up, on the monotonic clock.
+        any_end: its end was asked for, so that no end is a bad one.
 
     Returns:
         An exit code: 0 Succeeded, 1 ended otherwise or deleted, 4 neither in time.
     """
-    followed = NamedWorkflow(topic)
-    visit.subscribe(retained=frozenset({topic}))
-    view.wait_for("waiting for its first status")
+    visit.subscribe(retained=frozenset({followed.topic}))
+    view.wait_for("waiting for its next status" if followed.status else "waiting for its first status")
     if _watch(visit, followed, view, until_s):
         states = [followed.status] if followed.status and not followed.is_gone else []
         if not states:
             view.say("the workflow was deleted before it ended")
-        return _verdict(states)
+        return exit_codes.OK if any_end else _verdict(states)
     shown = f"{followed.status.ref} is {followed.status.phase}" if followed.status else "no status of it arrived"
     return _no_end(visit, shown, view)
 

@@ -37,7 +37,7 @@ def listening_to(topic: str, connection: str, definitions: Iterable[MappingDefin
 
 
 def _status_topic(definition: MappingDefinition, pattern: TopicPattern, topic: str) -> str:
-    if definition.status is None:
+    if definition.status is None or definition.status.topic is None:
         return ""
     levels = topic.split("/")
     filled = definition.status.topic

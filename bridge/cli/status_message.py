@@ -9,6 +9,13 @@ import orjson
 from bridge.core.model import Phase
 
 _KEYS = ("namespace", "workflowId", "status", "progress", "message")
+_DETAILS = {
+    "uid": "uid",
+    "mapping": "mapping",
+    "bridge": "bridge",
+    "startedAt": "started_at",
+    "finishedAt": "finished_at",
+}
 _ENDED = frozenset(phase.value for phase in Phase if phase.ended)
 
 
@@ -25,6 +32,8 @@ class WorkflowStatus:
         uid: of the workflow, "" where the message has none.
         mapping: what started it, "" for a trigger message.
         bridge: id of the bridge that says so, "" for another system.
+        started_at: Argo's time, or "".
+        finished_at: likewise.
     """
 
     namespace: str
@@ -35,6 +44,8 @@ class WorkflowStatus:
     uid: str = ""
     mapping: str = ""
     bridge: str = ""
+    started_at: str = ""
+    finished_at: str = ""
 
     @property
     def ref(self) -> str:
@@ -60,13 +71,19 @@ class WorkflowStatus:
 
 def read_status(payload: bytes) -> WorkflowStatus | None:
     """Return what a status message says, None where it is none (an empty one clears a retained topic)."""
-    body = json_object(payload)
-    values = [value for key in _KEYS if isinstance(value := (body or {}).get(key), str)]
-    if body is None or len(values) < len(_KEYS):
+    return status_of(json_object(payload))
+
+
+def status_of(body: object) -> WorkflowStatus | None:
+    """Return what the body of a status message says, None where it is none."""
+    if not isinstance(body, dict):
+        return None
+    values = [value for key in _KEYS if isinstance(value := body.get(key), str)]
+    if len(values) < len(_KEYS):
         return None
     details = body.get("details")
     details = details if isinstance(details, dict) else {}
-    extra = {key: value for key in ("uid", "mapping", "bridge") if isinstance(value := details.get(key), str)}
+    extra = {name: value for key, name in _DETAILS.items() if isinstance(value := details.get(key), str)}
     return WorkflowStatus(*values, **extra)
 
 

@@ -29,6 +29,7 @@ class Metrics:
         self.workflows_created = counter("workflows_created", "Workflows that Argo accepted", "namespace")
         self.submit_failures = counter("submit_failures", "Answers other than success, by code", "code")
         self.status_updates = counter("status_updates", "Status messages published", "namespace")
+        self.external_statuses = counter("external_statuses", "Statuses of other systems, by fate", "outcome")
         self.connects = counter("connects", "Broker connections established", "connection")
         self.disconnects = counter("disconnects", "Broker connections lost, by reason", "connection", "reason")
         self.late_acks = counter("late_acks", "Acknowledgements dropped after a reconnect", "connection")

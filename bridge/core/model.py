@@ -16,12 +16,13 @@ class MessageProperties:
     MQTT 3.1.1 has none of it. Source: MQTT 5.0 section 3.3.2.3; AMQP 0-9-1 basic properties map onto the same names.
 
     Attributes:
-        response_topic: where the reply goes (AMQP: reply_to), or "".
+        response_topic: where the reply goes, or "".
         correlation_data: echoed with the reply, as it came.
         content_type: as given, or "".
         message_expiry_s: seconds from now after which the message is worthless, or None.
         message_id: AMQP message_id, or "".
-        user: user properties (AMQP: headers with text values) in order; names may repeat.
+        user: user properties (AMQP: headers, as text) in order; names may repeat.
+        reply_queue: AMQP reply_to: the queue that the reply goes to, or "".
     """
 
     response_topic: str = ""
@@ -30,9 +31,23 @@ class MessageProperties:
     message_expiry_s: float | None = None
     message_id: str = ""
     user: tuple[tuple[str, str], ...] = ()
+    reply_queue: str = ""
 
 
 NO_PROPERTIES = MessageProperties()
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a transport could not read all of a message, which is dead-lettered for it.
+
+    Attributes:
+        code: kebab-case, the reason of the dead letter.
+        message: a sentence for the sender.
+    """
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +61,10 @@ class Message:
         qos: 0 or 1 as delivered; only 1 is acknowledged, and only 1 is ever redelivered.
         retain: True = the broker's memory, not an event (DESIGN 3).
         dup: the broker says that it may have sent it before.
-        packet_id: MQTT packet identifier of this delivery (AMQP: delivery tag); 0 at QoS 0. Means something
-            only within the session of its connection.
+        packet_id: MQTT packet identifier of this delivery; 0 at QoS 0. Means something only within the session of its
+            connection. AMQP has none that outlives a channel, so its transport gives numbers of its own.
         properties: see `MessageProperties`.
+        flaw: what of it could not be read, or None.
     """
 
     connection: str
@@ -59,6 +75,7 @@ class Message:
     dup: bool = False
     packet_id: int = 0
     properties: MessageProperties = NO_PROPERTIES
+    flaw: Flaw | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +90,7 @@ class OutgoingMessage:
         correlation_data: MQTT 5.0 Correlation Data (AMQP correlation_id), b"" for none.
         content_type: MQTT 5.0 Content Type, "" for none.
         user: MQTT 5.0 user properties (AMQP headers), e.g. ``(("code", "200"),)``. Dropped on 3.1.1.
+        queue: AMQP only: the queue to send it to in place of the topic's subscribers, or "".
     """
 
     topic: str
@@ -82,6 +100,7 @@ class OutgoingMessage:
     correlation_data: bytes = b""
     content_type: str = ""
     user: tuple[tuple[str, str], ...] = ()
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +137,14 @@ class ReplyAddress:
         topic: the Response Topic, or PREFIX/response/OPERATION; "" = this sender cannot be answered.
         correlation_data: the request's own.
         request_id: the body's ``requestId`` as JSON text, or "" when it had none.
+        queue: AMQP only: the request's reply_to, which goes before `topic`; "" when it had none.
     """
 
     connection: str
     topic: str
     correlation_data: bytes = b""
     request_id: str = ""
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Message
 from bridge.core.nearest import did_you_mean
+from bridge.interface.operation_options import INTERFACE_KEYS
 
 TRIGGER_KEYS = ("namespace", "workflow", "submit", "requestId", "eventId")
-KNOWN_KEYS = frozenset({*TRIGGER_KEYS, "workflowId"})
 SUBMIT_KEYS = (
     "template",
     "clusterTemplate",
@@ -27,6 +27,8 @@ SUBMIT_KEYS = (
     "labels",
     "annotations",
 )
+KNOWN_KEYS = INTERFACE_KEYS - frozenset(SUBMIT_KEYS)
+"""Top-level keys that a trigger message may have. Those of ``submit`` would have no effect where they stand."""
 MAX_REQUEST_ID_BYTES = 1024
 MAX_UNKNOWN_KEYS = 20
 MAX_SHOWN = 64
@@ -143,7 +145,8 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
         PermanentError: ``unknown-key`` with a proposal, or ``invalid-request``; the message names the key.
     """
     body = decoded.keys
-    refuse_unknown(body, KNOWN_KEYS, TRIGGER_KEYS, "the trigger message")
+    _refuse_misplaced(body)
+    refuse_unknown(body, KNOWN_KEYS, (*TRIGGER_KEYS, "workflowId"), "the trigger message")
     namespace = text_of(body, "namespace", "the trigger message")
     workflow, submit = body.get("workflow"), body.get("submit")
     if (workflow is None) == (submit is None):
@@ -155,8 +158,25 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
         namespace=namespace,
         workflow=workflow,
         submit=None if submit is None else _submit(submit),
-        event_identity=_event_id(body) or decoded.event_identity or _message_id(message),
+        event_identity=event_identity(message, decoded),
     )
+
+
+def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
+    """Return how the sender names its event (`TriggerMessage.event_identity`), () where it does not.
+
+    Raises:
+        PermanentError: ``invalid-request``: ``eventId`` is neither a text nor a number.
+    """
+    return _event_id(decoded.keys) or decoded.event_identity or _message_id(message)
+
+
+def _refuse_misplaced(body: dict[str, object]) -> None:
+    misplaced = sorted(set(body) & set(SUBMIT_KEYS))
+    if misplaced:
+        texts = [f'the key "{key}" of a trigger message stands under submit' for key in misplaced]
+        details = tuple({"pointer": f"/{key}", "message": text} for key, text in zip(misplaced, texts, strict=True))
+        raise PermanentError("; ".join(texts), code="unknown-key", details=details)
 
 
 def refuse_unknown(body: dict[str, object], known: Iterable[str], proposals: Iterable[str], where: str) -> None:

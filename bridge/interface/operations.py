@@ -1,4 +1,4 @@
-"""The operations that may be asked for by message, and which of them this release carries out."""
+"""The operations that may be asked for by message; `operation_options` tells what each takes and answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,3 @@ class Operation(Enum):
     SUSPEND_CRON = "suspend-cron"
     RESUME_CRON = "resume-cron"
     TRIGGER_CRON = "trigger-cron"
-
-
-BUILT = frozenset({Operation.TRIGGER})
-"""Operations that work; the others answer an error that says so."""

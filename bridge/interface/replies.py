@@ -5,13 +5,15 @@ The HTTP-like code travels beside the body, as user property ``code`` (AMQP: hea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from bridge.core import strict_json
 from bridge.core.model import OutgoingMessage, ReplyAddress
+from bridge.interface.operation_options import SPECS
+from bridge.interface.operations import Operation
 
 CONTENT_TYPE = "application/json"
 MAX_DETAILS = 100
@@ -20,6 +22,7 @@ _CUTTABLE = ("error", "message", "topic")
 
 TRIGGERED = "Workflow triggered successfully"
 INVALID_WORKFLOW = "Invalid workflow definition"
+STATUS_RECEIVED = "Status update received successfully"
 
 HTTP_CODES = {
     "forbidden-namespace": 403,
@@ -29,11 +32,13 @@ HTTP_CODES = {
     "not-permitted": 403,
     "template-not-found": 404,
     "namespace-not-found": 404,
+    "workflow-not-found": 404,
+    "cron-not-found": 404,
     "name-taken": 409,
+    "already-ended": 409,
     "payload-too-large": 413,
     "workflow-too-large": 413,
     "internal-error": 500,
-    "not-built": 501,
     "not-authenticated": 502,
     "token-unreadable": 502,
     "tls-failed": 502,
@@ -43,7 +48,16 @@ HTTP_CODES = {
     "unknown-route": 502,
     "kind-not-installed": 502,
     "answer-too-large": 502,
+    "busy": 503,
+    "stopped": 503,
+    "unreachable": 503,
+    "connection-lost": 503,
+    "rate-limited": 503,
+    "server-error": 503,
+    "incomplete-list": 503,
+    "incomplete-answer": 503,
     "expired": 504,
+    "timeout": 504,
 }
 """HTTP-like code of each kebab-case reason; every other reason is the sender's fault: 400."""
 
@@ -71,6 +85,27 @@ class Refusal:
 def triggered(address: ReplyAddress, workflow_name: str) -> OutgoingMessage:
     """Return the success reply to a trigger message (interface seed, "Trigger Workflow")."""
     return _message(address, {"status": TRIGGERED, "workflowId": workflow_name}, 200)
+
+
+def status_received(address: ReplyAddress) -> OutgoingMessage:
+    """Return the success reply to a status update (interface seed, "Workflow Status Update")."""
+    return _message(address, {"status": STATUS_RECEIVED}, 200)
+
+
+def succeeded(address: ReplyAddress, operation: Operation, keys: Mapping[str, object]) -> OutgoingMessage:
+    """Return the success reply of an operation: ``status``, its own keys, ``requestId``.
+
+    Raises:
+        TypeError: a value is not JSON.
+    """
+    return _message(address, {"status": SPECS[operation].success, **keys}, 200)
+
+
+def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMessage:
+    """Return the success reply of an operation that answers with a name alone: the spooled ones, and trigger."""
+    if operation is Operation.TRIGGER:
+        return triggered(address, name)
+    return succeeded(address, operation, {SPECS[operation].reply[0].key: name})
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
@@ -119,4 +154,5 @@ def _message(address: ReplyAddress, body: dict[str, object], code: int) -> Outgo
         correlation_data=address.correlation_data,
         content_type=CONTENT_TYPE,
         user=(("code", str(code)),),
+        queue=address.queue,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import orjson
 
@@ -13,6 +14,13 @@ from bridge.core.model import Phase, WorkflowRef
 
 _PROGRESS = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _ALWAYS = ("bridge", "uid", "truncated")
+
+
+class NoticeKind(StrEnum):
+    """Which ends of workflows a topic of ``status.notify`` is told of."""
+
+    FAILED = "failed"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusStream:
+    """The topic of every status update; those of other systems come in on it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RetainedStatus:
     """The topic of one workflow's last status."""
 
@@ -48,21 +53,24 @@ class Topics:
         self._head = prefix + "/"
         self.status_stream = f"{prefix}/status"
         self.retained_filter = f"{prefix}/status/+/+"
+        self.status_response = f"{prefix}/response/status"
         self.dead_letter = f"{prefix}/dead-letter"
         self.availability = f"{BRIDGE_ROOT}/{bridge_id}/availability"
         self.state = f"{BRIDGE_ROOT}/{bridge_id}/state"
 
-    def parse(self, topic: str) -> Request | RetainedStatus | None:
+    def parse(self, topic: str) -> Request | RetainedStatus | StatusStream | None:
         """Return what a concrete topic means to the interface, or None if nothing.
 
         ``PREFIX/trigger`` and ``PREFIX/trigger/NAMESPACE`` are requests, and so for each operation;
-        ``PREFIX/status/NAMESPACE/NAME`` is a retained status.
+        ``PREFIX/status/NAMESPACE/NAME`` is a retained status, ``PREFIX/status`` the stream of updates.
         """
         if not topic.startswith(self._head):
             return None
         levels = topic[len(self._head) :].split("/")
         if levels[0] == "status" and len(levels) == 3:
             return RetainedStatus(levels[1], levels[2])
+        if levels == ["status"]:
+            return StatusStream()
         operation = _BY_NAME.get(levels[0])
         if operation is None or len(levels) > 2:
             return None
@@ -80,6 +88,10 @@ class Topics:
     def status_of(self, namespace: str, name: str) -> str:
         """Return the retained topic of one workflow's status."""
         return f"{self.status_stream}/{namespace}/{name}"
+
+    def report_of(self, namespace: str) -> str:
+        """Return the retained topic of one namespace's report."""
+        return f"{self.prefix}/report/{namespace}"
 
     def is_interface(self, topic: str) -> bool:
         """Whether a topic belongs to the interface or to a bridge, so that no mapping may publish to it."""

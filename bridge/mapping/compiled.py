@@ -107,6 +107,22 @@ class WorkflowPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusWishes:
+    """What a mapping wants to be told of its workflows beside their status.
+
+    Attributes:
+        nodes: their nodes.
+        notices: topics that are told of ends, each with whether only failures are told.
+    """
+
+    nodes: bool = False
+    notices: tuple[tuple[TopicPattern, bool], ...] = ()
+
+
+NO_STATUS_WISHES = StatusWishes()
+
+
+@dataclass(frozen=True, slots=True)
 class Mapping:
     """One mapping, ready to run.
 
@@ -121,6 +137,7 @@ class Mapping:
         event_id: what makes two messages the same event, or None.
         order_by: what events must be alike in to run one after the other, or None.
         status_topic: the mapping's own status topic, or None.
+        status_wishes: what else it wants to be told of its workflows.
         max_age_s: seconds after which an event is worthless, or None.
     """
 
@@ -134,6 +151,7 @@ class Mapping:
     event_id: Expression | None = None
     order_by: Expression | None = None
     status_topic: Template | None = None
+    status_wishes: StatusWishes = NO_STATUS_WISHES
     max_age_s: float | None = None
 
     @property

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
-from bridge.mapping.compiled import Mapping, WorkflowPlan
+from bridge.interface.status import NoticeKind
+from bridge.mapping.compiled import NO_STATUS_WISHES, Mapping, StatusWishes, WorkflowPlan
 from bridge.mapping.expressions import ExpressionError, compile_condition, compile_expression
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
@@ -78,6 +79,7 @@ class _Job:
             event_id=self._at("event-id", definition.event_id, compile_expression),
             order_by=self._at("order-by", definition.order_by, compile_expression),
             status_topic=self._status_topic(),
+            status_wishes=self._wishes(),
             max_age_s=definition.max_age_s,
         )
 
@@ -115,6 +117,13 @@ class _Job:
     def _status_topic(self) -> Template | None:
         status = self.definition.status
         return None if status is None else self._at(("status", "topic"), status.topic, parse_status_topic)
+
+    def _wishes(self) -> StatusWishes:
+        status = self.definition.status
+        if status is None:
+            return NO_STATUS_WISHES
+        notices = ((TopicPattern.parse(one.topic), one.on is NoticeKind.FAILED) for one in status.notify)
+        return StatusWishes(status.nodes, tuple(notices))
 
     def _texts(self, key: str, texts: MappingOf[str, str]) -> tuple[tuple[str, Template], ...]:
         parsed = ((name, self._at(("workflow", key, name), text, parse_template)) for name, text in texts.items())

@@ -14,10 +14,11 @@ from typing import Any
 
 from bridge.configfile.containers import ListOf, MapOf
 from bridge.configfile.fields import ABSENT, Section, declare, section
-from bridge.configfile.kinds import INVALID, Choice, Duration, FilePath, Place, Structure, Text
+from bridge.configfile.kinds import INVALID, Boolean, Choice, Duration, FilePath, Place, Structure, Text
 from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, describe, is_null, locate
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
+from bridge.interface.status import NoticeKind
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -120,11 +121,31 @@ class WorkflowDefinition:
 
 
 @section
-class StatusDefinition:
-    """Where the device finds the workflow's status."""
+class NoticeDefinition:
+    """A topic that is told of the ends of the mapping's workflows."""
 
     topic: str = declare(
-        Text(what="a topic"), "Topic that holds the newest workflow's status, retained; {x} is a capture of `topic`."
+        Text(what="a topic"), "Topic that gets the last status of a run, not retained; {x} is a capture of `topic`."
+    )
+    on: NoticeKind = declare(
+        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
+    )
+
+
+@section
+class StatusDefinition:
+    """Where the device finds the workflow's status, what it says, and who else is told."""
+
+    topic: str | None = declare(
+        Text(what="a topic"),
+        "Topic that holds the newest workflow's status, retained; {x} is a capture of `topic`. Absent, there is none.",
+        default=ABSENT,
+    )
+    nodes: bool = declare(
+        Boolean(), "Whether status messages list the workflow's nodes, in `details.nodes`.", default=False
+    )
+    notify: tuple[NoticeDefinition, ...] = declare(
+        ListOf(Section(NoticeDefinition)), "Topics that are told of the ends of these workflows.", default=[]
     )
 
 

@@ -39,11 +39,13 @@ class MappingContext:
         prefix: The interface's prefix.
         connections: Names of the connections.
         namespaces: The allow-list, the default first; empty where it is not known (then nothing is checked with it).
+        dotless: Names of the connections whose broker writes a slash as a dot, so that topics cannot have one.
     """
 
     prefix: str
     connections: frozenset[str]
     namespaces: tuple[str, ...] = ()
+    dotless: frozenset[str] = frozenset()
 
 
 def check_definitions(
@@ -90,7 +92,25 @@ def _check_topic(definition: MappingDefinition, context: MappingContext, problem
         if definition.topic == root or definition.topic.startswith(f"{root}/"):
             text = f'"topic" lies under {root}, where the bridge itself publishes; listen to a topic of your own'
             _error(definition, where, Code.RESERVED_TOPIC, text, problems)
+    _check_dots(definition, context, problems)
     return True
+
+
+def _check_dots(definition: MappingDefinition, context: MappingContext, problems: Problems) -> None:
+    """A connection to the exchange of RabbitMQ's MQTT plugin cannot tell a dot from a slash, nor * from any level."""
+    named = frozenset({definition.connection}) if definition.connection else context.connections
+    dotless = sorted(named & context.dotless)
+    if not dotless:
+        return
+    status = definition.status.topic if definition.status is not None else None
+    for path, key, topic in ((("topic",), "topic", definition.topic), (("status", "topic"), "status.topic", status)):
+        found = next((char for char in ".*" if char in _CAPTURE.sub("", topic or "")), "")
+        if found:
+            text = (
+                f'"{key}" has "{found}", which connection {quote(dotless[0])} cannot carry: on exchange amq.topic / is '
+                f"written as a dot and nothing is escaped; use another topic, another exchange, or another connection"
+            )
+            _error(definition, definition.position(*path), Code.BAD_TOPIC, text, problems)
 
 
 def _topic_problem(topic: str) -> str:
@@ -137,22 +157,64 @@ def _check_keys(definition: MappingDefinition, problems: Problems) -> None:
 def _check_status(
     definition: MappingDefinition, routed: list[MappingDefinition], context: MappingContext, problems: Problems
 ) -> None:
-    if definition.status is None:
+    status = definition.status
+    if status is None:
         return
-    where = definition.position("status", "topic")
-    pattern = TopicPattern.parse(definition.status.topic)
-    why = _topic_problem(definition.status.topic) or _not_published(definition.status.topic)
-    if why:
-        _error(definition, where, Code.BAD_TOPIC, f'"status.topic": {why}', problems)
-        return
-    for root in (context.prefix, BRIDGE_ROOT):
-        if topic_filter.overlap(pattern.topic_filter, f"{root}/#"):
-            text = f'"status.topic" can lie under {root}, which is not for mappings'
-            _error(definition, where, Code.RESERVED_TOPIC, text, problems)
+    topics: list[tuple[tuple[str | int, ...], str]] = []
+    if status.topic is not None:
+        topics.append((("status", "topic"), status.topic))
+    topics += [(("status", "notify", place, "topic"), notice.topic) for place, notice in enumerate(status.notify)]
+    for path, topic in topics:
+        key, where = "status.notify" if "notify" in path else "status.topic", definition.position(*path)
+        pattern = TopicPattern.parse(topic)
+        why = _topic_problem(topic) or _not_published(topic) or _unknown_capture(definition, pattern, key)
+        if why:
+            _error(definition, where, Code.BAD_TOPIC, f'"{key}": {why}', problems)
+            continue
+        for code, text in _published_problems(pattern.topic_filter, routed, context.prefix):
+            _error(definition, where, code, f'"{key}" {text}', problems)
+
+
+def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: str) -> str:
+    """Of `status.topic` the compiler tells: that one may hold expressions, too."""
+    known = TopicPattern.parse(definition.topic).names
+    unknown = [name for name in pattern.names if name not in known]
+    if key == "status.topic" or not unknown:
+        return ""
+    return f"{{{unknown[0]}}} is no capture of the mapping's topic{did_you_mean(unknown[0], known)}"
+
+
+def _published_problems(
+    topic_filter_text: str, routed: Iterable[MappingDefinition], prefix: str
+) -> Iterable[tuple[Code, str]]:
+    """What is wrong with publishing statuses to the topics of a filter: they could come back as readings."""
+    for root in (prefix, BRIDGE_ROOT):
+        if topic_filter.overlap(topic_filter_text, f"{root}/#"):
+            yield Code.RESERVED_TOPIC, f"can lie under {root}, which is not for mappings"
     for other in routed:
-        if topic_filter.overlap(pattern.topic_filter, TopicPattern.parse(other.topic).topic_filter):
-            text = f'"status.topic" can match the topic of {other.label}: its own status would start workflows for ever'
-            _error(definition, where, Code.STATUS_LOOP, text, problems)
+        if topic_filter.overlap(topic_filter_text, TopicPattern.parse(other.topic).topic_filter):
+            text = f"can match the topic of {other.label}: its own status would start workflows for ever"
+            yield Code.STATUS_LOOP, text
+
+
+def check_notices(
+    topics: Iterable[tuple[str, Position]],
+    definitions: Iterable[MappingDefinition],
+    context: MappingContext,
+    problems: Problems,
+) -> None:
+    """Check that no mapping hears the topics of `status.notify` in bridge.yaml.
+
+    Args:
+        topics: topic names, each with its place.
+        definitions: every mapping.
+        context: what they are checked against.
+        problems: takes what is found.
+    """
+    routed = [one for one in definitions if not _topic_problem(one.topic)]
+    for topic, where in topics:
+        for code, text in _published_problems(topic, routed, context.prefix):
+            problems.error(where, code, f"status.notify: {quote(topic)} {text}")
 
 
 def _not_published(topic: str) -> str:

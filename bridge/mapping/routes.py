@@ -52,6 +52,18 @@ class TopicPattern:
         """Names of the captures, in the order of the levels."""
         return tuple(name for name, _ in self.captures)
 
+    def captured(self, topic: str) -> dict[str, str]:
+        """Return what the captures hold for a topic that matches."""
+        levels = topic.split("/")
+        return {name: levels[position] for name, position in self.captures}
+
+    def filled(self, captured: MappingOf[str, str]) -> str:
+        """Return the topic that `captured` makes of a pattern without wildcards."""
+        levels = self.text.split("/")
+        for name, position in self.captures:
+            levels[position] = captured[name]
+        return "/".join(levels)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

@@ -1,7 +1,8 @@
-"""From waiting rows to workflows: take, create, mark; retry, wait, or dead-letter (DESIGN 3, 3b, 3c).
+"""From waiting rows to workflows and operations: take, ask, mark; retry, wait, or dead-letter (DESIGN 3, 3b, 3c).
 
-One thread drives all requests to the Argo Server through one multiplexer and one gate. What it holds is known in
-memory only: after a crash a row is simply waiting, and its fixed name makes the repeat harmless.
+What is asked for a row, and what the answers mean, is its `Plan`'s to say. One thread drives all requests to the Argo
+Server through one multiplexer and one gate. What it holds is known in memory only: after a crash a row is simply
+waiting, and its plan makes the repeat harmless.
 
 What it never does: decide an identity, publish a message (replies are outbox rows of the commit that marks the row).
 
@@ -19,8 +20,7 @@ from math import inf
 from bridge.argo.errors import Answer
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.gate import Gate
-from bridge.argo.manifests import Manifests, Marks
-from bridge.argo.options import VERSION_PATH, workflow_path, workflows_path
+from bridge.argo.options import VERSION_PATH
 from bridge.core.backoff import Backoff
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
@@ -29,7 +29,9 @@ from bridge.core.metrics import Metrics
 from bridge.core.report import ReportWriter
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Park, Step, Verdict, decide
+from bridge.pipeline.manage import CREATING, Plans, operation_of
+from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Note, Park, Step, Verdict
+from bridge.pipeline.plans import Plan
 from bridge.pipeline.settlement import Settlement
 from bridge.spool.records import WaitingEvent
 from bridge.spool.store import Spool
@@ -38,11 +40,14 @@ _log = logger(__name__)
 
 ROW_BACKOFF = Backoff(initial_s=1.0, cap_s=60.0)
 IDLE_S = 1.0
+DRAIN_SHARE = 0.7
+"""Of the time that a stop may take; the rest is for the last step and the commit."""
 _VERSION = "version"
 EXPIRY_EVERY_S = 1.0
 EXPIRY_PAGE = 256
 SPOOL_RETRY_S = 0.2
-_EXPIRED = ("expired", "it was not submitted before its time was over")
+_EXPIRED = Dead("expired", "it was not submitted before its time was over")
+_UNANSWERED = Dead("expired", "Argo has not confirmed it before its time was over; it may have been done all the same")
 MAX_QUESTIONS = 4
 """Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
 
@@ -75,7 +80,7 @@ class DispatchParts:
 @dataclass(slots=True)
 class _Flight:
     event: WaitingEvent
-    step: Step
+    plan: Plan
     questions: int = 0
     is_seen: bool = False
 
@@ -89,12 +94,12 @@ class Dispatcher:
     """
 
     def __init__(self, bridge_id: str, parts: DispatchParts) -> None:
-        self._bridge_id = bridge_id
         self._parts = parts
         self._lanes = Lanes(parts.spool)
-        self._manifests = Manifests()
+        self._plans = Plans(bridge_id, parts.schema)
         self._flights: dict[int, _Flight] = {}
         self._look_first: set[int] = set()
+        self._untouched: set[int] = set()
         self._news: deque[frozenset[str]] = deque()
         self._seen: deque[bytes] = deque()
         self._causes: dict[str, str] = {}
@@ -103,6 +108,7 @@ class Dispatcher:
         self._knows_version = False
         self._asks_version = False
         self._stopping = threading.Event()
+        self._give_up_s = inf
         self._throttle = Throttle()
         self._thread = threading.Thread(target=self._run, name="dispatch")
 
@@ -111,7 +117,11 @@ class Dispatcher:
         self._thread.start()
 
     def stop(self, deadline_s: float) -> bool:
-        """Start nothing new, wait for what is under way, mark it; True if the thread ended in time."""
+        """Start nothing new, wait for what is under way, mark it; True if the thread ended in time.
+
+        What the Argo Server has not answered by then is asked for after the next start: its row waits.
+        """
+        self._give_up_s = self._parts.clock.monotonic_s() + deadline_s * DRAIN_SHARE
         self._stopping.set()
         self._parts.exchanges.wake()
         self._thread.join(deadline_s)
@@ -127,6 +137,11 @@ class Dispatcher:
         """Why lanes wait, by lane. Thread: any."""
         return self._causes
 
+    @property
+    def problem(self) -> SpoolError | None:
+        """Why ends of rows could not be stored just now, or None. Thread: any."""
+        return self._parts.settlement.problem
+
     def stored(self, lanes: frozenset[str]) -> None:
         """Say that new rows were committed. Thread: any."""
         self._news.append(lanes)
@@ -139,13 +154,18 @@ class Dispatcher:
 
     def _run(self) -> None:
         try:
-            while not (self._stopping.is_set() and not self._flights):
+            while not self._is_drained():
                 self.step()
             self._parts.settlement.flush(self._lanes)
         except SpoolError as error:
             _log.error("dispatch ends with unmarked rows: %s", error, extra=fields(action="dispatch"))
         finally:
             self._parts.exchanges.close()
+
+    def _is_drained(self) -> bool:
+        if not self._stopping.is_set():
+            return False
+        return not self._flights or self._parts.clock.monotonic_s() >= self._give_up_s
 
     def step(self) -> None:
         """Take what may be taken, wait for an answer or for something to do, mark what has ended.
@@ -230,10 +250,10 @@ class Dispatcher:
         self._next_expiry_s = now_s + EXPIRY_EVERY_S
         busy = frozenset(self._flights) | self._parts.settlement.seqs | self._look_first
         for event in self._parts.spool.expired(now_s, EXPIRY_PAGE, busy):
-            if event.attempts > 0:
+            if _may_exist(event):
                 self._look_first.add(event.seq)
             elif self._lanes.claim(event):
-                self._parts.settlement.dead(event, *_EXPIRED)
+                self._end_dead(event, _expired(event))
 
     def _is_over(self, event: WaitingEvent) -> bool:
         return event.expires_at_s is not None and event.expires_at_s <= self._parts.spool.age.now_s()
@@ -249,12 +269,15 @@ class Dispatcher:
                 return
             is_over = self._is_over(event)
             # A try may have created it, whatever its answer was: nobody is told "expired" of a workflow that runs.
-            must_look = event.seq in self._look_first or (is_over and event.attempts > 0)
+            must_look = event.seq in self._look_first or (is_over and _may_exist(event))
             self._look_first.discard(event.seq)
             if is_over and not must_look:
-                self._parts.settlement.dead(event, *_EXPIRED)
+                self._end_dead(event, _expired(event))
                 continue
-            self._ask(_Flight(event, Step.LOOK_UP if must_look else Step.CREATE))
+            step = Step.LOOK_UP if must_look else Step.CREATE
+            plan = self._plans.of(event, step, is_untouched=event.seq in self._untouched)
+            self._untouched.discard(event.seq)
+            self._ask(_Flight(event, plan))
             permits -= 1
 
     def _ask_version(self) -> None:
@@ -280,7 +303,7 @@ class Dispatcher:
         flight.questions += 1
         self._flights[event.seq] = flight
         try:
-            request = self._request(flight)
+            request = flight.plan.request()
         except PermanentError as error:
             self._conclude(flight, Dead(error.code, error.message, error.details))
         except Exception as error:  # noqa: BLE001 - one row's surprise must not end the thread
@@ -289,36 +312,17 @@ class Dispatcher:
             self._parts.gate.started()
             self._parts.exchanges.start(event.seq, request)
 
-    def _request(self, flight: _Flight) -> HttpRequest:
-        event = flight.event.event
-        if flight.step is Step.LOOK_UP:
-            path = workflow_path(event.order.namespace, event.order.name)
-            return HttpRequest("GET", path, expects=event.order.name)
-        marks = Marks(
-            bridge_id=self._bridge_id,
-            event_id=event.id,
-            mapping=event.mapping,
-            topic=event.topic,
-            connection=event.connection,
-            status_topic=event.status_topic,
-        )
-        # Argo may have been upgraded since the row was stored, and drops what it does not know without a word.
-        self._parts.schema.check_order(event.order)
-        body = self._manifests.create_body(event.order, marks)
-        return HttpRequest("POST", workflows_path(event.order.namespace), body, expects=event.order.name)
-
     def _answered(self, seq: int, answer: Answer) -> None:
         flight = self._flights[seq]
-        is_create = flight.step is Step.CREATE
+        is_create = flight.plan.is_create
         self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
         self._knows_version = self._knows_version and not answer.strains
         if is_create:
             self._parts.metrics.submit_seconds.observe(answer.elapsed_s)
         if not answer.ok:
             self._parts.metrics.submit_failures.labels(answer.code).inc()
-        event = flight.event.event
         try:
-            self._conclude(flight, decide(flight.step, answer, event.id, is_request=not event.mapping))
+            self._conclude(flight, flight.plan.answered(answer))
         except Exception as error:  # noqa: BLE001 - as in _ask
             self._internal_error(flight, error)
 
@@ -326,24 +330,40 @@ class Dispatcher:
         event = flight.event
         if flight.is_seen:
             verdict = Done()
-        elif isinstance(verdict, GoOn) and verdict.step is Step.CREATE and self._is_over(event):
-            verdict = Dead(*_EXPIRED)
+        elif isinstance(verdict, GoOn | Note) and flight.plan.step is Step.CREATE and self._is_over(event):
+            verdict = _expired(event)
+        if isinstance(verdict, Note):
+            verdict = self._noted(event, verdict)
         if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
-            flight.step = verdict.step
             self._ask(flight)
             return
         del self._flights[event.seq]
         if isinstance(verdict, Done):
             self._lanes.unpark(event.event.lane)
-            self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
+            if operation_of(event.event) in CREATING:
+                self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
             self._parts.settlement.done(event)
         elif isinstance(verdict, Dead):
-            self._parts.settlement.dead(event, verdict.code, verdict.message, verdict.details)
+            self._lanes.decided(event.event.lane)
+            self._end_dead(event, verdict)
         elif isinstance(verdict, Park):
             self._park(event, verdict)
         else:
             step = Step.LOOK_UP if isinstance(verdict, GoOn) else verdict.step
             self._again(event, Again(step, isinstance(verdict, GoOn) or verdict.own_fault))
+
+    def _end_dead(self, event: WaitingEvent, verdict: Dead) -> None:
+        self._untouched.discard(event.seq)
+        self._parts.settlement.dead(event, verdict.code, verdict.message, verdict.details)
+
+    def _noted(self, event: WaitingEvent, verdict: Note) -> GoOn | Again:
+        try:
+            self._parts.spool.note(event.seq, verdict.text)
+        except SpoolError as error:
+            keys = fields(action="dispatch", code=error.code)
+            _log.warning("an operation waits for the spool: %s", error, extra=keys)
+            return Again(Step.CREATE, own_fault=True)
+        return GoOn(Step.CREATE)
 
     def _park(self, event: WaitingEvent, verdict: Park) -> None:
         self._remember(event, verdict.step)
@@ -358,15 +378,20 @@ class Dispatcher:
         self._remember(event, verdict.step)
         if verdict.own_fault:
             attempts = event.attempts + 1
-            due_s = self._parts.spool.age.now_s() + ROW_BACKOFF.delay_s(attempts)
-            self._parts.settlement.postpone(event, attempts, due_s)
+            now_s = self._parts.spool.age.now_s()
+            self._parts.settlement.postpone(event, attempts, now_s + ROW_BACKOFF.delay_s(attempts))
+            self._lanes.failed(event.event.lane, now_s)
         else:
             self._lanes.give_back(event)
 
     def _remember(self, event: WaitingEvent, step: Step) -> None:
-        # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows (DESIGN 3b).
-        if step is Step.LOOK_UP:
+        # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows (DESIGN 3b). What
+        # creates nothing knows a repeat by its row's note, and that it is none by this.
+        is_creating = operation_of(event.event) in CREATING
+        if is_creating and step is Step.LOOK_UP:
             self._look_first.add(event.seq)
+        elif not is_creating and step is Step.CREATE:
+            self._untouched.add(event.seq)
 
     def _internal_error(self, flight: _Flight, error: Exception) -> None:
         self._flights.pop(flight.event.seq, None)
@@ -378,3 +403,13 @@ class Dispatcher:
         _log.error("unexpected error while submitting a row; report %s", path, exc_info=error, extra=keys)
         text = "the bridge met an unexpected error with this event; a report was written"
         self._parts.settlement.dead(flight.event, "internal-error", text)
+
+
+def _may_exist(event: WaitingEvent) -> bool:
+    """Whether a try may have made its workflow: then nobody is told that it expired before that was looked at."""
+    return event.attempts > 0 and operation_of(event.event) in CREATING
+
+
+def _expired(event: WaitingEvent) -> Dead:
+    may_be_done = operation_of(event.event) not in CREATING and (event.attempts or event.note)
+    return _UNANSWERED if may_be_done else _EXPIRED

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bridge.core.model import Message, ReplyAddress
+from bridge.pipeline.operation_intake import Read
 from bridge.pipeline.refusals import Refused
-from bridge.spool.records import Batch, Inflight, NewDeadLetter, NewEvent, OutboxMessage
+from bridge.spool.records import Batch, Inflight, NewDeadLetter, NewEvent, NewExternalStatus, OutboxMessage
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Draft:
         inflight: its delivery, where an event's identity depends on it.
         outbox: to send.
         dead_letters: to keep.
+        external: a status that another system sent.
+        read: what is to be answered from what Argo has, once all else is committed.
     """
 
     message: Message
@@ -32,6 +35,8 @@ class Draft:
     inflight: list[Inflight] = field(default_factory=list)
     outbox: list[OutboxMessage] = field(default_factory=list)
     dead_letters: list[NewDeadLetter] = field(default_factory=list)
+    external: list[NewExternalStatus] = field(default_factory=list)
+    read: Read | None = None
 
     def refuse(self, refused: Refused) -> None:
         """Add a refusal."""
@@ -39,8 +44,8 @@ class Draft:
         self.outbox.extend(refused.outbox)
 
     def clear(self) -> None:
-        """Take out everything: it is committed, or gives way to a refusal."""
-        for part in (self.events, self.inflight, self.outbox, self.dead_letters):
+        """Take out everything that a commit stores: it is committed, or gives way to a refusal."""
+        for part in (self.events, self.inflight, self.outbox, self.dead_letters, self.external):
             part.clear()
 
 
@@ -50,9 +55,11 @@ def joined(drafts: Iterable[Draft]) -> Batch:
     inflight: list[Inflight] = []
     outbox: list[OutboxMessage] = []
     letters: list[NewDeadLetter] = []
+    external: list[NewExternalStatus] = []
     for draft in drafts:
         events += draft.events
         inflight += draft.inflight
         outbox += draft.outbox
         letters += draft.dead_letters
-    return Batch(tuple(events), tuple(inflight), tuple(outbox), tuple(letters))
+        external += draft.external
+    return Batch(tuple(events), tuple(inflight), tuple(outbox), tuple(letters), tuple(external))

@@ -81,6 +81,9 @@ class Deliveries:
         """
         if message.qos == 0:
             return secrets.token_bytes(16), None
+        if message.properties.message_id:
+            # Named by its sender (AMQP): whatever bears the same name on the same topic is the same message.
+            return digest("message-id", message.topic, message.properties.message_id)[:16], None
         content = digest(message.topic, message.payload)
         key = (message.connection, message.packet_id, content)
         known = (self._fresh.get(key) or self._lookup(*key)) if message.dup else None

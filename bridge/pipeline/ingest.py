@@ -18,16 +18,22 @@ from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message, OutgoingMessage, ReplyAddress
+from bridge.core.model import Flaw, Message, OutgoingMessage, ReplyAddress
 from bridge.core.report import ReportWriter
 from bridge.interface import messages, replies
+from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
-from bridge.interface.topics import Request, RetainedStatus, Topics
+from bridge.interface.status_updates import is_from_bridge
+from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
 from bridge.pipeline.drafts import Draft, joined
 from bridge.pipeline.identity import Deliveries, DeliveryIdentity
+from bridge.pipeline.manage import operation_of
 from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.operation_intake import OperationIntake, Read, is_spooled
+from bridge.pipeline.reads import BUSY, Reads
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.requests import Requests, reply_address
+from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.store import Spool
 from bridge.transports.base import Delivery
@@ -43,11 +49,15 @@ class IngestCallbacks:
         stored: new rows of these lanes wait for dispatch.
         outbox: there is something to send.
         retained_seen: a retained status message that the broker holds: (connection, topic, payload).
+        live_status: somebody published to the topic of a retained status just now: likewise.
+        updates: rows of other systems' statuses wait for status.
     """
 
     stored: Callable[[frozenset[str]], None]
     outbox: Callable[[], None]
     retained_seen: Callable[[str, str, bytes], None]
+    live_status: Callable[[str, str, bytes], None]
+    updates: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,10 @@ class IngestParts:
     Attributes:
         spool: where everything goes.
         requests: reads trigger messages.
+        operations: reads the other requests.
+        reads: answers those that are not stored.
         mapped: evaluates mappings.
+        updates: reads status updates of other systems.
         refusals: builds dead letters and error replies.
         metrics: counters.
         reports: report files of unexpected exceptions.
@@ -82,7 +95,10 @@ class IngestParts:
 
     spool: Spool
     requests: Requests
+    operations: OperationIntake
+    reads: Reads
     mapped: MappedEvents
+    updates: StatusUpdates
     refusals: Refusals
     metrics: Metrics
     reports: ReportWriter
@@ -123,20 +139,39 @@ class Ingest:
                 to is decided once, and what of it was stored by then is not stored again.
         """
         drafts: list[Draft] = []
+        places: list[Read] = []
         try:
             self._forget_sessions()
             for draft in self._drafts(batch):
                 drafts.append(draft)  # noqa: PERF402 - those made before a SpoolError are kept
+            places += self._places(drafts)
             self._commit(drafts)
         except Exception as error:
             self._problem = error if isinstance(error, SpoolError) else self._problem
             for connection in {draft.message.connection for draft in drafts}:
                 self._kept[connection] = [draft for draft in drafts if draft.message.connection == connection]
+            for read in places:
+                self._parts.reads.release(read)
             raise
         self._problem = None
-        for delivery in batch:
+        for delivery, draft in zip(batch, drafts, strict=True):
             self._kept.pop(delivery.message.connection, None)
-            delivery.ack()
+            if draft.read is None:
+                delivery.ack()
+            else:
+                self._parts.reads.submit(draft.read, delivery.ack)
+
+    def _places(self, drafts: Iterable[Draft]) -> list[Read]:
+        """Take a place for each read; what finds none is refused."""
+        places = []
+        for draft in drafts:
+            if draft.read is None:
+                continue
+            if self._parts.reads.reserve(draft.read):
+                places.append(draft.read)
+            else:
+                self._refuse_wholly(draft, BUSY)
+        return places
 
     def _forget_sessions(self) -> None:
         for connection in list(self._new_sessions):
@@ -166,16 +201,30 @@ class Ingest:
     def _read(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         # No mapping ever sees the interface's own topics: with topic "#" its workflows' status would start more.
         meaning = self._rules.topics.parse(message.topic)
-        if message.retain:
+        if message.flaw is not None:
+            self._flawed(message, message.flaw, meaning, draft)
+        elif message.retain:
             self._parts.metrics.messages_skipped.labels("retained").inc()
             if isinstance(meaning, RetainedStatus):
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
         elif isinstance(meaning, Request):
             self._request(message, meaning, delivery, draft)
+        elif isinstance(meaning, StatusStream):
+            self._status_update(message, draft)
         elif self._rules.topics.is_interface(message.topic):
+            if isinstance(meaning, RetainedStatus):
+                self._tell.live_status(message.connection, message.topic, message.payload)
             self._parts.metrics.messages_skipped.labels("interface").inc()
         else:
             self._mapped(message, delivery, draft)
+
+    def _flawed(self, message: Message, flaw: Flaw, meaning: object, draft: Draft) -> None:
+        """Refuse what its transport could not read."""
+        if isinstance(meaning, Request):
+            draft.reply = self._address(message, self._rules.topics.response(meaning.operation))
+        elif isinstance(meaning, StatusStream):
+            draft.reply = self._address(message, self._rules.topics.status_response)
+        self._refuse_wholly(draft, Refusal(flaw.code, flaw.message))
 
     def _mapped(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         if len(message.payload) > self._rules.max_payload_bytes:
@@ -194,7 +243,7 @@ class Ingest:
                 draft.events.append(result)
 
     def _request(self, message: Message, request: Request, delivery: DeliveryIdentity, draft: Draft) -> None:
-        draft.reply = address = self._address(message, request)
+        draft.reply = address = self._address(message, self._rules.topics.response(request.operation))
         try:
             if len(message.payload) > self._rules.max_payload_bytes:
                 refusal = self._too_large(message)
@@ -202,14 +251,39 @@ class Ingest:
             body = messages.decode_request(message)
             draft.reply = address = replace(address, request_id=messages.request_id(body.keys))
             self._parts.requests.check_operation(request.operation)
-            event = self._parts.requests.trigger(message, request, body, delivery)
+            if not is_spooled(request.operation):
+                draft.read = self._parts.operations.read(message, request, body, address)
+                return
+            reads = (
+                self._parts.requests.trigger if request.operation is Operation.TRIGGER else self._parts.operations.event
+            )
+            event = reads(message, request, body, delivery)
         except PermanentError as error:
             self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
             return
         draft.events.append(replace(event, reply=address if address.topic else None))
 
-    def _address(self, message: Message, request: Request) -> ReplyAddress:
-        addressed = reply_address(message, request, self._rules.topics, self._subscriptions)
+    def _status_update(self, message: Message, draft: Draft) -> None:
+        if is_from_bridge(message.payload):
+            self._parts.metrics.messages_skipped.labels("bridge-status").inc()
+            return
+        draft.reply = address = self._address(message, self._rules.topics.status_response)
+        if len(message.payload) > self._rules.max_payload_bytes:
+            self._refuse_wholly(draft, self._too_large(message))
+            return
+        try:
+            body = self._parts.updates.decode(message)
+            draft.reply = address = replace(address, request_id=messages.request_id(body.keys))
+            draft.external.append(self._parts.updates.read(body))
+        except PermanentError as error:
+            self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
+            return
+        if address.topic:
+            draft.outbox.append(OutboxMessage(address.connection, replies.status_received(address)))
+            self._parts.metrics.replies.labels("200").inc()
+
+    def _address(self, message: Message, default_topic: str) -> ReplyAddress:
+        addressed = reply_address(message, default_topic, self._subscriptions)
         if addressed.problem:
             self._parts.metrics.replies_unsendable.labels("response-topic").inc()
             keys = fields(action="reply", connection=message.connection, topic=message.topic)
@@ -232,6 +306,7 @@ class Ingest:
 
     def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
         draft.clear()
+        draft.read = None
         draft.refuse(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
@@ -282,6 +357,8 @@ class Ingest:
             self._tell.stored(frozenset(event.lane for event in batch.events))
         if batch.outbox:
             self._tell.outbox()
+        if batch.external:
+            self._tell.updates()
         drafts[0].outbox += self._answers(batch.events, committed.known)
         self._commit(drafts)
 
@@ -296,7 +373,8 @@ class Ingest:
             event = by_id[outcome.id].pop()
             self._count_known(event, outcome)
             if event.reply and outcome.outcome is not None:
-                answers.append(OutboxMessage(event.reply.connection, self._first_outcome(event.reply, outcome)))
+                answer = self._first_outcome(event.reply, operation_of(event), outcome)
+                answers.append(OutboxMessage(event.reply.connection, answer))
         for rest in by_id.values():
             for event in rest:
                 self._parts.metrics.events_stored.labels(event.mapping).inc()
@@ -312,10 +390,10 @@ class Ingest:
             keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic, held_back=held)
             _log.warning("event-id-reused: a known event id came with another payload", extra=keys)
 
-    def _first_outcome(self, address: ReplyAddress, outcome: StoredOutcome) -> OutgoingMessage:
+    def _first_outcome(self, address: ReplyAddress, operation: Operation, outcome: StoredOutcome) -> OutgoingMessage:
         if outcome.outcome is Outcome.DONE:
             self._parts.metrics.replies.labels("200").inc()
-            return replies.triggered(address, outcome.name)
+            return replies.done(address, operation, outcome.name)
         self._parts.metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
         return replies.refused(address, Refusal(outcome.code, outcome.error))
 

@@ -1,7 +1,8 @@
 """Which waiting row is next: round robin over lanes, so that one failing mapping or namespace starves no other.
 
 A lane (a mapping, or the trigger messages of a namespace) reads ahead a page of rows, so memory stays flat whatever
-the backlog. A parked lane lets one row through a minute, as its probe, until one succeeds.
+the backlog. A parked lane lets one row through a minute, as its probe, until one succeeds. So does a lane whose rows
+failed one after the other, more often: each failure slows the gate, which all lanes share.
 
 Thread: the dispatcher's alone. Reads the spool; writes nothing.
 """
@@ -14,10 +15,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bridge.core.backoff import Backoff
 from bridge.spool.records import WaitingEvent
 
 PAGE = 256
 PROBE_S = 60.0
+FAILURES = 3
+"""Rows of a lane that failed with no success between them, and from then on one row tries at a time."""
+SLOW = Backoff(initial_s=0.5, cap_s=5.0)
+"""From one try of a failing lane to the next; the cap bounds how late it is seen that the lane works again."""
 
 
 class WaitingRows(Protocol):
@@ -46,6 +52,8 @@ class _Lane:
     due_s: float | None = None
     parked_until_s: float | None = None
     cause: str = ""
+    failures: int = 0
+    slow_tries: int = 0
     taken: set[int] = field(default_factory=set)
 
     def is_idle(self) -> bool:
@@ -142,8 +150,23 @@ class Lanes:
         """A submission of the lane succeeded."""
         parked = self._lanes.get(lane)
         if parked is not None:
-            parked.parked_until_s = None
             parked.cause = ""
+            self.decided(lane)
+
+    def failed(self, lane: str, now_s: float) -> None:
+        """A row of the lane failed, and the server as a whole need not be the cause."""
+        failing = self._lane(lane)
+        failing.failures += 1
+        if failing.failures >= FAILURES and failing.parked_until_s is None:
+            failing.slow_tries = 1
+            failing.parked_until_s = now_s + SLOW.delay_s(1)
+
+    def decided(self, lane: str) -> None:
+        """A row of the lane got its end, whatever it is: the lane is not failing."""
+        working = self._lanes.get(lane)
+        if working is not None and not working.cause:
+            working.parked_until_s = None
+            working.failures = working.slow_tries = 0
 
     def _lane(self, name: str) -> _Lane:
         lane = self._lanes.get(name)
@@ -162,7 +185,8 @@ class Lanes:
         if not lane.ready:
             return None
         if is_parked:
-            lane.parked_until_s = now_s + PROBE_S
+            lane.slow_tries += 1
+            lane.parked_until_s = now_s + (PROBE_S if lane.cause else SLOW.delay_s(lane.slow_tries))
         return heapq.heappop(lane.ready)[1]
 
     def _fill(self, lane: _Lane, now_s: float) -> None:

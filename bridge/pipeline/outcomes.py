@@ -11,7 +11,10 @@ from bridge.interface.replies import INVALID_WORKFLOW
 
 
 class Step(Enum):
-    """What a row in flight is doing."""
+    """What a row in flight is doing, and where it begins the next time.
+
+    CREATE: the thing itself. LOOK_UP: it may have been done already; find out first.
+    """
 
     CREATE = "create"
     LOOK_UP = "look-up"
@@ -19,7 +22,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The workflow exists, and it is this event's."""
+    """The workflow exists, and it is this event's; or the operation was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,18 @@ class Park:
     cause: str
 
 
-Verdict = Done | Dead | GoOn | Again | Park
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Keep something with the row, durably, then ask the next thing.
+
+    Attributes:
+        text: comes back with the row (`WaitingEvent.note`).
+    """
+
+    text: str
+
+
+Verdict = Done | Dead | GoOn | Again | Park | Note
 
 _INVALID_CODES = {"invalid": "invalid-workflow", "too-large": "workflow-too-large"}
 
@@ -88,14 +102,19 @@ def decide(step: Step, answer: Answer, event_id: bytes, *, is_request: bool) -> 
     if settled is not None:
         return settled
     if answer.kind is AnswerKind.UNAVAILABLE:
-        begin = Step.LOOK_UP if answer.ambiguous or step is Step.LOOK_UP else Step.CREATE
-        # What does not slow the gate down must slow the row down: nothing is repeated at once.
-        return Again(begin, own_fault=answer.ambiguous or answer.status >= 500 or not answer.strains)
+        return later(step, answer)
     if answer.kind is AnswerKind.INVALID:
         code = _INVALID_CODES.get(answer.code, answer.code)
-        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}" if step is Step.CREATE else _cause(answer))
-    cause = _cause(answer)
+        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}" if step is Step.CREATE else cause_of(answer))
+    cause = cause_of(answer)
     return Dead(answer.code, cause) if is_request else Park(step, cause)
+
+
+def later(step: Step, answer: Answer) -> Again:
+    """Return when to try again after an answer that may become another one."""
+    begin = Step.LOOK_UP if answer.ambiguous or step is Step.LOOK_UP else Step.CREATE
+    # What does not slow the gate down must slow the row down: nothing is repeated at once.
+    return Again(begin, own_fault=answer.ambiguous or answer.status >= 500 or not answer.strains)
 
 
 def _created(answer: Answer) -> Verdict | None:
@@ -121,12 +140,21 @@ def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
         return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, own_fault=True)
     if answer.status == 403:
         return Dead(
-            "access-denied", f"cannot tell whose workflow has the name, the right to get is missing: {_cause(answer)}"
+            "access-denied", f"cannot tell whose workflow has the name, the right to get is missing: {cause_of(answer)}"
         )
     return None
 
 
-def _cause(answer: Answer) -> str:
+_REASONS = {"invalid": "refused-by-argo", "not-in-archive": "workflow-not-found", "already-exists": "name-taken"}
+
+
+def refusal_of(answer: Answer) -> Dead:
+    """Return what an answer means to somebody who asked for an operation, where it will not be tried again."""
+    return Dead(_REASONS.get(answer.code, answer.code), cause_of(answer))
+
+
+def cause_of(answer: Answer) -> str:
+    """Return an answer as a sentence for a sender, with what to do about it."""
     hint = HINTS.get(answer.code, "")
     text = answer.message or answer.code
     return f"{text} ({hint})" if hint else text

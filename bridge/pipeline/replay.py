@@ -25,6 +25,7 @@ from bridge.interface.topics import Request, Topics
 from bridge.pipeline import identity
 from bridge.pipeline.identity import Deliveries, DeliveryIdentity
 from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.operation_intake import OperationIntake, is_spooled
 from bridge.pipeline.requests import Requests
 from bridge.spool.records import DeadLetter, NewEvent, Replayed
 from bridge.spool.store import Spool
@@ -42,6 +43,7 @@ class ReplayParts:
         spool: the dead letters, and where their events go.
         topics: the bridge's.
         requests: reads trigger messages.
+        operations: reads the other requests.
         mapped: evaluates mappings.
         max_payload_bytes: larger payloads are refused.
     """
@@ -49,6 +51,7 @@ class ReplayParts:
     spool: Spool
     topics: Topics
     requests: Requests
+    operations: OperationIntake
     mapped: MappedEvents
     max_payload_bytes: int
 
@@ -119,12 +122,16 @@ class Replay:
         return Message(letter.connection, letter.topic, letter.payload, properties=properties)
 
     def _requested(self, message: Message, request: Request, delivery: DeliveryIdentity) -> NewEvent:
-        if request.operation is not Operation.TRIGGER:
-            text = f"only trigger messages can be replayed; ask for {request.operation.value} again"
+        if not is_spooled(request.operation):
+            text = (
+                f"what reads cannot be replayed, nobody would hear the answer; ask for {request.operation.value} again"
+            )
             raise PermanentError(text, code="not-replayable")
         body = messages.decode_request(message)
         self._parts.requests.check_operation(request.operation)
-        return self._parts.requests.trigger(message, request, body, delivery)
+        if request.operation is Operation.TRIGGER:
+            return self._parts.requests.trigger(message, request, body, delivery)
+        return self._parts.operations.event(message, request, body, delivery)
 
     def _mapped(self, mapping: str, message: Message, delivery: DeliveryIdentity) -> Iterator[NewEvent]:
         matches = [match for match in self._parts.mapped.matches(message) if mapping in ("", match.mapping.name)]

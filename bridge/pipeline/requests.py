@@ -1,4 +1,4 @@
-"""Reads requests (trigger messages; later the other operations) into events, or refuses them with a sentence.
+"""Reads trigger messages into events, or refuses them with a sentence; and what all requests have in common.
 
 Thread: the transport's, through ingest. Keeps no state; does no I/O.
 """
@@ -6,7 +6,8 @@ Thread: the transport's, through ingest. Keeps no state; does no I/O.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -17,7 +18,7 @@ from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress, WorkflowOrder
 from bridge.interface import messages
 from bridge.interface.messages import RequestBody, Submit, TriggerMessage
-from bridge.interface.operations import BUILT, Operation
+from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.interface.topics import Request, Topics, response_topic_problem
 from bridge.pipeline import identity
@@ -65,30 +66,46 @@ class Addressed:
     problem: str = ""
 
 
-def reply_address(message: Message, request: Request, topics: Topics, subscriptions: frozenset[str]) -> Addressed:
-    """Return where `message` is answered: its Response Topic, else ``PREFIX/response/OPERATION``."""
-    given = message.properties.response_topic
+def reply_address(message: Message, default_topic: str, subscriptions: frozenset[str]) -> Addressed:
+    """Return where `message` is answered: its reply queue or Response Topic, else `default_topic`."""
+    properties = message.properties
+    given = properties.response_topic
     problem = response_topic_problem(given, subscriptions) if given else ""
-    topic = "" if problem else given or topics.response(request.operation)
-    return Addressed(ReplyAddress(message.connection, topic, message.properties.correlation_data), problem)
+    topic = "" if problem else given or default_topic
+    address = ReplyAddress(message.connection, topic, properties.correlation_data, queue=properties.reply_queue)
+    return Addressed(address, problem)
+
+
+@contextmanager
+def as_invalid_workflow() -> Iterator[None]:
+    """Let the refusal of a workflow begin with the seed's "Invalid workflow definition".
+
+    Raises:
+        PermanentError: what was raised within.
+    """
+    try:
+        yield
+    except PermanentError as error:
+        if error.code not in INVALID_REASONS or error.message.startswith(INVALID_WORKFLOW):
+            raise
+        text = f"{INVALID_WORKFLOW}: {error.message}"
+        raise PermanentError(text, code=error.code, details=error.details) from error
 
 
 class Requests:
-    """Reads requests by the bridge's rules."""
+    """Reads trigger messages by the bridge's rules."""
 
     def __init__(self, rules: RequestRules) -> None:
         self._rules = rules
 
     def check_operation(self, operation: Operation) -> None:
-        """Refuse an operation that the operator does not allow, or that this release does not have.
+        """Refuse an operation that the operator does not allow.
 
         Raises:
-            PermanentError: ``forbidden-operation`` or ``not-built``.
+            PermanentError: ``forbidden-operation``.
         """
         if operation not in self._rules.operations:
             raise PermanentError(f"{operation.value} is not allowed on this bridge", code="forbidden-operation")
-        if operation not in BUILT:
-            raise PermanentError(f"{operation.value} is not built yet in this release", code="not-built")
 
     def trigger(self, message: Message, request: Request, body: RequestBody, delivery: DeliveryIdentity) -> NewEvent:
         """Return the event of a trigger message, without its reply address.
@@ -108,13 +125,8 @@ class Requests:
             event_id = identity.requested_event(self._rules.bridge_id, message.topic, trigger.event_identity)
         else:
             event_id = identity.delivered_event(delivery.id(), "")
-        try:
+        with as_invalid_workflow():
             order = self._order(trigger, namespace, event_id)
-        except PermanentError as error:
-            if error.code not in INVALID_REASONS or error.message.startswith(INVALID_WORKFLOW):
-                raise
-            text = f"{INVALID_WORKFLOW}: {error.message}"
-            raise PermanentError(text, code=error.code, details=error.details) from error
         expiry = message.properties.message_expiry_s
         return NewEvent(
             id=event_id,

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.core.clock import Clock
-from bridge.core.errors import PermanentError
+from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.interface import replies
 from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.manage import operation_of
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Finished, NewDeadLetter, OutboxMessage, Outcome, Postponed, WaitingEvent
 from bridge.spool.store import Spool
@@ -37,6 +38,9 @@ class Settlement:
         metrics: counts replies.
         clock: monotonic time of the linger.
         on_outbox: called after a commit that holds messages to send.
+
+    Attributes:
+        problem: why the last commit failed, or None.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Settlement:
         self._postponed: list[Postponed] = []
         self._since_s: float | None = None
         self._urgent = False
+        self.problem: SpoolError | None = None
 
     @property
     def seqs(self) -> frozenset[int]:
@@ -64,10 +69,10 @@ class Settlement:
         return len(self._events) < MAX_UNMARKED
 
     def done(self, event: WaitingEvent) -> None:
-        """The row's workflow exists."""
-        name = event.event.order.name
+        """The row's workflow exists, or its operation was carried out."""
+        operation, name = operation_of(event.event), event.event.order.name
         addresses = [address for address in event.replies if address.topic]
-        outbox = tuple(OutboxMessage(a.connection, replies.triggered(a, name)) for a in addresses)
+        outbox = tuple(OutboxMessage(a.connection, replies.done(a, operation, name)) for a in addresses)
         if outbox:
             self._metrics.replies.labels("200").inc(len(outbox))
         self._finish(event, Finished(event.seq, Outcome.DONE, outbox=outbox, answered=len(event.replies)))
@@ -132,6 +137,10 @@ class Settlement:
             again = self._spool.settle(self._finished, self._postponed)
         except PermanentError:
             again = self._settle_each()
+        except SpoolError as error:
+            self.problem = error
+            raise
+        self.problem = None
         sent = any(finished.outbox for finished in self._finished)
         outcomes = {finished.seq: finished for finished in self._finished}
         events, self._events = self._events, {}

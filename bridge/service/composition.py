@@ -11,8 +11,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from bridge import __version__
 from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
@@ -33,14 +31,20 @@ from bridge.pipeline.dispatch import Dispatcher, DispatchParts
 from bridge.pipeline.housekeeping import Housekeeping
 from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
 from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.operation_intake import OperationIntake
 from bridge.pipeline.outbox import OutboxSender
+from bridge.pipeline.reads import MAX_AT_ONCE as READS_AT_ONCE
+from bridge.pipeline.reads import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.pipeline.requests import Requests
 from bridge.pipeline.settlement import Settlement
-from bridge.service.options import SPOOL_FILE, argo_options, mqtt_options, request_rules, spool_limits
+from bridge.pipeline.status_updates import StatusUpdates
+from bridge.service.connections import ConnectionParts, thread_names
+from bridge.service.options import SPOOL_FILE, argo_options, request_rules, spool_limits
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
+from bridge.service.wishes import followed_workflows
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.store import Spool
@@ -48,15 +52,16 @@ from bridge.status.argo_reader import ArgoServerReader
 from bridge.status.availability import Availability
 from bridge.status.parts import StatusParts
 from bridge.status.service import StatusService
-from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.status.state import StatePublisher
 from bridge.transports.base import ConnectionProblem, Session, Transport
-from bridge.transports.mqtt import FilterMemory, MqttTransport
 from bridge.validation.library import SchemaLibrary
 from bridge.web.health import HealthPages, Reason
 from bridge.web.server import WebServer
 
 _log = logger(__name__)
+
+LOCK_PATIENCE_S = 5.0
+"""For a bridge that is just ending, and for a command that changes dead letters while none runs."""
 
 
 class Service:
@@ -79,15 +84,15 @@ class Service:
         self.metrics = Metrics()
         self._topics = Topics(settings.interface.prefix, settings.bridge.id)
         self._lock = DataDirLock(settings.bridge.data_dir)
-        self._lock.acquire()
+        self._lock.acquire(LOCK_PATIENCE_S)
         self._reports = ReportWriter(settings.bridge.data_dir / "reports")
         self._spool = Spool.open(
             settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=spool_limits(settings)
         )
         self._build_argo()
         self._build_transports()
-        self._build_pipeline()
         self._build_status()
+        self._build_pipeline()
         self._web = self._build_web()
         self._is_started = False
 
@@ -105,22 +110,16 @@ class Service:
         self._ingest_slot = ReceiverSlot()
         self._transports: dict[str, Transport] = {}
         self._subscriptions: dict[str, frozenset[str]] = {}
-        for name, connection in self._settings.connections.items():
-            if connection.mqtt is None:
-                continue  # the settings refuse every other protocol
-            options = mqtt_options(self._settings, name, connection.mqtt, self._topics)
-            transport = MqttTransport(
-                options, self._ingest_slot, self._listeners, self.metrics, self._clock, self._filter_memory(name)
-            )
-            live = self._topics.request_filters(frozenset(Operation)) | self._mappings.filters(name)
+        parts = ConnectionParts(
+            self._settings, self._topics, self._ingest_slot, self._listeners, self._spool, self.metrics, self._clock
+        )
+        for name in self._settings.connections:
+            transport = parts.transport(name)
+            requests = self._topics.request_filters(frozenset(Operation)) | {self._topics.status_stream}
+            live = requests | self._mappings.filters(name)
             transport.subscribe(live, frozenset({self._topics.retained_filter}))
             self._transports[name] = transport
             self._subscriptions[name] = live
-
-    def _filter_memory(self, name: str) -> FilterMemory:
-        key = f"filters:{name}"
-        known = frozenset(orjson.loads(self._spool.meta(key) or "[]"))
-        return FilterMemory(known, lambda filters: self._spool.set_meta(key, orjson.dumps(sorted(filters)).decode()))
 
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
@@ -140,19 +139,29 @@ class Service:
                 clock=clock,
             ),
         )
+        self._reads = self._build_reads(refusals)
         rules = request_rules(settings, self._topics, self._schema)
         self._ingest = Ingest(
             IngestRules(self._topics, settings.interface.max_payload_bytes, self._subscriptions),
             IngestParts(
                 spool=self._spool,
                 requests=Requests(rules),
+                operations=OperationIntake(rules),
+                reads=self._reads,
                 mapped=MappedEvents(settings.bridge.id, self._mappings, metrics, clock),
+                updates=StatusUpdates(rules.policy, settings.status.external_keep_s),
                 refusals=refusals,
                 metrics=metrics,
                 reports=self._reports,
                 clock=clock,
             ),
-            IngestCallbacks(self._dispatcher.stored, self._outbox.wake, self._on_retained_seen),
+            IngestCallbacks(
+                stored=self._dispatcher.stored,
+                outbox=self._outbox.wake,
+                retained_seen=self._status.retained_seen,
+                live_status=self._status.live_status_seen,
+                updates=self._status.updates_stored,
+            ),
         )
         self._ingest_slot.receiver = self._ingest
         parts = replay_parts(settings, self._mappings, self._spool, self._schema, metrics)
@@ -160,14 +169,23 @@ class Service:
         desk = DeadLetterDesk(self._spool, replay.letter)
         self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, desk.ask, self._reports, clock)
 
-    def _build_status(self) -> None:
-        settings = self._settings
-        scope = settings.status.scope
-        follow = FollowedWorkflows(
-            settings.bridge.id,
-            settings.argo.namespaces,
-            scope_selector(settings.bridge.id, scope.kind, scope.selector),
+    def _build_reads(self, refusals: Refusals) -> Reads:
+        exchanges = Exchanges(self._client.options, self._client.credentials, READS_AT_ONCE)
+        return Reads(
+            ReadsParts(
+                spool=self._spool,
+                exchanges=exchanges,
+                refusals=refusals,
+                metrics=self.metrics,
+                reports=self._reports,
+                clock=self._clock,
+                max_publish_bytes=lambda name: self._transports[name].max_publish_bytes,
+                on_outbox=self._outbox.wake,
+            )
         )
+
+    def _build_status(self) -> None:
+        follow = followed_workflows(self._settings, self._mappings)
         transports = list(self._transports.values())
         parts = StatusParts(
             argo=ArgoServerReader(self._client.options, self._client.credentials),
@@ -201,6 +219,7 @@ class Service:
             _log.error("the spool was damaged; it was set aside as %s, and a new one begun", self._spool.set_aside)
         if self._web is not None:
             self._web.start()
+        self._reads.start()
         for part in (self._version, self._dispatcher, self._outbox, self._status, self._state, self._housekeeping):
             part.start()
         self._control.start()
@@ -225,7 +244,9 @@ class Service:
             return max(0.1, until_s - self._clock.monotonic_s())
 
         late: list[str] = [] if self._control.stop(left_s() / 2) else ["control"]
-        ends = {"dispatch": self._dispatcher.stop, "outbox": self._outbox.stop, "argo-version": self._version.stop}
+        # What dispatch and reads decide at last must still go out.
+        ends = {"dispatch": self._dispatcher.stop, "reads": self._reads.stop, "outbox": self._outbox.stop}
+        ends["argo-version"] = self._version.stop
         late += [name for name, end in ends.items() if not end(left_s() / 2)]
         late += self._status.stop(left_s() / 2)
         late += self._state.stop(left_s())
@@ -265,9 +286,6 @@ class Service:
         say = _log.info if problem.code == "stopped" else _log.warning
         say("not connected: %s", problem.message, extra=keys)
 
-    def _on_retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
-        self._status.retained_seen(connection, topic, payload)
-
     # Asked by the web server and the state topic.
 
     @property
@@ -301,14 +319,17 @@ class Service:
         }
 
     def liveness(self) -> Sequence[Reason]:
-        """Return what only a new process mends: a thread that ended."""
+        """Return what only a new process mends: a thread that ended, or a damaged spool."""
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
-        wanted = ["dispatch", "outbox", "status", "state", "housekeeping", "argo-version"]
-        wanted += [f"mqtt-{name}" for name in self._transports]
+        wanted = ["dispatch", "reads", "outbox", "state", "housekeeping", "argo-version"]
+        wanted += [thread for name in self._transports for thread in thread_names(self._settings, name)]
+        wanted += self._status.thread_names
         wanted += ["control"] if self._control.is_listening else []
-        return [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
+        ended = [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
+        damage = self._spool.damage
+        return ended if damage is None else [*ended, Reason(damage.code, str(damage), "spool")]
 
     def readiness(self) -> Sequence[Reason]:
         """Return what keeps messages from being taken; an Argo Server that is away does not."""
@@ -320,6 +341,6 @@ class Service:
         return [*found, *(reason for reason in self._problems() if reason.subject == "spool")]
 
     def _problems(self) -> list[Reason]:
-        spool = self._ingest.problem or self._housekeeping.problem
+        spool = self._spool.damage or self._ingest.problem or self._dispatcher.problem or self._housekeeping.problem
         found = [] if spool is None else [Reason(spool.code, str(spool), "spool")]
         return found + [Reason(one.code, one.message, one.namespace) for one in self._status.problems()]

@@ -6,9 +6,10 @@ from bridge.argo.options import ArgoOptions
 from bridge.interface.topics import Topics
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.requests import RequestRules
-from bridge.settings import MqttSettings, Settings
+from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings
 from bridge.spool.records import SpoolLimits
 from bridge.status.availability import OFFLINE
+from bridge.transports.amqp_options import AmqpOptions, Declare
 from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
 from bridge.validation.policy import Policy
 
@@ -67,5 +68,27 @@ def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topi
         keepalive_s=int(mqtt.keepalive_s),
         session_expiry_s=int(mqtt.session_expiry_s),
         receive_maximum=mqtt.receive_maximum,
+        max_publish_bytes=settings.interface.max_publish_bytes,
+    )
+
+
+def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptions:
+    """Return what one AMQP connection is told."""
+    tls = amqp.tls
+    return AmqpOptions(
+        name=name,
+        url=amqp.url,
+        bridge_id=settings.bridge.id,
+        hosts=amqp.hosts,
+        exchange=amqp.exchange,
+        prefix=settings.interface.prefix,
+        declare=Declare(amqp.declaration.value),
+        username=amqp.username or "",
+        password_file=str(amqp.password_file or ""),
+        is_certificate_login=amqp.login is AmqpLogin.CERTIFICATE,
+        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        heartbeat_s=int(amqp.heartbeat_s),
+        prefetch=amqp.prefetch,
+        max_payload_bytes=settings.interface.max_payload_bytes,
         max_publish_bytes=settings.interface.max_publish_bytes,
     )

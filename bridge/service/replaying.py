@@ -20,6 +20,7 @@ from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema
 from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.operation_intake import OperationIntake
 from bridge.pipeline.replay import Replay, ReplayParts
 from bridge.pipeline.requests import Requests
 from bridge.service.options import SPOOL_FILE, request_rules, spool_limits
@@ -41,10 +42,12 @@ def replay_parts(
 ) -> ReplayParts:
     """Return what a replay uses; its objects are its own, so that no other thread shares their state."""
     topics = Topics(settings.interface.prefix, settings.bridge.id)
+    rules = request_rules(settings, topics, schema)
     return ReplayParts(
         spool=spool,
         topics=topics,
-        requests=Requests(request_rules(settings, topics, schema)),
+        requests=Requests(rules),
+        operations=OperationIntake(rules),
         mapped=MappedEvents(settings.bridge.id, mappings, metrics, SystemClock()),
         max_payload_bytes=settings.interface.max_payload_bytes,
     )

@@ -14,6 +14,8 @@ from bridge.configfile.nodes import Node, locate, quote
 from bridge.configfile.problems import Code, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.settings.model import (
+    AmqpLogin,
+    AmqpSettings,
     ArgoSettings,
     BridgeSettings,
     ConnectionSettings,
@@ -83,7 +85,14 @@ def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: 
     """Each connection, and that no two of them are one client to one broker."""
     taken: dict[tuple[str, str], str] = {}
     for name, connection in connections.items():
-        mqtt = connection.mqtt
+        mqtt, amqp = connection.mqtt, connection.amqp
+        if amqp is not None:
+            _check_amqp(amqp, ("connections", name, "amqp"), checked)
+            # The queues bear the bridge's name only: a second connection would consume the first one's.
+            if (amqp.url, "") in taken:
+                text = f"connection {quote(taken[amqp.url, ''])} has the same url; the two would share their queues"
+                checked.error(("connections", name, "amqp", "url"), Code.DUPLICATE_VALUE, text)
+            taken.setdefault((amqp.url, ""), name)
         if mqtt is None:
             continue
         _check_mqtt(mqtt, ("connections", name, "mqtt"), checked)
@@ -98,13 +107,31 @@ def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: 
         taken.setdefault(client, name)
 
 
-def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> None:
-    for key, file in (("ca", mqtt.tls.ca), ("cert", mqtt.tls.cert), ("key", mqtt.tls.key)):
+def _check_files(broker: MqttSettings | AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
+    for key, file in (("ca", broker.tls.ca), ("cert", broker.tls.cert), ("key", broker.tls.key)):
         checked.file((*path, "tls", key), file)
-    checked.file((*path, "password-file"), mqtt.password_file)
+    checked.file((*path, "password-file"), broker.password_file)
     for key, other in (("cert", "key"), ("key", "cert")):
-        if getattr(mqtt.tls, key) and not getattr(mqtt.tls, other):
+        if getattr(broker.tls, key) and not getattr(broker.tls, other):
             checked.error((*path, "tls", key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
+
+
+def _check_amqp(amqp: AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
+    _check_files(amqp, path, checked)
+    if amqp.url.startswith("amqp://") and (amqp.tls.ca or amqp.tls.cert or amqp.tls.insecure):
+        text = '"tls" means nothing with amqp://; use amqps://'
+        checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
+    if amqp.login is AmqpLogin.CERTIFICATE:
+        if amqp.url.startswith("amqp://") or not amqp.tls.cert:
+            text = '"login: certificate" needs amqps:// and "cert" under "tls"'
+            checked.error((*path, "login"), Code.MISSING_KEY, text)
+    elif bool(amqp.username) != bool(amqp.password_file):
+        key, other = ("username", "password-file") if amqp.username else ("password-file", "username")
+        checked.error((*path, key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
+
+
+def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> None:
+    _check_files(mqtt, path, checked)
     if mqtt.url.startswith(("mqtt://", "ws://")) and (mqtt.tls.ca or mqtt.tls.cert or mqtt.tls.insecure):
         text = '"tls" means nothing with mqtt:// and ws://; use mqtts:// or wss://'
         checked.warning((*path, "tls"), Code.UNUSED_KEY, text)

@@ -1,8 +1,8 @@
 """Brings environment variables into the tree of bridge.yaml, before it is read.
 
-`ARGO_BRIDGE_` + the key's path sets any key but the connections. Where `argo.url` is given nowhere, Argo's own
-variables say where the server is, as they do for Argo's command line. Values are never repeated in messages unless
-a key's own reading does. Pure; any thread.
+`ARGO_BRIDGE_` + the key's path sets any key but the connections and `status.notify`. Where `argo.url` is given nowhere,
+Argo's own variables say where the server is, as they do for Argo's command line. Values are never repeated in messages
+unless a key's own reading does. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ def _keys(cls: type[Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
         path = (*above, key.name)
         if isinstance(key.kind, Section):
             yield from _keys(key.kind.cls, path)
-        elif not isinstance(key.kind, MapOf):
+        elif not isinstance(key.kind, MapOf) and not _holds_sections(key.kind):
             yield path, key.kind
+
+
+def _holds_sections(kind: Kind) -> bool:
+    return isinstance(kind, ListOf) and isinstance(kind.item, Section)
 
 
 def with_bridge_variables(root: MapNode, environ: Mapping[str, str], problems: Problems) -> MapNode:

@@ -20,6 +20,9 @@ DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
 BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
 
+HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+HOST_WORDS = "a host, or a host with its port, such as rabbit-2:5672"
+
 
 class Secret:
     """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
@@ -137,3 +140,10 @@ def prefix_problem(prefix: str) -> str:
     if levels[:2] == BRIDGE_ROOT.split("/"):
         return f"topics under {BRIDGE_ROOT} are the bridge's own"
     return "" if prefix.isprintable() else "it has characters that cannot be printed"
+
+
+def notice_topic_problem(topic: str) -> str:
+    """Why a text cannot be a topic that notices go to, or ""."""
+    if topic.startswith("$"):
+        return "topics that begin with $ belong to the broker"
+    return topic_filter.name_problem(topic)

@@ -11,17 +11,28 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.configfile.fields import Section
 from bridge.configfile.kinds import INVALID, Place
-from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, describe, is_null, quote
-from bridge.configfile.problems import Code, Problems
+from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, describe, is_null, locate, quote
+from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile, read_file, shown_path
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
 from bridge.settings.environment import with_argo_variables, with_bridge_variables
 from bridge.settings.kinds import Secret
-from bridge.settings.model import ArgoSettings, ConnectionSettings, InterfaceSettings, MqttSettings, Settings
+from bridge.settings.model import (
+    AmqpSettings,
+    ArgoSettings,
+    ConnectionSettings,
+    InterfaceSettings,
+    MqttSettings,
+    Settings,
+)
+
+PLUGIN_EXCHANGE = "amq.topic"
+"""Where RabbitMQ's MQTT plugin publishes: it writes / as a dot, and escapes none."""
+_Broker = TypeVar("_Broker", MqttSettings, AmqpSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,8 @@ class LoadedSettings:
         prefix: The interface's prefix as far as it is known, for the checks of mappings.
         connections: Names of the connections, sound or not.
         namespaces: The allow-list; () where it is not known.
+        dotless: Names of the connections whose topics cannot have a dot within a level.
+        notices: The topics of `status.notify` with their places, for the checks of mappings.
     """
 
     settings: Settings | None
@@ -41,6 +54,8 @@ class LoadedSettings:
     prefix: str = InterfaceSettings().prefix
     connections: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
+    notices: tuple[tuple[str, Position], ...] = ()
+    dotless: frozenset[str] = frozenset()
 
 
 def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) -> LoadedSettings:
@@ -68,7 +83,22 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
         prefix=LoadedSettings(None).prefix if interface is INVALID else interface.prefix,
         connections=_connection_names(root),
         namespaces=() if argo is INVALID else argo.namespaces,
+        notices=_notices(found.values["status"], root),
+        dotless=_dotless(found.values["connections"]),
     )
+
+
+def _dotless(connections: Any) -> frozenset[str]:
+    if connections is INVALID:
+        return frozenset()
+    return frozenset(name for name, one in connections.items() if one.amqp and one.amqp.exchange == PLUGIN_EXCHANGE)
+
+
+def _notices(status: Any, root: MapNode) -> tuple[tuple[str, Position], ...]:
+    if status is INVALID:
+        return ()
+    places = enumerate(status.notify)
+    return tuple((one.topic, locate(root, "status", "notify", place, "topic")) for place, one in places)
 
 
 def _check(values: dict[str, Any], checked: Checked) -> None:
@@ -124,17 +154,20 @@ def _built(values: dict[str, Any], token: Secret | None, folder: Path) -> Settin
 
 
 def _connection_in(connection: ConnectionSettings, folder: Path) -> ConnectionSettings:
-    return dataclasses.replace(connection, mqtt=connection.mqtt and _mqtt_in(connection.mqtt, folder))
-
-
-def _mqtt_in(mqtt: MqttSettings, folder: Path) -> MqttSettings:
-    tls = dataclasses.replace(
-        mqtt.tls,
-        ca=_in(folder, mqtt.tls.ca),
-        cert=_in(folder, mqtt.tls.cert),
-        key=_in(folder, mqtt.tls.key),
+    mqtt, amqp = connection.mqtt, connection.amqp
+    return dataclasses.replace(
+        connection, mqtt=mqtt and _broker_in(mqtt, folder), amqp=amqp and _broker_in(amqp, folder)
     )
-    return dataclasses.replace(mqtt, tls=tls, password_file=_in(folder, mqtt.password_file))
+
+
+def _broker_in(broker: _Broker, folder: Path) -> _Broker:
+    tls = dataclasses.replace(
+        broker.tls,
+        ca=_in(folder, broker.tls.ca),
+        cert=_in(folder, broker.tls.cert),
+        key=_in(folder, broker.tls.key),
+    )
+    return dataclasses.replace(broker, tls=tls, password_file=_in(folder, broker.password_file))
 
 
 def _argo_in(argo: ArgoSettings, token: Secret | None, folder: Path) -> ArgoSettings:

@@ -15,15 +15,19 @@ from bridge.configfile.containers import ListOf, MapOf, Nullable
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Size, Text, Url
 from bridge.interface.operations import Operation
+from bridge.interface.status import NoticeKind
 from bridge.settings.kinds import (
     BRIDGE_ID,
     BRIDGE_ID_WORDS,
     DNS_LABEL,
+    HOST,
+    HOST_WORDS,
     Listen,
     ListenAddress,
     Scope,
     Secret,
     StatusScope,
+    notice_topic_problem,
     prefix_problem,
 )
 
@@ -33,6 +37,20 @@ class MqttVersion(StrEnum):
 
     V5 = "5"
     V3_1_1 = "3.1.1"
+
+
+class AmqpDeclare(StrEnum):
+    """Who makes exchange and queues."""
+
+    CREATE = "create"
+    CHECK = "check"
+
+
+class AmqpLogin(StrEnum):
+    """How an AMQP connection says who it is."""
+
+    PASSWORD = "password"  # noqa: S105 - the word, not one
+    CERTIFICATE = "certificate"
 
 
 class LogFormat(StrEnum):
@@ -115,12 +133,41 @@ class MqttSettings:
 
 @section
 class AmqpSettings:
-    """One AMQP 0-9-1 connection."""
+    """One AMQP 0-9-1 connection, to RabbitMQ. Its queues are named by the bridge: argo-bridge.ID.requests and so on."""
 
-    url: str = declare(Url(("amqp", "amqps")), "Broker to connect to; its path is the virtual host.")
-    exchange: str = declare(Text(), "Topic exchange of the interface.", default="argo.workflows")
-    username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
-    password_file: Path | None = declare(FilePath(), "File that holds the password.", default=ABSENT)
+    url: str = declare(
+        Url(("amqp", "amqps")),
+        "Broker to connect to, port 5672 or 5671 (amqps) unless it names one; its path is the virtual host, absent /.",
+    )
+    hosts: tuple[str, ...] = declare(
+        ListOf(Text(HOST, HOST_WORDS), distinct=True),
+        "Further nodes of the same broker, tried in turn, each with the port of `url`'s kind unless it names one.",
+        default=[],
+    )
+    exchange: str = declare(
+        Text(r".{1,255}", "the name of an exchange"),
+        "Topic exchange of the interface; amq.topic to meet the clients of RabbitMQ's MQTT plugin.",
+        default="argo.workflows",
+    )
+    declaration: AmqpDeclare = declare(
+        Choice(AmqpDeclare),
+        "Make exchange and queues (create), or only look for them (check).",
+        default="create",
+        name="declare",
+    )
+    username: str | None = declare(Text(), "User name at the broker; absent, guest.", default=ABSENT)
+    password_file: Path | None = declare(
+        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+    )
+    login: AmqpLogin = declare(
+        Choice(AmqpLogin), "Log in by password, or by the certificate of `tls` (SASL EXTERNAL).", default="password"
+    )
+    heartbeat_s: float = declare(
+        Duration("5s", "1h"), "Longest silence before the connection counts as lost.", default="60s"
+    )
+    prefetch: int = declare(
+        Integer(1, 65_535), "Messages of each queue that may be under way before the first is stored.", default=500
+    )
     tls: TlsSettings = declare(Section(TlsSettings), "TLS, for amqps.", default={})
 
 
@@ -129,9 +176,7 @@ class ConnectionSettings:
     """One connection to a broker: exactly one of the protocols is set."""
 
     mqtt: MqttSettings | None = declare(Section(MqttSettings), "An MQTT broker.", default=ABSENT)
-    amqp: AmqpSettings | None = declare(
-        Section(AmqpSettings), "An AMQP broker.", default=ABSENT, not_yet="AMQP connections are not built yet"
-    )
+    amqp: AmqpSettings | None = declare(Section(AmqpSettings), "An AMQP broker.", default=ABSENT)
 
 
 @section
@@ -204,8 +249,20 @@ class InterfaceSettings:
 
 
 @section
+class NoticeSettings:
+    """A topic that is told of the ends of workflows."""
+
+    topic: str = declare(
+        Text(what="a topic", check=notice_topic_problem), "Topic that gets the last status of a run, not retained."
+    )
+    on: NoticeKind = declare(
+        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
+    )
+
+
+@section
 class StatusSettings:
-    """Which workflows are followed."""
+    """Which workflows are followed, and who else is told."""
 
     scope: StatusScope = declare(
         Scope(), "Follow the workflows of this bridge, of its namespaces, or those with a label.", default="bridge"
@@ -214,6 +271,9 @@ class StatusSettings:
         Duration("1m"),
         "How long a status that another system sent stays for a workflow Argo does not know.",
         default="24h",
+    )
+    notify: tuple[NoticeSettings, ...] = declare(
+        ListOf(Section(NoticeSettings)), "Topics that are told of ends, of every followed workflow.", default=[]
     )
 
 

@@ -90,6 +90,7 @@ class Database:
     Attributes:
         ledger: the counts as of the last commit; replaced by each, never changed.
         age: the bridge's own clock.
+        damage: the first sign that the file is damaged, or None; it stays, as nothing here can mend that.
         is_closed: whether `close` was called.
     """
 
@@ -108,6 +109,7 @@ class Database:
         self._lock = threading.RLock()
         self._idle: list[sqlite3.Connection] = []
         self.is_closed = False
+        self.damage: SpoolError | None = None
         try:
             self.ledger, self.age = self._load(clock)
         except Exception as error:
@@ -177,10 +179,15 @@ class Database:
             return
 
     def _raise_mapped(self, verb: str, error: BaseException) -> None:
+        fault: BaseException = error
+        if isinstance(error, sqlite3.Error | UnicodeError | OverflowError):
+            fault = fault_of(verb, error)
         if is_damage(error):
             self._on_damage()
-        if isinstance(error, sqlite3.Error | UnicodeError | OverflowError):
-            raise fault_of(verb, error) from error
+            if self.damage is None and isinstance(fault, SpoolError):
+                self.damage = fault
+        if fault is not error:
+            raise fault from error
 
     @contextmanager
     def reading(self, verb: str) -> Iterator[Reads]:

@@ -17,7 +17,7 @@ import orjson
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
 from bridge.spool.faults import CORRUPT_HINT
-from bridge.spool.records import NewDeadLetter, NewEvent, OutboxMessage, WaitingEvent
+from bridge.spool.records import Asked, NewDeadLetter, NewEvent, OutboxMessage, WaitingEvent
 
 VERSION = 1
 _Given = ParamSpec("_Given")
@@ -69,12 +69,14 @@ def decode_reply(blob: bytes) -> ReplyAddress:
     return _reply_of(_load(blob)[1])
 
 
-def _reply_list(reply: ReplyAddress) -> tuple[str, str, str, str]:
-    return reply.connection, reply.topic, reply.correlation_data.decode("latin-1"), reply.request_id
+def _reply_list(reply: ReplyAddress) -> tuple[str, ...]:
+    parts = (reply.connection, reply.topic, reply.correlation_data.decode("latin-1"), reply.request_id)
+    return (*parts, reply.queue) if reply.queue else parts
 
 
 def _reply_of(parts: list[str]) -> ReplyAddress:
-    return ReplyAddress(parts[0], parts[1], parts[2].encode("latin-1"), parts[3])
+    connection, topic, correlation, request_id, *queue = parts
+    return ReplyAddress(connection, topic, correlation.encode("latin-1"), request_id, *queue)
 
 
 def encode_event(event: NewEvent) -> bytes:
@@ -98,8 +100,13 @@ def encode_event(event: NewEvent) -> bytes:
             order.parameters,
             order.annotations,
             reply,
+            *(() if event.asked is None else (_asked_list(event.asked),)),
         ),
     )
+
+
+def _asked_list(asked: Asked) -> tuple[object, ...]:
+    return asked.operation, asked.target, asked.options
 
 
 @_reads_rows
@@ -113,14 +120,14 @@ def reply_of_body(body: bytes) -> ReplyAddress | None:
 def unanswered(body: bytes) -> tuple[bytes, float | None]:
     """Return `body` without its reply address, and the event's max-age: what is kept of an event that died."""
     parts = _load(body)
-    return _dump("keep a dead event", (*parts[:9], None)), parts[5]
+    return _dump("keep a dead event", (*parts[:9], None, *parts[10:])), parts[5]
 
 
 @_reads_rows
 def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddress, ...]) -> WaitingEvent:
     """Return the event of a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
-    seq, identity, digest, namespace, name, lane, _, order_key, not_before_s, expires_at_s, attempts, stored, body = row
-    _, mapping, topic, connection, status_topic, max_age_s, base, parameters, annotations, parts = _load(body)
+    seq, identity, digest, namespace, name, lane, _, order_key, *times, attempts, stored, body, note = row
+    _, mapping, topic, connection, status_topic, max_age_s, base, parameters, annotations, parts, *asked = _load(body)
     reply = None if parts is None else _reply_of(parts)
     event = NewEvent(
         identity,
@@ -134,9 +141,11 @@ def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddres
         order_key or "",
         max_age_s,
         reply,
+        Asked(*asked[0]) if asked else None,
     )
     replies = extra if reply is None else (reply, *extra)
-    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored)
+    not_before_s, expires_at_s = times
+    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "")
 
 
 def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:
@@ -147,16 +156,17 @@ def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:
     """
     sent = row.message
     correlation = sent.correlation_data.decode("latin-1")
-    head = (VERSION, sent.topic, sent.qos, sent.retain, correlation, sent.content_type, sent.user)
+    queue = (sent.queue,) if sent.queue else ()
+    head = (VERSION, sent.topic, sent.qos, sent.retain, correlation, sent.content_type, sent.user, *queue)
     return _dump("store an outgoing message", head), sent.payload
 
 
 @_reads_rows
 def decode_message(connection: str, head: bytes, payload: bytes) -> OutboxMessage:
     """Return what `encode_message` was given."""
-    _, topic, qos, retain, correlation, content_type, user = _load(head)
+    _, topic, qos, retain, correlation, content_type, user, *queue = _load(head)
     pairs = tuple((name, value) for name, value in user)
-    message = OutgoingMessage(topic, payload, qos, retain, correlation.encode("latin-1"), content_type, pairs)
+    message = OutgoingMessage(topic, payload, qos, retain, correlation.encode("latin-1"), content_type, pairs, *queue)
     return OutboxMessage(connection, message)
 
 

@@ -20,6 +20,7 @@ from bridge.spool.encoding import (
     reply_of_body,
 )
 from bridge.spool.manifests import Manifests
+from bridge.spool.records import REMEMBERED_DIGEST_BYTES as DIGEST_BYTES
 from bridge.spool.records import (
     Batch,
     Inflight,
@@ -31,7 +32,6 @@ from bridge.spool.records import (
 
 # What an event takes beside its body: its columns in two tables and six indexes (240 measured), and part of a page.
 ROW_BYTES = 350
-DIGEST_BYTES = 16
 DELIVERY_BYTES = 16
 
 
@@ -168,6 +168,16 @@ def find_delivery(entries: bytes, digest: bytes) -> bytes | None:
         if entries[start : start + DIGEST_BYTES] == wanted:
             return bytes(entries[start + DIGEST_BYTES : start + size])
     return None
+
+
+def remembered(reads: Reads, connection: str) -> tuple[tuple[int, bytes], ...]:
+    """Return the packet id and the cut digest of every entry, the newest of a packet id first."""
+    size = DIGEST_BYTES + DELIVERY_BYTES
+    return tuple(
+        (packet_id, bytes(entries[start : start + DIGEST_BYTES]))
+        for packet_id, entries in reads.run("all_deliveries", (connection,)).fetchall()
+        for start in range(0, len(entries), size)
+    )
 
 
 def store_outbox(commit: Transaction, rows: Sequence[OutboxMessage]) -> None:

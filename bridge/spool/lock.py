@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from bridge.core.errors import ConfigError
+from bridge.core.log import fields, logger
+
+_log = logger(__name__)
 
 LOCK_FILE = "lock"
+LOOK_S = 0.1
 
 
 class DataDirLock:
@@ -30,8 +35,11 @@ class DataDirLock:
         """Name the directory and say whether the lock is held."""
         return f"DataDirLock({self._data_dir}, {'held' if self._descriptor is not None else 'free'})"
 
-    def acquire(self) -> None:
-        """Take the lock at once or not at all.
+    def acquire(self, patience_s: float = 0.0) -> None:
+        """Take the lock.
+
+        Args:
+            patience_s: how long to wait for a process that holds it; 0.0 = not at all.
 
         Raises:
             ConfigError: ``data-dir-in-use``: another process holds it; a retry helps once that has ended.
@@ -47,7 +55,7 @@ class DataDirLock:
                 hint="make it a directory that the bridge's user may write to",
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor, patience_s)
         except OSError as error:
             os.close(descriptor)
             raise ConfigError(
@@ -56,6 +64,23 @@ class DataDirLock:
                 hint="stop the other argo-bridge, or give each its own bridge.data-dir",
             ) from error
         self._descriptor = descriptor
+
+    def _lock(self, descriptor: int, patience_s: float) -> None:
+        until_s = time.monotonic() + patience_s
+        is_told = False
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= until_s:
+                    raise
+                if not is_told:
+                    is_told = True
+                    keys = fields(action="lock", delay_s=patience_s)
+                    _log.info("another process uses %s, waiting for its end", self._data_dir, extra=keys)
+                time.sleep(LOOK_S)
+            else:
+                return
 
     def release(self) -> None:
         """Give the lock up; does nothing when it is not held."""

@@ -74,9 +74,21 @@ select entries from inflight where connection = ? and packet_id = ?;
 -- name: forget_deliveries
 delete from inflight where connection = ?;
 
+-- name: all_deliveries
+select packet_id, entries from inflight where connection = ? order by packet_id;
+
+-- name: any_delivery
+select exists (
+    select 1 from json_each(:seqs) j
+    cross join inflight i on i.connection = :connection and i.packet_id = j.value
+);
+
+-- name: forget_some_deliveries
+delete from inflight where connection = :connection and packet_id in (select value from json_each(:seqs));
+
 -- name: ready_rows
 select w.seq, e.id, e.digest, e.namespace, e.name, l.name, w.manifest, w.order_key, w.not_before_s, w.expires_at_s,
-    w.attempts, w.stored_at_s, w.body
+    w.attempts, w.stored_at_s, w.body, w.note
 from waiting w indexed by waiting_ready
 cross join events e on e.seq = w.seq
 cross join lanes l on l.id = w.lane
@@ -85,7 +97,7 @@ order by w.seq limit ?;
 
 -- name: rows_by_seq
 select w.seq, e.id, e.digest, e.namespace, e.name, l.name, w.manifest, w.order_key, w.not_before_s, w.expires_at_s,
-    w.attempts, w.stored_at_s, w.body
+    w.attempts, w.stored_at_s, w.body, w.note
 from json_each(:seqs) j
 cross join waiting w on w.seq = j.value
 cross join events e on e.seq = w.seq
@@ -123,6 +135,9 @@ select seq, not_before_s from waiting where order_key = ? order by seq limit 1;
 
 -- name: release_row
 update waiting set not_before_s = ? where seq = ?;
+
+-- name: note_row
+update waiting set note = ? where seq = ?;
 
 -- name: postpone
 update waiting set attempts = ?, not_before_s = ? where seq = ? and not_before_s is not null;
@@ -197,7 +212,7 @@ insert into dead_events
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: dead_event_rows
-select d.seq, d.id, d.digest, d.namespace, d.name, l.name, d.manifest, d.order_key, 0.0, null, 0, 0.0, d.body
+select d.seq, d.id, d.digest, d.namespace, d.name, l.name, d.manifest, d.order_key, 0.0, null, 0, 0.0, d.body, null
 from dead_events d cross join lanes l on l.id = d.lane
 where d.letter = ? order by d.seq limit ?;
 
@@ -224,6 +239,17 @@ do update set namespace = excluded.namespace, name = excluded.name, uid = exclud
 
 -- name: release_retained
 delete from retained where connection = ? and topic = ? and uid = ?;
+
+-- name: external_rows
+select namespace, name, body, expires_at_s, seq from external where seq > ? order by seq;
+
+-- name: put_external
+insert into external (namespace, name, seq, expires_at_s, body) values (?, ?, ?, ?, ?)
+on conflict (namespace, name)
+do update set seq = excluded.seq, expires_at_s = excluded.expires_at_s, body = excluded.body;
+
+-- name: delete_external
+delete from external where namespace = ? and name = ? and seq = ?;
 
 -- name: get_meta
 select value from meta where key = ?;

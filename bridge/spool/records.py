@@ -16,15 +16,31 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation on something that exists already.
+
+    Attributes:
+        operation: its topic level, e.g. ``stop``.
+        target: name of the workflow or CronWorkflow that is meant.
+        options: what it was asked with, JSON-ready.
+    """
+
+    operation: str
+    target: str
+    options: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class NewEvent:
-    """One event to store; becomes exactly one workflow.
+    """One event to store; becomes exactly one workflow, or one operation carried out.
 
     Attributes:
         id: 32 bytes (SHA-256, DESIGN 3a); the UNIQUE column that is the only dedupe.
-        lane: what shares its fate in dispatch: the mapping's name, or ``trigger:NAMESPACE``. A parked lane holds
-            up no other.
-        order: the workflow to create, its name fixed.
-        mapping: name of the mapping, or "" for a trigger message.
+        lane: what shares its fate in dispatch: the mapping's name, ``trigger:NAMESPACE`` or ``operation:NAMESPACE``.
+            A parked lane holds up no other.
+        order: the workflow to create, its name fixed; for an operation namespace and name of what it ends up with,
+            a workflow it creates or what it is asked on.
+        mapping: name of the mapping, or "" for a request.
         topic: the concrete topic of the message.
         connection: where it came from.
         payload_digest: 32 bytes of SHA-256 over the payload, to notice a reused event id.
@@ -32,6 +48,7 @@ class NewEvent:
         order_key: at most one row of a key is in flight ("" = no order); includes the mapping's name.
         max_age_s: seconds from now after which it is dead-lettered instead of run, or None.
         reply: where its outcome goes, or None for mapped events.
+        asked: the operation, or None: a workflow is to be created.
     """
 
     id: bytes
@@ -45,6 +62,11 @@ class NewEvent:
     order_key: str = ""
     max_age_s: float | None = None
     reply: ReplyAddress | None = None
+    asked: Asked | None = None
+
+
+REMEMBERED_DIGEST_BYTES = 16
+"""How much of a digest the spool keeps of a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +75,7 @@ class Inflight:
 
     Attributes:
         connection: the connection's name.
-        packet_id: 1 to 65535.
+        packet_id: 1 to 65535 (AMQP: any number above 0).
         digest: 32 bytes: SHA-256 of topic, a NUL byte and the payload. Two live messages can share a packet id.
         delivery_id: 16 random bytes, drawn at the first delivery.
     """
@@ -111,6 +133,42 @@ class NewDeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class NewExternalStatus:
+    """A status that another system sent.
+
+    Attributes:
+        namespace: of the workflow that it tells of.
+        name: of that workflow.
+        body: the status message, JSON.
+        keep_s: seconds from now for which it may be shown.
+    """
+
+    namespace: str
+    name: str
+    body: bytes
+    keep_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalStatus:
+    """A status of another system as it is kept.
+
+    Attributes:
+        namespace: of the workflow that it tells of.
+        name: of that workflow.
+        body: the status message, JSON.
+        expires_at_s: age-clock seconds after which it is shown no longer.
+        seq: its number; grows, is never used again.
+    """
+
+    namespace: str
+    name: str
+    body: bytes
+    expires_at_s: float
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """All that one commit of ingest stores.
 
@@ -119,16 +177,18 @@ class Batch:
         inflight: one row for each QoS 1 delivery whose event ids derive from a delivery id.
         outbox: messages decided already (refusals).
         dead_letters: refused messages.
+        external: statuses of other systems.
     """
 
     events: tuple[NewEvent, ...] = ()
     inflight: tuple[Inflight, ...] = ()
     outbox: tuple[OutboxMessage, ...] = ()
     dead_letters: tuple[NewDeadLetter, ...] = ()
+    external: tuple[NewExternalStatus, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.events or self.inflight or self.outbox or self.dead_letters)
+        return bool(self.events or self.inflight or self.outbox or self.dead_letters or self.external)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +239,7 @@ class WaitingEvent:
         not_before_s: age-clock seconds before which it is not tried, 0.0 = now.
         expires_at_s: age-clock seconds after which it is dead-lettered, or None.
         stored_at_s: age-clock seconds of its commit.
+        note: what `Spool.note` was given, or "".
     """
 
     seq: int
@@ -188,6 +249,7 @@ class WaitingEvent:
     not_before_s: float = 0.0
     expires_at_s: float | None = None
     stored_at_s: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

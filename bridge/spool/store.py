@@ -28,6 +28,7 @@ from bridge.spool.intake import (
     encode_all,
     find_delivery,
     has_new,
+    remembered,
     store_deliveries,
     store_events,
     store_outbox,
@@ -53,13 +54,13 @@ from bridge.spool.records import (
     OutboxMessage,
     Postponed,
     Replayed,
-    RetainedTopic,
     SpoolFigures,
     SpoolLimits,
     WaitingEvent,
 )
 from bridge.spool.settling import finish, postpone
 from bridge.spool.statements import load_migrations, load_statements
+from bridge.spool.status_tables import StatusTables, store_external
 
 DEFAULT_LIMITS = SpoolLimits()
 # Ended rows that one full commit takes away before their time.
@@ -68,7 +69,7 @@ EARLY_STEP = 2000
 AGE_STEP_S = 3600.0
 
 
-class Spool:
+class Spool(StatusTables):
     """See the module's docstring; made by `open` or `in_memory`.
 
     Attributes:
@@ -120,6 +121,11 @@ class Spool:
         """Close it."""
         self.close()
 
+    @property
+    def damage(self) -> SpoolError | None:
+        """Why the file must be set aside, which only a new start does, or None. Thread: any."""
+        return self._database.damage
+
     # What ingest calls.
 
     def commit(self, batch: Batch) -> Committed:
@@ -142,6 +148,7 @@ class Spool:
                 store_deliveries(commit, batch.inflight)
                 store_outbox(commit, batch.outbox)
                 store_letters(commit, batch.dead_letters)
+                store_external(commit, batch.external)
         return Committed(stored, known)
 
     def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> None:
@@ -176,6 +183,28 @@ class Spool:
         with self._database.reading("find a delivery") as reads:
             row = reads.run("find_delivery", (connection, packet_id)).fetchone()
         return None if row is None else find_delivery(row[0], digest)
+
+    def deliveries(self, connection: str) -> tuple[tuple[int, bytes], ...]:
+        """Return the packet id and the digest (its first 16 bytes) of each delivery of `connection` that is remembered.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read deliveries") as reads:
+            return remembered(reads, connection)
+
+    def forget_deliveries(self, connection: str, packet_ids: Sequence[int]) -> None:
+        """Forget some deliveries: they will never come again. Writes nothing where none of them is remembered.
+
+        Raises:
+            SpoolError: as `commit`.
+        """
+        ids = json_list(packet_ids) | {"connection": connection}
+        with self._database.reading("find deliveries") as reads:
+            is_known = reads.run("any_delivery", ids).fetchone()[0]
+        if is_known:
+            with self._database.transaction("forget deliveries") as commit:
+                commit.run("forget_some_deliveries", ids)
 
     def forget_inflight(self, connection: str) -> None:
         """Forget all deliveries of `connection`: its session at the broker is new.
@@ -267,6 +296,15 @@ class Spool:
                 postpone(commit, postponed)
             return giving.numbered(reads, self._manifests, again)
 
+    def note(self, seq: int, text: str) -> None:
+        """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash.
+
+        Raises:
+            SpoolError: nothing was stored; the same may succeed later.
+        """
+        with self._database.transaction("note a row") as commit:
+            commit.run("note_row", (text, seq))
+
     # What the outbox calls.
 
     def outbox(self, connection: str, after_seq: int, limit: int) -> tuple[tuple[int, OutboxMessage], ...]:
@@ -288,34 +326,7 @@ class Spool:
         with self._database.transaction("delete sent messages") as commit:
             commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
 
-    # What status calls.
-
-    def retained(self) -> tuple[RetainedTopic, ...]:
-        """Return every retained message that is ours to clear, by connection and topic.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("read retained topics") as reads:
-            return tuple(RetainedTopic(*row) for row in reads.run("all_retained"))
-
-    def retain(self, rows: Sequence[RetainedTopic]) -> None:
-        """Remember retained messages, before they are published; one topic shows one workflow, the last one told.
-
-        Raises:
-            SpoolError: as `settle`.
-        """
-        with self._database.transaction("remember retained topics") as commit:
-            commit.many("retain", [(row.connection, row.topic, row.namespace, row.name, row.uid) for row in rows])
-
-    def release(self, rows: Sequence[RetainedTopic]) -> None:
-        """Forget retained messages, after they were cleared; a topic that shows another workflow by now is kept.
-
-        Raises:
-            SpoolError: as `settle`.
-        """
-        with self._database.transaction("forget retained topics") as commit:
-            commit.many("release_retained", [(row.connection, row.topic, row.uid) for row in rows])
+    # What status keeps is in `StatusTables`; this is for the others.
 
     def meta(self, key: str) -> str | None:
         """Return the text kept under `key`, or None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.core.model import WorkflowRef
-from bridge.status.failures import FailedNode
+from bridge.status.nodes import NodeDetail
 from bridge.status.sources import FrameKind, Workflow
 from bridge.transports.base import Session
 
@@ -52,23 +52,36 @@ class LookedUp:
 
 @dataclass(frozen=True, slots=True)
 class RetainedSeen:
-    """The broker delivered a retained status that carries our own ``details.bridge``.
+    """The broker delivered a retained status, of this bridge or of nobody.
 
     Attributes:
         connection: where from.
         topic: PREFIX/status/NAMESPACE/NAME.
         ref: the workflow that it shows.
         digest: of the payload.
-        started_at: the run that it tells of (a retry starts another).
-        failed: its ``details.failedNode``, or None.
+        is_own: it carries our own ``details.bridge``.
+        hint: what it tells of the workflow's nodes, or None.
     """
 
     connection: str
     topic: str
     ref: WorkflowRef
     digest: bytes
-    started_at: str
-    failed: FailedNode | None
+    is_own: bool
+    hint: NodeDetail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignSeen:
+    """Another bridge published to PREFIX/status/NAMESPACE/NAME, just now or before the subscription."""
+
+    connection: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesStored:
+    """Other systems' statuses wait in the spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +125,15 @@ class PublishEnded:
     done: bool
 
 
-Event = Listed | Changed | LookedUp | RetainedSeen | Connected | Ready | Disconnected | PublishEnded
+Event = (
+    Listed
+    | Changed
+    | LookedUp
+    | RetainedSeen
+    | ForeignSeen
+    | UpdatesStored
+    | Connected
+    | Ready
+    | Disconnected
+    | PublishEnded
+)

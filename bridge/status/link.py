@@ -18,6 +18,7 @@ Key = tuple[str, str]
 
 WINDOW = 100
 SETTLE_S = 1.0
+MAX_SETTLE_S = 10.0
 REFUSED_PAUSE_S = 30.0
 RECENT_S = 120.0
 _MAX_RECENT = 20_000
@@ -37,7 +38,9 @@ class Link:
         held: as dirty, but only if the broker turns out not to hold the same already (start-up).
         in_flight: handed to the transport; key -> token.
         refused: the broker refused it; key -> when to try again.
-        seen: digests of the retained messages that the broker delivered; kept until the start-up is over.
+        seen: digests of the retained messages that the broker delivered; kept until the start-up is over, and after
+            each reconnect until it is settled.
+        foreign: owned topics whose last message is another bridge's: not ours to clear.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -54,6 +57,8 @@ class Link:
         self.in_flight: dict[Key, int] = {}
         self.refused: dict[Key, float] = {}
         self.seen: dict[str, bytes] = {}
+        self.foreign: set[str] = set()
+        self._settled_by_s = float("inf")
         self._recent: dict[Key, float] = {}
 
     @property
@@ -70,6 +75,11 @@ class Link:
         if key not in self.refused:
             self.dirty[key] = None
 
+    def mark_cleared(self, key: Key, now_s: float) -> None:
+        """Note that `key` has no value any more; before the link is settled it may turn out to be another bridge's."""
+        self.discard(key)
+        self.mark(key, initial=now_s < self.settled_at_s)
+
     def discard(self, key: Key) -> None:
         """Note that `key` need not be published after all."""
         self.dirty.pop(key, None)
@@ -84,33 +94,49 @@ class Link:
         """The broker accepted us.
 
         A broker that kept the session may still have lost its last unsaved seconds (Mosquitto writes to disk once in
-        ``autosave_interval``): what was acknowledged shortly before is sent again. One that kept nothing has lost all.
+        ``autosave_interval``): what was acknowledged shortly before is sent again, and all else is compared with what
+        it delivers as retained. One that kept nothing has lost all.
 
         Args:
             session: what the broker says.
             shown: keys that have a value. An owned topic without one is not decided yet, or dirty already.
             now_s: monotonic seconds.
         """
-        if session is Session.NEW:
-            self.seen.clear()
-            for topic in self.owned:
-                if (topic, "") in shown:
-                    self.mark((topic, ""))
+        self.seen.clear()
+        self.foreign.clear()
+        for topic in self.owned:
+            if (topic, "") in shown:
+                self.mark((topic, ""), initial=session is not Session.NEW)
+        self._forget_before(now_s - RECENT_S)
         for key in self._recent:
             if not key[1]:
                 self.mark(key)
-        self._forget_before(now_s - RECENT_S)
 
     def ready(self, now_s: float) -> None:
         """Publishing may begin; what was refused may be allowed now."""
         self.is_ready = True
         self.retry_at_s = 0.0
         self.settled_at_s = now_s + SETTLE_S
+        self._settled_by_s = now_s + MAX_SETTLE_S
         self._again(self.refused)
+
+    def heard(self, now_s: float) -> None:
+        """The broker still delivers what it has retained: wait for the rest, `MAX_SETTLE_S` in all."""
+        if now_s < self.settled_at_s < float("inf"):
+            self.settled_at_s = min(now_s + SETTLE_S, self._settled_by_s)
+
+    def let_go(self, topic: str) -> None:
+        """A topic holds nothing of ours any more: its row can go."""
+        self.unsaved.pop(topic, None)
+        self.foreign.discard(topic)
+        ref = self.owned.pop(topic, None)
+        if ref is not None:
+            self.released[topic] = ref
 
     def disconnected(self) -> None:
         """What was on its way may be lost."""
         self.is_ready = False
+        self.settled_at_s = float("inf")
         self._again(self.in_flight)
 
     def _again(self, place: dict[Key, int] | dict[Key, float]) -> None:
@@ -123,6 +149,7 @@ class Link:
         """Remember an acknowledged publish for a while."""
         self._recent.pop(key, None)
         self._recent[key] = now_s
+        self.foreign.discard(key[0])
         self._forget_before(now_s - RECENT_S)
 
     def _forget_before(self, limit_s: float) -> None:

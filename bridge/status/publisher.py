@@ -46,6 +46,7 @@ class Publisher:
         self._links = {transport.name: Link(transport) for transport in parts.transports}
         self._values: dict[Key, Statement] = {}
         self._gone: dict[Key, None] = {}
+        self._told: dict[str, set[str]] = {}
         self._token = 0
         self._spool_retry_at_s = 0.0
         self._initial_until_s = float("inf")
@@ -72,7 +73,7 @@ class Publisher:
         return value.ref.uid if value else ""
 
     def show(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
-        """Make `statement` the value of `topics` (retained) and the last state of its workflow on the stream.
+        """Make `statement` the value of `topics` (retained).
 
         Args:
             statement: the message.
@@ -81,8 +82,18 @@ class Publisher:
         """
         for position, topic in enumerate(topics):
             self._set((topic, ""), statement, initial=initial and position == 0)
-        self._set((self._stream, statement.ref.uid), statement, initial=initial)
-        self._metrics.status_updates.labels(statement.ref.namespace).inc()
+
+    def tell(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
+        """Make `statement` the last state of its workflow on `topics`, which are not retained.
+
+        Args:
+            statement: the message.
+            topics: the stream of updates, topics of notices.
+            initial: as with `show`.
+        """
+        for topic in topics:
+            self._told.setdefault(statement.ref.uid, set()).add(topic)
+            self._set((topic, statement.ref.uid), statement, initial=initial)
 
     def _set(self, key: Key, statement: Statement, *, initial: bool) -> None:
         self._values[key] = statement
@@ -99,20 +110,20 @@ class Publisher:
         """Make a retained topic show nothing; only connections that may hold something are told."""
         key = (topic, "")
         self._values.pop(key, None)
+        now = self._clock.monotonic_s()
         for link in self._links.values():
             if topic in link.owned or topic in link.unsaved:
-                link.held.pop(key, None)
-                link.mark(key)
+                link.mark_cleared(key, now)
             else:
                 link.discard(key)
 
     def forget(self, uid: str) -> None:
-        """A workflow is gone: once its last state was sent, the stream forgets it (1,000 unsent ones at most)."""
-        key = (self._stream, uid)
-        if key not in self._values:
-            return
-        self._gone[key] = None
-        self._drop_if_told(key)
+        """A workflow is gone: once its last state was sent, the streams forget it (1,000 unsent ones at most)."""
+        for topic in self._told.pop(uid, ()):
+            key = (topic, uid)
+            if key in self._values:
+                self._gone[key] = None
+                self._drop_if_told(key)
         while len(self._gone) > _MAX_UNSENT_GONE:
             oldest = next(iter(self._gone))
             for link in self._links.values():
@@ -140,13 +151,21 @@ class Publisher:
 
     def seen(self, connection: str, topic: str, digest: bytes) -> None:
         """Note what a broker has retained; if it is not our value, it will be."""
-        link = self._links[connection]
-        if not self._start_is_over:
+        link, now = self._links[connection], self._clock.monotonic_s()
+        link.heard(now)
+        if not self._start_is_over or now < link.settled_at_s:
             link.seen[topic] = digest
         key = (topic, "")
         value = self._values.get(key)
         if value and not link.wants(key) and digest != self._digest(link, value):
             link.mark(key)
+
+    def foreign(self, connection: str, topic: str) -> None:
+        """Note that the last message of a topic is another bridge's: we do not clear it, and do not answer it."""
+        link = self._links[connection]
+        link.heard(self._clock.monotonic_s())
+        if topic in link.owned or topic in link.unsaved:
+            link.foreign.add(topic)
 
     def initial_done(self) -> None:
         """Every namespace was listed: what the brokers held at start need be remembered for 10 more seconds only."""
@@ -167,10 +186,7 @@ class Publisher:
             self._drop_if_told(key)
         elif key not in self._values and not link.wants(key):
             # What was acknowledged was the clearing publish: had the value gone meanwhile, the key would be dirty.
-            link.unsaved.pop(key[0], None)
-            ref = link.owned.pop(key[0], None)
-            if ref is not None:
-                link.released[key[0]] = ref
+            link.let_go(key[0])
 
     def _refused(self, link: Link, key: Key) -> None:
         now = self._clock.monotonic_s()
@@ -225,9 +241,9 @@ class Publisher:
         held, link.held = link.held, {}
         for key in held:
             value = self._values.get(key)
-            if value is None or link.seen.get(self._own_topic(key, value)) == self._digest(link, value):
+            if value is not None and link.seen.get(self._own_topic(key, value)) == self._digest(link, value):
                 self._drop_if_told(key)
-            else:
+            elif value is not None or not key[1]:
                 link.mark(key)
         if self._start_is_over:
             link.seen.clear()
@@ -277,13 +293,17 @@ class Publisher:
         for key in link.sendable():
             value = self._values.get(key)
             is_retained = not key[1]
-            if value is None and not is_retained:
+            if value is None and (not is_retained or key[0] in link.foreign):
                 link.dirty.pop(key)
+                if is_retained:
+                    link.let_go(key[0])
                 continue
             if not may_write and value is not None and is_retained and link.owned.get(key[0]) != value.ref:
                 continue
             payload = b"" if value is None else value.payload(link.transport.max_publish_bytes)
             message = OutgoingMessage(key[0], payload, qos=1, retain=is_retained, content_type=_type_of(payload))
+            if is_retained:
+                link.seen.pop(key[0], None)  # it holds that no longer
             self._token += 1
             link.in_flight[key] = self._token
             link.dirty.pop(key)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.core.model import WorkflowRef
+from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.failures import FailedNode
-from bridge.status.transitions import Observed
+from bridge.status.nodes import NodeDetail
+from bridge.status.sources import NO_WISHES, Wishes
+from bridge.status.transitions import Observed, Overlay
 
 
 class Tracked:
@@ -20,48 +21,63 @@ class Tracked:
         ref: namespace, name, uid.
         created: creationTimestamp.
         version: resourceVersion of the last state.
-        seen: the last state until its message was made, then None: ended workflows stay small.
+        seen: the last state, None once the message of its end was made: ended workflows stay small.
         digest: of the last message, b"" before the first.
         status_topic: the mapping's own topic, "" without one or where a newer workflow shows.
-        waited_run: startedAt of the failed run whose nodes were waited for, None for none.
-        failed_run: startedAt of the run that `failed` belongs to, None while nobody has read the nodes.
-        failed: the node that this run failed by, None where the nodes do not tell.
+        wishes: of its mapping.
+        detail: what GET told of its nodes, None before the first.
+        overlay: what another system says of it, None for nothing.
+        asked_place: where it stood when GET was asked whether it waits, None for never.
+        wait_until_s: monotonic seconds until which the next message waits for nodes, None when it does not.
         due_s: monotonic seconds at which the message for `seen` is made, None when none is due.
         quiet_until_s: no other message before, so that bursts merge.
+        noticed_run: startedAt of the run whose end the notices were told, None for none.
+        counted: phase and mapping under which the report counts it, None before.
+        counted_run: startedAt of the run whose end the report counts, None for none.
         initial: known from the first list, and nothing of it published by this process yet.
         checks: how often GET was asked whether it is more than an archive entry.
         is_reported: its event was reported.
     """
 
     __slots__ = (
+        "asked_place",
         "checks",
+        "counted",
+        "counted_run",
         "created",
+        "detail",
         "digest",
         "due_s",
-        "failed",
-        "failed_run",
         "initial",
         "is_reported",
+        "noticed_run",
+        "overlay",
         "quiet_until_s",
         "ref",
         "seen",
         "status_topic",
         "version",
-        "waited_run",
+        "wait_until_s",
+        "wishes",
     )
 
-    def __init__(self, seen: Observed, *, initial: bool) -> None:
+    def __init__(self, seen: Observed, *, initial: bool, wishes: Wishes = NO_WISHES) -> None:
         self.ref = seen.ref
         self.created = seen.created
         self.version = seen.resource_version
         self.seen: Observed | None = seen
         self.digest = b""
         self.status_topic = ""
-        self.waited_run: str | None = None
-        self.failed_run: str | None = None
-        self.failed: FailedNode | None = None
+        self.wishes = wishes
+        self.detail: NodeDetail | None = None
+        self.overlay: Overlay | None = None
+        self.asked_place: tuple[str, str] | None = None
+        self.wait_until_s: float | None = None
         self.due_s: float | None = None
         self.quiet_until_s = 0.0
+        self.noticed_run: str | None = None
+        self.counted: tuple[Phase, str] | None = None
+        self.counted_run: str | None = None
         self.initial = initial
         self.checks = 0
         self.is_reported = False

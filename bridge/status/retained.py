@@ -1,34 +1,67 @@
-"""Reads a retained status message that a broker delivers, and tells our own from anybody else's. Pure."""
+"""Reads what a broker delivers on PREFIX/status/+/+: our own, another bridge's, or nobody's. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
 from bridge.core.model import WorkflowRef
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.events import RetainedSeen
+from bridge.status.events import ForeignSeen, RetainedSeen
 from bridge.status.failures import from_details
+from bridge.status.nodes import NodeDetail
+from bridge.status.reading import text_at
 from bridge.status.transitions import digest_of
 
 
-def read_retained(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> RetainedSeen | None:
-    """Return what a retained status of this bridge says, None for anybody else's. Pure."""
+def read_retained(
+    topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes
+) -> RetainedSeen | ForeignSeen | None:
+    """Return what a retained message on a status topic says, None where it is no status topic. Pure."""
     place = topics.parse(topic)
     if not isinstance(place, RetainedStatus) or not payload:
         return None
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    details = document.get("details") if isinstance(document, dict) else None
-    if not isinstance(details, dict) or details.get("bridge") != bridge_id or details.get("source") == "external":
-        return None
-    uid, started_at = details.get("uid"), details.get("startedAt")
+    document = _object(payload)
+    details = document.get("details")
+    owner = details.get("bridge") if isinstance(details, dict) else None
+    if owner not in (None, bridge_id):
+        return ForeignSeen(connection, topic)
     return RetainedSeen(
         connection=connection,
         topic=topic,
-        ref=WorkflowRef(place.namespace, place.name, uid if isinstance(uid, str) else ""),
+        ref=WorkflowRef(place.namespace, place.name, text_at(details, "uid")),
         digest=digest_of(payload),
-        started_at=started_at if isinstance(started_at, str) else "",
-        failed=from_details(details.get("failedNode")),
+        is_own=owner is not None,
+        hint=_hint(document, details) if isinstance(details, dict) and owner is not None else None,
+    )
+
+
+def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | None:
+    """Return that another bridge has just published a status, None for our own and for nobody's. Pure."""
+    found = read_retained(topics, bridge_id, connection, topic, payload)
+    return found if isinstance(found, ForeignSeen) else None
+
+
+def _object(payload: bytes) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _hint(document: Mapping[str, Any], details: Mapping[str, Any]) -> NodeDetail | None:
+    """An earlier process read the nodes already and retained what it found."""
+    failed, waits = from_details(details.get("failedNode")), details.get("suspended") is True
+    if failed is None and not waits:
+        return None
+    return NodeDetail(
+        version="",
+        started_at=text_at(details, "startedAt"),
+        progress=text_at(document, "progress"),
+        is_failed=failed is not None,
+        failed=failed,
+        waits=waits,
     )

@@ -13,13 +13,13 @@ from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
 from bridge.interface.topics import Topics
-from bridge.status.events import Connected, Disconnected, Event, Ready
+from bridge.status.events import Connected, Disconnected, Event, Ready, UpdatesStored
 from bridge.status.inbox import Inbox
 from bridge.status.lookups import Lookups
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
 from bridge.status.publisher import Publisher
-from bridge.status.retained import read_retained
+from bridge.status.retained import read_live, read_retained
 from bridge.status.sources import EventSeen, FollowedWorkflows
 from bridge.status.tracker import Tracker
 from bridge.status.watcher import Watcher
@@ -55,9 +55,7 @@ class StatusService:
         ]
         places = [(namespace, follow.selector) for namespace in follow.namespaces]
         self._lookups = Lookups(parts, self._inbox, self._stop, places)
-        self._tracker = Tracker(
-            follow, topics, self._publisher, self._lookups.propose, clock=parts.clock, on_event_seen=self._event_seen
-        )
+        self._tracker = Tracker(parts, follow, topics, self._publisher, self._lookups.propose, self._event_seen)
         self._threads = [
             threading.Thread(target=self._run, name="status"),
             threading.Thread(target=self._lookups.run, name="status-lookups"),
@@ -106,10 +104,25 @@ class StatusService:
         self._inbox.signal(Disconnected(connection))
 
     def retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
-        """Take a message with RETAIN=1 that came on PREFIX/status/+/+; all but our own are ignored."""
+        """Take a message with RETAIN=1 that came on PREFIX/status/+/+."""
         event = read_retained(self._topics, self._follow.bridge_id, connection, topic, payload)
         if event is not None:
             self._inbox.signal(event)
+
+    def live_status_seen(self, connection: str, topic: str, payload: bytes) -> None:
+        """Take what somebody published to PREFIX/status/NAMESPACE/NAME just now; only other bridges' matter."""
+        event = read_live(self._topics, self._follow.bridge_id, connection, topic, payload)
+        if event is not None:
+            self._inbox.signal(event)
+
+    def updates_stored(self) -> None:
+        """Other systems' statuses wait in the spool."""
+        self._inbox.signal(UpdatesStored())
+
+    @property
+    def thread_names(self) -> list[str]:
+        """Names of the threads, each of which must run as long as the service does."""
+        return [thread.name for thread in self._threads]
 
     def problems(self) -> list[StatusProblem]:
         """Return what keeps status from being true now; [] when all is followed. Thread: any."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+from bridge.core.clock import AgeClock
 from bridge.core.model import WorkflowRef
-from bridge.spool.records import RetainedTopic
+from bridge.spool.records import ExternalStatus, RetainedTopic
 
 Workflow = Mapping[str, Any]
 """A workflow as Argo's JSON has it."""
@@ -22,22 +23,60 @@ EventSeen = Callable[[bytes, str, str], None]
 BRIDGE_LABEL = "argo-bridge/bridge"
 EVENT_ANNOTATION = "argo-bridge/event"
 MAPPING_ANNOTATION = "argo-bridge/mapping"
+SOURCE_TOPIC_ANNOTATION = "argo-bridge/topic"
 STATUS_TOPIC_ANNOTATION = "argo-bridge/status-topic"
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """A topic that is told of the ends of workflows.
+
+    Attributes:
+        topic: a topic name.
+        failed_only: told of those that ended Failed or Error only.
+    """
+
+    topic: str
+    failed_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a mapping wants to be told of its workflows, beyond the status topics.
+
+    Attributes:
+        nodes: ``details.nodes``.
+        notices: topics of its own.
+    """
+
+    nodes: bool = False
+    notices: tuple[Notice, ...] = ()
+
+
+NO_WISHES = Wishes()
+
+
+def _none_wished(_mapping: str, _source_topic: str) -> Wishes:
+    return NO_WISHES
+
+
+@dataclass(frozen=True, slots=True)
 class FollowedWorkflows:
-    """Which workflows have a status here.
+    """Which workflows have a status here, and who else is told.
 
     Attributes:
         bridge_id: ``bridge.id``; goes into ``details.bridge``.
         namespaces: the allow-list, one watcher each.
         selector: Kubernetes label selector; "" follows every workflow of the namespaces.
+        notices: topics that are told of every followed workflow's end.
+        wishes: what a mapping wants of its own workflows: (mapping, concrete topic of the message) -> wishes.
     """
 
     bridge_id: str
     namespaces: tuple[str, ...]
     selector: str
+    notices: tuple[Notice, ...] = ()
+    wishes: Callable[[str, str], Wishes] = _none_wished
 
 
 def scope_selector(bridge_id: str, scope: str, selector: str = "") -> str:
@@ -124,7 +163,11 @@ class ArgoReader(Protocol):
 
 
 class RetainedStore(Protocol):
-    """The spool's table of retained topics; all calls commit before they return. Raises `SpoolError`. Thread: any."""
+    """The spool's tables for status; all that write commit before they return. Raises `SpoolError`. Thread: any."""
+
+    @property
+    def age(self) -> AgeClock:
+        """The bridge's own clock, which `ExternalStatus.expires_at_s` is told by."""
 
     def retained(self) -> Sequence[RetainedTopic]:
         """Return every row."""
@@ -134,3 +177,9 @@ class RetainedStore(Protocol):
 
     def release(self, rows: Sequence[RetainedTopic]) -> None:
         """Delete the rows of these connections and topics; those that do not exist are no error."""
+
+    def external(self, after_seq: int = 0) -> Sequence[ExternalStatus]:
+        """Return the statuses of other systems with a number above `after_seq`, in order of arrival."""
+
+    def forget_external(self, rows: Sequence[ExternalStatus]) -> None:
+        """Delete statuses of other systems; one that was sent again since stays."""

@@ -2,82 +2,86 @@
 
 The rules (DESIGN 3c): a workflow is gone when a DELETED frame says so, when GET answers 404, or when GET answers from
 the archive (``Persisted``). Absence from a list proves nothing, and a list that no watch goes on from only proposes.
-It does no I/O: values go to the publisher, and `propose` queues a GET.
+It does no I/O: values go to the publisher, and `propose` queues a GET. When messages are made, `Announcer` decides.
 
 Thread: the status thread owns it; `size` may be read from any thread.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+
+import orjson
 
 from bridge.core import log
-from bridge.core.clock import Clock
-from bridge.core.model import WorkflowRef
+from bridge.core.model import Phase, WorkflowRef
 from bridge.core.topic_filter import name_problem
-from bridge.interface.topics import Topics
-from bridge.spool.records import RetainedTopic
+from bridge.interface.topics import RetainedStatus, Topics
+from bridge.spool.records import ExternalStatus, RetainedTopic
+from bridge.status.announcer import Announcer, Propose
 from bridge.status.events import (
     Changed,
     Connected,
     Disconnected,
     Event,
+    ForeignSeen,
     Listed,
     LookedUp,
     PublishEnded,
     Ready,
     RetainedSeen,
+    UpdatesStored,
 )
-from bridge.status.failures import FailedNode, find_failed_node
+from bridge.status.external import Externals
+from bridge.status.nodes import NodeDetail
+from bridge.status.parts import StatusParts
 from bridge.status.publisher import Publisher
 from bridge.status.registry import Registry, Tracked
-from bridge.status.sources import EventSeen, FollowedWorkflows, FrameKind, Workflow
-from bridge.status.transitions import Observed, failure_wanted, is_newer, observe, transition, update_of
+from bridge.status.reports import Reports
+from bridge.status.sources import NO_WISHES, EventSeen, FollowedWorkflows, FrameKind
+from bridge.status.transitions import Observed, is_newer, observe
 
 _LOG = log.logger(__name__)
-MERGE_S = 1.0
-NODES_WAIT_S = 2.0
 MAX_ARCHIVE_CHECKS = 200
 """GETs per list for workflows that it shows from the archive: there, they may be gone or not."""
-
-Propose = Callable[[WorkflowRef, bool], None]
-"""Asks for a GET; the flag says whether the nodes are wanted. Answered by a `LookedUp` event."""
+MAX_ENDED = 10_000
+"""Workflows that went last, with their last resourceVersion: what is older of them and comes late is not believed."""
 
 
 class Tracker:
     """Every workflow of the followed namespaces.
 
     Args:
+        parts: what it works with.
         follow: which workflows.
         topics: the interface's topics.
         publisher: takes what the topics show.
         propose: queues a GET; asking twice is one GET.
-        clock: time.
         on_event_seen: told of each event whose workflow is seen.
     """
 
     def __init__(
         self,
+        parts: StatusParts,
         follow: FollowedWorkflows,
         topics: Topics,
         publisher: Publisher,
         propose: Propose,
-        *,
-        clock: Clock,
         on_event_seen: EventSeen,
     ) -> None:
         self._follow = follow
         self._topics = topics
         self._publisher = publisher
         self._propose = propose
-        self._clock = clock
         self._on_event_seen = on_event_seen
         self._registry = Registry(topics)
-        self._due: list[tuple[float, str]] = []
+        self._announcer = Announcer(parts, follow, self._registry, publisher, topics.status_stream, propose)
+        self._externals = Externals(parts, topics, publisher, self._registry, follow.bridge_id)
+        self._reports = Reports(parts, topics, publisher, follow.bridge_id, follow.namespaces)
         self._listed: set[str] = set()
         self._orphans: dict[WorkflowRef, set[str]] = {}
-        self._hints: dict[str, tuple[str, FailedNode]] = {}
+        self._hints: dict[str, NodeDetail] = {}
+        self._ended: dict[str, str] = {}
 
     @property
     def size(self) -> int:
@@ -91,7 +95,10 @@ class Tracker:
                 extra = log.fields(connection=row.connection, topic=row.topic)
                 _LOG.info("a status is retained on a connection that is not configured any more", extra=extra)
                 continue
-            self._question(WorkflowRef(row.namespace, row.name, row.uid), row.topic)
+            if row.name:
+                self._question(WorkflowRef(row.namespace, row.name, row.uid), row.topic)
+            elif row.namespace not in self._follow.namespaces:
+                self._publisher.clear(row.topic)  # a report that nobody would ever bring up to date
 
     def handle(self, event: Event) -> None:
         """Take one event."""
@@ -104,6 +111,10 @@ class Tracker:
                 self._take_answer(event)
             case RetainedSeen():
                 self._take_retained(event)
+            case ForeignSeen(connection, topic):
+                self._publisher.foreign(connection, topic)
+            case UpdatesStored():
+                self._externals.stored()
             case Connected(connection, session):
                 self._publisher.connected(connection, session)
             case Ready(connection):
@@ -115,22 +126,19 @@ class Tracker:
 
     def next_due_s(self) -> float:
         """Return in how many seconds `tick` has something to do; infinity for never."""
-        return max(0.0, self._due[0][0] - self._clock.monotonic_s()) if self._due else float("inf")
+        return min(self._announcer.next_due_s(), self._externals.next_due_s(), self._reports.next_due_s())
 
     def tick(self) -> None:
-        """Make the messages that are due."""
-        now = self._clock.monotonic_s()
-        while self._due and self._due[0][0] <= now:
-            due_s, uid = heapq.heappop(self._due)
-            record = self._registry.find(uid)
-            if record is not None and record.due_s == due_s:
-                self._emit(record)
+        """Do what is due: messages, reports, and what other systems sent."""
+        for row in self._externals.load():
+            self._decide(row.namespace, row.name)
+        self._announcer.tick()
+        self._externals.tick()
+        self._reports.tick()
 
     def release_all(self) -> None:
         """Make every message that waits, due or not: the end is near."""
-        for record in list(self._registry):
-            if record.due_s is not None:
-                self._emit(record)
+        self._announcer.release_all()
 
     # -- lists ---------------------------------------------------------------------------------------------------
 
@@ -174,6 +182,9 @@ class Tracker:
 
     def _first_listed(self, namespace: str) -> None:
         self._listed.add(namespace)
+        self._reports.begin(namespace)
+        for ref in self._externals.open_in(namespace):
+            self._decide(ref.namespace, ref.name)
         for ref in [ref for ref in self._orphans if ref.namespace == namespace]:
             if self._registry.find(ref.uid) is not None:
                 self._settle_orphan(ref)
@@ -191,7 +202,10 @@ class Tracker:
             return
         if event.kind is FrameKind.DELETED:
             self._report(seen)
-            self._gone(seen.ref)
+            record = self._registry.find(seen.ref.uid)
+            if record is not None:
+                self._reports.count(record, seen)  # its end may have come with its deletion
+            self._gone(seen.ref, seen.resource_version)
         else:
             self._apply(seen)
 
@@ -200,25 +214,23 @@ class Tracker:
         if seen is None:
             if event.workflow is None:
                 self._gone(event.ref)
+                self._absent(event.ref)
             return
         if event.ref.uid not in ("", seen.ref.uid):
             self._gone(event.ref)  # the name belongs to another workflow now
         if seen.persisted or not self._is_followed(seen):
             self._report(seen)
-            self._gone(seen.ref)
+            self._gone(seen.ref, seen.resource_version)
+            if seen.persisted:
+                self._absent(seen.ref)
+            else:
+                self._externals.refuse(seen.ref.namespace, seen.ref.name, "not-followed")
         else:
             self._apply(seen)
-            if event.nodes and event.workflow is not None:
-                self._learn_failure(seen, event.workflow)
+            record = self._registry.find(seen.ref.uid)
+            if event.nodes and event.workflow is not None and record is not None:
+                self._announcer.learn(record, seen, event.workflow)
         self._settle_orphan(event.ref)
-
-    def _learn_failure(self, seen: Observed, workflow: Workflow) -> None:
-        record = self._registry.find(seen.ref.uid)
-        if record is None or not failure_wanted(seen):
-            return
-        record.failed_run, record.failed = seen.started_at, find_failed_node(workflow)
-        if not is_newer(record.version, seen.resource_version):
-            self._consider(record, seen)
 
     def _is_followed(self, seen: Observed) -> bool:
         """Whether GET's answer is within the scope; of an operator's own selector only Argo can tell."""
@@ -228,6 +240,8 @@ class Tracker:
     def _apply(self, seen: Observed, *, initial: bool = False) -> None:
         record = self._registry.find(seen.ref.uid)
         if record is None:
+            if self._is_from_before_its_end(seen):
+                return
             record = self._admit(seen, initial=initial)
             if record is None:
                 return
@@ -237,10 +251,18 @@ class Tracker:
         if not record.is_reported:
             record.is_reported = True
             self._report(seen)
-        self._consider(record, seen)
+        self._reports.count(record, seen)
+        self._announcer.consider(record, seen)
+
+    def _is_from_before_its_end(self, seen: Observed) -> bool:
+        """Whether an answer was overtaken by the deletion: GETs and lists come on other threads than the watch."""
+        end = self._ended.get(seen.ref.uid)
+        return end is not None and not is_newer(seen.resource_version, end)
 
     def _admit(self, seen: Observed, *, initial: bool) -> Tracked | None:
-        record = Tracked(seen, initial=initial)
+        is_own = seen.bridge == self._follow.bridge_id
+        wishes = self._follow.wishes(seen.mapping, seen.source_topic) if is_own and seen.mapping else NO_WISHES
+        record = Tracked(seen, initial=initial, wishes=wishes)
         other = self._registry.named(seen.ref)
         if other is not None and _is_later(other, seen):
             return None  # a stale answer: names are unique among the living, so the later one lives
@@ -248,9 +270,10 @@ class Tracker:
         self._registry.add(record, topic)
         if other is not None:
             self._gone(other.ref)
-        hint = self._hints.pop(seen.ref.uid, None)
-        if hint is not None:
-            record.failed_run, record.failed = hint
+        record.detail = self._hints.pop(seen.ref.uid, None)
+        waiting = self._externals.take(seen.ref.namespace, seen.ref.name)
+        if waiting is not None:
+            self._overlay(record, seen, waiting)
         return record
 
     def _may_show(self, seen: Observed) -> bool:
@@ -264,79 +287,91 @@ class Tracker:
         if seen.event_id and seen.bridge == self._follow.bridge_id:
             self._on_event_seen(seen.event_id, seen.ref.namespace, seen.ref.name)
 
-    # -- messages ------------------------------------------------------------------------------------------------
+    # -- what other systems say --------------------------------------------------------------------------------------
 
-    def _consider(self, record: Tracked, seen: Observed) -> None:
-        """Make the message for a new state now, or when it is due."""
-        now = self._clock.monotonic_s()
-        record.seen = seen
-        if failure_wanted(seen) and record.failed_run != seen.started_at:
-            self._propose(record.ref, True)
-            if record.waited_run != seen.started_at:
-                record.waited_run = seen.started_at
-                self._at(record, now + NODES_WAIT_S)
-                return
-            if record.due_s is not None:
-                return
-        # The end is told at once: it is what people and devices wait for.
-        if seen.phase.ended or now >= record.quiet_until_s:
-            self._emit(record)
+    def _decide(self, namespace: str, name: str) -> None:
+        """Apply what another system sent, or ask Argo whether it knows the workflow."""
+        ref = WorkflowRef(namespace, name)
+        if namespace not in self._follow.namespaces:
+            self._externals.refuse(namespace, name, "not-followed")
+            return
+        record = self._registry.named(ref)
+        if record is None:
+            if namespace in self._listed:
+                self._propose(ref, False)
+            return
+        waiting = self._externals.take(namespace, name)
+        if waiting is None:
+            return
+        self._overlay(record, record.seen, waiting)
+
+    def _overlay(self, record: Tracked, seen: Observed | None, waiting: ExternalStatus) -> None:
+        if seen is None or seen.phase.ended:
+            self._externals.count("ended")
+            return
+        document = orjson.loads(waiting.body)
+        said = Phase(document["status"])
+        if said not in (seen.phase, Phase.PENDING if seen.phase is Phase.ABSENT else seen.phase):
+            self._externals.phase_ignored(record.ref, said, seen.phase)
         else:
-            self._at(record, record.quiet_until_s)
+            self._externals.count("applied")
+        self._announcer.overlay(record, document["progress"], document["message"])
 
-    def _at(self, record: Tracked, due_s: float) -> None:
-        if record.due_s != due_s:
-            record.due_s = due_s
-            heapq.heappush(self._due, (due_s, record.ref.uid))
-
-    def _emit(self, record: Tracked) -> None:
-        seen, record.seen, record.due_s = record.seen, None, None
-        if seen is None:
-            return
-        failed = record.failed if record.failed_run == seen.started_at else None
-        statement = transition(record.digest, update_of(seen, failed, self._follow.bridge_id))
-        if statement is None:
-            return
-        record.digest = statement.digest
-        record.quiet_until_s = self._clock.monotonic_s() + MERGE_S
-        self._publisher.show(statement, self._registry.topics_of(record), initial=record.initial)
-        record.initial = False
+    def _absent(self, ref: WorkflowRef) -> None:
+        if self._registry.named(ref) is None:
+            self._externals.absent(ref.namespace, ref.name)
 
     # -- the end of workflows, and what is retained without one -----------------------------------------------------
 
-    def _gone(self, ref: WorkflowRef) -> None:
+    def _gone(self, ref: WorkflowRef, version: str = "") -> None:
+        """Take a workflow away; `version` is that of its last state, where it is known better than from before."""
         record = self._registry.find(ref.uid)
+        end = version or ("" if record is None else record.version)
+        if ref.uid and end:
+            # Not for ever: a workflow that leaves a selector is told as deleted, and may come back.
+            self._ended[ref.uid] = end
+            while len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
         if record is not None:
-            if record.seen is not None and record.seen.phase.ended:
-                self._emit(record)  # the stream's last word; the retained topic is cleared just below
+            self._announcer.forget(record)
+            self._reports.forget(record)
             topics = self._registry.topics_of(record)
             self._registry.remove(record)
             for topic in topics:
-                if not self._registry.has_topic(topic):
+                if not self._is_shown(topic):
                     self._publisher.clear(topic)
             self._publisher.forget(ref.uid)
         self._settle_orphan(ref)
 
+    def _is_shown(self, topic: str) -> bool:
+        """Whether a topic shows a workflow, or what another system says of one, or is about to."""
+        place = self._topics.parse(topic)
+        if isinstance(place, RetainedStatus) and self._externals.has(place.namespace, place.name):
+            return True
+        return self._registry.has_topic(topic)
+
     def _take_retained(self, event: RetainedSeen) -> None:
+        if not event.is_own:
+            # Nobody's: whoever wrote it, where we show something it is put right.
+            self._publisher.seen(event.connection, event.topic, event.digest)
+            return
         row = RetainedTopic(event.connection, event.topic, event.ref.namespace, event.ref.name, event.ref.uid)
         if not self._publisher.adopt(row, saved=False):
             return
         self._publisher.seen(event.connection, event.topic, event.digest)
-        if event.failed is not None:
-            self._take_hint(event.ref.uid, event.started_at, event.failed)
-        if not self._registry.has_topic(event.topic):
+        if event.hint is not None:
+            self._take_hint(event.ref.uid, event.hint)
+        is_external = not event.ref.uid and self._externals.has(event.ref.namespace, event.ref.name)
+        if not is_external and not self._registry.has_topic(event.topic):
             self._question(event.ref, event.topic)
 
-    def _take_hint(self, uid: str, started_at: str, failed: FailedNode) -> None:
-        """An earlier process read the nodes already and retained what it found: no need to ask again."""
+    def _take_hint(self, uid: str, hint: NodeDetail) -> None:
+        """An earlier process read the nodes already and retained what it found: that need not be asked again."""
         record = self._registry.find(uid)
-        if record is None:
-            if len(self._listed) < len(self._follow.namespaces):
-                self._hints[uid] = (started_at, failed)
-        elif record.failed_run is None:
-            record.failed_run, record.failed = started_at, failed
-            if record.seen is not None:
-                self._consider(record, record.seen)
+        if record is not None:
+            self._announcer.hint(record, hint)
+        elif len(self._listed) < len(self._follow.namespaces):
+            self._hints[uid] = hint
 
     def _question(self, ref: WorkflowRef, topic: str) -> None:
         """Find out whether what a topic shows still exists."""
@@ -350,7 +385,7 @@ class Tracker:
     def _settle_orphan(self, ref: WorkflowRef) -> None:
         """It is known now whether `ref` exists: what it left behind and nobody shows in is cleared."""
         for topic in self._orphans.pop(ref, ()):
-            if not self._registry.has_topic(topic):
+            if not self._is_shown(topic):
                 self._publisher.clear(topic)
 
 

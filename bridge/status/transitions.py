@@ -16,12 +16,14 @@ import orjson
 
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.status import StatusUpdate, body
-from bridge.status.failures import FailedNode, message_for
+from bridge.status.failures import message_for
+from bridge.status.nodes import NodeDetail
 from bridge.status.reading import list_at, object_at, text_at
 from bridge.status.sources import (
     BRIDGE_LABEL,
     EVENT_ANNOTATION,
     MAPPING_ANNOTATION,
+    SOURCE_TOPIC_ANNOTATION,
     STATUS_TOPIC_ANNOTATION,
     Workflow,
 )
@@ -46,11 +48,13 @@ class Observed:
         finished_at: end of this run, "" while it runs.
         outputs: global output parameters by name.
         suspended: ``spec.suspend``.
+        pods_running: condition ``PodRunning``; without a pod a running workflow may be waiting for somebody.
         shutdown: ``Stop``, ``Terminate`` or "".
         persisted: the answer came from the archive; the workflow itself may be gone.
         bridge: value of our label, "" where it has none.
         event_id: 32 bytes of annotation ``argo-bridge/event``, b"" where it has none.
         mapping: from our annotation.
+        source_topic: the concrete topic of the message that led to it, from our annotation.
         status_topic: from our annotation, unchecked.
     """
 
@@ -64,12 +68,24 @@ class Observed:
     finished_at: str
     outputs: dict[str, object]
     suspended: bool
+    pods_running: bool
     shutdown: str
     persisted: bool
     bridge: str
     event_id: bytes
     mapping: str
+    source_topic: str
     status_topic: str
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the run ended badly, so that its failed node is worth a GET."""
+        return self.phase in (Phase.FAILED, Phase.ERROR)
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What of Argo's own an update of another system stands in for: when this changes, the update is over."""
+        return (self.phase, self.progress, self.message, self.started_at)
 
 
 def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
@@ -95,11 +111,13 @@ def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
         finished_at=text_at(status, "finishedAt"),
         outputs=_outputs(status),
         suspended=spec.get("suspend") is True,
+        pods_running=_pods_running(status),
         shutdown=text_at(spec, "shutdown"),
         persisted=labels.get(_ARCHIVING) == "Persisted",
         bridge=text_at(labels, BRIDGE_LABEL),
         event_id=_event_id(text_at(annotations, EVENT_ANNOTATION)),
         mapping=text_at(annotations, MAPPING_ANNOTATION),
+        source_topic=text_at(annotations, SOURCE_TOPIC_ANNOTATION),
         status_topic=text_at(annotations, STATUS_TOPIC_ANNOTATION),
     )
 
@@ -124,38 +142,70 @@ def _outputs(status: Mapping[str, Any]) -> dict[str, object]:
     return {text_at(item, "name"): item.get("value") for item in parameters if text_at(item, "name")}
 
 
-def failure_wanted(seen: Observed) -> bool:
-    """Whether the failed node is worth a GET: the run ended badly."""
-    return seen.phase in (Phase.FAILED, Phase.ERROR)
+def _pods_running(status: Mapping[str, Any]) -> bool:
+    conditions = list_at(status, "conditions")
+    return any(text_at(one, "type") == "PodRunning" and text_at(one, "status") == "True" for one in conditions)
 
 
-def update_of(seen: Observed, failed: FailedNode | None, bridge_id: str) -> StatusUpdate:
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What another system says of a running workflow, shown until Argo's next change.
+
+    Attributes:
+        said: `Observed.said` when it came.
+        progress: ``N%``, or "" for Argo's own.
+        message: or "" for Argo's own.
+    """
+
+    said: tuple[object, ...]
+    progress: str
+    message: str
+
+
+def update_of(
+    seen: Observed, detail: NodeDetail | None, bridge_id: str, overlay: Overlay | None = None
+) -> StatusUpdate:
     """Return what a status message says of `seen`.
 
     Args:
         seen: the workflow.
-        failed: the node that this very run failed by, where it is known.
+        detail: what GET told of its nodes; what does not belong to this very state is not used.
         bridge_id: for ``details.bridge``.
+        overlay: what another system says, likewise.
     """
-    ended = seen.phase.ended
-    failed = failed if failure_wanted(seen) else None
+    running = not seen.phase.ended
+    failed = detail.failed if detail and seen.is_failed and detail.tells_failure_of(seen.started_at) else None
+    progress, message = seen.progress, message_for(seen.message, failed)
+    if overlay is not None and overlay.said == seen.said and running:
+        progress = overlay.progress.replace("%", "/100") or progress
+        message = overlay.message or message
     return StatusUpdate(
         workflow=seen.ref,
         phase=seen.phase,
-        progress=seen.progress,
-        message=message_for(seen.message, failed),
+        progress=progress,
+        message=message,
         details={
             "bridge": bridge_id,
             "uid": seen.ref.uid,
             "mapping": seen.mapping,
             "startedAt": seen.started_at,
             "finishedAt": seen.finished_at,
-            "suspended": (seen.suspended and not ended) or None,
-            "shutdown": seen.shutdown,
-            "outputs": seen.outputs if ended else None,
+            "suspended": (running and (seen.suspended or _waits(seen, detail))) or None,
+            "stopping": (running and seen.shutdown == "Stop") or None,
+            "terminating": (running and seen.shutdown == "Terminate") or None,
+            "outputs": None if running else seen.outputs,
             "failedNode": failed.details() if failed else None,
+            "nodes": list(detail.nodes) if detail else None,
+            "truncated": (detail is not None and detail.is_cut) or None,
         },
     )
+
+
+def _waits(seen: Observed, detail: NodeDetail | None) -> bool:
+    """Whether it is at a Suspend node, as far as is known."""
+    if detail is None or not detail.waits or seen.pods_running or seen.phase is not Phase.RUNNING:
+        return False
+    return detail.tells_waiting_of(seen.started_at, seen.progress)
 
 
 def is_newer(version: str, than: str) -> bool:
@@ -202,6 +252,8 @@ class Statement:
         if self.size <= max_bytes:
             return self.document
         document = orjson.loads(self.document)
+        if "status" not in document:
+            return self.document  # a report is made to fit
         whole = StatusUpdate(
             workflow=self.ref,
             phase=Phase(document["status"]),

@@ -18,7 +18,8 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.buffered_socket import BufferedSocket
 from bridge.transports.dial import Dialler
 from bridge.transports.frames import MAX_PACKET_BYTES
-from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion, TlsOptions
+from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion
+from bridge.transports.tls import client_context
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike  # paho defines it for type checkers only
@@ -50,7 +51,7 @@ class PahoClient(Client):
         if broker.is_websocket:
             self.ws_set_options(path=broker.path)
         if broker.has_tls:
-            self.tls_set_context(_tls_context(options.tls))
+            self.tls_set_context(client_context(options.tls))
 
     def _create_socket_connection(self) -> socket.socket:
         self.network = self._dialler.connect(self.host, self.port, self._timeout_s)
@@ -75,16 +76,6 @@ class PahoClient(Client):
             raise
         finally:
             self._dialler.release()
-
-
-def _tls_context(tls: TlsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca or None)
-    if tls.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key or None)
-    return context
 
 
 def _properties(packet_type: int) -> Properties:

@@ -55,7 +55,7 @@ def test_yaml_is_taken(block: Block, tmp_path: Path) -> None:
     assert problems_of(tmp_path / "bridge.yaml") == []
 
 
-@pytest.mark.parametrize("name", ["config/bridge.yaml", "deploy/compose/bridge.yaml"])
+@pytest.mark.parametrize("name", ["config/bridge.yaml", "config/rabbitmq/bridge.yaml", "deploy/compose/bridge.yaml"])
 def test_example_files_are_taken(name: str) -> None:
     """The configurations of the repository have no problem."""
     assert problems_of(ROOT / name) == []

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bridge.argo.credentials import Credentials
-from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchFrame, WatchRequest
+from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
 from tests.integration.test_argo_wire import BareServer, Handler, at, hold, plain, serve
 
 __all__ = ["serve"]  # the fixture
@@ -53,6 +53,40 @@ def test_frames_before_the_end_of_a_watch_are_given(serve, handler, reason):
     assert (frame.type, frame.resource_version) == ("ADDED", "7")
     assert isinstance(end, WatchEnd)
     assert end.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        ("429 Too Many Requests", b'"grpc_code":8,"http_code":429,"message":"EOF"', EndReason.EOF),
+        (
+            "400 Bad Request",
+            b'"grpc_code":3,"http_code":400,"message":"too old resource version: 5 (9)"',
+            EndReason.EXPIRED,
+        ),
+        ("400 Bad Request", b'"grpc_code":3,"http_code":400,"message":"unable to parse"', EndReason.UNAVAILABLE),
+        ("403 Forbidden", b'"grpc_code":7,"http_code":403,"message":"forbidden"', EndReason.DENIED),
+    ],
+)
+def test_a_watch_that_ends_before_its_first_byte_says_why(serve, status, error, reason):
+    """Where nothing was ever sent, what would be the last frame is the whole answer, with a status of its own."""
+    (end,) = follow(serve(plain(status, b'{"error":{' + error + b"}}", "Content-Type: application/json")))
+    assert isinstance(end, WatchEnd)
+    assert end.reason is reason
+
+
+def test_headers_that_come_with_the_first_byte_are_waited_for(serve):
+    """Argo sends them up to 15 s late: until then the caller is asked again and again, and nothing is given up."""
+
+    def late(connection: socket.socket, _request: bytes) -> None:
+        hold(connection, 0.8)
+        stream(FRAME)(connection, b"")
+
+    watch = Watch(at(serve(late)), Credentials(None), WatchRequest("ns"), patience_s=0.1, silence_s=20.0)
+    events = list(watch)
+    waited = [event for event in events if isinstance(event, Heartbeat) and not event.is_sign_of_life]
+    assert len(waited) >= 3
+    assert [event for event in events if isinstance(event, WatchFrame)]
 
 
 def test_a_watch_that_falls_silent_is_cut(serve):

@@ -347,6 +347,49 @@ def test_a_connection_that_died_while_idle_is_replaced(serve, ask):
             assert [answer.code for _, answer in exchanges.poll(10.0)] == ["ok"]
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_what_changes_something_is_never_repeated_unseen(serve, method):
+    """Carried out and cut on a connection that was kept: libcurl sends no second one, the caller decides."""
+
+    def handle(connection: socket.socket, request: bytes) -> None:
+        if request.startswith(b"GET"):
+            connection.sendall(JSON_200)
+        else:
+            connection.close()
+
+    server = serve(handle)
+    options = at(server)
+    with Exchanges(options, Credentials(None), window=1) as exchanges:
+        answers = []
+        for request in (HttpRequest("GET", "/api/v1/version"), HttpRequest(method, "/api/v1/workflows/ns/w", b"{}")):
+            exchanges.start("one", request)
+            while exchanges.in_flight:
+                answers += exchanges.poll(5.0)
+    assert [(answer.ok, answer.ambiguous) for _, answer in answers] == [(True, False), (False, True)]
+    assert [request.split()[0] for request in server.requests] == [b"GET", method.encode()]
+
+
+def test_one_exchange_is_given_up_and_the_others_go_on(serve):
+    """Its connection is closed, its answer never comes; calling it for one that has ended is harmless."""
+
+    def handle(connection: socket.socket, request: bytes) -> None:
+        if b"/slow" in request:
+            hang(connection, request)
+        else:
+            connection.sendall(JSON_200)
+
+    options = at(serve(handle))
+    with Exchanges(options, Credentials(None)) as exchanges:
+        exchanges.start("slow", HttpRequest("GET", "/api/v1/slow"))
+        exchanges.start("quick", HttpRequest("GET", "/api/v1/quick"))
+        exchanges.give_up("slow")
+        answers = []
+        while exchanges.in_flight:
+            answers += exchanges.poll(5.0)
+        exchanges.give_up("quick")
+    assert [key for key, _ in answers] == ["quick"]
+
+
 def test_a_read_is_repeated_once_when_its_connection_was_cut(serve):
     """A GET changes nothing; a POST is never repeated by the client."""
     count = [0]

@@ -182,7 +182,7 @@ def test_a_topic_that_nobody_mapped_leads_to_nothing(tmp_path, mosquitto):
         assert spine.on(DEAD_LETTER) == []
 
 
-def test_what_is_not_allowed_or_not_built_says_so(tmp_path, mosquitto):
+def test_what_is_not_allowed_says_so(tmp_path, mosquitto):
     """Every operation answers; one that the operator left out is refused as forbidden, not ignored."""
     with Spine(tmp_path, mosquitto, more="interface: {operations: [trigger, stop]}") as spine:
         spine.publish("argo/workflows/retry", {"namespace": "factory", "workflowId": "w"}, ResponseTopic="answers")

@@ -131,12 +131,13 @@ def retained(mosquitto: Mosquitto) -> dict[str, bytes]:
 
 
 def wait_for(mosquitto: Mosquitto, expected: dict[str, str], *, ignored: str = "") -> None:
-    """Wait until exactly these topics are retained, with these states; `ignored` may be there or not."""
+    """Wait until exactly these topics and the report are retained; `ignored` may be there or not."""
     until = time.monotonic() + DEADLINE_S
     while True:
         found = {
             topic: orjson.loads(payload)["status"] if payload.startswith(b"{") else payload.decode()
             for topic, payload in retained(mosquitto).items()
+            if topic != TOPICS.report_of(NS)
         }
         found.pop(ignored, None)
         if found == expected:

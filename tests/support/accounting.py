@@ -18,14 +18,18 @@ class Account:
 
     events: events that the broker confirmed.
     workflows: creates that Argo accepted.
-    lost: confirmed events without a workflow.
-    duplicated: events with more than one workflow.
-    foreign: workflows of events that nobody published.
+    waiting: events that wait in the spool.
+    dead: events that were dead-lettered.
+    lost: confirmed events that are none of these.
+    duplicated: events that are more than one of these, or one of them more than once.
+    foreign: events that nobody published.
     same_annotation: values of the event annotation that more than one workflow bears.
     """
 
     events: int
     workflows: int
+    waiting: int
+    dead: int
     lost: tuple[int, ...]
     duplicated: tuple[int, ...]
     foreign: tuple[int, ...]
@@ -34,32 +38,50 @@ class Account:
     def __str__(self) -> str:
         """The figures in one line."""
         return (
-            f"events {self.events}, workflows {self.workflows}, lost {len(self.lost)}, "
-            f"duplicated {len(self.duplicated)}"
+            f"events {self.events} = workflows {self.workflows} + waiting {self.waiting} + dead-lettered {self.dead}, "
+            f"lost {len(self.lost)}, duplicated {len(self.duplicated)}"
         )
 
     @property
     def is_exact(self) -> bool:
-        """Whether every event led to one workflow, and nothing else did."""
+        """Whether every event is one workflow, waits or is dead, and nothing else is."""
         return not (self.lost or self.duplicated or self.foreign or self.same_annotation)
 
 
-def account(confirmed: Iterable[int], created: Iterable[Mapping[str, Any]], unsure: Iterable[int] = ()) -> Account:
+@dataclass(frozen=True)
+class Kept:
+    """Events that a bridge kept to itself, by their numbers, one entry a row.
+
+    waiting: those that wait in its spool.
+    dead: those that it dead-lettered.
+    """
+
+    waiting: tuple[int, ...] = ()
+    dead: tuple[int, ...] = ()
+
+
+def account(
+    confirmed: Iterable[int], created: Iterable[Mapping[str, Any]], unsure: Iterable[int] = (), kept: Kept | None = None
+) -> Account:
     """Count.
 
     Args:
         confirmed: numbers of the events that were published and confirmed by the broker.
         created: what the simulator accepted, as ``GET /simulator/created`` has it.
         unsure: numbers of events that were published and never confirmed: they may or may not have arrived.
+        kept: what is left in the spool; None = nothing.
     """
     wanted = set(confirmed)
     known = wanted | set(unsure)
     rows = list(created)
-    numbers = Counter(int(row["parameters"][NUMBER]) for row in rows)
+    kept = kept or Kept()
+    numbers = Counter(int(row["parameters"][NUMBER]) for row in rows) + Counter(kept.waiting) + Counter(kept.dead)
     annotations = Counter(row["annotations"][EVENT_ANNOTATION] for row in rows)
     return Account(
         events=len(wanted),
         workflows=len(rows),
+        waiting=len(kept.waiting),
+        dead=len(kept.dead),
         lost=tuple(sorted(wanted - set(numbers))),
         duplicated=tuple(sorted(number for number, count in numbers.items() if count > 1)),
         foreign=tuple(sorted(set(numbers) - known)),

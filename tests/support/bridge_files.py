@@ -29,6 +29,8 @@ class BridgeFiles:
     namespaces: the allow-list.
     web_port: of the health pages; 0 = a free one.
     more: further top-level lines of bridge.yaml.
+    connections: the value of ``connections:`` in place of the one MQTT connection, as flow YAML.
+    bridge_id: where another bridge shares the broker.
     """
 
     folder: Path
@@ -39,6 +41,8 @@ class BridgeFiles:
     namespaces: tuple[str, ...] = (NAMESPACE,)
     web_port: int = 0
     more: str = ""
+    connections: str = ""
+    bridge_id: str = BRIDGE_ID
 
     @property
     def data_dir(self) -> Path:
@@ -52,9 +56,10 @@ class BridgeFiles:
 
     def write(self) -> Path:
         """Write the files; returns the path of bridge.yaml."""
+        mqtt = f'{{{CONNECTION}: {{mqtt: {{url: "{self.broker_url}", version: "{self.version}"}}}}}}'
         lines = [
-            f"bridge: {{id: {BRIDGE_ID}, data-dir: data}}",
-            f'connections: {{{CONNECTION}: {{mqtt: {{url: "{self.broker_url}", version: "{self.version}"}}}}}}',
+            f"bridge: {{id: {self.bridge_id}, data-dir: data}}",
+            f"connections: {self.connections or mqtt}",
             f'argo: {{url: "{self.argo_url}", namespaces: [{", ".join(self.namespaces)}]}}',
             f'web: {{listen: "127.0.0.1:{self.web_port}"}}',
         ]

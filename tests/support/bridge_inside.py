@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from math import inf
 from types import TracebackType
 
 from bridge.configuration import load
-from bridge.core.clock import SystemClock
+from bridge.core.clock import Clock, SystemClock
 from bridge.core.metrics import Metrics
 from bridge.service import Service
-from bridge.spool.records import DeadLetter, SpoolFigures
+from bridge.spool.records import DeadLetter, NewEvent, SpoolFigures, WaitingEvent
 from bridge.spool.store import Spool
+from tests.support.accounting import NUMBER, Kept
 from tests.support.bridge_files import CONNECTION, BridgeFiles
 from tests.support.transport_ends import wait_until
 
 SPOOL_FILE = "spool.sqlite"
+MANY = 1_000_000
 
 
 class InsideBridge:
     """A bridge that runs while the context is entered.
 
     files: its configuration; written when the context is entered.
+    clock: its time; None = the machine's.
     """
 
-    def __init__(self, files: BridgeFiles) -> None:
+    def __init__(self, files: BridgeFiles, clock: Clock | None = None) -> None:
         self.files = files
+        self.clock = clock
         self._service: Service | None = None
 
     def start(self) -> InsideBridge:
@@ -31,7 +36,7 @@ class InsideBridge:
         loaded = load(self.files.write(), {})
         assert loaded.ok, [problem.render() for problem in loaded.problems]
         assert loaded.settings is not None
-        self._service = Service(loaded.settings, loaded.compiled)
+        self._service = Service(loaded.settings, loaded.compiled, self.clock)
         self._service.start()
         return self
 
@@ -94,12 +99,30 @@ class InsideBridge:
 
 
 class LeftBehind:
-    """What a bridge that does not run has in its spool."""
+    """What a bridge that does not run has in its spool.
+
+    kept: the numbers of its waiting and dead events, as a `Publisher` gave them.
+    """
 
     def __init__(self, files: BridgeFiles) -> None:
         with Spool.open(files.data_dir / SPOOL_FILE, clock=SystemClock()) as spool:
             self.figures: SpoolFigures = spool.figures()
             self.dead_letters: tuple[DeadLetter, ...] = spool.dead_letters()
             self.problems: tuple[str, ...] = spool.check()
+            self.kept = _kept(spool, self.dead_letters)
         reports = files.data_dir / "reports"
         self.reports = sorted(path.name for path in reports.glob("*")) if reports.exists() else []
+
+
+def _kept(spool: Spool, letters: tuple[DeadLetter, ...]) -> Kept:
+    rows = [row for lane in spool.waiting_lanes() for row in _rows_of(spool, lane)]
+    events = [event for letter in letters for event in spool.dead_events(letter.seq, MANY)]
+    return Kept(tuple(_number(row.event) for row in rows), tuple(map(_number, events)))
+
+
+def _rows_of(spool: Spool, lane: str) -> tuple[WaitingEvent, ...]:
+    return spool.waiting(lane, 0, MANY) + spool.due(lane, inf, MANY)
+
+
+def _number(event: NewEvent) -> int:
+    return int(event.order.parameters.get(NUMBER, 0))

@@ -31,11 +31,13 @@ class BridgeProcess:
     """One bridge that is started, killed and started again.
 
     files: its configuration, written already; `web_port` must be set.
+    program: what Python runs, up to the verb; `bridge_child` builds faults in.
     slowest_s: the longest time from a start to readiness, seconds.
     """
 
     def __init__(self, files: BridgeFiles) -> None:
         self.files = files
+        self.program: tuple[str, ...] = ("-m", "bridge")
         self.slowest_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,12 +57,18 @@ class BridgeProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def peak_kib(self) -> int:
+        """The most memory that the process that runs has taken so far, in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
     def start(self) -> BridgeProcess:
         """Start it; returns at once."""
         assert self._process is None
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", "--config", str(self.files.config)],
+                [sys.executable, *self.program, "run", "--config", str(self.files.config)],
                 cwd=self.files.folder,
                 env=clean_environment(),
                 stdout=log,
@@ -124,6 +132,13 @@ class BridgeProcess:
         code = self._process.wait(within_s)
         self._process = None
         return code
+
+    def ends_within(self, seconds: float) -> int | None:
+        """Return its exit code if it ends by itself in this time, else None."""
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def terminate(self) -> int:
         """SIGTERM; returns its exit code."""

@@ -35,6 +35,19 @@ MAPPINGS = f"""\
 """
 """The mapping file that the events of a `Publisher` are for."""
 
+MISSING = "missing"
+PARKED = f"""\
+  - name: parked
+    topic: sensors/{{device}}/parked
+    event-id: payload.n
+    workflow:
+      namespace: {NAMESPACE}
+      template: {MISSING}
+      parameters:
+        n: ${{payload.n}}
+"""
+"""A mapping whose template nobody created: its events wait."""
+
 TRIGGER_TOPIC = "argo/workflows/trigger"
 RESPONSE_TOPIC = "argo/workflows/response/trigger"
 OWN_RESPONSE_TOPIC = "answers/publisher"
@@ -44,13 +57,15 @@ UNCONFIRMED = 64
 class Publisher:
     """A thread that publishes at QoS 1 while the context is entered; kinds of events take turns.
 
-    Kinds: a mapped event with ``event-id`` and one without, a trigger message with ``eventId`` and one without.
+    Kinds: a mapped event with ``event-id`` and one without, a trigger message with ``eventId`` and one without. With
+    `is_varied` also, more rarely, a mapped event that has to wait (`PARKED`), and a trigger message that is refused.
 
     replies: bodies that came, by the request's number, with how often.
     """
 
-    def __init__(self, port: int, rate_per_s: float = 100.0) -> None:
+    def __init__(self, port: int, rate_per_s: float = 100.0, *, is_varied: bool = False) -> None:
         self._port = port
+        self._is_varied = is_varied
         self._pause_s = 1.0 / rate_per_s
         self._client = Client(CallbackAPIVersion.VERSION2, "publisher", protocol=MQTTv5)
         self._client.reconnect_delay_set(1, 1)
@@ -84,7 +99,22 @@ class Publisher:
 
     def is_named(self, number: int) -> bool:
         """Whether the event names itself, so that it may safely be published twice."""
-        return number % 4 in (0, 2)
+        return number % 4 in (0, 2) or self.waits(number) or self.dies(number)
+
+    def waits(self, number: int) -> bool:
+        """Whether the event cannot run, and waits for its template."""
+        return self._is_varied and number % 40 == 9
+
+    def dies(self, number: int) -> bool:
+        """Whether the event is refused, as its template is missing."""
+        return self._is_varied and number % 40 == 19
+
+    def _event(self, number: int) -> tuple[str, dict[str, Any], Properties | None]:
+        if self.waits(number):
+            return "sensors/any/parked", {"n": number}, None
+        if self.dies(number):
+            return TRIGGER_TOPIC, _request(number, MISSING) | {"eventId": f"event-{number}"}, None
+        return _event(number)
 
     def _on_connect(self, client: Client, *_: Any) -> None:
         client.subscribe([(RESPONSE_TOPIC, _at_least_once()), (OWN_RESPONSE_TOPIC, _at_least_once())])
@@ -112,7 +142,7 @@ class Publisher:
     def _publish_next(self) -> None:
         number = self._next
         self._next += 1
-        topic, payload, properties = _event(number)
+        topic, payload, properties = self._event(number)
         if topic == TRIGGER_TOPIC:
             self.requests.add(number)
         if self.is_named(number) and number % 10 == 0:  # as a device does that missed its PUBACK
@@ -163,14 +193,18 @@ def _event(number: int) -> tuple[str, dict[str, Any], Properties | None]:
         return f"sensors/{device}/counted", {"n": number}, None
     if number % 4 == 1:
         return f"sensors/{device}/plain", {"n": number}, None
-    body = {
-        "namespace": NAMESPACE,
-        "submit": {"template": TEMPLATE, "parameters": {"n": number}},
-        "requestId": number,
-    }
+    body = _request(number, TEMPLATE)
     if number % 4 == 3:
         return TRIGGER_TOPIC, body, None
     properties = Properties(PacketTypes.PUBLISH)
     properties.ResponseTopic = OWN_RESPONSE_TOPIC
     properties.CorrelationData = str(number).encode()
     return TRIGGER_TOPIC, body | {"eventId": f"event-{number}"}, properties
+
+
+def _request(number: int, template: str) -> dict[str, Any]:
+    return {
+        "namespace": NAMESPACE,
+        "submit": {"template": template, "parameters": {"n": number}},
+        "requestId": number,
+    }

@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 from paho.mqtt.client import MQTTMessage
 
+from bridge.core.clock import Clock
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from tests.support.bridge_files import INSPECT, NAMESPACE, TEMPLATE, BridgeFiles
 from tests.support.bridge_inside import InsideBridge, LeftBehind
+from tests.support.interface_check import misfits
 from tests.support.mosquitto import Mosquitto
 from tests.support.plain_client import PlainClient
 from tests.support.transport_ends import wait_until
@@ -54,6 +56,7 @@ class Spine:
             SimulatorOptions(namespaces=frozenset(namespaces), container_s=0.05, list_lag_s=0.0, seed=1)
         )
         self.client = PlainClient(broker.port, v5=True)
+        self._clock: Clock | None = files.pop("clock", None)
         self._make_files = lambda: BridgeFiles(
             folder,
             files.pop("broker_url", broker.url),
@@ -75,7 +78,7 @@ class Spine:
             self.client.__enter__()
             self.client.subscribe("#")
             self.files = self._make_files()
-            self.bridge = InsideBridge(self.files).__enter__()
+            self.bridge = InsideBridge(self.files, self._clock).__enter__()
         except BaseException:
             self.simulator.stop()
             raise
@@ -90,7 +93,12 @@ class Spine:
             self.client.__exit__(kind, error, trace)
             unexpected = self.simulator.unexpected
             self.simulator.stop()
-        assert unexpected == []
+        assert unexpected == [], unexpected
+        if error is None:
+            # Only a bridge names a content type; what tests publish may be anything.
+            told = [one for one in self.client.messages if getattr(one.properties, "ContentType", "")]
+            wrong = list(misfits((one.topic, bytes(one.payload)) for one in told))
+            assert not wrong, wrong
 
     # -- the sender's side -----------------------------------------------------------------------------------------
 

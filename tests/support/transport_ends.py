@@ -13,14 +13,17 @@ from bridge.transports.base import ConnectionProblem, Delivery, PublishResult, S
 WAIT_S = 15.0
 
 
-def wait_until(condition: Callable[[], object], what: str, within_s: float = WAIT_S) -> None:
-    """Return once `condition` holds; fail with `what` after `within_s` seconds."""
+def wait_until(condition: Callable[[], object], what: str, within_s: float = WAIT_S, every_s: float = 0.005) -> None:
+    """Return once `condition` holds; fail with `what` after `within_s` seconds.
+
+    `every_s` is the pause between two looks: longer where looking takes time from what is waited for.
+    """
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not condition():
         if time.monotonic() > deadline_s:
             raise AssertionError(f"not within {within_s} s: {what}")
-        pause.wait(0.005)
+        pause.wait(every_s)
 
 
 class RecordingReceiver:

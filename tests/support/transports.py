@@ -1,4 +1,4 @@
-"""Makes MQTT transports with recording ends, for tests."""
+"""Makes transports with recording ends, for tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 from bridge.core.backoff import Backoff
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.transports.amqp import AmqpMemory, AmqpOptions, AmqpTransport
+from bridge.transports.amqp_options import DeliveryMemory, NoMemory
+from bridge.transports.base import Transport
 from bridge.transports.mqtt import FilterMemory, MqttOptions, MqttTransport, MqttVersion
 from tests.support.transport_ends import Outcomes, RecordingListener, RecordingReceiver, wait_until
 
@@ -18,7 +21,7 @@ QUICK = Backoff(initial_s=0.02, cap_s=0.05)
 class Wired:
     """A transport with its two ends and its figures."""
 
-    transport: MqttTransport
+    transport: Transport
     receiver: RecordingReceiver
     listener: RecordingListener
     metrics: Metrics
@@ -55,7 +58,7 @@ class TransportMaker:
     """Makes transports, and stops them all at the end."""
 
     def __init__(self) -> None:
-        self._made: list[MqttTransport] = []
+        self._made: list[Transport] = []
 
     def make(
         self,
@@ -81,7 +84,32 @@ class TransportMaker:
         wired.transport.start()
         return wired
 
+    def make_amqp(
+        self,
+        url: str,
+        *filters: str,
+        receiver: RecordingReceiver | None = None,
+        memory: FilterMemory | None = None,
+        deliveries: DeliveryMemory | None = None,
+        **options: Any,
+    ) -> Wired:
+        """Make one for AMQP, with `filters` wanted, and do not start it; `options` are those of AmqpOptions."""
+        base = AmqpOptions("plant", url, "under-test", backoff=QUICK, prefix="requests", retry_s=0.5)
+        wired_receiver = receiver or RecordingReceiver()
+        listener, metrics = RecordingListener(), Metrics()
+        known = AmqpMemory(memory or FilterMemory(), deliveries or NoMemory())
+        transport = AmqpTransport(replace(base, **options), wired_receiver, listener, metrics, memory=known)
+        transport.subscribe(frozenset(filters), frozenset())
+        self._made.append(transport)
+        return Wired(transport, wired_receiver, listener, metrics)
+
+    def start_amqp(self, url: str, *filters: str, **options: Any) -> Wired:
+        """Make one for AMQP and start it."""
+        wired = self.make_amqp(url, *filters, **options)
+        wired.transport.start()
+        return wired
+
     def stop_all(self) -> None:
         """Stop all; each must come to its end in time."""
-        late = [transport for transport in self._made if not transport.stop(5)]
+        late = [transport for transport in self._made if not transport.stop(15)]
         assert not late

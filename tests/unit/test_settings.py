@@ -39,7 +39,7 @@ interface:
   max-payload: 1MiB
   max-publish: 64KiB
 mappings: ["mappings/*.yaml", extra.yaml]
-status: {scope: {selector: "app=x"}, external-keep: 1h}
+status: {scope: {selector: "app=x"}, external-keep: 1h, notify: [{topic: alarms}, {topic: a/b, on: ended}]}
 spool: {max-rows: 10, max-bytes: 1GiB, keep-done: 48h}
 dead-letters: {max-rows: 5, max-bytes: 1MiB, keep: 1d}
 web: {listen: null}
@@ -116,6 +116,7 @@ def test_every_key_is_read(folder):
     assert settings.interface.operations == (Operation.TRIGGER, Operation.LIST_TEMPLATES)
     assert (settings.interface.manifests, settings.interface.max_publish_bytes) == (False, 65_536)
     assert settings.status.scope == StatusScope(ScopeKind.SELECTOR, "app=x")
+    assert [(one.topic, one.on.value) for one in settings.status.notify] == [("alarms", "failed"), ("a/b", "ended")]
     assert settings.web.listen is None
     assert settings.log.format is LogFormat.JSON
 
@@ -278,12 +279,39 @@ def test_tls_keys_without_tls_are_a_warning():
     ]
 
 
-def test_amqp_is_known_and_not_built():
-    """Its own keys are checked all the same."""
-    problems = problems_of(
-        REQUIRED.replace("plant: {mqtt: ", "plant: {amqp: ").replace("mqtt://localhost", "amqp://localhost")
-    )
-    assert problems == ['bridge.yaml:3:11: not-yet: connection "plant": AMQP connections are not built yet']
+AMQP = REQUIRED.replace("plant: {mqtt: ", "plant: {amqp: ").replace("mqtt://localhost", "amqp://localhost")
+
+
+def test_an_amqp_connection_needs_its_url_only():
+    """Exchange, queues, user and all else have defaults."""
+    assert problems_of(AMQP) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("exchange: ''", 'bad-value: connection "plant": "exchange" must be the name of an exchange'),
+        ("declare: always", 'bad-value: connection "plant": "declare" must be create or check'),
+        ("hosts: ['a b']", 'bad-value: connection "plant": "hosts"'),
+        ("prefetch: 0", 'bad-value: connection "plant": "prefetch" must be a whole number from 1 to 65535'),
+        ("username: bridge", 'missing-key: connection "plant": "username" needs "password-file" beside it'),
+        ("login: certificate", 'missing-key: connection "plant": "login: certificate" needs amqps:// and "cert"'),
+        ("tls: {insecure: true}", 'unused-key: connection "plant": "tls" means nothing with amqp://; use amqps://'),
+        ("client-id: x", 'unknown-key: connection "plant": unknown key "client-id"'),
+    ],
+)
+def test_a_wrong_amqp_key_is_told(keys, problem):
+    """Each with the connection's name and what would be right."""
+    (found,) = problems_of(AMQP.replace('"amqp://localhost"', f'"amqp://localhost", {keys}'))
+    assert problem in found
+
+
+def test_two_amqp_connections_never_share_their_queues():
+    """The queues bear the bridge's name only."""
+    second = '  other: {amqp: {url: "amqp://localhost"}}\nargo:'
+    (problem,) = problems_of(AMQP.replace("argo:", second))
+    assert "duplicate-value" in problem
+    assert "share their queues" in problem
 
 
 def test_two_connections_are_never_one_client():

@@ -182,6 +182,24 @@ def test_an_end_is_stored_with_its_messages_or_not_at_all(spool: Spool) -> None:
     assert spool.figures().outbox == 0
 
 
+def test_a_note_stays_with_its_row(spool: Spool, clock: FakeClock) -> None:
+    """However often it is postponed, and until it is written again; other rows have none."""
+    commit(spool, 1, 2)
+    noted, other = seqs_waiting(spool)
+    spool.note(noted, "before")
+    spool.settle([], [Postponed(noted, 1, spool.age.now_s() + 5)])
+    clock.advance(6)
+    assert [row.note for row in spool.due("boiler", spool.age.now_s(), 10)] == ["before"]
+    assert [row.note for row in spool.waiting("boiler", noted, 10)] == [""]
+    spool.note(noted, "after")
+    found = spool.find_waiting(identity(1))
+    assert found is not None
+    assert found.note == "after"
+    spool.settle([done(noted), done(other)])
+    spool.note(noted, "of nobody")
+    assert spool.find_waiting(identity(1)) is None
+
+
 def test_figures_follow_every_change(spool: Spool) -> None:
     """Counts are those of the rows, lane by lane."""
     commit(spool, 1, 2)

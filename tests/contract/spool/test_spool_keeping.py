@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from bridge.core.clock import FakeClock
-from bridge.spool.records import Batch, RetainedTopic
+from bridge.spool.records import Batch, NewExternalStatus, RetainedTopic
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool, dead, done, event, letter, message, seqs_waiting
 
@@ -34,6 +35,23 @@ def test_a_retained_topic_shows_the_workflow_last_told(spool: Spool) -> None:
     assert spool.retained() == (other, new)
     spool.release([new, other])
     assert spool.retained() == ()
+
+
+def test_a_status_of_another_system_is_the_newest_until_it_is_taken(spool: Spool, clock: FakeClock) -> None:
+    """One row a workflow, with the time until which it may be shown; taking up an old one leaves the newer."""
+    first, other = NewExternalStatus("factory", "a", b"1", 10.0), NewExternalStatus("factory", "b", b"2", 20.0)
+    begin_s = spool.age.now_s()
+    spool.commit(Batch(external=(first, other)))
+    rows = spool.external()
+    assert [(row.name, row.body, row.expires_at_s - begin_s) for row in rows] == [("a", b"1", 10.0), ("b", b"2", 20.0)]
+    clock.advance(5)
+    spool.commit(Batch(external=(replace(first, body=b"3"),)))
+    (newer,) = spool.external(rows[-1].seq)
+    assert (newer.name, newer.body, newer.expires_at_s - begin_s) == ("a", b"3", 15.0)
+    spool.forget_external(rows)
+    assert spool.external() == (newer,)
+    spool.forget_external([newer])
+    assert spool.external() == ()
 
 
 def test_a_setting_is_the_text_last_set(spool: Spool) -> None:

@@ -7,7 +7,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.model import MessageProperties
-from bridge.spool.records import Batch, Finished, LetterFilter, Outcome, Postponed
+from bridge.spool.records import Asked, Batch, Finished, LetterFilter, Outcome, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import (
     MakeSpool,
@@ -59,6 +59,19 @@ def test_a_replayed_event_waits_as_it_was_but_new(spool: Spool, clock: FakeClock
     assert outcome(spool, 1) is None
     spool.settle([done(row.seq)])
     assert outcome(spool, 1) is Outcome.DONE
+
+
+def test_a_replayed_operation_is_asked_as_before(spool: Spool) -> None:
+    """What it was asked with stays; what was noted before its first try does not: it is a first try again."""
+    asked = Asked("retry", "boiler-7", {"restartSuccessful": True, "parameters": {"a": "ü"}})
+    spool.commit(Batch(events=(event(1, asked=asked),)))
+    spool.note(seqs_waiting(spool)[0], "how it stood")
+    end_dead(spool, 1)
+    (kept,) = spool.dead_letters()
+    spool.replay(kept.seq)
+    found = spool.find_waiting(identity(1))
+    assert found is not None
+    assert (found.event.asked, found.note) == (asked, "")
 
 
 def test_a_letter_is_replayed_once(spool: Spool) -> None:

@@ -1,4 +1,4 @@
-"""What every MQTT broker must see of a transport, and the bridge of every broker (bridge/transports/base.py)."""
+"""What every broker must see of a transport, and the bridge of every broker (bridge/transports/base.py)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_a_message_arrives_as_it_was_sent(ground: Ground, qos: int) -> None:
     message = wired.receiver.messages[0]
     assert (message.connection, message.topic) == ("plant", "sensors/boiler/temperature")
     assert (message.retain, message.dup) == (False, False)
-    if ground.is_strict:
+    if ground.is_amqp:
+        assert (message.qos, message.packet_id > 0) == (1, True)  # a transient message is acknowledged like any other
+    elif ground.is_strict:
         assert (message.qos, message.packet_id > 0) == (qos, qos == 1)
 
 
@@ -47,6 +49,7 @@ def test_a_published_message_reaches_others_and_is_confirmed(ground: Ground, qos
 
 def test_a_qos_2_publish_arrives_once_at_qos_1(ground: Ground) -> None:
     """We subscribe at QoS 1, so the broker brings a QoS 2 publish down to 1."""
+    ground.require_mqtt("QoS 2")
     wired = ground.start("a")
     with ground.client() as client:
         client.publish("a", b"two", 2)
@@ -79,7 +82,9 @@ def test_an_unacknowledged_message_comes_again(ground: Ground) -> None:
     first, second = wired.receiver.messages
     assert not first.dup
     assert second.dup
-    assert second.packet_id == first.packet_id
+    if not ground.is_amqp:
+        # A broker that speaks AMQP names no message; what recognises it has tests of its own.
+        assert second.packet_id == first.packet_id
 
 
 def test_an_acknowledged_message_does_not_come_again(ground: Ground) -> None:
@@ -129,10 +134,12 @@ def test_a_filter_of_an_earlier_run_is_unsubscribed(ground: Ground) -> None:
     """A filter that the configuration no longer has leaves the persistent session, and the memory is told so."""
     reported: list[frozenset[str]] = []
     first = ground.start("old", "kept", memory=FilterMemory(changed=reported.append))
-    assert reported[-1] == {"old", "kept"}
+    assert len(reported[-1]) == 2
     assert first.transport.stop(5)
     second = ground.start("kept", "new", memory=FilterMemory(reported[-1], reported.append))
-    assert reported[-2:] == [{"old", "kept", "new"}, {"kept", "new"}]
+    if not ground.is_amqp:  # which remembers bindings, not filters
+        assert reported[-3:] == [{"old", "kept"}, {"old", "kept", "new"}, {"kept", "new"}]
+    assert [len(each) for each in reported[-3:]] == [2, 3, 2]
     with ground.client() as client:
         client.publish("old", b"unwanted")
         client.publish("kept", b"wanted")
@@ -143,6 +150,7 @@ def test_a_filter_of_an_earlier_run_is_unsubscribed(ground: Ground) -> None:
 def test_filters_change_while_connected(ground: Ground) -> None:
     """subscribe() on a running transport adds and removes without a reconnect, and `ready` tells when it is done."""
     wired = ground.start("old")
+    wait_until(lambda: wired.listener.count("ready") == 1, "ready with the old filter")
     wired.transport.subscribe(frozenset({"new"}), frozenset())
     wait_until(lambda: wired.listener.count("ready") == 2, "ready with the new filter")
     assert wired.transport.is_ready
@@ -155,6 +163,7 @@ def test_filters_change_while_connected(ground: Ground) -> None:
 
 def test_retained_messages_are_marked_and_live_ones_not(ground: Ground) -> None:
     """A filter of `retained` brings what the broker kept, with retain set; a live retained publish has it unset."""
+    ground.require_mqtt("retained messages")
     with ground.client() as client:
         client.publish("status/a", b"old", retain=True)
         wired = ground.start(retained=("status/+",))
@@ -167,6 +176,7 @@ def test_retained_messages_are_marked_and_live_ones_not(ground: Ground) -> None:
 
 def test_a_live_filter_brings_nothing_kept(ground: Ground) -> None:
     """On 5.0 a live filter gets no retained message at all; on 3.1.1 it may, and then it is marked."""
+    ground.require_mqtt("retained messages")
     with ground.client() as client:
         client.publish("live/a", b"old", retain=True)
         wired = ground.start("live/a")
@@ -225,7 +235,7 @@ def test_nothing_is_taken_while_disconnected_and_what_is_in_flight_fails(ground:
 
 def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
     """stop() sends what publish() took before, then disconnects; the broker drops the will."""
-    wired = ground.start("a", will=Will("avail"))
+    wired = ground.start("a", **({} if ground.is_amqp else {"will": Will("avail")}))
     with ground.client() as client:
         client.subscribe("avail")
         client.subscribe("out")
@@ -252,6 +262,7 @@ threading.Event().wait()
 
 def test_a_killed_bridge_leaves_its_will_retained(ground: Ground) -> None:
     """After SIGKILL the broker publishes the will: retained, at QoS 1."""
+    ground.require_mqtt("last will")
     command = [sys.executable, "-c", VICTIM, ground.proxy.url, ground.version.value]
     with ground.client() as client:
         client.subscribe("avail")
@@ -304,6 +315,7 @@ def test_acks_from_another_thread_leave_without_new_traffic(ground: Ground) -> N
 
 def test_properties_travel_both_ways_on_5_0(ground: Ground) -> None:
     """Response Topic, Correlation Data, Content Type, Message Expiry and User Properties arrive, and can be sent."""
+    ground.require_mqtt("5.0; its own properties have tests of their own")
     wired = ground.start("in")
     with ground.client() as client:
         client.subscribe("out")

@@ -152,3 +152,33 @@ def test_a_started_workflow_that_is_deleted_is_over():
     watcher.take(cleared("w-1"), 2.0)
     assert watcher.settles_at_s is not None
     assert watcher.gone == {"a"}
+
+
+def ended(finished, *, retain=False, phase="Failed"):
+    """The end of a run, on the workflow's topic."""
+    body = {"namespace": "factory", "workflowId": "w-1", "status": phase, "progress": "100%", "message": ""}
+    details = {"uid": "u1", "bridge": "plant-1", "finishedAt": finished}
+    return Message("plant", TOPIC, orjson.dumps(body | {"details": details}), 1, retain=retain)
+
+
+def test_the_old_end_of_a_retried_workflow_is_not_the_new_one():
+    """Neither as the broker retains it, nor when the bridge tells it once more."""
+    named = NamedWorkflow(TOPIC, begins_anew=True)
+    assert named.take(ended("14:00", retain=True), 1.0) is None
+    assert named.take(ended("14:00"), 2.0) is None
+    assert named.settles_at_s is None
+    named.take(status("Running"), 3.0)
+    assert named.settles_at_s is None
+    named.take(ended("15:00"), 4.0)
+    assert (named.settles_at_s, named.status.phase) == (4.0, "Failed")
+
+
+def test_a_retried_workflow_may_end_before_it_was_seen_running():
+    """States in between may be merged: another time of the end is a new end."""
+    named = NamedWorkflow(TOPIC, begins_anew=True)
+    named.take(ended("14:00", retain=True), 1.0)
+    named.take(ended("15:00"), 2.0)
+    assert named.settles_at_s == 2.0
+    unseen = NamedWorkflow(TOPIC, begins_anew=True)
+    unseen.take(ended("15:00"), 2.0)
+    assert unseen.settles_at_s == 2.0

@@ -76,6 +76,11 @@ def test_any_bytes_are_a_request_or_a_sentence(payload: bytes) -> None:
         ({"workflow": {}, "submit": {}}, "invalid-request", "either workflow or submit, found both"),
         ({"workflow": []}, "invalid-request", "workflow is an object, found an array"),
         ({"submit": "t"}, "invalid-request", "submit is an object, found a text"),
+        (
+            {"submit": {"template": "t"}, "parameters": {}, "template": "t"},
+            "unknown-key",
+            'the key "parameters" of a trigger message stands under submit; the key "template"',
+        ),
         ({"workflow": {}, "namespace": 7}, "invalid-request", "namespace of the trigger message is a text"),
         ({"workflow": {}, "namespace": ""}, "invalid-request", "that is not empty, found an empty text"),
         ({"workflow": {}, "eventId": True}, "invalid-request", "eventId is a text or a number, found a boolean"),

@@ -44,7 +44,7 @@ def test_details_are_bounded_and_the_rest_is_counted() -> None:
     assert details[100:] == [{"message": "150 more findings are not shown"}]
 
 
-@pytest.mark.parametrize(("reason", "code"), [("name-taken", 409), ("not-built", 501), ("what-else", 400)])
+@pytest.mark.parametrize(("reason", "code"), [("name-taken", 409), ("busy", 503), ("what-else", 400)])
 def test_every_reason_has_an_http_like_code(reason: str, code: int) -> None:
     """What is not told otherwise is the sender's fault."""
     assert replies.http_code(reason) == code

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bridge.core import topic_filter
 from bridge.interface.operations import Operation
-from bridge.interface.topics import Request, RetainedStatus, Topics, response_topic_problem
+from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics, response_topic_problem
 
 TOPICS = Topics("argo/workflows", "plant-1")
 LEVEL = st.text(st.characters(exclude_characters="/+#\0", exclude_categories=("Cs",)), max_size=8)
@@ -51,14 +51,21 @@ def test_a_status_topic_leads_back_to_its_workflow(namespace: str, name: str) ->
         "argo/workflowsx/trigger",
         "x/argo/workflows/trigger",
         "argo/workflows/response/trigger",
-        "argo/workflows/status",
+        "argo/workflows/status/",
         "argo/workflows/status/a",
         "argo/workflows/status/a/b/c",
     ],
 )
 def test_what_is_no_request_means_nothing(topic: str) -> None:
-    """Near misses, replies and the status stream are no requests."""
+    """Near misses and replies are no requests."""
     assert TOPICS.parse(topic) is None
+
+
+def test_the_stream_of_updates_is_known_apart_from_what_is_retained() -> None:
+    """What other systems send comes on PREFIX/status itself."""
+    assert TOPICS.parse("argo/workflows/status") == StatusStream()
+    assert TOPICS.status_response == "argo/workflows/response/status"
+    assert TOPICS.report_of("factory") == "argo/workflows/report/factory"
 
 
 def test_an_empty_level_is_not_the_absence_of_one() -> None:

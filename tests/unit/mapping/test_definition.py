@@ -216,7 +216,11 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
             {"status": "{topic: argo/bridge/x/state}"},
             'reserved-topic: mapping "m": "status.topic" can lie under argo/bridge',
         ),
-        ({"status": "{}"}, 'missing-key: mapping "m": the key "topic" is missing'),
+        ({"status": "{notify: [{on: ended}]}"}, 'missing-key: mapping "m": the key "topic" is missing'),
+        ({"status": "{notify: [{topic: a, on: ever}]}"}, 'bad-value: mapping "m": "on" must be failed or ended'),
+        ({"status": "{notify: [{topic: a/b}]}"}, 'status-loop: mapping "m": "status.notify" can match the topic of'),
+        ({"status": "{notify: [{topic: 'a/{x}'}]}"}, 'bad-topic: mapping "m": "status.notify": {x} is no capture of'),
+        ({"status": "{notify: [{topic: a/+}]}"}, 'bad-topic: mapping "m": "status.notify": a topic name has no'),
     ],
 )
 def test_what_is_wrong_is_told_once_with_the_mapping_s_name(changes, problem):

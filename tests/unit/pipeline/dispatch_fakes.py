@@ -74,7 +74,7 @@ class ArgoModel:
             return self._get(request.path.rsplit("/", 1)[1])
         metadata = self._metadata(request)
         if metadata["name"] in self.workflows:
-            return _error(409, 6, f'workflows.argoproj.io "{metadata["name"]}" already exists')
+            return error_answer(409, 6, f'workflows.argoproj.io "{metadata["name"]}" already exists')
         self.workflows[metadata["name"]] = metadata
         event_id = metadata["annotations"]["argo-bridge/event"]
         self.created[event_id] = self.created.get(event_id, 0) + 1
@@ -82,11 +82,11 @@ class ArgoModel:
 
     def _get(self, name: str) -> Answer:
         if name not in self.workflows:
-            return _error(404, 5, f'workflows.argoproj.io "{name}" not found')
+            return error_answer(404, 5, f'workflows.argoproj.io "{name}" not found')
         return classify(200, {}, orjson.dumps({"metadata": self.workflows[name], "spec": {}}), 0.0, 0.01)
 
 
-def _error(status: int, grpc: int, text: str, **headers: str) -> Answer:
+def error_answer(status: int, grpc: int, text: str, **headers: str) -> Answer:
     return classify(status, headers, orjson.dumps({"code": grpc, "message": text}), 0.0, 0.01)
 
 
@@ -99,13 +99,13 @@ FATES: dict[str, Callable[[], Answer]] = {
     "cut after": _cut,
     "deleted": _cut,
     "unreachable": lambda: failure(Fault.UNREACHABLE, "refused", sent=False, elapsed_s=0.01),
-    "500": lambda: _error(500, 13, "etcdserver: leader changed"),
-    "504 after": lambda: _error(504, 4, "timeout"),
+    "500": lambda: error_answer(500, 13, "etcdserver: leader changed"),
+    "504 after": lambda: error_answer(504, 4, "timeout"),
     "429": lambda: classify(429, {"retry-after": "2"}, b"Too Many Requests", 0.0, 0.01),
-    "modified": lambda: _error(409, 6, "Operation cannot be fulfilled: the object has been modified"),
-    "400": lambda: _error(400, 3, "spec is invalid"),
-    "401": lambda: _error(401, 16, "token not valid"),
-    "no template": lambda: _error(404, 5, 'workflowtemplates.argoproj.io "t" not found'),
+    "modified": lambda: error_answer(409, 6, "Operation cannot be fulfilled: the object has been modified"),
+    "400": lambda: error_answer(400, 3, "spec is invalid"),
+    "401": lambda: error_answer(401, 16, "token not valid"),
+    "no template": lambda: error_answer(404, 5, 'workflowtemplates.argoproj.io "t" not found'),
     "html": lambda: classify(200, {}, b"<html>", 0.0, 0.01),
     "not-argo after": lambda: classify(200, {}, b'{"status":"ok"}', 0.0, 0.01),
 }
@@ -171,17 +171,15 @@ class FakeSchema:
 class DispatchBench:
     """A dispatcher and everything it uses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, argo: ArgoModel | None = None) -> None:
         self.clock = FakeClock()
         self.spool = FlakySpool(self.clock)
-        self.argo = ArgoModel()
+        self.argo = argo or ArgoModel()
         self.exchanges = FakeExchanges(self.clock, self.argo)
         self.metrics = Metrics()
         self.schema = FakeSchema()
         self.folder = folder
         self.outbox_calls = 0
-        probe = Backoff(0.25, 5.0, rng=random.Random(1))
-        self.gate = Gate(GateOptions(probe=probe))
         self.settlement = Settlement(
             self.spool,  # type: ignore[arg-type]  # the real one, with a switch
             Refusals(TOPICS, self.metrics, self.clock),
@@ -194,6 +192,7 @@ class DispatchBench:
     def restart(self) -> None:
         """A new dispatcher on the same spool, as after a crash: what the old one held is forgotten."""
         self.exchanges.started.clear()
+        self.gate = Gate(GateOptions(probe=Backoff(0.25, 5.0, rng=random.Random(1))))
         self.dispatcher = Dispatcher(
             "plant-1",
             DispatchParts(

@@ -19,8 +19,10 @@ from bridge.mapping.compiled import Fired, Outcome, Quiet
 from bridge.mapping.routes import Match
 from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
 from bridge.pipeline.mapped import MappedEvents
+from bridge.pipeline.operation_intake import OperationIntake, Read
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.requests import RequestRules, Requests
+from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import NewEvent, OutboxMessage, WaitingEvent
 from bridge.spool.store import Spool
 from bridge.validation.policy import Policy
@@ -97,6 +99,34 @@ class FakeMappings:
         return tuple(Match(mapping, {}) for mapping in self.all if mapping.topic == topic)  # type: ignore[arg-type]  # a fake
 
 
+class FakeReads:
+    """Notes what is to be read.
+
+    room: places that are free.
+    asked: what was submitted, each with how to acknowledge it.
+    """
+
+    def __init__(self) -> None:
+        self.room = 16
+        self.asked: list[tuple[Read, Callable[[], None]]] = []
+
+    def reserve(self, _read: Read) -> bool:
+        """Take a place."""
+        self.room -= 1
+        if self.room < 0:
+            self.room = 0
+            return False
+        return True
+
+    def release(self, _read: Read) -> None:
+        """Give a place back."""
+        self.room += 1
+
+    def submit(self, read: Read, ack: Callable[[], None]) -> None:
+        """Note it."""
+        self.asked.append((read, ack))
+
+
 class IngestBench:
     """Everything that ingest uses, and what it told."""
 
@@ -109,18 +139,24 @@ class IngestBench:
         self.check: Callable[[Any], None] = lambda _workflow: None
         self.stored: list[frozenset[str]] = []
         self.retained: list[tuple[str, str, bytes]] = []
+        self.live: list[tuple[str, str, bytes]] = []
         self.outbox_calls = 0
+        self.update_calls = 0
+        self.reads = FakeReads()
         rules = RequestRules(
             "plant-1",
             TOPICS,
             Policy(("factory", "lab")),
-            frozenset({Operation.TRIGGER, Operation.STOP}),
+            frozenset({Operation.TRIGGER, Operation.STOP, Operation.GET}),
             self._check,
         )
         parts = IngestParts(
             spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
             requests=Requests(rules),
+            operations=OperationIntake(rules),
+            reads=self.reads,  # type: ignore[arg-type]  # a fake
             mapped=MappedEvents("plant-1", self.mappings, self.metrics, self.clock),  # type: ignore[arg-type]  # a fake
+            updates=StatusUpdates(Policy(("factory", "lab")), 3600.0),
             refusals=Refusals(TOPICS, self.metrics, self.clock),
             metrics=self.metrics,
             reports=ReportWriter(folder),
@@ -130,7 +166,7 @@ class IngestBench:
         self.ingest = Ingest(
             IngestRules(TOPICS, 256 * 1024, subscriptions),
             parts,
-            IngestCallbacks(self.stored.append, self._outbox, self._seen),
+            IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
         )
 
     def _check(self, workflow: Any) -> None:
@@ -141,6 +177,12 @@ class IngestBench:
 
     def _seen(self, connection: str, topic: str, payload: bytes) -> None:
         self.retained.append((connection, topic, payload))
+
+    def _live_seen(self, connection: str, topic: str, payload: bytes) -> None:
+        self.live.append((connection, topic, payload))
+
+    def _updates(self) -> None:
+        self.update_calls += 1
 
     def receive(self, *messages: Message) -> list[FakeDelivery]:
         """Hand a batch in; the deliveries tell what was acknowledged."""

@@ -12,7 +12,7 @@ from pipeline_fakes import FlakySpool, event
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
-from bridge.pipeline.lanes import PAGE, PROBE_S, Lanes
+from bridge.pipeline.lanes import FAILURES, PAGE, PROBE_S, SLOW, Lanes
 from bridge.spool.records import Batch, Finished, NewEvent, Outcome, Postponed, WaitingEvent
 
 
@@ -132,6 +132,57 @@ def test_a_probe_that_told_nothing_waits_its_minute_too(bench: LaneBench) -> Non
     bench.lanes.give_back(probe)
     assert bench.take() is None
     assert bench.wait_s() == pytest.approx(PROBE_S)
+
+
+def fail(bench: LaneBench, row: WaitingEvent | None) -> None:
+    """The row failed, and is tried again long after."""
+    assert row is not None
+    bench.postpone(row, 1000)
+    bench.lanes.failed(row.event.lane, bench.spool.real.age.now_s())
+
+
+def test_a_failing_lane_lets_one_row_through_at_a_time(bench: LaneBench) -> None:
+    """After failures without a success between them, less and less often, five seconds apart at most; others go on."""
+    bench.store("bad", 30)
+    for _ in range(FAILURES):
+        fail(bench, bench.take())
+    bench.store("good", 5)
+    assert bench.drain() == ["good"] * 5
+    waited = []
+    for _ in range(10):
+        waited.append(bench.wait_s() or 0.0)
+        bench.clock.advance(waited[-1] + 1e-6)  # a sum of floats may fall short of the time
+        probe = bench.take()
+        assert bench.take() is None
+        fail(bench, probe)
+    assert 0 < waited[0] <= SLOW.initial_s
+    assert max(waited) <= SLOW.cap_s
+    assert sum(waited) > 5 * SLOW.cap_s * (1 - SLOW.jitter)
+    assert bench.lanes.causes == {}
+
+
+@pytest.mark.parametrize("end", ["unpark", "decided"])
+def test_one_end_opens_a_failing_lane(bench: LaneBench, end: str) -> None:
+    """A success opens it wholly, and so does a refusal, as the server answers; failures are counted anew."""
+    bench.store("bad", 20)
+    for _ in range(FAILURES):
+        fail(bench, bench.take())
+    bench.clock.advance(SLOW.cap_s)
+    probe = bench.take()
+    assert probe is not None
+    getattr(bench.lanes, end)("bad")
+    bench.finish(probe)
+    for _ in range(FAILURES - 1):
+        fail(bench, bench.take())
+    assert len(bench.drain()) == 20 - 2 * FAILURES
+
+
+def test_a_refusal_does_not_open_a_parked_lane(bench: LaneBench) -> None:
+    """What parks a lane is mended by somebody, and only a success shows it."""
+    bench.store("bad", 5)
+    bench.park("bad")
+    bench.lanes.decided("bad")
+    assert bench.take() is None
 
 
 def test_all_that_is_due_is_given_out(bench: LaneBench) -> None:

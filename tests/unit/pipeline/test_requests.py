@@ -68,7 +68,7 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
             'the topic says namespace "factory", the body "lab"',
         ),
         (request({"submit": RUN}, topic="argo/workflows/trigger/"), "forbidden-namespace", 'namespace "" is not'),
-        (request(topic="argo/workflows/stop"), "not-built", "stop is not built yet in this release"),
+        (request(topic="argo/workflows/stop"), "invalid-request", "the stop request has no workflowId"),
         (request(topic="argo/workflows/retry"), "forbidden-operation", "retry is not allowed on this bridge"),
         (request({"submit": RUN, "requestId": "x" * 2000}), "invalid-request", "requestId is longer than 1024 bytes"),
         (

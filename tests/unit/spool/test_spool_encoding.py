@@ -20,7 +20,7 @@ from bridge.spool.encoding import (
     encode_reply,
     reply_of_body,
 )
-from bridge.spool.records import NewDeadLetter, NewEvent, OutboxMessage
+from bridge.spool.records import Asked, NewDeadLetter, NewEvent, OutboxMessage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NAMED = st.dictionaries(TEXT, TEXT, max_size=3)
@@ -47,18 +47,21 @@ def test_a_reply_address_comes_back(address: ReplyAddress) -> None:
         order_key=TEXT,
         max_age_s=st.none() | st.floats(0, 1e9),
         reply=st.none() | ADDRESSES,
-    )
+        asked=st.none() | st.builds(Asked, TEXT, TEXT, st.dictionaries(TEXT, TEXT | st.booleans() | NAMED, max_size=3)),
+    ),
+    st.none() | TEXT,
 )
-def test_an_event_comes_back(event: NewEvent) -> None:
-    """Columns and body together are the whole event."""
+def test_an_event_comes_back(event: NewEvent, note: str | None) -> None:
+    """Columns and body together are the whole event, be it a workflow to create or an operation."""
     body = encode_event(event)
     order = event.order
     columns = (1, event.id, event.payload_digest, order.namespace, order.name, event.lane, 2, event.order_key or None)
-    row = decode_event((*columns, 3.0, 4.0, 5, 6.0, body), order.manifest, ())
+    row = decode_event((*columns, 3.0, 4.0, 5, 6.0, body, note), order.manifest, ())
     assert row.event == event
     assert row.replies == (() if event.reply is None else (event.reply,))
     assert reply_of_body(body) == event.reply
     assert (row.seq, row.not_before_s, row.expires_at_s, row.attempts, row.stored_at_s) == (1, 3.0, 4.0, 5, 6.0)
+    assert row.note == (note or "")
 
 
 @given(

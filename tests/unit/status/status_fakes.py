@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bridge.core.clock import FakeClock
+from bridge.core.clock import AgeClock, FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage, WorkflowRef
 from bridge.interface.topics import Topics
-from bridge.spool.records import RetainedTopic
+from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.events import Changed, Connected, Disconnected, Event, Listed, LookedUp, Ready
 from bridge.status.publisher import Publisher
+from bridge.status.reports import Reports
 from bridge.status.retained import read_retained
 from bridge.status.sources import FollowedWorkflows, FrameKind
 from bridge.status.tracker import Tracker
@@ -24,6 +25,7 @@ from bridge.transports.base import ConnectionProblem, PublishResult, Session
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")
 STREAM = TOPICS.status_stream
+OWN_ONLY = FollowedWorkflows("plant-1", (NS,), "argo-bridge/bridge=plant-1")
 
 
 def workflow(name: str = "boil-1", uid: str = "u1", version: int = 1, **more: object) -> dict[str, object]:
@@ -159,12 +161,35 @@ class FakeTransport:
 
 
 class FakeStore:
-    """The table of retained topics, in memory."""
+    """The spool's tables for status, in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock | None = None) -> None:
         self.rows: dict[tuple[str, str], RetainedTopic] = {}
+        self.updates: dict[tuple[str, str], ExternalStatus] = {}
+        self.age = AgeClock(clock or FakeClock())
+        self.seq = 0
         self.broken = False
         self.commits = 0
+
+    def send(self, name: str, keep_s: float = 3600.0, namespace: str = NS, **body: object) -> None:
+        """Store what another system says of a workflow, as ingest does."""
+        self.seq += 1
+        document = {"status": "Running", "progress": "", "message": "", "details": {}} | body
+        payload, until_s = orjson.dumps(document), self.age.now_s() + keep_s
+        self.updates[namespace, name] = ExternalStatus(namespace, name, payload, until_s, self.seq)
+
+    def external(self, after_seq: int = 0) -> Sequence[ExternalStatus]:
+        """Every update with a higher number."""
+        if self.broken:
+            raise SpoolError("read the spool: disk full")
+        return [row for row in self.updates.values() if row.seq > after_seq]
+
+    def forget_external(self, rows: Sequence[ExternalStatus]) -> None:
+        """Delete rows of this number."""
+        self._commit()
+        for row in rows:
+            if self.updates.get((row.namespace, row.name)) == row:
+                del self.updates[row.namespace, row.name]
 
     def retained(self) -> Sequence[RetainedTopic]:
         """Every row."""
@@ -202,12 +227,17 @@ class Bench:
     """Tracker and publisher with fakes around them, run by hand on one thread."""
 
     def __init__(
-        self, *transports: FakeTransport, store: FakeStore | None = None, clock: FakeClock | None = None
+        self,
+        *transports: FakeTransport,
+        store: FakeStore | None = None,
+        clock: FakeClock | None = None,
+        follow: FollowedWorkflows = OWN_ONLY,
+        reports: bool = False,
     ) -> None:
         self.transports = {transport.name: transport for transport in transports}
-        self.store = store or FakeStore()
         self.clock = clock or FakeClock()
-        self.follow = FollowedWorkflows("plant-1", (NS,), "argo-bridge/bridge=plant-1")
+        self.store = store or FakeStore(self.clock)
+        self.follow = follow
         self.signals: list[Event] = []
         self.open: dict[WorkflowRef, bool] = {}
         self.events_seen: list[tuple[bytes, str, str]] = []
@@ -215,13 +245,15 @@ class Bench:
         self.metrics = parts.metrics
         self.publisher = Publisher(parts, STREAM, self.signals.append)
         self.tracker = Tracker(
+            parts,
             self.follow,
             TOPICS,
             self.publisher,
             lambda ref, nodes: self.open.update({ref: nodes or self.open.get(ref, False)}),
-            clock=self.clock,
-            on_event_seen=lambda *event: self.events_seen.append(event),
+            lambda *event: self.events_seen.append(event),
         )
+        if not reports:  # one more retained topic, which most tests have nothing to do with
+            self.tracker._reports = Reports(parts, TOPICS, self.publisher, self.follow.bridge_id, ())
         self.tracker.adopt(self.store.retained())
 
     def handle(self, *events: Event) -> None:
@@ -253,7 +285,7 @@ class Bench:
         transport.is_ready = True
         self.handle(Connected(name, session), Ready(name))
         for topic, payload in list(transport.broker.retained.items()):
-            event = read_retained(TOPICS, "plant-1", name, topic, payload)
+            event = read_retained(TOPICS, self.follow.bridge_id, name, topic, payload)
             if event is not None:
                 self.handle(event)
 

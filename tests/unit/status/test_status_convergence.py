@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
+import orjson
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,8 +20,9 @@ from status_fakes import NS, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport
 
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
-from bridge.status.events import Changed, Listed
-from bridge.status.failures import find_failed_node
+from bridge.spool.records import ExternalStatus
+from bridge.status.events import Changed, Listed, LookedUp, UpdatesStored
+from bridge.status.nodes import read_nodes
 from bridge.status.sources import FrameKind
 from bridge.status.transitions import observe, transition, update_of
 from bridge.transports.base import Session
@@ -63,7 +66,14 @@ class Argo:
         item["status"] = {"phase": phase, "progress": progress, "startedAt": begun, "finishedAt": None}
         if phase in ("Failed", "Error"):
             item["status"] |= {"message": f"child '{name}-2' failed", "nodes": failed_nodes(name)}
+        elif (phase, progress) == ("Running", "1/2"):
+            item["status"]["nodes"] = {f"{name}-3": {"type": "Suspend", "phase": "Running"}}
         self._record(FrameKind.MODIFIED, item)
+
+    def say(self, name: str, message: str) -> None:
+        """A change that ends what another system said."""
+        self.living[name]["status"] |= {"message": message}
+        self._record(FrameKind.MODIFIED, self.living[name])
 
     def delete(self, name: str) -> None:
         item = self.living.pop(name)
@@ -97,7 +107,7 @@ class Convergence(RuleBasedStateMachine):
         super().__init__()
         self.argo = Argo()
         self.clock = FakeClock()
-        self.store = FakeStore()
+        self.store = FakeStore(self.clock)
         self.brokers = {name: FakeBroker() for name in CONNECTIONS}
         self.may_lose_spool = self.spool_was_lost = False
         self.start()
@@ -113,8 +123,9 @@ class Convergence(RuleBasedStateMachine):
         transports = [FakeTransport(self.brokers[name], name) for name in CONNECTIONS]
         for transport in transports:
             transport.auto = False
-        self.bench = Bench(*transports, store=self.store, clock=self.clock)
+        self.bench = Bench(*transports, store=self.store, clock=self.clock, reports=True)
         self.position: int | None = None
+        self.late: list[LookedUp] = []
 
     @initialize(has_archive=st.booleans(), may_lose_spool=st.booleans())
     def archive(self, has_archive: bool, may_lose_spool: bool) -> None:
@@ -185,6 +196,22 @@ class Convergence(RuleBasedStateMachine):
         for ref in list(self.bench.open)[:1]:
             self.bench.answer(ref, self.argo.get(ref))
 
+    @rule()
+    def answer_late(self) -> None:
+        """Argo has answered, and the answer is still on its way while frames go on."""
+        for ref in list(self.bench.open)[:1]:
+            self.late.append(LookedUp(ref, copy.deepcopy(self.argo.get(ref)), self.bench.open.pop(ref)))
+
+    @precondition(lambda self: self.late)
+    @rule()
+    def late_answer_comes(self) -> None:
+        self.bench.handle(self.late.pop(0))
+
+    @rule(name=st.sampled_from(NAMES), keep_s=st.sampled_from([1.0, 1e6]), progress=st.sampled_from(["", "77%"]))
+    def other_system(self, name: str, keep_s: float, progress: str) -> None:
+        self.store.send(name, keep_s, status="Succeeded", progress=progress, message="says another")
+        self.bench.handle(UpdatesStored())
+
     @rule(seconds=st.sampled_from([0.2, 1.5, 40.0]))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -211,6 +238,15 @@ class Convergence(RuleBasedStateMachine):
             self.brokers[name].retained.clear()
             session = Session.NEW
         self.bench.connect(name, session)
+
+    @rule(name=st.sampled_from(CONNECTIONS), reached=st.integers(0, 4), kept=st.integers(0, 4))
+    def crash_of_the_broker(self, name: str, reached: int, kept: int) -> None:
+        """It comes back with the session and some of what it had retained."""
+        if self.bench.transports[name].is_ready:
+            self.bench.disconnect(name, reached)
+        for topic in list(self.brokers[name].retained)[kept:]:
+            del self.brokers[name].retained[topic]
+        self.bench.connect(name, Session.RESUMED)
 
     @rule(name=st.sampled_from(CONNECTIONS), full=st.booleans())
     def fill_window(self, name: str, full: bool) -> None:
@@ -242,9 +278,15 @@ class Convergence(RuleBasedStateMachine):
         self.heal()
         for name, broker in self.brokers.items():
             expected = {TOPICS.status_of(NS, key): said(item) for key, item in self.argo.living.items()}
+            for (_, key), update in self.store.updates.items():
+                expected.setdefault(TOPICS.status_of(NS, key), said_by_another(update))
             own = {topic: body for topic, body in broker.retained.items() if topic.startswith("argo/")}
+            report = orjson.loads(own.pop(TOPICS.report_of(NS)))
             assert own == expected, name
+            phases = Counter(item["status"].get("phase") or "Pending" for item in self.argo.living.values())
+            assert +Counter(report["workflows"]) == phases
             self.check_devices(broker)
+        assert not {key for _, key in self.store.updates} & set(self.argo.living), "nothing waits for what Argo knows"
         rows = {(row.connection, row.topic) for row in self.store.rows.values()}
         assert rows == {(name, topic) for name in CONNECTIONS for topic in self.brokers[name].retained}
 
@@ -256,7 +298,13 @@ class Convergence(RuleBasedStateMachine):
             if not transport.is_ready:
                 self.bench.connect(name, Session.RESUMED)
         self.list_and_watch(0)
-        for _ in range(4):
+        self.bench.wait(3, step_s=1.0)
+        for name in self.argo.living:
+            self.argo.say(name, f"healed {len(self.argo.history)}")
+        self.watch(1000)
+        while self.late:
+            self.late_answer_comes()
+        for _ in range(5):
             for ref in list(self.bench.open):
                 self.bench.answer(ref, self.argo.get(ref))
             self.bench.wait(12, step_s=1.0)
@@ -284,9 +332,24 @@ def said(item: dict) -> bytes:
     """The message that is true of a workflow."""
     seen = observe(item)
     assert seen is not None
-    statement = transition(b"", update_of(seen, find_failed_node(item), "plant-1"))
+    statement = transition(b"", update_of(seen, read_nodes(item, listed=False), "plant-1"))
     assert statement is not None
     return statement.document
+
+
+def said_by_another(update: ExternalStatus) -> bytes:
+    """The message that is retained for a workflow that Argo does not know."""
+    body = orjson.loads(update.body)
+    return orjson.dumps(
+        {
+            "namespace": update.namespace,
+            "workflowId": update.name,
+            "status": body["status"],
+            "progress": body["progress"] or "0%",
+            "message": body["message"],
+            "details": {"bridge": "plant-1", "source": "external"},
+        }
+    )
 
 
 def test_retained_status_is_true_in_the_end() -> None:

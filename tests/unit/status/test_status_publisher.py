@@ -230,4 +230,5 @@ def test_a_foreign_change_of_our_topic_is_put_right(broker: FakeBroker) -> None:
     bench.clock.advance(1000)
     broker.retained[OWN] = true.replace(b"Running", b"Failed")
     bench.connect(session=Session.RESUMED)
+    bench.wait(2)
     assert broker.retained[OWN] == true

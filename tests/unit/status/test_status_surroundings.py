@@ -16,9 +16,9 @@ from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.report import ReportWriter
 from bridge.status.availability import Availability
-from bridge.status.events import Ready
+from bridge.status.events import ForeignSeen, Ready, RetainedSeen
 from bridge.status.inbox import Inbox
-from bridge.status.retained import read_retained
+from bridge.status.retained import read_live, read_retained
 from bridge.status.sources import scope_selector
 from bridge.status.state import REPEAT_S, StatePublisher
 
@@ -200,17 +200,31 @@ def test_a_full_inbox_makes_argo_wait_and_no_transport() -> None:
 # -- what a broker has retained -------------------------------------------------------------------------------------
 
 
-def test_only_our_own_retained_status_is_taken() -> None:
-    """Another bridge's, an external update, another topic and an empty payload are nobody's concern."""
+def test_what_is_retained_is_ours_another_bridges_or_nobodys() -> None:
+    """Only details.bridge tells whose a retained status is; another topic and an empty payload are no status."""
 
     def read(topic: str = OWN, **details: object) -> object:
         return read_retained(TOPICS, "plant-1", "plant", topic, orjson.dumps({"details": details}))
 
-    assert read(bridge="plant-1", uid="u1") is not None
-    assert read(bridge="plant-2", uid="u1") is None
-    assert read(bridge="plant-1", source="external") is None
+    own, nobodys = read(bridge="plant-1", uid="u1"), read(uid="u1")
+    assert isinstance(own, RetainedSeen)
+    assert (own.is_own, own.ref.uid) == (True, "u1")
+    assert isinstance(nobodys, RetainedSeen)
+    assert not nobodys.is_own
+    assert read(bridge="plant-2", uid="u1") == ForeignSeen("plant", OWN)
     assert read("argo/workflows/status", bridge="plant-1") is None
     assert read_retained(TOPICS, "plant-1", "plant", OWN, b"") is None
+
+
+def test_of_live_messages_only_another_bridges_matter() -> None:
+    """Our own come back to us, and what nobody says is no status: neither is told to the status thread."""
+
+    def read(**details: object) -> object:
+        return read_live(TOPICS, "plant-1", "plant", OWN, orjson.dumps({"details": details}))
+
+    assert read(bridge="plant-2") == ForeignSeen("plant", OWN)
+    assert read(bridge="plant-1") is None
+    assert read() is None
 
 
 @given(
@@ -219,6 +233,7 @@ def test_only_our_own_retained_status_is_taken() -> None:
 def test_no_retained_bytes_raise(payload: bytes) -> None:
     """Whatever is retained there, reading it never raises."""
     read_retained(TOPICS, "plant-1", "plant", OWN, payload)
+    read_live(TOPICS, "plant-1", "plant", OWN, payload)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, f
 from bridge.core.model import WorkflowRef
 from bridge.interface.status import percentage
 from bridge.spool.records import RetainedTopic
+from bridge.status.events import LookedUp
 from bridge.status.sources import FrameKind
 
 OWN = TOPICS.status_of(NS, "boil-1")
@@ -134,6 +135,16 @@ def test_a_lagging_list_does_not_bring_back_the_dead(bench: Bench, broker: FakeB
     assert broker.retained == {}
 
 
+def test_an_answer_that_a_deletion_overtook_does_not_bring_back_the_dead(bench: Bench, broker: FakeBroker) -> None:
+    """A GET that was answered before the DELETED frame came is not believed; a state after it is (a selector)."""
+    bench.frame(workflow(version=1, phase="Running"))
+    bench.frame(workflow(version=3, phase="Running"), FrameKind.DELETED)
+    bench.handle(LookedUp(REF, workflow(version=2, phase="Running"), nodes=True))
+    assert broker.retained == {}
+    bench.frame(workflow(version=4, phase="Running"), FrameKind.ADDED)
+    assert set(broker.retained) == {OWN}
+
+
 def test_only_get_tells_whether_an_archived_workflow_lives(bench: Bench, broker: FakeBroker) -> None:
     """`Persisted` in a list says nothing; from GET it says that the workflow is gone."""
     bench.frame(workflow(version=1, phase="Succeeded"))
@@ -213,6 +224,7 @@ def test_what_was_deleted_while_the_bridge_was_down_is_cleared(bench: Bench, bro
     after.list()
     assert set(broker.retained) == {OWN, DEVICE}
     after.answer(REF, None)
+    after.wait(2)
     assert broker.retained == {}
     assert after.store.rows == {}
 
@@ -261,6 +273,7 @@ def test_our_own_retained_message_without_a_row_is_found(bench: Bench, broker: F
     after.connect()
     after.list()
     after.answer(REF, None)
+    after.wait(2)
     assert broker.retained == {}
 
 
@@ -272,6 +285,7 @@ def test_a_namespace_that_is_not_followed_any_more_is_cleared(broker: FakeBroker
     bench.store.rows["plant", topic] = RetainedTopic("plant", topic, "left", "boil-1", "u1")
     again = restart(bench, broker)
     again.connect()
+    again.wait(2)
     assert broker.retained == {}
     assert again.store.rows == {}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from status_fakes import NS, failed_nodes, workflow
 
 from bridge.core.model import Phase
-from bridge.status.failures import FailedNode, find_failed_node
+from bridge.status.nodes import NodeDetail, read_nodes
 from bridge.status.transitions import Observed, Statement, is_newer, observe, transition, update_of
 
 
@@ -21,8 +21,8 @@ def see(**status: object) -> Observed:
     return seen
 
 
-def say(seen: Observed, last: bytes = b"", failed: FailedNode | None = None) -> Statement | None:
-    return transition(last, update_of(seen, failed, "plant-1"))
+def say(seen: Observed, last: bytes = b"", detail: NodeDetail | None = None) -> Statement | None:
+    return transition(last, update_of(seen, detail, "plant-1"))
 
 
 def read(statement: Statement | None) -> dict[str, object]:
@@ -93,8 +93,9 @@ def test_outputs_come_with_the_end_only() -> None:
 
 def test_a_failure_names_its_step() -> None:
     """The message of a failed workflow names step, template and exit code; the details hold them apart."""
-    failed = find_failed_node(workflow(nodes=failed_nodes()))
-    message = read(say(see(phase="Failed", message="child 'boil-1-2' failed"), failed=failed))
+    status = {"phase": "Failed", "message": "child 'boil-1-2' failed"}
+    detail = read_nodes(workflow(nodes=failed_nodes(), **status), listed=False)
+    message = read(say(see(**status), detail=detail))
     assert message["message"] == 'step "measure" (template probe) failed with exit code 3'
     assert message["details"]["failedNode"] == {
         "name": "measure",
@@ -106,8 +107,9 @@ def test_a_failure_names_its_step() -> None:
 
 def test_a_failed_node_is_not_told_of_a_running_workflow() -> None:
     """What made an earlier run fail is gone once the workflow runs again."""
-    failed = FailedNode("measure", "probe", "gone", None)
-    assert read(say(see(phase="Running"), failed=failed))["message"] == ""
+    detail = read_nodes(workflow(nodes=failed_nodes(), phase="Failed"), listed=False)
+    assert detail.failed is not None
+    assert read(say(see(phase="Running"), detail=detail))["message"] == ""
 
 
 def test_a_message_longer_than_the_limit_is_cut_and_says_so() -> None:
@@ -164,7 +166,7 @@ _JSON = st.recursive(
 def test_nothing_that_a_server_sends_raises(answer: dict[str, object]) -> None:
     """Whatever JSON stands in a workflow's place, it is read or passed over."""
     seen = observe(answer, NS)
-    find_failed_node(answer)
+    read_nodes(answer, listed=True)
     if seen is not None:
         assert isinstance(seen.phase, Phase)
         assert say(seen) is not None

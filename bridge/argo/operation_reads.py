@@ -1,0 +1,196 @@
+"""Requests to the Argo Server that read for somebody who asked by message, and readers of their answers. Pure.
+
+Sends nothing; what an answer means for the one who asked is decided in the pipeline. Any thread; `Pages` and
+`LogFrames` have one owner each.
+Source: server-api.md sections 2 and 3, and 12 for what a list may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from bridge.argo.errors import Answer, incomplete, stream_error
+from bridge.argo.handles import HttpRequest
+from bridge.argo.options import (
+    cluster_template_path,
+    segment,
+    template_path,
+    with_query,
+    workflow_path,
+    workflows_path,
+)
+from bridge.argo.sse import FrameTooLargeError, SseParser
+
+_PAGE = 500
+_TEMPLATE_PAGE = 100
+# Rows move up while workflows are deleted between two pages of an offset; so many deletions skip nobody.
+_OVERLAP = 50
+_LIST_FIELDS = ("spec", "metadata.managedFields", "status.nodes", "status.compressedNodes", "status.storedTemplates")
+_LIST_FIELDS_MORE = ("status.storedWorkflowTemplateSpec", "status.taskResultsCompletionStatus")
+_LOG_OPTIONS = ("container", "tailLines", "sinceSeconds", "timestamps", "previous", "limitBytes", "follow")
+# A line is bounded by what a container writes without a break; the packet that it goes out in is smaller.
+MAX_LOG_FRAME = 2 * 1024 * 1024
+
+
+def whole_workflow(namespace: str, name: str) -> HttpRequest:
+    """Return the request that reads one workflow with all that it has but ``managedFields``."""
+    return HttpRequest(
+        "GET", with_query(workflow_path(namespace, name), fields="-metadata.managedFields"), expects=name
+    )
+
+
+def one_template(namespace: str, name: str, *, cluster: bool) -> HttpRequest:
+    """Return the request that reads one WorkflowTemplate, or ClusterWorkflowTemplate."""
+    path = cluster_template_path(name) if cluster else template_path(namespace, name)
+    return HttpRequest("GET", path, expects=name)
+
+
+def lint(namespace: str, workflow: Mapping[str, Any]) -> HttpRequest:
+    """Return the request that has Argo check a workflow.
+
+    Argo looks for templates in the namespace that stands in the manifest, whatever the path says.
+    """
+    metadata = workflow.get("metadata")
+    placed = {**workflow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "namespace": namespace}}
+    return HttpRequest("POST", workflows_path(namespace) + "/lint", orjson.dumps({"workflow": placed}))
+
+
+def log(namespace: str, name: str, options: Mapping[str, object]) -> HttpRequest:
+    """Return the request that streams a workflow's log.
+
+    ``logOptions.container`` is always there: without any ``logOptions`` the Argo Server crashes (server-api.md
+    section 2).
+    """
+    asked = {f"logOptions__{key}": _query_text(options[key]) for key in _LOG_OPTIONS if options.get(key)}
+    asked.setdefault("logOptions__container", "main")
+    asked |= {key: str(options[key]) for key in ("podName", "grep", "selector") if options.get(key)}
+    return HttpRequest("GET", with_query(workflow_path(namespace, name, "log"), **asked))
+
+
+def _query_text(value: object) -> str:
+    return "true" if value is True else str(value)
+
+
+class Pages:
+    """Reads a whole list, page by page: `request` while there is one, each answer to `took`."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, dict[str, Any]] = {}
+
+    def request(self) -> HttpRequest | None:
+        """Return the request for the next page, None after the last."""
+        raise NotImplementedError
+
+    def took(self, answer: Answer) -> Answer:
+        """Take the OK answer to `request`; return it, or another one that says why it is no answer."""
+        metadata = (answer.body or {}).get("metadata")
+        if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
+            return incomplete("the list has no resourceVersion, so it is no answer")
+        items = [item for item in (answer.body or {}).get("items") or [] if isinstance(item, dict)]
+        known = len(self.items)
+        self.items.update((uid, item) for item in items if (uid := _uid(item)))
+        self._turn(metadata, len(items), is_new=len(self.items) > known)
+        return answer
+
+    def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
+        raise NotImplementedError
+
+
+class WorkflowPages(Pages):
+    """All workflows of a namespace without specs and nodes, as the server's mirror has them."""
+
+    def __init__(self, namespace: str, selector: str) -> None:
+        super().__init__()
+        self._namespace = namespace
+        self._selector = selector
+        self._offset: int | None = 0
+
+    def request(self) -> HttpRequest | None:
+        """See `Pages`."""
+        if self._offset is None:
+            return None
+        path = with_query(
+            workflows_path(self._namespace),
+            listOptions__labelSelector=self._selector,
+            # Without it 4.x ends early (server-api.md section 2).
+            listOptions__fieldSelector="ext.showRemainingItemCount=true",
+            listOptions__limit=str(_PAGE),
+            **{"listOptions.continue": str(self._offset) if self._offset else ""},
+            fields="-" + ",".join(f"items.{field}" for field in _LIST_FIELDS + _LIST_FIELDS_MORE),
+        )
+        return HttpRequest("GET", path)
+
+    def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
+        has_more = bool(metadata.get("continue") or metadata.get("remainingItemCount")) and is_new
+        offset = (self._offset or 0) + count
+        self._offset = offset - min(_OVERLAP, count - 1) if has_more else None
+
+
+class TemplatePages(Pages):
+    """All WorkflowTemplates of a namespace, or all ClusterWorkflowTemplates; kube's own list, with its tokens."""
+
+    def __init__(self, namespace: str, selector: str, *, cluster: bool) -> None:
+        super().__init__()
+        segment(namespace, "namespace")
+        self._path = "/api/v1/cluster-workflow-templates" if cluster else template_path(namespace)
+        self._selector = selector
+        self._token: str | None = ""
+
+    def request(self) -> HttpRequest | None:
+        """See `Pages`."""
+        if self._token is None:
+            return None
+        more = {"listOptions.continue": self._token, "listOptions.limit": str(_TEMPLATE_PAGE)}
+        return HttpRequest("GET", with_query(self._path, listOptions__labelSelector=self._selector, **more))
+
+    def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
+        token = metadata.get("continue")
+        self._token = token if isinstance(token, str) and token and count and is_new else None
+
+
+def _uid(item: dict[str, Any]) -> str:
+    metadata = item.get("metadata")
+    uid = metadata.get("uid") if isinstance(metadata, dict) else None
+    return uid if isinstance(uid, str) else ""
+
+
+class LogFrames:
+    """Cuts the stream of a log into lines."""
+
+    def __init__(self) -> None:
+        self._parser = SseParser(MAX_LOG_FRAME)
+        self.error: Answer | None = None
+        """Why the stream ended, where it said so; or that it cannot be read any further."""
+
+    def feed(self, piece: bytes) -> list[tuple[str, str]]:
+        """Return pod and text of each line that `piece` completes."""
+        if self.error is not None:
+            return []
+        try:
+            return self._lines(self._parser.feed(piece))
+        except FrameTooLargeError:
+            self.error = incomplete(f"a line of the log has over {MAX_LOG_FRAME} bytes")
+            return []
+
+    def close(self) -> list[tuple[str, str]]:
+        """Return what is whole though unterminated at the stream's end."""
+        return [] if self.error is not None else self._lines(self._parser.close())
+
+    def _lines(self, frames: list[bytes]) -> list[tuple[str, str]]:
+        lines = []
+        for frame in frames:
+            try:
+                body = orjson.loads(frame)
+            except orjson.JSONDecodeError:
+                continue
+            result = body.get("result") if isinstance(body, dict) else None
+            if isinstance(result, dict):
+                # An empty line has no content (server-api.md section 2).
+                pod, text = result.get("podName"), result.get("content")
+                lines.append((pod if isinstance(pod, str) else "", text if isinstance(text, str) else ""))
+            elif isinstance(body, dict) and body.get("error") is not None:
+                self.error = stream_error(frame)
+        return lines

@@ -1,0 +1,112 @@
+"""``argo-bridge asyncapi``: prints the AsyncAPI 3 document of the interface, with one configuration's own topics.
+
+Reads files, connects to nothing. Thread: the main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge import __version__
+from bridge.cli import exit_codes
+from bridge.configuration import Loaded, load
+from bridge.interface.asyncapi import document
+from bridge.interface.asyncapi_model import Described, MappedTopics, Server, any_bridge
+from bridge.interface.asyncapi_text import to_yaml
+from bridge.interface.topics import Topics
+from bridge.mapping.definition import MappingDefinition
+from bridge.settings import Settings
+from bridge.settings.model import AmqpLogin, ConnectionSettings
+
+_PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
+_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "amqp": 5672, "amqps": 5671}
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "text": "text/plain",
+    "number": "text/plain",
+    "csv": "text/csv",
+    "cbor": "application/cbor",
+    "msgpack": "application/msgpack",
+    "cloudevents": "application/cloudevents+json",
+}
+_OTHER = "application/octet-stream"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = subparsers.add_parser(
+        "asyncapi",
+        help="print the AsyncAPI document of the message interface",
+        description="Print the AsyncAPI 3 document of the message interface: with --config that of one bridge, with "
+        "its brokers and the topics of its mappings; without, that of any. Exit code 0: printed, 1: the configuration "
+        "cannot be used, 2: wrong usage.",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the bridge.yaml of the bridge")
+    parser.add_argument("--json", action="store_true", help="print JSON (default: YAML)")
+    parser.set_defaults(handler=run_asyncapi)
+
+
+def run_asyncapi(args: argparse.Namespace) -> int:
+    """Print the document; 1 where the configuration cannot be used."""
+    described = any_bridge(__version__)
+    if args.config is not None:
+        loaded = load(args.config, os.environ)
+        if not loaded.ok or loaded.settings is None:
+            for problem in loaded.problems:
+                print(problem.render(), file=sys.stderr)
+            return exit_codes.PROBLEMS
+        described = describe(loaded, loaded.settings)
+    told = document(described)
+    print(json.dumps(told, indent=2, ensure_ascii=False) if args.json else to_yaml(told), end="")
+    return exit_codes.OK
+
+
+def describe(loaded: Loaded, settings: Settings) -> Described:
+    """Return what the document of one configuration tells."""
+    allowed = frozenset(settings.interface.operations)
+    return Described(
+        version=__version__,
+        topics=Topics(settings.interface.prefix, settings.bridge.id),
+        servers=tuple(_server(name, connection) for name, connection in settings.connections.items()),
+        operations=tuple(operation for operation in any_bridge("").operations if operation in allowed),
+        namespaces=settings.argo.namespaces,
+        mappings=tuple(_mapped(definition) for definition in loaded.mappings),
+        notices=tuple(notice.topic for notice in settings.status.notify),
+    )
+
+
+def _server(name: str, connection: ConnectionSettings) -> Server:
+    mqtt, amqp = connection.mqtt, connection.amqp
+    one = mqtt or amqp
+    if one is None:
+        raise AssertionError("a connection has exactly one protocol")  # the loader sees to it
+    url = urlsplit(one.url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    return Server(
+        name=name,
+        host=f"{host}:{url.port or _PORTS[url.scheme]}",
+        protocol=_PROTOCOLS[url.scheme],
+        version={"5": "5.0"}.get(mqtt.version.value, mqtt.version.value) if mqtt else "0-9-1",
+        path=url.path,
+        user=one.username is not None or (amqp is not None and amqp.login is AmqpLogin.PASSWORD),
+        certificate=one.tls.cert is not None,
+        exchange=amqp.exchange if amqp else "",
+    )
+
+
+def _mapped(definition: MappingDefinition) -> MappedTopics:
+    payload, status = definition.payload, definition.status
+    return MappedTopics(
+        name=definition.name,
+        topic=definition.topic,
+        content_type=_CONTENT_TYPES.get(payload.format.value, _OTHER),
+        schema=payload.schema,
+        status_topic=(status.topic if status else None) or "",
+        notices=tuple(notice.topic for notice in status.notify) if status else (),
+        connection=definition.connection or "",
+    )

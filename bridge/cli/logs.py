@@ -1,0 +1,88 @@
+"""``argo-bridge logs``: what the containers of a workflow wrote, and with ``--follow`` what they write.
+
+Lines go to standard output, each behind the name of its pod; words about the way there to standard error.
+Thread: the main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import orjson
+
+from bridge.cli import exit_codes
+from bridge.cli.asking import Asking
+from bridge.cli.broker_visit import BrokerVisit
+from bridge.cli.operation_views import cut_note
+from bridge.cli.operations import PURPOSE, Subject, add_verb, question_of
+from bridge.cli.plain_text import printable
+from bridge.cli.send_request import Reply
+from bridge.cli.send_view import SendView
+from bridge.cli.target import add_timeout, read_target
+from bridge.interface.operation_options import SPECS
+from bridge.interface.operations import Operation
+
+FOLLOW_S = 11 * 60.0
+"""The bridge ends a stream after 10 minutes, with a reply that says so; this long it is waited for."""
+_EPILOG = """Tells the last lines of each container. With --follow it goes on until the workflow ends, 10 minutes have
+passed or Ctrl-C is pressed.
+
+exit codes:
+  0    the lines were told; with --follow: to the end of the stream
+  1    refused or failed; or the broker cannot be reached
+  2    wrong usage
+  4    no answer in time; with --follow also: the stream broke off
+  130  Ctrl-C
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to the command."""
+    parser = add_verb(subparsers, SPECS[Operation.LOGS], _EPILOG)
+    add_timeout(parser, "for the first answer, e.g. 10s or 5m")
+    parser.set_defaults(handler=run_logs)
+
+
+def run_logs(args: argparse.Namespace) -> int:
+    """Tell the logs of one workflow; see the epilog for the exit codes."""
+    until_s = time.monotonic() + args.timeout
+    subject = Subject.read(args)
+    target = read_target(args, PURPOSE)
+    if target is None:
+        return exit_codes.PROBLEMS
+    with BrokerVisit(target.options) as visit, SendView() as view:
+        asking = Asking(question_of(args, target, subject), visit, view, until_s)
+        reply = asking.ask()
+        asking.until_s = time.monotonic() + FOLLOW_S
+        while reply is not None:
+            view.replied(reply)
+            if args.json:
+                print(orjson.dumps(reply.body).decode(), flush=True)
+            if reply.error:
+                return exit_codes.PROBLEMS
+            if not args.json:
+                _tell(reply, view)
+            if not reply.body.get("more"):
+                return exit_codes.OK
+            reply = asking.next_reply()
+    return exit_codes.NO_ANSWER
+
+
+def _tell(reply: Reply, view: SendView) -> None:
+    lines = reply.body.get("lines")
+    for line in lines if isinstance(lines, list) else ():
+        if isinstance(line, dict):
+            print(_shown(line))
+    print(end="", flush=True)
+    note = cut_note(reply.body)
+    if note:
+        view.say(note)
+
+
+def _shown(line: dict[str, Any]) -> str:
+    pod, text = line.get("pod", ""), line.get("text", "")
+    # A tab is what a log may well have; it moves nothing but the text behind it.
+    shown = "\t".join(printable(part) for part in str(text).split("\t"))
+    return f"{printable(str(pod))}: {shown}" if pod else shown

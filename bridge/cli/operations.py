@@ -1,0 +1,214 @@
+"""``argo-bridge stop``, ``retry``, ``get``, ...: one command for each operation that may be asked for by message.
+
+Each asks the running bridge over its broker, exactly as any other sender would, and tells the reply. Results go to
+standard output, words about the way there to standard error. Thread: the main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.cli import exit_codes
+from bridge.cli.asking import Asking
+from bridge.cli.broker_visit import BrokerVisit
+from bridge.cli.manifest_file import read_manifest
+from bridge.cli.operation_arguments import add_operation_options, operation_body
+from bridge.cli.operation_views import cut_note, reply_lines
+from bridge.cli.send_follow import NamedWorkflow, follow_named
+from bridge.cli.send_request import Question, Reply
+from bridge.cli.send_view import SendView
+from bridge.cli.target import Target, add_target_options, add_timeout, read_target
+from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec
+from bridge.interface.operations import Operation
+from bridge.interface.topics import Request
+
+OPERATIONS = tuple(operation for operation in SPECS if operation is not Operation.LOGS)
+"""Those that are commands of this module; `logs` has its own, for its replies are a stream."""
+
+_FOLLOWED = frozenset(
+    {
+        Operation.STOP,
+        Operation.TERMINATE,
+        Operation.RESUME,
+        Operation.RETRY,
+        Operation.RESUBMIT,
+        Operation.TRIGGER_CRON,
+    }
+)
+_ENDED = frozenset({Operation.STOP, Operation.TERMINATE})
+_STARTS = frozenset({Operation.RESUBMIT, Operation.TRIGGER_CRON})
+PURPOSE = "argo-bridge-ask"
+_CODES = """exit codes:
+  0  done{end}
+  1  refused or failed{bad}; or the broker cannot be reached
+  2  wrong usage
+  4  no answer in time{late}
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs to the command."""
+    for operation in OPERATIONS:
+        spec = SPECS[operation]
+        parser = add_verb(subparsers, spec, _epilog(operation))
+        if operation in _FOLLOWED:
+            parser.add_argument("--wait", action="store_true", help="follow the workflow to its end")
+        else:
+            parser.set_defaults(wait=False)
+        add_timeout(parser, "for all of it, e.g. 10s or 5m")
+        parser.set_defaults(handler=run_operation)
+
+
+def add_verb(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], spec: OperationSpec, epilog: str
+) -> argparse.ArgumentParser:
+    """Add one verb with what every operation has: the bridge, the namespace, the name and the operation's options."""
+    parser = subparsers.add_parser(
+        spec.operation.value,
+        help=spec.meaning,
+        description=f"{spec.meaning[0].upper()}{spec.meaning[1:]}. Asks the running bridge over its broker.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_target_options(parser)
+    parser.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", type=_level, help="where; default: the bridge's default namespace"
+    )
+    parser.add_argument("--json", action="store_true", help="print the reply as JSON, as the bridge sent it")
+    if spec.name_key:
+        parser.add_argument("name", metavar="NAME", help=f"{spec.name_meaning}, or NAMESPACE/NAME")
+    add_operation_options(parser, spec)
+    parser.set_defaults(parser=parser, spec=spec)
+    return parser
+
+
+def _epilog(operation: Operation) -> str:
+    if operation not in _FOLLOWED:
+        return _CODES.format(end="", bad="", late="")
+    if operation in _ENDED:
+        return _CODES.format(
+            end="; with --wait: and the workflow ended", bad="", late="; with --wait also: no end in time"
+        )
+    bad = "; with --wait also: the workflow Failed, ended in Error or was deleted"
+    return _CODES.format(
+        end="; with --wait: and the workflow Succeeded", bad=bad, late="; with --wait also: no end in time"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about.
+
+    Attributes:
+        namespace: as given, "" for the bridge's default.
+        name: of the workflow, template or CronWorkflow, "" for none.
+    """
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def read(cls, args: argparse.Namespace) -> Subject:
+        """Return what ``-n`` and ``NAME`` mean, or end with a word about usage."""
+        given = args.name if args.spec.name_key else ""
+        namespace, slash, name = given.rpartition("/")
+        if slash and (not namespace or not name or "/" in namespace):
+            args.parser.error(f"{given!r} is neither NAME nor NAMESPACE/NAME")
+        if slash and args.namespace and args.namespace != namespace:
+            args.parser.error(f"-n says {args.namespace}, {given} says {namespace}")
+        if args.spec.name_key and not name:
+            args.parser.error("NAME is empty")
+        return cls(namespace or args.namespace or "", name)
+
+
+def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Question:
+    """Return the request that the parsed arguments mean."""
+    spec: OperationSpec = args.spec
+    body = operation_body(args, spec)
+    if spec.name_key:
+        body[spec.name_key] = subject.name
+    for option in spec.options:
+        if option.kind is Kind.OBJECT:
+            body[option.key] = read_manifest(args.file)
+    topic = f"{target.topics.prefix}/{spec.operation.value}"
+    return Question(
+        f"{topic}/{subject.namespace}" if subject.namespace else topic,
+        Request(spec.operation, subject.namespace or None),
+        orjson.dumps(body),
+        reply_topic=target.topics.response(spec.operation),
+        max_payload_bytes=target.settings.interface.max_payload_bytes,
+        has_properties=target.has_properties,
+    )
+
+
+def run_operation(args: argparse.Namespace) -> int:
+    """Ask for one operation; see the epilog for the exit codes."""
+    until_s = time.monotonic() + args.timeout
+    subject = Subject.read(args)
+    target = read_target(args, PURPOSE)
+    if target is None:
+        return exit_codes.PROBLEMS
+    question = question_of(args, target, subject)
+    namespace = subject.namespace or target.default_namespace
+    with BrokerVisit(target.options) as visit, SendView() as view:
+        asking = Asking(question, visit, view, until_s)
+        followed = _followed_before(args, target, namespace, subject.name)
+        reply = asking.ask(followed.topic if followed else "")
+        if reply is None:
+            return _unanswered(args.spec, view)
+        view.replied(reply)
+        if reply.error:
+            _print_json(args, reply)
+            return exit_codes.PROBLEMS
+        _tell(args, reply, namespace, view)
+        if not args.wait:
+            return exit_codes.OK
+        if followed is None:
+            followed = NamedWorkflow(target.topics.status_of(namespace, reply.workflow))
+        for message in asking.aside:
+            followed.take(message, time.monotonic())
+        any_end = args.spec.operation in _ENDED
+        return follow_named(visit, followed, view, until_s, any_end=any_end)
+
+
+def _followed_before(args: argparse.Namespace, target: Target, namespace: str, name: str) -> NamedWorkflow | None:
+    """The workflow to be followed where it is known before the reply, and must be, lest a quick end be missed."""
+    operation = args.spec.operation
+    if not args.wait or operation in _STARTS:
+        return None
+    topic = target.topics.status_of(namespace, name)
+    return NamedWorkflow(topic, begins_anew=operation is Operation.RETRY)
+
+
+def _unanswered(spec: OperationSpec, view: SendView) -> int:
+    if spec.is_spooled:
+        view.say(f"the bridge may still do it, up to {OPERATION_MAX_AGE_S / 60:.0f} minutes after it received it")
+    return exit_codes.NO_ANSWER
+
+
+def _tell(args: argparse.Namespace, reply: Reply, namespace: str, view: SendView) -> None:
+    if args.json:
+        _print_json(args, reply)
+        return
+    for line in reply_lines(args.spec.operation, reply.body, namespace):
+        print(line)
+    sys.stdout.flush()
+    note = cut_note(reply.body)
+    if note:
+        view.say(note)
+
+
+def _print_json(args: argparse.Namespace, reply: Reply) -> None:
+    if args.json:
+        print(orjson.dumps(reply.body).decode(), flush=True)
+
+
+def _level(text: str) -> str:
+    if not text or any(one in text for one in "/+#\0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a namespace")
+    return text

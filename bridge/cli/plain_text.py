@@ -1,0 +1,57 @@
+"""Text for people on standard output: aligned tables, times, durations. What came from outside is made harmless. Pure.
+
+Thread: any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+WIDEST = 40
+
+
+def printable(text: str) -> str:
+    """Return `text` without what a terminal would obey: control characters are written as escapes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def short(text: str, widest: int = WIDEST) -> str:
+    """Return `text` made printable and cut to `widest` characters."""
+    plain = printable(text)
+    return plain if len(plain) <= widest else plain[: widest - 1] + "…"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose columns are as wide as their widest cell; the first row is the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def shown_time(text: object) -> str:
+    """Return an RFC 3339 time as people read it, in UTC, "-" where there is none."""
+    moment = _moment(text)
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-"
+
+
+def shown_duration(begun: object, ended: object) -> str:
+    """Return the time between two RFC 3339 times such as ``1h02m`` or ``5s``, "-" where one is missing."""
+    first, last = _moment(begun), _moment(ended)
+    if first is None or last is None:
+        return "-"
+    seconds = max(0, round((last - first).total_seconds()))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02}s"
+    return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
+
+
+def _moment(text: object) -> datetime | None:
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

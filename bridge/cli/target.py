@@ -1,0 +1,122 @@
+"""Which bridge a command speaks to, and through which of its brokers: read from the bridge's own bridge.yaml.
+
+Connects to nothing. Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.cli.broker_visit import VisitOptions, visitor_options
+from bridge.configfile.problems import Problems
+from bridge.configfile.quantities import parse_duration
+from bridge.core import log
+from bridge.core.errors import ConfigError
+from bridge.interface.topics import Topics
+from bridge.service.options import amqp_options, mqtt_options
+from bridge.settings import Settings
+from bridge.settings.loading import LoadedSettings, load_settings
+from bridge.transports.mqtt import MqttOptions, MqttVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bridge, as a command sees it from outside.
+
+    Attributes:
+        loaded: its configuration, the mapping files unread.
+        settings: the same, without problems.
+        topics: the bridge's own.
+        options: how to visit its broker.
+    """
+
+    loaded: LoadedSettings
+    settings: Settings
+    topics: Topics
+    options: VisitOptions
+
+    @property
+    def has_properties(self) -> bool:
+        """Whether messages carry properties (MQTT 5.0, AMQP)."""
+        return not isinstance(self.options, MqttOptions) or self.options.version is MqttVersion.V5
+
+    @property
+    def retains(self) -> bool:
+        """Whether its broker keeps the last message of a topic (AMQP has no such thing)."""
+        return isinstance(self.options, MqttOptions)
+
+    @property
+    def default_namespace(self) -> str:
+        """Where a request goes that names no namespace."""
+        return self.settings.argo.namespaces[0]
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config`` and ``--connection``."""
+    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml of the bridge")
+    parser.add_argument("--connection", metavar="NAME", help="which of its connections, where it has several")
+
+
+def add_timeout(parser: argparse.ArgumentParser, what: str, default: str = "30s") -> None:
+    """Add ``--timeout``, whose meaning is `what`; the value is in seconds."""
+    parser.add_argument(
+        "--timeout",
+        metavar="DURATION",
+        type=duration_s,
+        default=duration_s(default),
+        help=f"{what} (default {default})",
+    )
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of a duration on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or no time at all.
+    """
+    seconds = parse_duration(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 10s or 5m")
+    return seconds
+
+
+def read_target(args: argparse.Namespace, purpose: str) -> Target | None:
+    """Return what ``--config`` and ``--connection`` mean; None after telling the problems of the file.
+
+    Args:
+        args: the parsed arguments.
+        purpose: begins the client id of the visit.
+
+    Raises:
+        ConfigError: ``unknown-connection``.
+    """
+    problems = Problems()
+    loaded = load_settings(args.config, os.environ, problems)
+    if loaded.settings is None:
+        for problem in problems.in_order():
+            print(problem.render(), file=sys.stderr)
+        return None
+    log.configure("console", "error")
+    settings = loaded.settings
+    topics = Topics(settings.interface.prefix, settings.bridge.id)
+    return Target(loaded, settings, topics, _options(settings, args.connection, topics, purpose))
+
+
+def _options(settings: Settings, name: str | None, topics: Topics, purpose: str) -> VisitOptions:
+    names = ", ".join(settings.connections)
+    if name is None and len(settings.connections) > 1:
+        raise ConfigError(
+            f"choose a connection: there are {names}", code="unknown-connection", hint="name one with --connection"
+        )
+    chosen = name if name is not None else next(iter(settings.connections))
+    connection = settings.connections.get(chosen)
+    if connection is None:
+        raise ConfigError(f'choose connection "{chosen}": there are {names}', code="unknown-connection")
+    if connection.amqp is not None:
+        return visitor_options(amqp_options(settings, chosen, connection.amqp), purpose)
+    assert connection.mqtt is not None  # noqa: S101 - the settings have exactly one
+    return visitor_options(mqtt_options(settings, chosen, connection.mqtt, topics), purpose)

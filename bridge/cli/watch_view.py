@@ -1,0 +1,149 @@
+"""Shows watched workflows on standard output: a table on a terminal, a line a change elsewhere. Decides nothing.
+
+Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bridge.cli.plain_text import printable, shown_duration
+from bridge.cli.progress_bar import progress_bar
+from bridge.cli.status_message import WorkflowStatus
+from bridge.cli.watch_story import Change, WatchStory
+from bridge.core.clock import rfc3339
+
+_REPAINT_S = 0.25
+_BAR_CELLS = 10
+_STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Pending": "dim"}
+
+
+class WatchView(Protocol):
+    """How it is shown."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """Show what happened."""
+
+    def tick(self, problem: str) -> None:
+        """Called a few times a second; `problem` is why nothing can be heard now, or ""."""
+
+
+class PlainWatch:
+    """A line a change, with the time.
+
+    Args:
+        wall_s: seconds since 1970.
+    """
+
+    def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
+        self._wall_s = wall_s
+        self._problem = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """Print them."""
+        now = time.strftime("%H:%M:%S", time.localtime(self._wall_s()))
+        for change in changes:
+            print(f"{now}  {printable(change.line)}", flush=True)
+
+    def tick(self, problem: str) -> None:
+        """Say once that the connection is lost, and once that it is back; on standard error."""
+        if problem != self._problem:
+            print(f"not connected: {problem}" if problem else "connected again", file=sys.stderr, flush=True)
+        self._problem = problem
+
+
+class ScreenWatch:
+    """A table that is painted over a few times a second.
+
+    Args:
+        story: what to show.
+        title: one line.
+        console: a terminal.
+        wall_s: seconds since 1970.
+    """
+
+    def __init__(
+        self, story: WatchStory, title: str, console: Console, wall_s: Callable[[], float] = time.time
+    ) -> None:
+        self._story = story
+        self._title = title
+        self._console = console
+        self._wall_s = wall_s
+        self._problem = ""
+        self._painted_at_s = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.update(self._picture(), refresh=True)
+        self._live.__exit__(kind, error, trace)
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """The table shows it at its next painting."""
+
+    def tick(self, problem: str) -> None:
+        """Paint, if it is time."""
+        self._problem = problem
+        now_s = time.monotonic()
+        if now_s - self._painted_at_s >= _REPAINT_S:
+            self._painted_at_s = now_s
+            self._live.update(self._picture(), refresh=True)
+
+    def _picture(self) -> RenderableType:
+        # Title, heading, line of counts, line of the problem, and the cursor's line.
+        rows = self._story.rows(self._console.size.height - 5)
+        counts = "  ".join(f"{phase} {count}" for phase, count in self._story.counts.items()) or "no workflows yet"
+        lines: list[RenderableType] = [_line(self._title, "bold"), self._table(rows), _line(counts, "dim")]
+        if self._problem:
+            lines.append(_line(f"not connected: {self._problem}", "yellow"))
+        return Group(*lines)
+
+    def _table(self, rows: Iterable[WorkflowStatus]) -> Table:
+        table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column("workflow", ratio=2, no_wrap=True, overflow="ellipsis")
+        table.add_column("status", width=9, no_wrap=True)
+        table.add_column("progress", width=_BAR_CELLS + 5, no_wrap=True)
+        table.add_column("time", width=7, no_wrap=True, justify="right")
+        table.add_column("message", ratio=3, no_wrap=True, overflow="ellipsis")
+        now = rfc3339(self._wall_s())
+        for row in rows:
+            style = _STYLES.get(row.phase, "")
+            bar = Text(f"{progress_bar(row.percent, _BAR_CELLS)} {row.progress[:4]:>4}", style=style)
+            ran = shown_duration(row.started_at, now if not row.has_ended else row.finished_at)
+            cells = (Text(printable(row.ref)), Text(printable(row.phase), style=style), bar, Text(ran))
+            table.add_row(*cells, Text(printable(row.message)))
+        return table
+
+
+def _line(text: str, style: str) -> Text:
+    return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,212 @@
+"""Builds the AsyncAPI 3 document of the interface: every topic, who says what there, and where the answer goes. Pure.
+
+It speaks from the bridge's side: ``receive`` is what others send to it. `python -m bridge.cli.interface_files` writes
+schemas/asyncapi.yaml; `argo-bridge asyncapi` prints the document of one configuration. Any thread.
+
+Source: AsyncAPI 3.0.0; its binding specifications for MQTT and AMQP 0-9-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bridge.interface.asyncapi_components import (
+    JSON,
+    RECEIVED,
+    RETAINED,
+    SENT,
+    Part,
+    camel,
+    components,
+    mapped_message,
+    server,
+)
+from bridge.interface.asyncapi_model import ANY_BRIDGE, Described, MappedTopics, address_of
+from bridge.interface.operation_options import SPECS
+from bridge.interface.operations import Operation
+
+ASYNCAPI_VERSION = "3.0.0"
+_ABOUT = (
+    "Turns messages into Argo Workflows and tells how they go. Described from the bridge's side: what it receives, "
+    "others send. All is published at QoS 1; a retained message that comes in is the broker's memory and starts "
+    "nothing. In AMQP a channel's address is a routing key with `.` for `/`."
+)
+_PARAMETERS = {
+    "namespace": "a namespace of Kubernetes, one of argo.namespaces",
+    "name": "name of a workflow",
+    "bridge": "id of the bridge",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Something that the bridge publishes unasked."""
+
+    name: str
+    address: str
+    message: str
+    summary: str
+    retained: bool = False
+
+
+def document(described: Described) -> Part:
+    """Return the AsyncAPI document, ready to be written as JSON or YAML."""
+    builder = _Builder(described)
+    builder.build()
+    identity = {} if described.topics.availability.find(ANY_BRIDGE) >= 0 else {"id": _urn(described)}
+    return {
+        "asyncapi": ASYNCAPI_VERSION,
+        **identity,
+        "info": {"title": "argo-bridge", "version": described.version, "description": _ABOUT},
+        "defaultContentType": JSON,
+        "servers": {one.name: server(one, described) for one in described.servers},
+        "channels": builder.channels,
+        "operations": builder.operations,
+        "components": components(described),
+    }
+
+
+def _urn(described: Described) -> str:
+    return "urn:argo-bridge:" + described.topics.availability.split("/")[-2]
+
+
+class _Builder:
+    """Collects channels and operations.
+
+    Attributes:
+        channels: by identifier.
+        operations: by identifier.
+    """
+
+    def __init__(self, described: Described) -> None:
+        self._described = described
+        self._topics = described.topics
+        self.channels: Part = {}
+        self.operations: Part = {}
+
+    def build(self) -> None:
+        """Add everything."""
+        for operation in self._described.operations:
+            self._requests(operation)
+        self._status_updates()
+        for told in self._told():
+            self._channel(told.name, told.address, [told.message], told.summary)
+            self._send(f"send{told.name[0].upper()}{told.name[1:]}", told.name, [told.message], retained=told.retained)
+        self._notices("notice", self._described.notices)
+        for mapping in self._described.mappings:
+            self._mapping(mapping)
+
+    def _requests(self, operation: Operation) -> None:
+        name = camel(operation)
+        asked, answered = [f"{name}Request", f"{name}CloudEvent"], [f"{name}Success", "error"]
+        summary = SPECS[operation].meaning if operation in SPECS else "starts a workflow"
+        address = f"{self._topics.prefix}/{operation.value}"
+        self._channel(name, address, asked, f"requests: {operation.value}")
+        self._channel(f"{name}In", f"{address}/{{namespace}}", asked, f"requests for one namespace: {operation.value}")
+        self._channel(f"{name}Reply", None, answered, "the reply, where the request names a Response Topic")
+        self._channel(
+            f"{name}Response", self._topics.response(operation), answered, "the reply to a request that names none"
+        )
+        for channel in (name, f"{name}In"):
+            self.operations[f"receive{channel[0].upper()}{channel[1:]}"] = {
+                **self._operation(RECEIVED, channel, asked, summary),
+                "reply": self._reply(f"{name}Reply", answered),
+            }
+        self._send(f"answer{name[0].upper()}{name[1:]}", f"{name}Response", answered, retained=False)
+
+    def _status_updates(self) -> None:
+        answered = ["statusUpdateSuccess", "error"]
+        summary = "every status message of the bridge, and status updates that other systems send"
+        self._channel("status", self._topics.status_stream, ["status", "statusUpdate"], summary)
+        self._send("sendStatus", "status", ["status"], retained=False)
+        self._channel("statusReply", None, answered, "the reply, where the update names a Response Topic")
+        self._channel(
+            "statusResponse", self._topics.status_response, answered, "the reply to an update that names none"
+        )
+        self.operations["receiveStatusUpdate"] = {
+            **self._operation(RECEIVED, "status", ["statusUpdate"], "takes another system's status of a workflow"),
+            "reply": self._reply("statusReply", answered),
+        }
+        self._send("answerStatus", "statusResponse", answered, retained=False)
+
+    def _told(self) -> Iterator[_Told]:
+        topics = self._topics
+        workflow = topics.status_of("{namespace}", "{name}")
+        yield _Told("workflowStatus", workflow, "status", "the last status of one workflow", retained=True)
+        report = topics.report_of("{namespace}")
+        yield _Told("report", report, "report", "how the workflows of a namespace went", retained=True)
+        yield _Told("deadLetter", topics.dead_letter, "deadLetter", "what could not be done, and why")
+        yield _Told("availability", topics.availability, "availability", "whether the bridge is there", retained=True)
+        yield _Told("state", topics.state, "state", "how the bridge is doing", retained=True)
+
+    def _mapping(self, mapping: MappedTopics) -> None:
+        # Prefixed, since a mapping may have any name, that of another channel too.
+        channel, message = f"mapping-{mapping.name}", mapped_message(mapping)
+        address, meanings = address_of(mapping.topic)
+        self._channel(channel, address, [message], f"what mapping {mapping.name} listens to", meanings)
+        if mapping.connection:
+            self.channels[channel]["servers"] = [{"$ref": f"#/servers/{mapping.connection}"}]
+        self.operations[f"receive-{channel}"] = self._operation(
+            RECEIVED, channel, [message], f"starts a workflow as mapping {mapping.name} says"
+        )
+        if mapping.status_topic:
+            told = f"status-of-{mapping.name}"
+            address, meanings = address_of(mapping.status_topic)
+            self._channel(told, address, ["status"], "the newest workflow's status, for the device", meanings)
+            self._send(f"send-{told}", told, ["status"], retained=True)
+        self._notices(f"notice-of-{mapping.name}", mapping.notices)
+
+    def _notices(self, name: str, topics: Sequence[str]) -> None:
+        for number, topic in enumerate(topics, 1):
+            told = f"{name}-{number}"
+            address, meanings = address_of(topic)
+            self._channel(told, address, ["status"], "the last status of workflows that ended", meanings)
+            self._send(f"send-{told}", told, ["status"], retained=False)
+
+    def _channel(
+        self,
+        name: str,
+        address: str | None,
+        messages: Sequence[str],
+        summary: str,
+        meanings: dict[str, str] | None = None,
+    ) -> None:
+        channel: Part = {"address": address, "summary": summary}
+        channel["messages"] = {one: {"$ref": f"#/components/messages/{one}"} for one in messages}
+        parameters = self._parameters(address or "", meanings or {})
+        if parameters:
+            channel["parameters"] = parameters
+        if address is not None and self._described.exchange:
+            channel["bindings"] = {"$ref": "#/components/channelBindings/exchange"}
+        self.channels[name] = channel
+
+    def _parameters(self, address: str, meanings: dict[str, str]) -> Part:
+        parameters: Part = {}
+        for level in address.split("/"):
+            name = level.strip("{}")
+            if level == f"{{{name}}}":
+                parameters[name] = {"description": meanings.get(name, _PARAMETERS.get(name, "one level"))}
+        if "namespace" in parameters and "namespace" not in meanings and self._described.namespaces:
+            parameters["namespace"]["enum"] = list(self._described.namespaces)
+        return parameters
+
+    def _send(self, name: str, channel: str, messages: Sequence[str], *, retained: bool) -> None:
+        bindings = RETAINED if retained else SENT
+        self.operations[name] = self._operation(bindings, channel, messages, self.channels[channel]["summary"])
+
+    def _operation(self, bindings: str, channel: str, messages: Sequence[str], summary: str) -> Part:
+        return {
+            "action": "receive" if bindings == RECEIVED else "send",
+            "channel": {"$ref": f"#/channels/{channel}"},
+            "summary": summary,
+            "messages": [{"$ref": f"#/channels/{channel}/messages/{one}"} for one in messages],
+            "bindings": {"$ref": f"#/components/operationBindings/{bindings}"},
+        }
+
+    def _reply(self, channel: str, messages: Sequence[str]) -> Part:
+        return {
+            "address": {"$ref": "#/components/replyAddresses/responseTopic"},
+            "channel": {"$ref": f"#/channels/{channel}"},
+            "messages": [{"$ref": f"#/channels/{channel}/messages/{one}"} for one in messages],
+        }

@@ -1,0 +1,128 @@
+"""What an AsyncAPI document is made of: the interface of one bridge as plain data. Pure; any thread.
+
+Source: AsyncAPI 3.0.0, "Server Object", "Channel Object".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.interface.operations import Operation
+from bridge.interface.topics import Topics
+
+_CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+EXCHANGE = "argo.workflows"
+ANY_BRIDGE = "{bridge}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A broker.
+
+    Attributes:
+        name: of the connection.
+        host: name and port.
+        protocol: as AsyncAPI names it: mqtt, secure-mqtt, ws, wss, amqp, amqps.
+        version: of the protocol.
+        path: of the URL, "" for none.
+        user: whether the bridge names itself with user and password.
+        certificate: whether it shows a certificate.
+        exchange: the AMQP exchange; "" for MQTT.
+    """
+
+    name: str
+    host: str
+    protocol: str
+    version: str
+    path: str = ""
+    user: bool = False
+    certificate: bool = False
+    exchange: str = ""
+
+    @property
+    def is_amqp(self) -> bool:
+        """Whether it speaks AMQP."""
+        return bool(self.exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedTopics:
+    """The topics of one mapping.
+
+    Attributes:
+        name: of the mapping.
+        topic: what it listens to; ``{x}`` is a capture, + and # may stand.
+        content_type: of its messages.
+        schema: JSON Schema of the payload, None where the mapping has none.
+        status_topic: where the device is told, "" for nowhere.
+        connection: the only one that it listens on, "" for all.
+        notices: topics that are told of the ends of its workflows.
+    """
+
+    name: str
+    topic: str
+    content_type: str
+    schema: Mapping[str, Any] | None = None
+    status_topic: str = ""
+    connection: str = ""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """All that the document tells.
+
+    Attributes:
+        version: of the bridge.
+        topics: the bridge's own; its id may be `ANY_BRIDGE`.
+        servers: the brokers.
+        operations: what may be asked for.
+        namespaces: the allow-list, () where it is not known.
+        mappings: those loaded.
+        notices: topics that are told of the ends of all workflows.
+    """
+
+    version: str
+    topics: Topics
+    servers: tuple[Server, ...]
+    operations: tuple[Operation, ...] = tuple(Operation)
+    namespaces: tuple[str, ...] = ()
+    mappings: tuple[MappedTopics, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def exchange(self) -> str:
+        """The exchange of the AMQP connections, "" where there is none."""
+        return next((server.exchange for server in self.servers if server.is_amqp), "")
+
+
+def any_bridge(version: str) -> Described:
+    """Return the interface of no bridge in particular: default prefix, one broker of each kind, no mappings."""
+    servers = (
+        Server("mqtt", "{host}:1883", "mqtt", "5.0"),
+        Server("amqp", "{host}:5672", "amqp", "0-9-1", exchange=EXCHANGE),
+    )
+    return Described(version, Topics("argo/workflows", ANY_BRIDGE), servers)
+
+
+def address_of(topic: str) -> tuple[str, dict[str, str]]:
+    """Return a mapping's topic as the address of a channel, and the meaning of each parameter in it.
+
+    ``sensors/{site}/+/state/#`` becomes ``sensors/{site}/{level3}/state/{rest}``.
+    """
+    levels, parameters = [], {}
+    for position, level in enumerate(topic.split("/"), 1):
+        capture = _CAPTURE.fullmatch(level)
+        if capture:
+            parameters[capture[1]] = "one level, captured by the mapping"
+        elif level == "+":
+            level = f"{{level{position}}}"  # noqa: PLW2901 - the level as the address has it
+            parameters[level.strip("{}")] = "one level, whatever it is"
+        elif level == "#":
+            level = "{rest}"  # noqa: PLW2901 - likewise
+            parameters["rest"] = "any number of levels"
+        levels.append(level)
+    return "/".join(levels), parameters

@@ -1,0 +1,280 @@
+"""Makes the bodies of replies that read: what of Argo's objects is told, and what is left out to fit a packet. Pure.
+
+Objects come from Argo and may have any shape: nothing here raises for one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bridge.core.errors import PermanentError, cut
+from bridge.core.model import Phase
+from bridge.interface.status import percentage
+
+Object = Mapping[str, Any]
+
+_DESCRIPTION = "workflows.argoproj.io/description"
+_MAPPING = "argo-bridge/mapping"
+# What of an object is left out to make it fit, in this order; then all but what tells which object it is.
+_LEFT_OUT = (
+    "status.storedTemplates",
+    "status.storedWorkflowTemplateSpec",
+    "status.compressedNodes",
+    "status.nodes",
+    "spec.templates",
+    "spec.workflowSpec.templates",
+    "status.outputs",
+    "metadata.annotations",
+    "spec",
+    "metadata.labels",
+    "status",
+)
+_IDENTITY = ("name", "namespace", "uid")
+MAX_MESSAGE = 256
+MAX_TEMPLATE_PARAMETERS = 50
+
+
+def part(holder: object, *path: str) -> Object:
+    """Return the object under `path`, empty where there is none."""
+    for key in path:
+        holder = holder.get(key) if isinstance(holder, Mapping) else None
+    return holder if isinstance(holder, Mapping) else {}
+
+
+def text_in(holder: Object, key: str) -> str:
+    """Return the text under `key`, "" where there is none."""
+    value = holder.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def workflow_status(workflow: Object, max_message: int | None = None) -> dict[str, Any]:
+    """Return the five keys of a status message, as Argo has them now.
+
+    Args:
+        workflow: as Argo answers it.
+        max_message: characters of ``message`` that are kept, None = all.
+    """
+    metadata, status = part(workflow, "metadata"), part(workflow, "status")
+    message = text_in(status, "message")
+    return {
+        "namespace": text_in(metadata, "namespace"),
+        "workflowId": text_in(metadata, "name"),
+        "status": text_in(status, "phase") or Phase.PENDING.value,
+        "progress": percentage(text_in(status, "progress")),
+        "message": message if max_message is None else cut(message, max_message),
+    }
+
+
+def listed_workflow(workflow: Object) -> dict[str, Any]:
+    """Return one item of ``workflows``: the five keys of a status message, and ``details``."""
+    metadata, status = part(workflow, "metadata"), part(workflow, "status")
+    details = {
+        "uid": text_in(metadata, "uid"),
+        "mapping": text_in(part(metadata, "annotations"), _MAPPING),
+        "createdAt": text_in(metadata, "creationTimestamp"),
+        "startedAt": text_in(status, "startedAt"),
+        "finishedAt": text_in(status, "finishedAt"),
+    }
+    return workflow_status(workflow, MAX_MESSAGE) | {"details": {key: text for key, text in details.items() if text}}
+
+
+def listed_template(template: Object) -> dict[str, Any]:
+    """Return one item of ``templates``: its name, and what somebody who triggers it must know."""
+    metadata, spec = part(template, "metadata"), part(template, "spec")
+    entries = part(spec, "arguments").get("parameters")
+    given = entries[:MAX_TEMPLATE_PARAMETERS] if isinstance(entries, list) else []
+    parameters = [
+        {key: entry[key] for key in ("name", "value", "default", "enum", "description") if entry.get(key) is not None}
+        for entry in given
+        if isinstance(entry, Mapping)
+    ]
+    told = {
+        "description": cut(text_in(part(metadata, "annotations"), _DESCRIPTION), MAX_MESSAGE),
+        "entrypoint": text_in(spec, "entrypoint"),
+        "parameters": parameters,
+        "createdAt": text_in(metadata, "creationTimestamp"),
+    }
+    return {"template": text_in(metadata, "name"), **{key: value for key, value in told.items() if value}}
+
+
+def continue_behind(place: tuple[str, ...]) -> str:
+    """Return the ``continue`` of a page that ends with the item at `place`: what it means is the bridge's own affair.
+
+    Args:
+        place: what sorts the items; it never changes for an item, so that none is passed over or comes twice.
+    """
+    return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode("ascii")
+
+
+def place_of(text: str) -> tuple[str, ...]:
+    """Return the place that a ``continue`` stands for.
+
+    Raises:
+        PermanentError: ``invalid-request``: it is none that a reply had.
+    """
+    try:
+        place = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        place = None
+    if not isinstance(place, list) or not place or not all(isinstance(item, str) for item in place):
+        raise PermanentError("continue is none that a reply of this bridge had", code="invalid-request")
+    return tuple(place)
+
+
+def fitting(items: Sequence[Any], room: int) -> int:
+    """Return how many of the first `items` fit into `room` bytes of a JSON array."""
+    for count, item in enumerate(items):
+        room -= len(orjson.dumps(item)) + 1
+        if room < 0:
+            return count
+    return len(items)
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """An object that fits, and what was left out of it.
+
+    Attributes:
+        value: the object.
+        left_out: dotted paths, () where all is there.
+    """
+
+    value: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Return the key ``details`` of its reply, {} where nothing is to be said."""
+        return {"details": {"truncated": True, "leftOut": list(self.left_out)}} if self.left_out else {}
+
+
+def trimmed(whole: Object, room: int) -> Trimmed:
+    """Return `whole` without the parts that do not fit into `room` bytes; nodes and templates go first."""
+    value = dict(whole)
+    if len(orjson.dumps(value)) <= room:
+        return Trimmed(value)
+    left_out: list[str] = []
+    for path in _LEFT_OUT:
+        shorter = without(value, path)
+        if shorter == value:
+            continue
+        value = shorter
+        left_out.append(path)
+        if len(orjson.dumps(value)) <= room:
+            return Trimmed(value, tuple(left_out))
+    metadata = part(whole, "metadata")
+    return Trimmed(
+        {"metadata": {key: cut(text_in(metadata, key)) for key in _IDENTITY}}, ("metadata", "spec", "status")
+    )
+
+
+def without(value: Object, path: str) -> dict[str, Any]:
+    """Return a copy of `value` without what is under a dotted path; what is not on the way is shared."""
+    head, _, rest = path.partition(".")
+    copy = dict(value)
+    if not rest:
+        copy.pop(head, None)
+    elif isinstance(copy.get(head), Mapping):
+        copy[head] = without(copy[head], rest)
+    return copy
+
+
+def selected(value: Object, fields: str) -> dict[str, Any]:
+    """Return what ``fields`` leaves of an object, by the rules of the Argo Server's own parameter.
+
+    Dotted paths separated by commas; with ``-`` before the first they are left out, else they are kept; lists are
+    transparent.
+    """
+    paths = [path.strip().removeprefix("-").split(".") for path in fields.split(",")]
+    chosen = [path for path in paths if path != [""]]
+    found = _left(value, chosen) if fields.startswith("-") else _kept(value, chosen)
+    return found if isinstance(found, dict) else {}
+
+
+def _below(paths: Iterable[list[str]], key: str) -> list[list[str]]:
+    return [path[1:] for path in paths if path[0] == key]
+
+
+def _kept(value: Any, paths: list[list[str]]) -> Any:
+    if isinstance(value, list):
+        return [_kept(item, paths) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    kept = {}
+    for key, inner in value.items():
+        below = _below(paths, key)
+        if below:
+            kept[key] = inner if [] in below else _kept(inner, below)
+    return kept
+
+
+def _left(value: Any, paths: list[list[str]]) -> Any:
+    if isinstance(value, list):
+        return [_left(item, paths) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    left = {}
+    for key, inner in value.items():
+        below = _below(paths, key)
+        if [] not in below:
+            left[key] = _left(inner, below) if below else inner
+    return left
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a container wrote.
+
+    Attributes:
+        pod: which pod.
+        text: without its line break.
+    """
+
+    pod: str
+    text: str
+
+    def json(self) -> dict[str, str]:
+        """Return it as an item of ``lines``."""
+        return {"pod": self.pod, "text": self.text}
+
+
+def line_cut(line: LogLine, room: int) -> LogLine:
+    """Return `line` with so much of its text that it fits into `room` bytes of JSON."""
+    while len(orjson.dumps(line.json())) > room and len(line.text) > 1:
+        line = LogLine(line.pod, line.text[: len(line.text) // 2] + "…" if len(line.text) > 2 else "…")
+    return line
+
+
+def last_lines(lines: Sequence[LogLine], room: int) -> tuple[list[LogLine], bool]:
+    """Return the last of `lines` that fit into `room` bytes, and whether any had to go or to be cut."""
+    kept: list[LogLine] = []
+    for line in reversed(lines):
+        size = len(orjson.dumps(line.json())) + 1
+        if size > room:
+            return (kept[::-1], True) if kept else ([line_cut(line, room)], True)
+        room -= size
+        kept.append(line)
+    return kept[::-1], False
+
+
+def in_packets(lines: Sequence[LogLine], room: int) -> Iterator[tuple[list[LogLine], bool]]:
+    """Yield all of `lines` in groups that fit into `room` bytes each, and whether one of the group was cut."""
+    group: list[LogLine] = []
+    left, is_cut = room, False
+    for line in lines:
+        fit = line_cut(line, room - 1)
+        size = len(orjson.dumps(fit.json())) + 1
+        if size > left and group:
+            yield group, is_cut
+            group, left, is_cut = [], room, False
+        group.append(fit)
+        left -= size
+        is_cut = is_cut or fit is not line
+    if group:
+        yield group, is_cut

@@ -1,0 +1,374 @@
+"""The table of operations: what each may be asked with, and what it answers.
+
+The parser, the JSON Schemas, the commands and the tests of the reference all come from it. Pure; decides nothing about
+a request.
+
+Source: server-api.md section 2 (the options are those of the Argo Server's own endpoints); the interface seed for
+``namespace``, ``workflowId`` and the style of replies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from bridge.core.model import Phase
+from bridge.interface.operations import Operation
+
+MAX_TEXT = 4096
+MAX_LINES = 10_000
+MAX_PAGE = 500
+OPERATION_MAX_AGE_S = 300.0
+"""A spooled operation that Argo has not accepted by then is answered ``expired``."""
+
+
+class Kind(Enum):
+    """What a value may be; the value is how a person would say it.
+
+    PARAMETERS: an object of values by name, or Argo's own list of texts ``NAME=VALUE``. OUTPUTS: an object of values
+    by name, or Argo's own JSON text of one. PHASES: one phase or a list of them.
+    """
+
+    TEXT = "text"
+    IDENTITY = "text or number"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    TIME = "time (RFC 3339)"
+    PARAMETERS = "object of values"
+    OUTPUTS = "object of outputs"
+    PHASES = "phase or list of phases"
+    OBJECT = "object"
+    LIST = "list of objects"
+
+
+PHASES = tuple(phase.value for phase in Phase if phase is not Phase.ABSENT)
+SET_PHASES = ("Succeeded", "Failed", "Error")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key that a request may have.
+
+    Attributes:
+        key: as it stands in the body.
+        kind: what its value may be.
+        meaning: a sentence for the reference, without a full stop.
+        default: what its absence means, None where that is "nothing".
+        least: smallest integer, or None.
+        most: largest integer, or None.
+        choices: the only texts that are taken, () = any.
+        required: whether a request without it is refused.
+    """
+
+    key: str
+    kind: Kind
+    meaning: str
+    default: object = None
+    least: int | None = None
+    most: int | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of its value, which takes what the parser takes."""
+        schema: dict[str, Any] = {"description": self.meaning, **_SCHEMAS[self.kind]}
+        if self.choices:
+            schema["enum"] = list(self.choices)
+        bounds = {"minimum": self.least, "maximum": self.most, "default": self.default}
+        return schema | {key: value for key, value in bounds.items() if value is not None}
+
+
+_VALUES: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"not": {"type": "null"}},
+}
+_SCHEMAS: dict[Kind, dict[str, Any]] = {
+    Kind.TEXT: {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+    Kind.IDENTITY: {"type": ["string", "number"], "minLength": 1},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.INTEGER: {"type": "integer"},
+    Kind.TIME: {"type": "string", "format": "date-time"},
+    Kind.PARAMETERS: {
+        "oneOf": [_VALUES, {"type": "array", "items": {"type": "string", "pattern": "^[^=]+="}}],
+    },
+    Kind.OUTPUTS: {"oneOf": [_VALUES, {"type": "string", "contentMediaType": "application/json"}]},
+    Kind.PHASES: {
+        "oneOf": [{"enum": list(PHASES)}, {"type": "array", "minItems": 1, "items": {"enum": list(PHASES)}}],
+    },
+    Kind.OBJECT: {"type": "object"},
+    Kind.LIST: {"type": "array", "items": {"type": "object"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyKey:
+    """One key of a success reply.
+
+    Attributes:
+        key: as it stands in the body.
+        kind: what its value is.
+        meaning: a sentence for the reference, without a full stop.
+        always: whether every success reply has it.
+    """
+
+    key: str
+    kind: Kind
+    meaning: str
+    always: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSpec:
+    """One operation.
+
+    Attributes:
+        operation: which.
+        meaning: a sentence for the reference, without a full stop.
+        success: the text of ``status`` in its success reply.
+        name_key: the key that names what is meant (required), "" where nothing is named.
+        options: the keys beside ``namespace``, the name, ``requestId`` and ``eventId``.
+        is_spooled: stored before it is acknowledged, retried over restarts, expires after `OPERATION_MAX_AGE_S`; else
+            answered or failed at once.
+        reply: the keys of its success reply beside ``status`` and ``requestId``.
+        streams: whether one request may be answered by several messages (``follow``).
+    """
+
+    operation: Operation
+    meaning: str
+    success: str
+    name_key: str = ""
+    options: tuple[Option, ...] = ()
+    is_spooled: bool = True
+    reply: tuple[ReplyKey, ...] = ()
+    streams: bool = False
+
+    @property
+    def name_meaning(self) -> str:
+        """What its `name_key` means, as a sentence without a full stop."""
+        return f"name of the {_NOUNS[self.name_key]}"
+
+    def option(self, key: str) -> Option | None:
+        """Return one of its options, or None."""
+        return next((option for option in self.options if option.key == key), None)
+
+
+COMMON_OPTIONS = (
+    Option("namespace", Kind.TEXT, "where; absent: the one in the topic, else the first of argo.namespaces"),
+    Option("eventId", Kind.IDENTITY, "what makes two messages the same request"),
+)
+"""Taken by every operation, beside ``requestId``, which may be any JSON value."""
+
+_SELECTOR = "which nodes are meant, as a field selector, e.g. `displayName=approve`"
+_NODES = Option("nodeFieldSelector", Kind.TEXT, _SELECTOR)
+_PARAMETERS = Option(
+    "parameters", Kind.PARAMETERS, "values that replace the workflow's own, by name; or a list of `NAME=VALUE`"
+)
+_LABELS = Option("labels", Kind.TEXT, "a label selector of Kubernetes, e.g. `line=3,shift!=night`")
+_PREFIX = Option("prefix", Kind.TEXT, "only names that begin so")
+_LIMIT = Option("limit", Kind.INTEGER, "how many at most; fewer where the packet is full", 50, 1, MAX_PAGE)
+_CONTINUE = Option("continue", Kind.TEXT, "what the reply before had under `continue`, to go on behind it")
+_CLUSTER = Option("cluster", Kind.BOOLEAN, "ClusterWorkflowTemplates instead of the namespace's own", False)
+
+_NAMED = ReplyKey("workflowId", Kind.TEXT, "name of the workflow")
+_NEW = ReplyKey("workflowId", Kind.TEXT, "name of the new workflow")
+_CRON = ReplyKey("cron", Kind.TEXT, "name of the CronWorkflow")
+_CUT = ReplyKey("details", Kind.OBJECT, "`truncated: true` where something was cut to fit the largest packet", False)
+_MORE = ReplyKey("continue", Kind.TEXT, "where the next page begins; absent on the last", False)
+_NOUNS = {"workflowId": "workflow", "template": "template", "cron": "CronWorkflow"}
+
+
+def _on_workflow(
+    operation: Operation, meaning: str, done: str, *options: Option, reply: tuple[ReplyKey, ...] = (_NAMED,)
+) -> OperationSpec:
+    return OperationSpec(
+        operation, meaning, f"Workflow {done} successfully", name_key="workflowId", options=options, reply=reply
+    )
+
+
+_LOG_OPTIONS = (
+    Option("podName", Kind.TEXT, "only this pod"),
+    Option("container", Kind.TEXT, "which container of each pod", "main"),
+    Option("selector", Kind.TEXT, "a label selector for pods"),
+    Option("grep", Kind.TEXT, "only lines that match this regular expression"),
+    Option("tailLines", Kind.INTEGER, "how many of the last lines", 100, 1, MAX_LINES),
+    Option("sinceSeconds", Kind.INTEGER, "only lines of the last so many seconds", None, 1, 10 * 365 * 86_400),
+    Option("timestamps", Kind.BOOLEAN, "each line begins with its time", False),
+    Option("previous", Kind.BOOLEAN, "of the container that ran before a restart", False),
+    Option("limitBytes", Kind.INTEGER, "at most so many bytes of each container", None, 1, 16 * 1024 * 1024),
+    Option("follow", Kind.BOOLEAN, "go on with new lines until the workflow ends, at most 10 minutes", False),
+)
+
+SPECS: dict[Operation, OperationSpec] = {
+    spec.operation: spec
+    for spec in (
+        _on_workflow(
+            Operation.STOP,
+            "ends a workflow; its exit handler runs. With a selector it fails those suspend nodes instead",
+            "stopped",
+            _NODES,
+            Option("message", Kind.TEXT, "why, on the nodes that the selector means"),
+        ),
+        _on_workflow(Operation.TERMINATE, "ends a workflow at once, without its exit handler", "terminated"),
+        _on_workflow(Operation.SUSPEND, "starts no further step until it is resumed", "suspended"),
+        _on_workflow(Operation.RESUME, "goes on after a suspension or at a suspend node", "resumed", _NODES),
+        _on_workflow(
+            Operation.RETRY,
+            "runs a failed workflow again from where it failed, under its own name",
+            "retried",
+            Option(
+                "restartSuccessful", Kind.BOOLEAN, "also nodes that succeeded, those that the selector means", False
+            ),
+            _NODES,
+            _PARAMETERS,
+        ),
+        _on_workflow(
+            Operation.RESUBMIT,
+            "starts a new workflow like an old one",
+            "resubmitted",
+            _PARAMETERS,
+            reply=(_NEW,),
+        ),
+        _on_workflow(
+            Operation.DELETE,
+            "deletes a workflow",
+            "deleted",
+            Option("force", Kind.BOOLEAN, "also where a finalizer holds it", False),
+        ),
+        _on_workflow(
+            Operation.SET,
+            "sets phase, message or outputs of suspend nodes",
+            "set",
+            Option("nodeFieldSelector", Kind.TEXT, _SELECTOR, required=True),
+            Option("phase", Kind.TEXT, "the phase that they end in", choices=SET_PHASES),
+            Option("message", Kind.TEXT, "the message that they get"),
+            Option("outputParameters", Kind.OUTPUTS, "output parameters by name; or the JSON text of such an object"),
+        ),
+        OperationSpec(
+            Operation.GET,
+            "reads one workflow as Argo has it",
+            "Workflow read successfully",
+            name_key="workflowId",
+            options=(
+                Option(
+                    "fields", Kind.TEXT, "paths to keep, separated by commas; with `-` before the first: to leave out"
+                ),
+                Option("uid", Kind.TEXT, "the workflow must have this uid: a name can be used again"),
+            ),
+            is_spooled=False,
+            reply=(
+                _NAMED,
+                ReplyKey("workflow", Kind.OBJECT, "the workflow, without metadata.managedFields"),
+                ReplyKey("workflowStatus", Kind.OBJECT, "the five keys of a status message"),
+                _CUT,
+            ),
+        ),
+        OperationSpec(
+            Operation.LIST,
+            "lists workflows, the newest first",
+            "Workflows listed successfully",
+            options=(
+                _LIMIT,
+                _CONTINUE,
+                Option("phase", Kind.PHASES, "only workflows in this phase, or in one of these"),
+                _LABELS,
+                _PREFIX,
+                Option("createdAfter", Kind.TIME, "only workflows made later"),
+                Option("finishedBefore", Kind.TIME, "only workflows that ended earlier"),
+            ),
+            is_spooled=False,
+            reply=(
+                ReplyKey("workflows", Kind.LIST, "each with the five keys of a status message, and `details`"),
+                _MORE,
+                _CUT,
+            ),
+        ),
+        OperationSpec(
+            Operation.LINT,
+            "checks a workflow as the bridge and Argo would, without starting it",
+            "Workflow is valid",
+            options=(Option("workflow", Kind.OBJECT, "the workflow, as in a trigger message", required=True),),
+            is_spooled=False,
+        ),
+        OperationSpec(
+            Operation.LOGS,
+            "reads what the containers of a workflow wrote",
+            "Logs read successfully",
+            name_key="workflowId",
+            options=_LOG_OPTIONS,
+            is_spooled=False,
+            reply=(
+                _NAMED,
+                ReplyKey("lines", Kind.LIST, "in order of time, each with `pod` and `text`"),
+                ReplyKey("more", Kind.BOOLEAN, "whether another reply to this request follows"),
+                ReplyKey(
+                    "ended",
+                    Kind.TEXT,
+                    "why following ended before the workflow: `time-limit`, `too-much`, `bridge-stopping`",
+                    False,
+                ),
+                _CUT,
+            ),
+            streams=True,
+        ),
+        OperationSpec(
+            Operation.LIST_TEMPLATES,
+            "lists the templates that may be triggered, by name",
+            "Templates listed successfully",
+            options=(_LIMIT, _CONTINUE, _LABELS, _PREFIX, _CLUSTER),
+            is_spooled=False,
+            reply=(
+                ReplyKey(
+                    "templates", Kind.LIST, "each with `template` (its name), `description`, `entrypoint`, `parameters`"
+                ),
+                _MORE,
+                _CUT,
+            ),
+        ),
+        OperationSpec(
+            Operation.GET_TEMPLATE,
+            "reads one template as Argo has it",
+            "Template read successfully",
+            name_key="template",
+            options=(_CLUSTER,),
+            is_spooled=False,
+            reply=(
+                ReplyKey("template", Kind.TEXT, "name of the template"),
+                ReplyKey("manifest", Kind.OBJECT, "the template, without metadata.managedFields"),
+                _CUT,
+            ),
+        ),
+        OperationSpec(
+            Operation.SUSPEND_CRON,
+            "a CronWorkflow starts nothing by itself until it is resumed",
+            "CronWorkflow suspended successfully",
+            name_key="cron",
+            reply=(_CRON,),
+        ),
+        OperationSpec(
+            Operation.RESUME_CRON,
+            "a CronWorkflow starts workflows by its schedule again",
+            "CronWorkflow resumed successfully",
+            name_key="cron",
+            reply=(_CRON,),
+        ),
+        OperationSpec(
+            Operation.TRIGGER_CRON,
+            "starts a workflow of a CronWorkflow now",
+            "CronWorkflow triggered successfully",
+            name_key="cron",
+            options=(
+                _PARAMETERS,
+                Option("entrypoint", Kind.TEXT, "template to begin with; absent: its own"),
+                Option("serviceAccount", Kind.TEXT, "service account of the pods; absent: its own"),
+            ),
+            reply=(_NEW,),
+        ),
+    )
+}
+"""Every operation but `trigger`, whose message has a shape of its own (`bridge.interface.messages`)."""
+
+OPTION_KEYS = frozenset(option.key for spec in SPECS.values() for option in spec.options)
+NAME_KEYS = frozenset(spec.name_key for spec in SPECS.values() if spec.name_key)
+INTERFACE_KEYS = frozenset({"namespace", "workflow", "submit", "requestId", "eventId"}) | NAME_KEYS | OPTION_KEYS
+"""Every key that some request may have: what an operation does not use of it is accepted."""

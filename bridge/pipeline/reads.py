@@ -1,0 +1,349 @@
+"""Answers requests that read: get, list, lint, logs, list-templates, get-template.
+
+They are not spooled. A request is answered or failed within 8 s, whatever Argo does, and its delivery is acknowledged
+once its reply is in the outbox: a crash before that lets the broker send the request again, a crash after it sends the
+reply. Through the outbox rather than straight to the transport, because a reply would be lost with the connection that
+it was written to, and would wait for a window while the acknowledgement, and all behind it, waits too.
+
+One thread drives all of them through a multiplexer of its own, so that neither ingest nor dispatch ever waits for a
+read. So many at once; more are refused as ``busy``.
+
+What it never does: change anything in Argo, keep anything over a restart.
+
+Thread: ``reads``. `reserve`, `release` and `submit` come from any.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from bridge.argo.errors import Answer
+from bridge.argo.exchanges import Exchanges
+from bridge.core.clock import Clock
+from bridge.core.errors import PermanentError, SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.core.report import ReportWriter
+from bridge.interface import replies
+from bridge.interface.operations import Operation
+from bridge.interface.replies import Refusal
+from bridge.pipeline.log_reads import log_plan
+from bridge.pipeline.operation_intake import Read
+from bridge.pipeline.read_plans import PLANS, Answered, Keys, ReadPlan, Result
+from bridge.pipeline.refusals import Refusals
+from bridge.spool.records import Batch, NewDeadLetter, OutboxMessage
+from bridge.spool.store import Spool
+
+_log = logger(__name__)
+
+MAX_AT_ONCE = 16
+MAX_FOLLOWED = 4
+"""Of those at once, how many may follow logs."""
+SILENCE_S = 40.0
+"""A stream without a byte for so long is dead: Argo sends a comment each 15 s (server-api.md section 3)."""
+IDLE_S = 1.0
+ACTIVE_S = 0.1
+SPOOL_RETRY_S = 0.2
+
+BUSY = Refusal("busy", f"{MAX_AT_ONCE} reads or {MAX_FOLLOWED} followed logs are under way; ask again in a moment")
+_LATE = Refusal("timeout", "Argo has not answered in time")
+_STOPPED = Refusal("stopped", "the bridge is stopping; ask again")
+_TOO_MUCH = Refusal("too-much", "the log is longer than one request is told")
+_SILENT = Refusal("connection-lost", "nothing was heard from Argo for a while")
+_TOO_LARGE = Refusal("reply-too-large", "the reply does not fit into the largest packet that the broker takes")
+_INTERNAL = Refusal("internal-error", "the bridge met an unexpected error with this request; a report was written")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsParts:
+    """What reads use.
+
+    Attributes:
+        spool: its outbox, and its dead letters.
+        exchanges: HTTP towards the Argo Server; closed when the thread ends.
+        refusals: builds dead letters and error replies.
+        metrics: counters.
+        reports: report files of unexpected exceptions.
+        clock: monotonic time of the limits.
+        max_publish_bytes: largest payload that a connection takes now, by its name.
+        on_outbox: called after a commit that holds messages to send.
+    """
+
+    spool: Spool
+    exchanges: Exchanges
+    refusals: Refusals
+    metrics: Metrics
+    reports: ReportWriter
+    clock: Clock
+    max_publish_bytes: Callable[[str], int]
+    on_outbox: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Flight:
+    read: Read
+    ack: Callable[[], None]
+    plan: ReadPlan
+    began_s: float
+    heard_s: float
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is to be committed, and then acknowledged and, where it is the last of its request, released."""
+
+    flight: _Flight
+    is_last: bool
+    outbox: list[OutboxMessage] = field(default_factory=list)
+    dead_letters: list[NewDeadLetter] = field(default_factory=list)
+
+
+class Reads:
+    """The thread that reads.
+
+    Args:
+        parts: see `ReadsParts`.
+    """
+
+    def __init__(self, parts: ReadsParts) -> None:
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._reserved = 0
+        self._reserved_followed = 0
+        self._inbox: deque[tuple[Read, Callable[[], None]]] = deque()
+        self._flights: dict[int, _Flight] = {}
+        self._told: list[_Told] = []
+        self._number = 0
+        self._spool_retry_s = 0.0
+        self._stopping = threading.Event()
+        self._throttle = Throttle()
+        self._thread = threading.Thread(target=self._run, name="reads")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """Fail what is under way with a reply, then end; True if the thread ended in time."""
+        self._stopping.set()
+        self._parts.exchanges.wake()
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def reserve(self, read: Read) -> bool:
+        """Take a place for `read`; False: there is none, refuse it as `BUSY`. Thread: any."""
+        with self._lock:
+            if self._stopping.is_set() or self._reserved >= MAX_AT_ONCE:
+                return False
+            if _follows(read) and self._reserved_followed >= MAX_FOLLOWED:
+                return False
+            self._reserved += 1
+            self._reserved_followed += _follows(read)
+            return True
+
+    def release(self, read: Read) -> None:
+        """Give the place of `read` back. Thread: any."""
+        with self._lock:
+            self._reserved -= 1
+            self._reserved_followed -= _follows(read)
+
+    def submit(self, read: Read, ack: Callable[[], None]) -> None:
+        """Answer `read`, which has a place, and acknowledge its delivery with `ack`. Thread: any."""
+        self._inbox.append((read, ack))
+        self._parts.exchanges.wake()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self.step()
+            self._hear()
+            for number in list(self._flights):
+                self._guarded(number, partial(self._cut_short, number, _STOPPED))
+            self._commit()
+        except SpoolError as error:
+            keys = fields(action="reads", code=error.code)
+            _log.warning("reads end without their replies, they will be asked again: %s", error, extra=keys)
+        finally:
+            self._parts.exchanges.close()
+
+    def step(self) -> None:
+        """Take what was asked, wait for an answer or a limit, hand over what is to be told.
+
+        Thread: ``reads`` alone. Public for tests, which drive it without the thread.
+        """
+        self._hear()
+        for number, answer in self._parts.exchanges.poll(self._patience_s()):
+            if number in self._flights:
+                self._guarded(number, partial(self._answered, number, answer))
+        now_s = self._parts.clock.monotonic_s()
+        for number in list(self._flights):
+            self._guarded(number, partial(self._look_at, number, now_s))
+        self._hand_over(now_s)
+
+    def _patience_s(self) -> float:
+        if self._inbox or (self._told and self._parts.clock.monotonic_s() >= self._spool_retry_s):
+            return 0.0
+        return ACTIVE_S if self._flights or self._told else IDLE_S
+
+    def _hear(self) -> None:
+        while self._inbox:
+            read, ack = self._inbox.popleft()
+            now_s = self._parts.clock.monotonic_s()
+            self._number += 1
+            # A plan that asks nothing, until it is known that there can be one.
+            self._flights[self._number] = _Flight(read, ack, ReadPlan(read), now_s, now_s)
+            self._guarded(self._number, partial(self._begin, self._number))
+
+    def _begin(self, number: int) -> None:
+        flight = self._flights[number]
+        read = flight.read
+        if read.operation is Operation.LOGS:
+            flight.plan = log_plan(read, flight.began_s, self._parts.max_publish_bytes(read.address.connection))
+        else:
+            flight.plan = PLANS[read.operation](read)
+        self._ask(number)
+
+    def _ask(self, number: int) -> None:
+        flight = self._flights[number]
+        request = flight.plan.request()
+        sink = partial(self._heard, flight) if flight.plan.is_stream else None
+        self._parts.exchanges.start(number, request, sink)
+
+    def _heard(self, flight: _Flight, piece: bytes) -> None:
+        flight.heard_s = self._parts.clock.monotonic_s()
+        flight.plan.heard(piece)
+        self._parts.exchanges.interrupt()
+
+    def _answered(self, number: int, answer: Answer) -> None:
+        flight = self._flights[number]
+        flight.heard_s = self._parts.clock.monotonic_s()
+        result = flight.plan.answered(answer)
+        if result is None:
+            self._ask(number)
+        else:
+            self._end(number, result)
+
+    def _look_at(self, number: int, now_s: float) -> None:
+        flight = self._flights[number]
+        for keys in flight.plan.packets(now_s, self._room(flight)):
+            self._told.append(_Told(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+        if now_s - flight.began_s >= flight.plan.limit_s:
+            self._cut_short(number, _LATE)
+        elif flight.plan.is_over_bound:
+            self._cut_short(number, _TOO_MUCH)
+        elif now_s - flight.heard_s >= SILENCE_S:
+            self._end(number, _SILENT)
+
+    def _cut_short(self, number: int, refusal: Refusal) -> None:
+        self._parts.exchanges.give_up(number)
+        self._end(number, self._flights[number].plan.cut_short(refusal))
+
+    def _end(self, number: int, result: Result) -> None:
+        """Note the last reply of a request, and what comes before it."""
+        flight = self._flights[number]
+        self._parts.exchanges.give_up(number)
+        for keys in flight.plan.rest(self._room(flight)):
+            self._told.append(_Told(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+        if isinstance(result, Answered):
+            message = self._reply(flight, result.keys(self._room(flight)))
+            largest = self._parts.max_publish_bytes(flight.read.address.connection)
+            result = _TOO_LARGE if len(message.message.payload) > largest else result
+        if isinstance(result, Answered):
+            self._told.append(_Told(flight, is_last=True, outbox=[message]))
+            self._parts.metrics.replies.labels("200").inc()
+        else:
+            self._refuse(flight, result)
+        del self._flights[number]
+
+    def _refuse(self, flight: _Flight, refusal: Refusal) -> None:
+        refused = self._parts.refusals.of_message(flight.read.message, refusal, reply=flight.read.address)
+        told = _Told(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
+        self._told.append(told)
+
+    def _room(self, flight: _Flight) -> int:
+        bare = replies.succeeded(flight.read.address, flight.read.operation, {})
+        return self._parts.max_publish_bytes(flight.read.address.connection) - len(bare.payload)
+
+    def _reply(self, flight: _Flight, keys: Keys) -> OutboxMessage:
+        address = flight.read.address
+        message: OutgoingMessage = replies.succeeded(address, flight.read.operation, keys)
+        return OutboxMessage(address.connection, message)
+
+    def _guarded(self, number: int, work: Callable[[], None]) -> None:
+        """Do `work` for one request; whatever it raises is the end of that request alone."""
+        try:
+            work()
+        except PermanentError as error:
+            self._end(number, Refusal(error.code, error.message, error.details))
+        except Exception as error:  # noqa: BLE001 - one request's surprise must not end the thread
+            self._internal_error(number, error)
+
+    def _internal_error(self, number: int, error: Exception) -> None:
+        flight = self._flights.pop(number)
+        self._parts.exchanges.give_up(number)
+        self._parts.metrics.internal_errors.labels("reads").inc()
+        message = flight.read.message
+        facts: dict[str, Any] = {"topic": message.topic, "connection": message.connection}
+        path = self._parts.reports.write("reads", error, self._parts.clock.wall_s(), **facts)
+        keys = fields(action="reads", connection=message.connection, topic=message.topic)
+        _log.error("unexpected error while reading for a request; report %s", path, exc_info=error, extra=keys)
+        self._refuse(flight, _INTERNAL)
+
+    def _hand_over(self, now_s: float) -> None:
+        if not self._told or now_s < self._spool_retry_s:
+            return
+        try:
+            self._commit()
+        except SpoolError as error:
+            self._spool_retry_s = now_s + SPOOL_RETRY_S
+            if self._throttle.allow("spool", now_s)[0]:
+                _log.warning("replies wait for the spool: %s", error, extra=fields(action="reads", code=error.code))
+
+    def _commit(self) -> None:
+        """Store all that is to be told; then its requests may be acknowledged.
+
+        Raises:
+            SpoolError: nothing was stored; the same may succeed later.
+        """
+        if not self._told:
+            return
+        try:
+            self._store(self._told)
+        except PermanentError:
+            self._store_each()
+        told, self._told = self._told, []
+        self._parts.on_outbox()
+        for one in told:
+            one.flight.ack()
+            if one.is_last:
+                self.release(one.flight.read)
+
+    def _store_each(self) -> None:
+        for one in self._told:
+            try:
+                self._store([one])
+            except PermanentError as error:
+                message = one.flight.read.message
+                keys = fields(action="reads", code=error.code, topic=message.topic, connection=message.connection)
+                _log.error("a reply cannot be stored and is dropped: %s", error, extra=keys)
+            one.outbox, one.dead_letters = [], []
+
+    def _store(self, told: Iterable[_Told]) -> None:
+        outbox = tuple(message for one in told for message in one.outbox if message.message.topic)
+        letters = tuple(letter for one in told for letter in one.dead_letters)
+        self._parts.spool.commit(Batch(outbox=outbox, dead_letters=letters))
+
+
+def _follows(read: Read) -> bool:
+    return read.operation is Operation.LOGS and bool(read.options.get("follow"))

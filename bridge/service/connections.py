@@ -1,0 +1,77 @@
+"""Makes the transport of each connection: MQTT or AMQP, whichever bridge.yaml names.
+
+Thread: the main thread, before any other starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from bridge.core.clock import Clock
+from bridge.core.metrics import Metrics
+from bridge.interface.topics import Topics
+from bridge.pipeline.redeliveries import Redeliveries
+from bridge.service.options import amqp_options, mqtt_options
+from bridge.settings import AmqpSettings, Settings
+from bridge.spool.store import Spool
+from bridge.transports.base import Listener, Receiver, Transport
+from bridge.transports.mqtt import FilterMemory, MqttTransport
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionParts:
+    """What every transport works with.
+
+    Attributes:
+        settings: the bridge's.
+        topics: likewise.
+        receiver: gets the messages.
+        listener: told about each connection's life.
+        spool: remembers what brokers cannot tell.
+        metrics: counters.
+        clock: time.
+    """
+
+    settings: Settings
+    topics: Topics
+    receiver: Receiver
+    listener: Listener
+    spool: Spool
+    metrics: Metrics
+    clock: Clock
+
+    def transport(self, name: str) -> Transport:
+        """Return the transport of one connection, not started.
+
+        Raises:
+            ConfigError: its URL cannot be used.
+            SpoolError: what is remembered of it cannot be read.
+        """
+        connection = self.settings.connections[name]
+        if connection.mqtt is not None:
+            options = mqtt_options(self.settings, name, connection.mqtt, self.topics)
+            memory = self._filter_memory(f"filters:{name}")
+            return MqttTransport(options, self.receiver, self.listener, self.metrics, self.clock, memory)
+        assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
+        return self._amqp(name, connection.amqp)
+
+    def _amqp(self, name: str, amqp: AmqpSettings) -> Transport:
+        # pika is loaded where a connection needs it only.
+        from bridge.transports.amqp import AmqpMemory, AmqpTransport
+
+        memory = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
+        options = amqp_options(self.settings, name, amqp)
+        return AmqpTransport(options, self.receiver, self.listener, self.metrics, self.clock, memory)
+
+    def _filter_memory(self, key: str) -> FilterMemory:
+        known = frozenset(orjson.loads(self.spool.meta(key) or "[]"))
+        return FilterMemory(known, lambda filters: self.spool.set_meta(key, orjson.dumps(sorted(filters)).decode()))
+
+
+def thread_names(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return the names of the threads of one connection, which must live as long as the bridge."""
+    if settings.connections[name].mqtt is not None:
+        return (f"mqtt-{name}",)
+    return (f"amqp-{name}", f"amqp-{name}-link")

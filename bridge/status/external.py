@@ -1,0 +1,196 @@
+"""Statuses that other systems sent to PREFIX/status, from the spool's table to what they are worth.
+
+For a workflow that is followed and has not ended, progress and message are shown until Argo's next change; its phase is
+Argo's alone. For one that Argo does not know, the status is retained until it expires. Whether Argo knows it, only GET
+tells: another bridge may follow it. What is taken up leaves the table; what is shown stays, and survives a restart.
+
+Thread: the status thread owns it.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from bridge.core import log
+from bridge.core.errors import SpoolError
+from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.status import StatusUpdate
+from bridge.interface.topics import Topics
+from bridge.spool.records import ExternalStatus
+from bridge.status.parts import StatusParts
+from bridge.status.publisher import Publisher
+from bridge.status.registry import Registry
+from bridge.status.transitions import transition
+
+_LOG = log.logger(__name__)
+MAX_EXTERNAL = 10_000
+"""Statuses of workflows that Argo does not know; over this the one that expires first goes."""
+RETRY_S = 2.0
+
+Place = tuple[str, str]
+"""Namespace and name of a workflow."""
+
+
+class Externals:
+    """The statuses of other systems that are not done with.
+
+    Args:
+        parts: what it works with.
+        topics: the interface's topics.
+        publisher: takes what is retained.
+        registry: the workflows that Argo has.
+        bridge_id: for ``details.bridge``: whose it is to clear.
+    """
+
+    def __init__(
+        self, parts: StatusParts, topics: Topics, publisher: Publisher, registry: Registry, bridge_id: str
+    ) -> None:
+        self._store = parts.store
+        self._clock = parts.clock
+        self._counted = parts.metrics.external_statuses
+        self._topics = topics
+        self._publisher = publisher
+        self._registry = registry
+        self._bridge_id = bridge_id
+        self._last_seq = 0
+        self._rows: dict[Place, ExternalStatus] = {}
+        self._shown: set[Place] = set()
+        self._done: list[ExternalStatus] = []
+        self._soonest_s = float("inf")
+        self._retry_at_s = 0.0
+        self._must_load = True
+        self._throttle = log.Throttle()
+
+    def stored(self) -> None:
+        """There is more in the table."""
+        self._must_load = True
+
+    def load(self) -> list[ExternalStatus]:
+        """Return what came into the table since the last call; each is to be decided (`open_in`, `absent`, ...).
+
+        What cannot be read now is read later.
+        """
+        if not self._must_load or self._clock.monotonic_s() < self._retry_at_s:
+            return []
+        try:
+            found = self._store.external(self._last_seq)
+        except SpoolError as error:
+            self._pause("read", error)
+            return []
+        self._must_load = False
+        for row in found:
+            self._last_seq = row.seq
+            self._rows[row.namespace, row.name] = row
+            self._soonest_s = min(self._soonest_s, row.expires_at_s)
+        while len(self._rows) > MAX_EXTERNAL:
+            place = min(self._rows, key=lambda place: self._rows[place].expires_at_s)
+            self._end(place, "dropped")
+        return [row for row in found if self._rows.get((row.namespace, row.name)) is row]
+
+    def open_in(self, namespace: str) -> list[WorkflowRef]:
+        """Return the workflows of a namespace whose status waits for a decision."""
+        return [_ref(place) for place in self._rows if place[0] == namespace and place not in self._shown]
+
+    def has(self, namespace: str, name: str) -> bool:
+        """Whether the retained topic of this name shows such a status, or may soon."""
+        return (namespace, name) in self._rows
+
+    def take(self, namespace: str, name: str) -> ExternalStatus | None:
+        """Argo knows the workflow: return what waits to be decided for it; it is done with.
+
+        None where there is nothing, or only what was shown before Argo knew it, which ends now.
+        """
+        place = (namespace, name)
+        row = self._rows.pop(place, None)
+        if row is None:
+            return None
+        self._done.append(row)
+        was_shown = place in self._shown
+        self._shown.discard(place)
+        return None if was_shown else row
+
+    def refuse(self, namespace: str, name: str, outcome: str) -> None:
+        """What waits for this workflow is not applied.
+
+        Args:
+            namespace: of the workflow.
+            name: of the workflow.
+            outcome: why, for the counter: ``not-followed``.
+        """
+        if self.has(namespace, name):
+            self._end((namespace, name), outcome)
+
+    def absent(self, namespace: str, name: str) -> None:
+        """Argo does not know the workflow: retain what another system says of it."""
+        place = (namespace, name)
+        row = self._rows.get(place)
+        if row is None or self._store.age.now_s() >= row.expires_at_s:
+            return
+        document = orjson.loads(row.body)
+        update = StatusUpdate(
+            workflow=_ref(place),
+            phase=Phase(document["status"]),
+            progress=document["progress"].replace("%", "/100"),
+            message=document["message"],
+            details={**document["details"], "bridge": self._bridge_id, "source": "external"},
+        )
+        statement = transition(b"", update)
+        if statement is not None:
+            self._shown.add(place)
+            self._publisher.show(statement, [self._topics.status_of(*place)], initial=True)
+            self._counted.labels("shown").inc()
+
+    def count(self, outcome: str) -> None:
+        """Count what became of a status that `take` returned."""
+        self._counted.labels(outcome).inc()
+
+    def phase_ignored(self, ref: WorkflowRef, said: Phase, is_so: Phase) -> None:
+        """Count and log that another system disagrees with Argo about a phase."""
+        self.count("phase-ignored")
+        allowed, held = self._throttle.allow(ref.namespace, self._clock.monotonic_s())
+        if allowed:
+            text = "another system says that a workflow is %s; for Argo it is %s, and that is shown"
+            keys = log.fields(action="external-status", workflow=ref.name, held_back=held)
+            _LOG.info(text, said.value, is_so.value or Phase.PENDING.value, extra=keys)
+
+    def next_due_s(self) -> float:
+        """Return in how many seconds `tick` has something to do; infinity for never."""
+        now = self._clock.monotonic_s()
+        wait_s = max(0.0, self._retry_at_s - now)
+        if self._done or self._must_load:
+            return wait_s
+        return max(0.0, self._soonest_s - self._store.age.now_s())
+
+    def tick(self) -> None:
+        """End what has expired, and take what is done with out of the table."""
+        now_s = self._store.age.now_s()
+        if now_s >= self._soonest_s:
+            for place in [place for place, row in self._rows.items() if row.expires_at_s <= now_s]:
+                self._end(place, "expired")
+            self._soonest_s = min((row.expires_at_s for row in self._rows.values()), default=float("inf"))
+        if not self._done or self._clock.monotonic_s() < self._retry_at_s:
+            return
+        try:
+            self._store.forget_external(self._done)
+        except SpoolError as error:
+            self._pause("forget", error)
+        else:
+            self._done = []
+
+    def _end(self, place: Place, outcome: str) -> None:
+        self._done.append(self._rows.pop(place))
+        self._counted.labels(outcome).inc()
+        self._shown.discard(place)
+        if self._registry.named(_ref(place)) is None:
+            # Also what an earlier process left there: while this waited to be shown, nobody asked about it.
+            self._publisher.clear(self._topics.status_of(*place))
+
+    def _pause(self, verb: str, error: SpoolError) -> None:
+        self._retry_at_s = self._clock.monotonic_s() + RETRY_S
+        keys = log.fields(action="external-status", code=error.code, delay_s=RETRY_S)
+        if self._throttle.allow("spool", self._clock.monotonic_s())[0]:
+            _LOG.warning("cannot %s statuses of other systems: %s", verb, error, extra=keys)
+
+
+def _ref(place: Place) -> WorkflowRef:
+    return WorkflowRef(*place)

@@ -1,0 +1,98 @@
+"""Reads a workflow's nodes: what it failed by, whether it waits for somebody, and the list for ``details.nodes``. Pure.
+
+Nodes are large, so that lists and watches leave them out; they come by GET, for the few states that need them.
+Source: server-api.md section 6 (nodes, Suspend).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.core.errors import cut
+from bridge.core.model import Phase
+from bridge.interface.status import percentage
+from bridge.status.failures import FailedNode, find_failed_node
+from bridge.status.reading import object_at, text_at
+from bridge.status.sources import Workflow
+
+MAX_NODES = 100
+MAX_TEXT = 256
+_FIRST = {"Failed": 0, "Error": 0, "Running": 1, "Pending": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDetail:
+    """What one GET told of a workflow's nodes.
+
+    Attributes:
+        version: resourceVersion of that state, "" where it is only what an earlier process had published.
+        started_at: the run.
+        progress: Argo's ``N/M`` at that time; ``N%`` where it is only what had been published.
+        is_failed: the run had ended badly, so that `failed` is known, even if it is None.
+        failed: the node that the failure began with.
+        waits: a Suspend node was running.
+        nodes: JSON-ready, () where they are not wished.
+        is_cut: there were more than `MAX_NODES`.
+    """
+
+    version: str
+    started_at: str
+    progress: str
+    is_failed: bool
+    failed: FailedNode | None
+    waits: bool
+    nodes: tuple[Mapping[str, object], ...] = ()
+    is_cut: bool = False
+
+    def tells_failure_of(self, started_at: str) -> bool:
+        """Whether it tells what the run that began at `started_at` failed by."""
+        return self.is_failed and self.started_at == started_at
+
+    def tells_waiting_of(self, started_at: str, progress: str) -> bool:
+        """Whether the same nodes wait as then: a node that ends, and one that begins, change the progress."""
+        return self.started_at == started_at and self.progress in (progress, percentage(progress))
+
+
+def read_nodes(workflow: Workflow, *, listed: bool) -> NodeDetail:
+    """Return what the nodes of `workflow` tell.
+
+    Args:
+        workflow: as GET has it, nodes included.
+        listed: whether the list of nodes is wished.
+    """
+    status = object_at(workflow, "status")
+    nodes = [node for node in object_at(status, "nodes").values() if isinstance(node, Mapping)]
+    is_failed = text_at(status, "phase") in (Phase.FAILED.value, Phase.ERROR.value)
+    return NodeDetail(
+        version=text_at(object_at(workflow, "metadata"), "resourceVersion"),
+        started_at=text_at(status, "startedAt"),
+        progress=text_at(status, "progress"),
+        is_failed=is_failed,
+        failed=find_failed_node(workflow) if is_failed else None,
+        waits=any(text_at(node, "type") == "Suspend" and text_at(node, "phase") == "Running" for node in nodes),
+        nodes=_listed(nodes) if listed else (),
+        is_cut=listed and len(nodes) > MAX_NODES,
+    )
+
+
+def _listed(nodes: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, object], ...]:
+    """At most `MAX_NODES`: what failed, then what runs, then what is over, each in order of its start."""
+    ordered = sorted(nodes, key=lambda node: (text_at(node, "startedAt") or "~", text_at(node, "name")))
+    kept = sorted(ordered, key=lambda node: _FIRST.get(text_at(node, "phase"), 3))[:MAX_NODES]
+    chosen = {id(node) for node in kept}
+    return tuple(_shown(node) for node in ordered if id(node) in chosen)
+
+
+def _shown(node: Mapping[str, Any]) -> Mapping[str, object]:
+    texts = {
+        "name": text_at(node, "displayName") or text_at(node, "name"),
+        "type": text_at(node, "type"),
+        "template": text_at(node, "templateName") or text_at(object_at(node, "templateRef"), "template"),
+        "phase": text_at(node, "phase"),
+        "message": cut(text_at(node, "message"), MAX_TEXT),
+        "startedAt": text_at(node, "startedAt"),
+        "finishedAt": text_at(node, "finishedAt"),
+    }
+    return {key: text for key, text in texts.items() if text}

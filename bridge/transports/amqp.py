@@ -1,0 +1,374 @@
+"""The AMQP 0-9-1 transport: one connection to a RabbitMQ broker (see `base` for the contract).
+
+Two threads. ``amqp-NAME-link`` owns the network connections and does nothing but I/O, so that heartbeats go on while a
+batch is being stored. ``amqp-NAME`` is the transport's thread: it hands what arrived to the receiver as one batch,
+sends the acknowledgements afterwards, tells the listener, and decides when to connect again.
+
+It dedupes nothing, decides nothing about a message, and keeps nothing to publish while the broker is away.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.core.clock import Clock, SystemClock
+from bridge.core.errors import SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
+from bridge.transports.amqp_events import Acknowledged, Began, Declared, Ended, Event, Inbox, Over, Settled
+from bridge.transports.amqp_intake import BATCH_COUNT, AmqpIntake, IntakeParts
+from bridge.transports.amqp_link import AmqpLink, LinkParts
+from bridge.transports.amqp_messages import MessageReader
+from bridge.transports.amqp_options import AmqpOptions, Declare, DeliveryMemory, NoMemory, parse_nodes
+from bridge.transports.amqp_session import AmqpSession
+from bridge.transports.amqp_topology import Binding, read_bindings, wanted_bindings
+from bridge.transports.amqp_wire import AmqpLoop
+from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
+from bridge.transports.mqtt_options import FilterMemory, TlsOptions
+from bridge.transports.outgoing import Outgoing, finish
+
+__all__ = ["AmqpMemory", "AmqpOptions", "AmqpTransport", "Declare", "FilterMemory", "TlsOptions"]
+
+_log = logger(__name__)
+
+_STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
+_SUBSCRIBING = ConnectionProblem("subscribing", "connected; queues and bindings are not all declared yet")
+_LOOK_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpMemory:
+    """What outlives a run.
+
+    Attributes:
+        bindings: those that earlier runs made; a broker cannot list a queue's.
+        deliveries: those that were stored and may come again.
+    """
+
+    bindings: FilterMemory
+    deliveries: DeliveryMemory
+
+
+class AmqpTransport:
+    """One AMQP connection (see `base.Transport`)."""
+
+    def __init__(
+        self,
+        options: AmqpOptions,
+        receiver: Receiver,
+        listener: Listener,
+        metrics: Metrics,
+        clock: Clock | None = None,
+        memory: AmqpMemory | None = None,
+    ) -> None:
+        """Make it; nothing is opened before `start`.
+
+        Args:
+            options: what the connection is told.
+            receiver: gets the messages, on the transport's thread.
+            listener: told about the connection's life, on the transport's thread.
+            metrics: where to count.
+            clock: time; None = the machine's.
+            memory: what earlier runs left; None = nothing.
+
+        Raises:
+            ConfigError: a URL cannot be used.
+        """
+        self._options = options
+        nodes = parse_nodes(options.url, options.hosts)
+        self._nodes = itertools.cycle(nodes)
+        self._listener = listener
+        self._metrics = metrics
+        self._clock = clock or SystemClock()
+        self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
+        self._throttle = Throttle()
+        self._inbox = Inbox()
+        self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
+        self._outgoing = Outgoing(lambda: self._loop.call(self._pump))
+        self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
+        self._reader = MessageReader(options)
+        self._intake = self._make_intake(receiver)
+        self._lock = threading.Lock()
+        self._wanted = wanted_bindings(options, frozenset(), frozenset())
+        self._revision = 0
+        self._bound_revision = 0
+        self._known = read_bindings(self._memory.bindings.known)
+        self._link: AmqpLink | None = None
+        self._is_accepted = False
+        self._connect_at_s = 0.0
+        self._attempt = 0
+        self._problem = ConnectionProblem("connecting", f"not connected to broker {nodes[0]} yet")
+        self._is_stopping = False
+        self._stop_until_s = 0.0
+        self._thread: threading.Thread | None = None
+
+    def _make_intake(self, receiver: Receiver) -> AmqpIntake:
+        return AmqpIntake(
+            IntakeParts(
+                name=self.name,
+                receiver=receiver,
+                session=self._session,
+                reader=self._reader,
+                memory=self._memory.deliveries,
+                metrics=self._metrics,
+                clock=self._clock,
+                give_back=lambda: self._on_link(AmqpLink.pause),
+            )
+        )
+
+    def __repr__(self) -> str:
+        problems = ", ".join(problem.code for problem in self.problems) or "none"
+        return f"<AmqpTransport {self.name} broker={self._options.url} ready={self.is_ready} problems={problems}>"
+
+    @property
+    def name(self) -> str:
+        """The connection's name in bridge.yaml."""
+        return self._options.name
+
+    @property
+    def problems(self) -> tuple[ConnectionProblem, ...]:
+        """What is wrong now; () when connected, consuming, and nothing was refused. Thread: any."""
+        link = self._link
+        if link is None or not self._is_accepted:
+            return (self._problem,)
+        found = list(link.problems)
+        if not self.is_ready:
+            found.append(_SUBSCRIBING)
+        paused = self._intake.problem
+        return tuple(found if paused is None else [*found, paused])
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected, and every queue, binding and consumer is there or was refused. Thread: any."""
+        link = self._link
+        is_bound = self._bound_revision == self._revision
+        return self._is_accepted and is_bound and link is not None and link.is_settled
+
+    @property
+    def max_publish_bytes(self) -> int:
+        """The largest payload that may be handed to `publish`; a broker's limit is told to nobody. Thread: any."""
+        return self._options.max_publish_bytes
+
+    def start(self) -> None:
+        """Start the threads; returns at once. A broker that is away is no error."""
+        self._thread = threading.Thread(target=self._run, name=f"amqp-{self.name}")
+        self._loop.start()
+        self._thread.start()
+
+    def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
+        """Make these the bindings: bind what is new, unbind what earlier runs bound and these lack.
+
+        Args:
+            filters: of live messages.
+            retained: AMQP keeps no messages: not bound, but by a visit, which sees what is published from now on.
+
+        Thread: any.
+        """
+        wanted = wanted_bindings(self._options, filters, retained)
+        with self._lock:
+            self._wanted = wanted
+            self._revision += 1
+        self._inbox.wake()
+
+    def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
+        """Hand one message to the broker, if it can take one now (see `base.Transport.publish`).
+
+        A message that would clear a retained topic is not sent: AMQP retains none, and an empty one would only puzzle.
+
+        Thread: any; `done` is called on the link's.
+        """
+        if self._is_stopping:
+            return False
+        if message.retain and not message.payload:
+            is_ready = self.is_ready
+            if is_ready:
+                self._loop.call(functools.partial(finish, done, PublishResult.CONFIRMED))
+            return is_ready
+        return self._outgoing.offer(message, done)
+
+    def stop(self, deadline_s: float) -> bool:
+        """Disconnect cleanly after what was handed to `publish` went out; True if the threads ended in time.
+
+        Thread: any but the transport's.
+        """
+        until_s = self._clock.monotonic_s() + deadline_s
+        self._stop_until_s = until_s - deadline_s * 0.2
+        self._is_stopping = True
+        self._inbox.wake()
+        if self._thread is not None:
+            self._thread.join(deadline_s)
+        is_late = self._thread is not None and self._thread.is_alive()
+        return self._loop.stop(max(0.1, until_s - self._clock.monotonic_s())) and not is_late
+
+    # The transport's thread.
+
+    def _run(self) -> None:
+        self._session.own()
+        while not self._is_stopping:
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001  (a fault of ours ends this connection, never the thread)
+                self._metrics.internal_errors.labels(where="amqp").inc()
+                _log.exception("the connection failed unexpectedly", extra=fields(connection=self.name))
+                self._loop.call(functools.partial(self._crashed, error))
+        self._shut()
+
+    def _turn(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._link is None and now_s >= self._connect_at_s:
+            self._connect()
+        if self._is_accepted and self._bound_revision != self._revision:
+            self._bind()
+        timeout_s = self._intake.next_due_s()
+        if self._link is None:
+            timeout_s = min(timeout_s, max(0.0, self._connect_at_s - now_s))
+        item = self._inbox.take(BATCH_COUNT, timeout_s)
+        if isinstance(item, list):
+            self._intake.hand_in(item)
+        elif item is not None:
+            self._heard(item)
+        self._acknowledge()
+        if self._intake.retry():
+            self._on_link(AmqpLink.resume)
+        self._intake.forget_due()
+
+    def _acknowledge(self) -> None:
+        for token, tag in self._session.take_acknowledgements():
+            self._on_link(functools.partial(AmqpLink.ack, token=token, tag=tag))
+
+    def _on_link(self, work: Callable[[AmqpLink], object]) -> None:
+        link = self._link
+        if link is not None:
+            self._loop.call(functools.partial(_do, work, link))
+
+    def _connect(self) -> None:
+        self._attempt += 1
+        parts = LinkParts(self._options, self._loop, self._outgoing, self._metrics, self._inbox.put)
+        self._link = AmqpLink(parts, next(self._nodes), may_consume=self._intake.problem is None)
+        self._bound_revision = -1
+        self._loop.call(self._link.open)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Began):
+            self._session.began(event.token)
+        elif isinstance(event, Over):
+            self._session.ended(event.token)
+            self._intake.begin()
+        elif isinstance(event, Acknowledged):
+            self._intake.settled(event.token, event.tag)
+        elif self._link is not None and event.link == self._link.number:
+            if isinstance(event, Declared):
+                self._declared(event)
+            elif isinstance(event, Settled):
+                self._settled(event)
+            else:
+                self._ended(event)
+
+    def _declared(self, event: Declared) -> None:
+        if not self._is_accepted:
+            self._is_accepted = True
+            session = Session.RESUMED if event.had_queues else Session.NEW
+            self._metrics.connects.labels(connection=self.name).inc()
+            self._metrics.connected.labels(connection=self.name).set(1)
+            _log.info("connected, queues %s", session.value, extra=fields(connection=self.name))
+            self._listener.connected(self.name, session)
+        self._bind()
+
+    def _bind(self) -> None:
+        with self._lock:
+            wanted, revision = self._wanted, self._revision
+        self._reader.expect(wanted.request_filters)
+        stale = self._known - wanted.bindings.keys()
+        self._remember(self._known | wanted.bindings.keys())
+        self._bound_revision = revision
+        self._on_link(functools.partial(AmqpLink.bind, wanted=wanted, stale=stale))
+
+    def _remember(self, bindings: frozenset[Binding]) -> None:
+        if self._options.is_visit or bindings == self._known:
+            return
+        try:
+            self._memory.bindings.changed(frozenset(binding.text() for binding in bindings))
+        except SpoolError as error:
+            _log.warning("cannot remember bindings: %s", error, extra=fields(connection=self.name))
+        self._known = bindings
+
+    def _settled(self, event: Settled) -> None:
+        self._attempt = 0
+        if not self.is_ready or self._link is None:
+            return
+        self._remember(frozenset(self._wanted.bindings))
+        if not event.is_news:
+            return
+        for problem in self._link.problems:
+            if self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
+                _log.error("%s", problem.message, extra=fields(connection=self.name, code=problem.code))
+        self._listener.ready(self.name)
+
+    def _ended(self, event: Ended) -> None:
+        delay_s = self._options.backoff.delay_s(max(1, self._attempt))
+        was_accepted, self._is_accepted = self._is_accepted, False
+        self._problem = event.problem
+        self._link = None
+        self._connect_at_s = self._clock.monotonic_s() + delay_s
+        self._session.ended_all()
+        self._intake.begin()
+        if was_accepted:
+            self._metrics.connected.labels(connection=self.name).set(0)
+            self._metrics.disconnects.labels(connection=self.name, reason=event.problem.code).inc()
+        if not self._is_stopping and self._throttle.allow(event.problem.message, self._clock.monotonic_s())[0]:
+            keys = fields(connection=self.name, code=event.problem.code, attempt=self._attempt, delay_s=delay_s)
+            _log.warning("%s", event.problem.message, extra=keys)
+        self._listener.disconnected(self.name, event.problem)
+
+    # The end.
+
+    def _shut(self) -> None:
+        """Let what was handed over go out, give back what is unacknowledged, and close."""
+        waited = threading.Event()
+        while self._is_accepted and self._outgoing.count and self._clock.monotonic_s() < self._stop_until_s:
+            waited.wait(_LOOK_S)
+        link = self._link
+        if link is not None:
+            self._acknowledge()
+            shut = threading.Event()
+            self._loop.call(functools.partial(link.shut, shut.set))
+            while not (shut.is_set() and link.is_closed) and self._clock.monotonic_s() < self._stop_until_s:
+                waited.wait(_LOOK_S)
+            if not link.is_closed:
+                self._loop.call(functools.partial(link.crashed, ConnectionAbortedError("stopped")))
+                waited.wait(_LOOK_S)
+        self._forget_taken()
+        self._outgoing.fail_all()
+        if self._is_accepted:
+            self._metrics.connected.labels(connection=self.name).set(0)
+        self._is_accepted = False
+        self._link = None
+        self._problem = _STOPPED
+        self._listener.disconnected(self.name, _STOPPED)
+
+    def _forget_taken(self) -> None:
+        while (item := self._inbox.take(BATCH_COUNT, 0.0)) is not None:
+            if isinstance(item, Acknowledged):
+                self._intake.settled(item.token, item.tag)
+        self._intake.forget_due(everything=True)
+
+    # The link's thread.
+
+    def _pump(self) -> None:
+        link = self._link
+        if link is not None:
+            link.pump()
+
+    def _crashed(self, error: Exception) -> None:
+        link = self._link
+        if link is not None:
+            link.crashed(error)
+
+
+def _do(work: Callable[[AmqpLink], object], link: AmqpLink) -> None:
+    work(link)

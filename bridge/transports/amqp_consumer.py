@@ -1,0 +1,128 @@
+"""Consumes one queue on a channel of its own, so that a queue that is refused or deleted costs the others nothing.
+
+Thread: the loop's. Decides nothing about a message: it passes on what arrives, and acknowledges when it is told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pika import exceptions
+
+from bridge.transports.amqp_events import Acknowledged, Began, Event, Over
+from bridge.transports.amqp_messages import Arrival
+from bridge.transports.amqp_options import QueueKind
+from bridge.transports.amqp_wire import AmqpLoop
+
+FENCE_S = 1.0
+"""How often the broker is asked whether it has taken the acknowledgements."""
+
+Tell = Callable[[Event | Arrival], None]
+Ended = Callable[["QueueConsumer", str, int], None]
+"""Told why a consuming ended, in the broker's words and with its code; ("", 0) when we ended it."""
+
+CANCELLED = 1
+"""In place of a reply code: the broker cancelled the consumer, because the queue is gone or its node is."""
+
+
+class QueueConsumer:
+    """One consuming, from the opening of its channel to the end.
+
+    Args:
+        loop: of the connection.
+        source: kind and name of the queue.
+        token: of this consuming, never used twice.
+        tell: takes what arrives.
+        ended: see `Ended`.
+
+    Attributes:
+        is_running: the broker sends messages.
+    """
+
+    def __init__(self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, tell: Tell, ended: Ended) -> None:
+        self._loop = loop
+        self.kind, self._queue = source
+        self.token = token
+        self._tell = tell
+        self._ended = ended
+        self._channel: Any = None
+        self._prefetch = 0
+        self._acked = 0
+        self._fenced = 0
+        self._is_fence_due = False
+        self._is_closing = False
+        self.is_running = False
+
+    def start(self, connection: Any, prefetch: int, started: Callable[[], None]) -> None:
+        """Open the channel and consume; `started` is told when messages come."""
+        self._prefetch = prefetch
+
+        def opened(channel: Any) -> None:
+            channel.add_on_cancel_callback(self._cancelled)
+            channel.basic_qos(prefetch_count=prefetch, callback=lambda _: consume(channel))
+
+        def consume(channel: Any) -> None:
+            self._tell(Began(self.token))
+            channel.basic_consume(self._queue, self._arrived, callback=lambda _: running())
+
+        def running() -> None:
+            self.is_running = True
+            started()
+
+        self._channel = connection.channel(on_open_callback=opened)
+        self._channel.add_on_close_callback(self._closed)
+
+    def _arrived(self, _channel: Any, method: Any, header: bytes, body: bytes) -> None:
+        key, redelivered = method.routing_key, method.redelivered
+        self._tell(Arrival(self.token, self.kind, method.delivery_tag, redelivered, key, header, body))
+
+    def ack(self, tag: int) -> None:
+        """Acknowledge everything up to `tag`."""
+        if self._channel is None or not self._channel.is_open:
+            return
+        self._channel.basic_ack(tag, multiple=True)
+        self._acked = tag
+        if not self._is_fence_due:
+            self._is_fence_due = True
+            self._loop.call_later(FENCE_S, self._fence)
+
+    def _fence(self) -> None:
+        # Acknowledgements are not answered. What comes after them on the channel is, and so shows that they were taken.
+        self._is_fence_due = False
+        tag = self._acked
+        if self._channel is not None and self._channel.is_open and tag > self._fenced:
+            self._channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._taken(tag))
+
+    def _taken(self, tag: int) -> None:
+        self._fenced = tag
+        self._tell(Acknowledged(self.token, tag))
+
+    def close(self) -> None:
+        """Stop consuming: the broker takes back what is unacknowledged."""
+        self._is_closing = True
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+
+    def _cancelled(self, _frame: Any) -> None:
+        self._finish("the broker cancelled the consumer", CANCELLED)
+        self.close()
+
+    def _closed(self, _channel: Any, reason: Exception) -> None:
+        if isinstance(reason, exceptions.ChannelClosedByClient) and self._acked > self._fenced:
+            self._taken(self._acked)  # close-ok comes behind them as well
+        if isinstance(reason, exceptions.ChannelClosedByBroker) and not self._is_closing:
+            self._finish(reason.reply_text, reason.reply_code)
+        else:
+            self._finish("", 0)
+
+    def _finish(self, text: str, code: int) -> None:
+        self.is_running = False
+        ended, self._ended = self._ended, _nobody
+        if ended is not _nobody:
+            ended(self, text, code)
+            self._tell(Over(self.token))
+
+
+def _nobody(_consumer: QueueConsumer, _text: str, _code: int) -> None:
+    """The end was told already."""

@@ -1,0 +1,103 @@
+"""What the thread of the network connection tells the transport's thread, and the queue in which it does. No I/O.
+
+Everything passes in the order in which it happened: that a consuming begins before its first message, and that it is
+over before the first message of the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from bridge.transports.amqp_messages import Arrival
+from bridge.transports.base import ConnectionProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Exchange and queues are there, or were refused; `had_queues`: they were there before, with what had arrived."""
+
+    link: int
+    had_queues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Bindings and consumers are as wanted, or were refused; `is_news`: something changed."""
+
+    link: int
+    is_news: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The connection is gone, or could not be made."""
+
+    link: int
+    problem: ConnectionProblem
+    was_accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A consuming begins."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A consuming has ended."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The broker has taken the acknowledgements of a consuming up to a tag."""
+
+    token: int
+    tag: int
+
+
+Event = Declared | Settled | Ended | Began | Over | Acknowledged
+
+
+class Inbox:
+    """Bounded by what the broker may have unacknowledged (prefetch)."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._items: deque[Event | Arrival] = deque()
+        self._is_woken = False
+
+    def put(self, item: Event | Arrival) -> None:
+        """Add one item. Thread: any."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify()
+
+    def wake(self) -> None:
+        """Let `take` return. Thread: any."""
+        with self._changed:
+            self._is_woken = True
+            self._changed.notify()
+
+    def take(self, limit: int, timeout_s: float) -> list[Arrival] | Event | None:
+        """Return the next event, or up to `limit` messages that came before the next one; None after a wake or timeout.
+
+        Thread: the transport's.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._is_woken, timeout_s)
+            self._is_woken = False
+            if not self._items:
+                return None
+            first = self._items.popleft()
+            if not isinstance(first, Arrival):
+                return first
+            batch = [first]
+            while len(batch) < limit and self._items and isinstance(self._items[0], Arrival):
+                batch.append(self._items.popleft())  # type: ignore[arg-type]  # mypy does not narrow an item of a deque
+            return batch

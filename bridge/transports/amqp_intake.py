@@ -1,0 +1,209 @@
+"""Hands what arrived to the receiver, and gives it back to the broker while the receiver cannot store.
+
+Nothing is held unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. What the receiver could
+not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming goes on,
+and its messages, which come again, are recognised by `DeliveryMemory`.
+
+Thread: the transport's. Does no I/O but what the receiver and the memory do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bridge.core.clock import Clock
+from bridge.core.errors import SpoolError
+from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
+from bridge.core.model import Message
+from bridge.transports.amqp_messages import Arrival, MessageReader, Read, unreadable
+from bridge.transports.amqp_options import DeliveryMemory
+from bridge.transports.amqp_session import AmqpDelivery, AmqpSession
+from bridge.transports.base import ConnectionProblem, Receiver
+
+_log = logger(__name__)
+
+BATCH_COUNT = 500
+RETRY_S = 1.0
+GRACE_S = 2.0
+"""An acknowledgement that the broker has taken is on its disk a moment later; only then a repetition is ruled out."""
+UNSEEN_S = 60.0
+"""What was unacknowledged comes again before anything else; after a minute without a redelivery none is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeParts:
+    """What the intake works with.
+
+    Attributes:
+        name: of the connection.
+        receiver: gets the batches.
+        session: the unacknowledged deliveries.
+        reader: of messages.
+        memory: of stored deliveries.
+        metrics: counters.
+        clock: time.
+        give_back: asks the link to stop consuming and return what is unacknowledged.
+    """
+
+    name: str
+    receiver: Receiver
+    session: AmqpSession
+    reader: MessageReader
+    memory: DeliveryMemory
+    metrics: Metrics
+    clock: Clock
+    give_back: Callable[[], None]
+
+
+class AmqpIntake:
+    """The way from the queues to the receiver.
+
+    Attributes:
+        problem: why consuming stopped, None while it goes on.
+    """
+
+    def __init__(self, parts: IntakeParts) -> None:
+        self._parts = parts
+        self._throttle = Throttle()
+        self._held: list[AmqpDelivery] = []
+        self._retry_at_s = 0.0
+        self._must_begin = True
+        self._next_number = 1
+        self._settled: deque[tuple[float, list[int]]] = deque()
+        self._unseen_at_s = float("inf")
+        self._received = parts.metrics.messages_received.labels(connection=parts.name)
+        self.problem: ConnectionProblem | None = None
+
+    def begin(self) -> None:
+        """Consuming begins (again): what was stored and perhaps not acknowledged may come again."""
+        self._must_begin = True
+        self._unseen_at_s = float("inf")
+
+    def hand_in(self, arrivals: Sequence[Arrival]) -> None:
+        """Hand one batch to the receiver; give it back if the receiver cannot store it."""
+        current = [each for each in arrivals if self._parts.session.is_current(each.token)]
+        if not current:
+            return
+        try:
+            batch = self._deliveries(current)
+        except SpoolError as error:
+            self._hold([], ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            return
+        self._received.inc(len(current))
+        if batch:
+            self._hand_in(batch)
+
+    def _deliveries(self, arrivals: Sequence[Arrival]) -> list[AmqpDelivery]:
+        parts, now_s = self._parts, self._parts.clock.wall_s()
+        self._read_memory()
+        found = []
+        for arrival in arrivals:
+            read = self._read(arrival, now_s)
+            delivery = parts.session.arrived(self._numbered(read.message), arrival.token, arrival.tag)
+            if read.is_copy:
+                parts.metrics.messages_skipped.labels(cause="copy").inc()
+                delivery.ack()
+            else:
+                found.append(delivery)
+        return found
+
+    def _read(self, arrival: Arrival, now_s: float) -> Read:
+        try:
+            return self._parts.reader.read(arrival, now_s)
+        except Exception:  # noqa: BLE001  (one message's surprise must not be met again for ever)
+            self._parts.metrics.internal_errors.labels(where="amqp").inc()
+            _log.exception("a message could not be read", extra=fields(connection=self._parts.name))
+            return Read(unreadable(self._parts.name, arrival), is_copy=False)
+
+    def _read_memory(self) -> None:
+        if self._must_begin:
+            self._next_number = max(self._next_number, self._parts.memory.begin() + 1)
+            self._must_begin = False
+            self._unseen_at_s = self._parts.clock.monotonic_s() + UNSEEN_S
+
+    def _numbered(self, message: Message) -> Message:
+        number = 0
+        if message.dup:
+            number = self._parts.memory.number(message)
+            self._unseen_at_s = self._parts.clock.monotonic_s() + UNSEEN_S
+        if not number:
+            number = self._next_number
+            self._next_number += 1
+        return replace(message, packet_id=number)
+
+    def _hand_in(self, batch: list[AmqpDelivery]) -> bool:
+        """Return whether it was stored."""
+        try:
+            self._read_memory()
+            self._parts.receiver.receive(batch)
+        except SpoolError as error:
+            self._hold(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
+        except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
+            self._parts.metrics.internal_errors.labels(where="receive").inc()
+            if self._throttle.allow("receiver", self._parts.clock.monotonic_s())[0]:
+                _log.exception("the receiver failed", extra=fields(connection=self._parts.name))
+            self._hold(batch, ConnectionProblem("internal-error", f"consuming is paused: {type(error).__name__}"))
+        else:
+            if self.problem is not None:
+                _log.info("consuming goes on", extra=fields(connection=self._parts.name))
+            self.problem = None
+            self._held = []
+            return True
+        return False
+
+    def _hold(self, batch: list[AmqpDelivery], problem: ConnectionProblem) -> None:
+        now_s = self._parts.clock.monotonic_s()
+        self._held = [delivery for delivery in batch if not delivery.is_acked]
+        self._retry_at_s = now_s + RETRY_S
+        if self.problem is None:
+            self._parts.session.ended_all(is_returned=True)
+            self._parts.give_back()
+        self.problem = problem
+        if self._throttle.allow("held", now_s)[0]:
+            _log.warning("%s", problem.message, extra=fields(connection=self._parts.name, code=problem.code))
+
+    def retry(self) -> bool:
+        """Hand the kept batch in again, if its second is over; True if consuming may go on again."""
+        if self.problem is None or self._parts.clock.monotonic_s() < self._retry_at_s:
+            return False
+        if not self._hand_in(self._held):
+            return False
+        self.begin()
+        return True
+
+    # What need not be remembered any longer.
+
+    def settled(self, token: int, tag: int) -> None:
+        """The broker has taken the acknowledgements of a consuming up to `tag`."""
+        numbers = self._parts.session.settled(token, tag)
+        if numbers:
+            self._settled.append((self._parts.clock.monotonic_s() + GRACE_S, numbers))
+
+    def forget_due(self, *, everything: bool = False) -> None:
+        """Forget deliveries that cannot come again; what cannot be written now is forgotten later.
+
+        Args:
+            everything: also what the broker has taken just now (a clean end).
+        """
+        now_s = self._parts.clock.monotonic_s()
+        numbers: list[int] = []
+        while self._settled and (everything or self._settled[0][0] <= now_s):
+            numbers += self._settled.popleft()[1]
+        try:
+            if numbers:
+                self._parts.memory.forget(numbers)
+            if self._unseen_at_s <= now_s and self.problem is None:
+                self._unseen_at_s = float("inf")
+                self._parts.memory.forget_unseen()
+        except SpoolError:
+            self._settled.appendleft((now_s + GRACE_S, numbers))
+
+    def next_due_s(self) -> float:
+        """Seconds until `retry` or `forget_due` have work; a large number when there is none."""
+        times = [self._unseen_at_s if self.problem is None else self._retry_at_s]
+        if self._settled:
+            times.append(self._settled[0][0])
+        return min(3600.0, max(0.0, min(times) - self._parts.clock.monotonic_s()))

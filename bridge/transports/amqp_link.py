@@ -1,0 +1,322 @@
+"""One attempt at a broker: two network connections, one that consumes and one that publishes, and what runs on them.
+
+Two, because RabbitMQ stops reading from a connection that publishes while it has an alarm: on a single one it would
+not read the acknowledgements either, and nothing would be taken for as long. Both live and end together.
+
+Thread: the loop's; `problems` and `is_settled` any. It decides nothing about sessions or messages: it tells, and does
+what the transport asks for.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.core.log import fields, logger
+from bridge.core.metrics import Metrics
+from bridge.transports.amqp_consumer import CANCELLED, QueueConsumer, Tell
+from bridge.transports.amqp_events import Declared, Ended, Settled
+from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, QueueKind
+from bridge.transports.amqp_problems import NOT_FOUND, blocked, closed, connect_failed, refused
+from bridge.transports.amqp_publisher import AmqpPublisher
+from bridge.transports.amqp_steps import Steps
+from bridge.transports.amqp_topology import Binding, Topology, Wanted
+from bridge.transports.amqp_wire import AmqpLoop, RawConnection, parameters
+from bridge.transports.base import ConnectionProblem
+from bridge.transports.outgoing import Outgoing
+
+_log = logger(__name__)
+
+_numbers = itertools.count(1)
+CLOSE_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkParts:
+    """What outlives a network connection."""
+
+    options: AmqpOptions
+    loop: AmqpLoop
+    outgoing: Outgoing
+    metrics: Metrics
+    tell: Tell
+
+
+class AmqpLink:
+    """One attempt.
+
+    Args:
+        parts: see `LinkParts`.
+        broker: the node to connect to.
+        may_consume: whether messages are wanted at once; else after `resume`.
+
+    Attributes:
+        number: of this attempt.
+        is_settled: declared, bound, consuming and able to publish, or refused; nothing is under way.
+    """
+
+    def __init__(self, parts: LinkParts, broker: AmqpBroker, *, may_consume: bool) -> None:
+        self._parts = parts
+        self._options = parts.options
+        self._loop = parts.loop
+        self._broker = broker
+        self._may_consume = may_consume
+        self._consuming: RawConnection | None = None
+        self._publishing: RawConnection | None = None
+        self._topology = Topology(parts.options)
+        self._consumers: dict[QueueKind, QueueConsumer] = {}
+        self._publisher = AmqpPublisher(
+            parts.options, parts.outgoing, self._publisher_opened, self._reopen_publisher, self._unroutable
+        )
+        self._blocked: ConnectionProblem | None = None
+        self._is_busy = False
+        self._is_recovering = False
+        self._must_declare = False
+        self._is_news = True
+        self._is_over = False
+        self._was_accepted = False
+        self._attempts = 0
+        self._retry: object | None = None
+        self.number = next(_numbers)
+        self.is_settled = False
+
+    @property
+    def problems(self) -> tuple[ConnectionProblem, ...]:
+        """What was refused, and an alarm of the broker."""
+        blocked_now = self._blocked
+        return (*self._topology.problems, *((blocked_now,) if blocked_now is not None else ()))
+
+    # Connecting.
+
+    def open(self) -> None:
+        """Connect; `Declared` or `Ended` tells how it went."""
+        self._consuming = self._connect(self._consuming_opened)
+
+    def _connect(self, opened: Callable[[Any], None]) -> RawConnection | None:
+        try:
+            return RawConnection(
+                parameters(self._options, self._broker),
+                on_open_callback=opened,
+                on_open_error_callback=self._not_opened,
+                on_close_callback=self._was_closed,
+                custom_ioloop=self._loop.services,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            text = f"the password or TLS files of connection {self._options.name} cannot be used: {error}"
+            self._end(ConnectionProblem("unreadable-file", text))
+            return None
+
+    def _not_opened(self, _connection: Any, error: BaseException) -> None:
+        self._end(connect_failed(error, self._options, self._broker))
+
+    def _was_closed(self, _connection: Any, error: BaseException) -> None:
+        self._end(closed(error, self._options, self._broker))
+
+    def _consuming_opened(self, _connection: Any) -> None:
+        if not self._is_over:
+            self._publishing = self._connect(self._publishing_opened)
+
+    def _publishing_opened(self, connection: Any) -> None:
+        if self._is_over:
+            return
+        self._was_accepted = True
+        connection.add_on_connection_blocked_callback(self._block)
+        connection.add_on_connection_unblocked_callback(self._unblock)
+        self._publisher.open(connection)
+        self._declare()
+
+    def _block(self, _connection: Any, frame: Any) -> None:
+        self._blocked = blocked(str(frame.method.reason), self._broker)
+        _log.warning("%s", self._blocked.message, extra=fields(connection=self._options.name, code="blocked"))
+        self._publisher.block(is_blocked=True)
+
+    def _unblock(self, _connection: Any, _frame: Any) -> None:
+        self._blocked = None
+        _log.info("the broker takes messages again", extra=fields(connection=self._options.name))
+        self._publisher.block(is_blocked=False)
+        self._is_news = True
+        self._settle()
+
+    def _end(self, problem: ConnectionProblem) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        self.is_settled = False
+        self._parts.outgoing.fail_all()
+        self._close_connections()
+        self._parts.tell(Ended(self.number, problem, self._was_accepted))
+
+    def crashed(self, error: Exception) -> None:
+        """Something failed that nobody expected: end this attempt."""
+        self._end(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the log"))
+        self._drop_connections()
+
+    # Declaring, binding and consuming.
+
+    def _declare(self) -> None:
+        if self._consuming is None or not self._consuming.is_open:
+            return
+        if self._is_busy:
+            self._must_declare = True
+            return
+        self._is_busy = True
+        self._must_declare = False
+        self._retry = None
+        Steps(self._consuming, self._topology.declarations(), self._declared).run()
+
+    def _declared(self) -> None:
+        self._parts.tell(Declared(self.number, bool(self._topology.had_queues)))
+
+    def bind(self, wanted: Wanted, stale: Iterable[Binding]) -> None:
+        """Bind and unbind, then consume what is not consumed yet; `Settled` tells the end of it."""
+        if not self._is_over:
+            self._is_busy = True
+            self._is_news = True
+            self.is_settled = False
+            Steps(self._consuming, self._topology.bindings(wanted, stale), self._consume).run()
+
+    def _consume(self) -> None:
+        before = self._topology.problems
+        for queue in self._topology.usable_queues() if self._may_consume else ():
+            if queue.kind not in self._consumers:
+                name = self._topology.names[queue.kind]
+                ended = functools.partial(self._consumer_ended, f'queue "{name}"')
+                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_numbers), self._parts.tell, ended)
+                self._consumers[queue.kind] = consumer
+                consumer.start(self._consuming, self._options.prefetch, functools.partial(self._started, name))
+        self._is_busy = False
+        self._is_news = self._is_news or self._topology.problems != before
+        self._settle()
+
+    def _started(self, name: str) -> None:
+        self._attempts = 0
+        self._is_news = True
+        self._topology.note(f'consumer of queue "{name}"', None)
+        self._settle()
+
+    def _consumer_ended(self, label: str, consumer: QueueConsumer, text: str, code: int) -> None:
+        if self._consumers.get(consumer.kind) is consumer:
+            del self._consumers[consumer.kind]
+        if self._is_over or not self._may_consume:
+            return
+        if not code:
+            self._declare()  # resumed before the pause was over
+            return
+        self._is_news = True
+        if code in (CANCELLED, NOT_FOUND):
+            # Deleted, or on a node that went away: it is made again at once, and what it had is the broker's loss.
+            self._attempts += 1
+            self._is_recovering = True
+            self.is_settled = False
+            problem = ConnectionProblem("consumer-cancelled", f"{label}: {text}; it is declared again")
+            delay_s = self._options.backoff.delay_s(self._attempts)
+        else:
+            problem, delay_s = refused(label, code, text), self._options.retry_s
+        _log.warning("%s", problem.message, extra=fields(connection=self._options.name, code=problem.code))
+        self._topology.note(f"consumer of {label}", problem)
+        self._schedule(delay_s)
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._is_over or self._is_busy or self._is_recovering:
+            return
+        if self._must_declare:
+            self._declare()
+            return
+        is_starting = any(not consumer.is_running for consumer in self._consumers.values())
+        self.is_settled = self._publisher.is_open and not is_starting
+        if not self.is_settled:
+            return
+        if self._topology.problems and self._retry is None:
+            self._schedule(self._options.retry_s)
+        self._parts.tell(Settled(self.number, self._is_news))
+        self._is_news = False
+
+    def _schedule(self, delay_s: float) -> None:
+        if self._retry is not None:
+            self._loop.cancel(self._retry)
+        self._retry = self._loop.call_later(delay_s, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._is_recovering = False
+        if not self._is_over:
+            self._declare()
+
+    # What the transport asks for.
+
+    def ack(self, token: int, tag: int) -> None:
+        """Acknowledge everything of a consuming up to `tag`."""
+        for consumer in self._consumers.values():
+            if consumer.token == token:
+                consumer.ack(tag)
+
+    def pause(self) -> None:
+        """Stop consuming: the broker takes back what is unacknowledged."""
+        self._may_consume = False
+        for consumer in list(self._consumers.values()):
+            consumer.close()
+
+    def resume(self) -> None:
+        """Consume again."""
+        self._may_consume = True
+        self._declare()
+
+    def pump(self) -> None:
+        """Publish what was handed over."""
+        self._publisher.pump()
+
+    def shut(self, closed_all: Callable[[], None]) -> None:
+        """End cleanly; `closed_all` is told when every channel that consumed is closed."""
+        self.pause()
+
+        def look() -> None:
+            if self._consumers and not self._is_over:
+                self._loop.call_later(0.01, look)
+            else:
+                self._is_over = True
+                self._close_connections()
+                closed_all()
+
+        look()
+
+    def _close_connections(self) -> None:
+        for connection in self._connections():
+            if connection.is_open:
+                connection.close()
+            elif not connection.is_closed and not connection.is_closing:
+                connection.drop(ConnectionAbortedError("the other connection has ended"))
+        self._loop.call_later(CLOSE_WITHIN_S, self._drop_connections)
+
+    def _drop_connections(self) -> None:
+        for connection in self._connections():
+            connection.drop(ConnectionAbortedError("it does not close in time"))
+
+    def _connections(self) -> list[RawConnection]:
+        return [each for each in (self._consuming, self._publishing) if each is not None]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether both network connections are gone."""
+        return all(connection.is_closed for connection in self._connections())
+
+    # The publisher.
+
+    def _publisher_opened(self) -> None:
+        self._is_news = True  # what was lost with the channel before is published again
+        self._settle()
+
+    def _reopen_publisher(self) -> None:
+        if not self._is_over:
+            self.is_settled = False
+            self._loop.call_later(self._options.backoff.delay_s(1), self._open_publisher)
+
+    def _open_publisher(self) -> None:
+        if not self._is_over and self._publishing is not None and self._publishing.is_open:
+            self._publisher.open(self._publishing)
+
+    def _unroutable(self) -> None:
+        self._parts.metrics.replies_unsendable.labels("unroutable").inc()

@@ -1,0 +1,128 @@
+"""Names what is wrong with an AMQP connection, in a sentence that says what to do. Pure; runs anywhere."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+
+from pika import exceptions
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorPhaseErrorBase,
+    AMQPConnectorStackTimeout,
+)
+
+from bridge.core.errors import cut
+from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.base import ConnectionProblem
+
+# Source: AMQP 0-9-1 section 1.4.2 (reply codes).
+CONNECTION_FORCED = 320
+ACCESS_REFUSED = 403
+NOT_FOUND = 404
+PRECONDITION_FAILED = 406
+NOT_ALLOWED = 530
+
+_ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: (received .*)", re.DOTALL)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what pika wrapped."""
+    while True:
+        if isinstance(error, AMQPConnectionWorkflowFailed) and error.exceptions:
+            error = error.exceptions[-1]
+        elif isinstance(error, AMQPConnectorPhaseErrorBase) and isinstance(error.exception, BaseException):
+            error = error.exception
+        elif type(error) is exceptions.AMQPConnectionError and error.args and isinstance(error.args[0], BaseException):
+            error = error.args[0]
+        else:
+            return error
+
+
+def connect_failed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> ConnectionProblem:
+    """Return the problem for a connection that could not be opened."""
+    cause = _cause(error)
+    if isinstance(cause, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
+        return _not_authorized(options, broker, cause)
+    if isinstance(cause, exceptions.ProbableAccessDeniedError):
+        text = f'broker {broker} refused virtual host "{virtual_host(options.url)}": {_text(cause)}'
+        return ConnectionProblem("vhost-refused", f"{text}; check the path of url, and what this user may enter")
+    if isinstance(cause, exceptions.ConnectionClosedByBroker):
+        return closed(cause, options, broker)
+    if isinstance(cause, exceptions.IncompatibleProtocolError | exceptions.StreamLostError):
+        text = f"broker {broker} closed the connection before accepting it; is it an AMQP 0-9-1 port"
+        return ConnectionProblem("refused", f"{text}{'' if broker.has_tls else ', or does it want amqps://'}?")
+    return _unreachable(cause, broker)
+
+
+def _unreachable(cause: BaseException, broker: AmqpBroker) -> ConnectionProblem:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"broker {broker}: its certificate is not trusted: {cause.verify_message}"
+        return ConnectionProblem("tls-failed", f"{text}; check tls.ca and the host name")
+    if isinstance(cause, ssl.SSLError):
+        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {_text(cause)}")
+    text = f"broker {broker} cannot be reached: {_text(cause)}"
+    if isinstance(cause, socket.gaierror):
+        text = f"the name {broker.host} of the broker is not known: {cause.strerror}"
+    elif isinstance(cause, AMQPConnectorStackTimeout | TimeoutError):
+        text = f"broker {broker} did not answer in time"
+    return ConnectionProblem("unreachable", text)
+
+
+def _not_authorized(options: AmqpOptions, broker: AmqpBroker, cause: BaseException) -> ConnectionProblem:
+    if options.is_certificate_login:
+        who, hint = "the certificate", "check tls.cert, and the plugin rabbitmq_auth_mechanism_ssl"
+    else:
+        who, hint = f'user "{options.username or "guest"}"', "check username and password-file"
+    return ConnectionProblem("not-authorized", f"broker {broker} refused the login of {who}: {_text(cause)}; {hint}")
+
+
+def closed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> ConnectionProblem:
+    """Return the problem for a connection that has ended."""
+    if isinstance(error, exceptions.ConnectionClosedByBroker):
+        if error.reply_code == CONNECTION_FORCED:
+            return ConnectionProblem("connection-forced", f"broker {broker} ended the connection: {_text(error)}")
+        if error.reply_code == ACCESS_REFUSED:
+            return _not_authorized(options, broker, error)
+        return ConnectionProblem("disconnected", f"broker {broker} ended the connection: {_text(error)}")
+    if isinstance(error, exceptions.AMQPHeartbeatTimeout):
+        text = f"the connection to broker {broker} was lost: nothing was heard for {options.heartbeat_s} s"
+        return ConnectionProblem("heartbeat-lost", text)
+    return ConnectionProblem("connection-lost", f"the connection to broker {broker} was lost: {_text(error)}")
+
+
+def refused(what: str, code: int, text: str) -> ConnectionProblem:
+    """Return the problem for a queue, exchange or binding that the broker refused.
+
+    Args:
+        what: e.g. ``queue "argo-bridge.plant.requests"``.
+        code: the reply code.
+        text: the broker's own words.
+    """
+    shown = cut(text)
+    if code == PRECONDITION_FAILED:
+        found = _ARGUMENT.search(text)
+        why = f"argument {found[1]} differs: {cut(found[4])}" if found else shown
+        hint = "delete it or set that argument by a policy, or set declare: check to take it as it is"
+        return ConnectionProblem("declared-otherwise", f"{what} exists with other arguments: {why}; {hint}")
+    if code == ACCESS_REFUSED:
+        return ConnectionProblem("not-permitted", f"{what}: {shown}; grant the rights in config/rabbitmq")
+    if code == NOT_FOUND:
+        hint = "make it, or set declare: create"
+        return ConnectionProblem("not-declared", f"{what} is not there: {shown}; {hint}")
+    return ConnectionProblem("queue-refused", f"{what}: {shown}")
+
+
+def blocked(reason: str, broker: AmqpBroker) -> ConnectionProblem:
+    """Return the problem of a broker that takes no messages for now."""
+    text = f"broker {broker} takes no messages until its alarm is over: {cut(reason)}"
+    return ConnectionProblem("blocked", f"{text}; replies and status wait, events are taken")
+
+
+def _text(error: BaseException) -> str:
+    reply = getattr(error, "reply_text", "")
+    if reply:
+        return cut(str(reply))
+    words = "; ".join(str(each) for each in error.args) or type(error).__name__
+    return cut(words)

@@ -1,0 +1,191 @@
+"""Publishes on a channel in confirm mode, and tells how each message ended.
+
+A message that the broker refuses by closing the channel (no right to its topic, no such exchange, too large) takes all
+that is unconfirmed with it. So after such an end one message goes out at a time, until it is known which one it was;
+that one alone is refused, the others are lost and come again from their owners.
+
+Thread: the loop's. It keeps nothing while the channel is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pika
+from pika import exceptions
+
+from bridge.core.errors import cut
+from bridge.core.log import fields, logger
+from bridge.core.model import OutgoingMessage
+from bridge.transports.amqp_addresses import addresses_for, key_problem
+from bridge.transports.amqp_fields import MalformedError
+from bridge.transports.amqp_options import AmqpOptions
+from bridge.transports.amqp_properties import message_id_of
+from bridge.transports.base import PublishDone, PublishResult
+from bridge.transports.outgoing import WINDOW, Outgoing, finish
+
+_log = logger(__name__)
+
+DIRECT_REPLY = "amq.rabbitmq.reply-to."
+"""The reply address of a client that waits on its own channel: no queue, so that `mandatory` would always fail."""
+CAREFUL_COUNT = 20
+"""Messages that go out one at a time after the broker closed the channel."""
+_MAX_SHORT_BYTES = 255
+_PERSISTENT, _TRANSIENT = 2, 1
+
+
+class AmqpPublisher:
+    """Publishes on one network connection.
+
+    Args:
+        options: the connection's.
+        outgoing: what was handed over.
+        opened: told when messages can be published, again after each end of the channel.
+        reopen: asked to call `open` again after a while.
+        unroutable: told of each message that came back.
+
+    Attributes:
+        is_open: messages can be published.
+    """
+
+    def __init__(
+        self,
+        options: AmqpOptions,
+        outgoing: Outgoing,
+        opened: Callable[[], None],
+        reopen: Callable[[], None],
+        unroutable: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._addresses = addresses_for(options.exchange)
+        self._outgoing = outgoing
+        self._opened = opened
+        self._reopen = reopen
+        self._unroutable = unroutable
+        self._channel: Any = None
+        self._topics: dict[int, str] = {}
+        self._returned: set[int] = set()
+        self._next_tag = 1
+        self._careful = 0
+        self._is_blocked = False
+        self.is_open = False
+
+    def open(self, connection: Any) -> None:
+        """Open the channel."""
+        self._topics.clear()
+        self._returned.clear()
+        self._next_tag = 1
+
+        def ready(channel: Any) -> None:
+            channel.add_on_return_callback(self._came_back)
+            channel.confirm_delivery(self._answered, callback=lambda _: selected())
+
+        def selected() -> None:
+            self.is_open = True
+            self._resize()
+            self._opened()
+
+        self._channel = connection.channel(on_open_callback=ready)
+        self._channel.add_on_close_callback(self._closed)
+
+    def block(self, *, is_blocked: bool) -> None:
+        """The broker takes no messages for now, or takes them again."""
+        self._is_blocked = is_blocked
+        self._resize()
+
+    def _resize(self) -> None:
+        if not self.is_open or self._is_blocked:
+            self._outgoing.close()
+        else:
+            self._outgoing.open(1 if self._careful else WINDOW)
+            self.pump()
+
+    def pump(self) -> None:
+        """Publish what was handed over and may go out now."""
+        while self.is_open and not self._is_blocked and (taken := self._outgoing.take()) is not None:
+            self._publish(*taken)
+
+    def _publish(self, message: OutgoingMessage, done: PublishDone) -> None:
+        key = message.queue or self._addresses.key_of(message.topic)
+        problem = key_problem(key) or _properties_problem(message)
+        if problem:
+            _log.error("cannot publish: %s", problem, extra=self._keys(message.topic))
+            finish(done, PublishResult.REFUSED)
+            return
+        tag, self._next_tag = self._next_tag, self._next_tag + 1
+        self._topics[tag] = message.queue or message.topic
+        self._outgoing.await_confirmed(tag, done)
+        is_mandatory = bool(message.queue) and not message.queue.startswith(DIRECT_REPLY)
+        properties = pika.BasicProperties(
+            content_type=message.content_type or None,
+            correlation_id=message.correlation_data or None,
+            delivery_mode=_PERSISTENT if message.qos else _TRANSIENT,
+            headers=dict(message.user) or None,
+            # Names the message where it may come back: a returned message has no delivery tag.
+            message_id=str(tag) if is_mandatory else None,
+            app_id="argo-bridge",
+        )
+        exchange = "" if message.queue else self._options.exchange
+        self._channel.basic_publish(exchange, key, message.payload, properties, mandatory=is_mandatory)
+
+    def _keys(self, topic: str) -> dict[str, Any]:
+        return fields(action="publish", connection=self._options.name, topic=topic)
+
+    def _came_back(self, _channel: Any, method: Any, header: bytes, _body: bytes) -> None:
+        try:
+            tag = int(message_id_of(header))
+        except (ValueError, MalformedError):
+            return
+        self._returned.add(tag)
+        self._unroutable()
+        text = "a reply came back: %s; its sender's queue %s is not there"
+        _log.warning(text, method.reply_text, cut(self._topics.get(tag, "")), extra=self._keys(""))
+
+    def _answered(self, answer: Any) -> None:
+        method = answer.method
+        last = method.delivery_tag
+        for tag in [each for each in self._topics if each == last or (method.multiple and each < last)]:
+            self._ended(tag, method)
+        if self._careful:
+            self._careful -= 1
+            self._resize()
+        else:
+            self.pump()
+
+    def _ended(self, tag: int, method: Any) -> None:
+        topic = self._topics.pop(tag)
+        result = PublishResult.CONFIRMED
+        if tag in self._returned:
+            self._returned.discard(tag)
+            result = PublishResult.REFUSED
+        elif method.NAME == "Basic.Nack":
+            result = PublishResult.REFUSED
+            _log.warning("the broker did not take a message: a queue bound to it is full", extra=self._keys(topic))
+        self._outgoing.answered(tag, result)
+
+    def _closed(self, _channel: Any, reason: Exception) -> None:
+        self.is_open = False
+        is_refusal = isinstance(reason, exceptions.ChannelClosedByBroker)
+        if is_refusal and len(self._topics) == 1:
+            ((tag, topic),) = self._topics.items()
+            _log.error("the broker refuses a message: %s", cut(str(reason.args[-1])), extra=self._keys(topic))
+            self._outgoing.answered(tag, PublishResult.REFUSED)
+        self._outgoing.fail_all()
+        if is_refusal:
+            self._careful = CAREFUL_COUNT
+            self._reopen()
+
+    def close(self) -> None:
+        """Close the channel; what is unconfirmed is lost."""
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+
+
+def _properties_problem(message: OutgoingMessage) -> str:
+    if len(message.correlation_data) > _MAX_SHORT_BYTES:
+        return f"its correlation data has {len(message.correlation_data)} bytes, AMQP takes {_MAX_SHORT_BYTES}"
+    shorts = (message.content_type, *(name for name, _ in message.user))
+    if any(len(each.encode("utf-8", "surrogatepass")) > _MAX_SHORT_BYTES for each in shorts):
+        return f"its content type, or the name of a header, has more than {_MAX_SHORT_BYTES} bytes"
+    return ""

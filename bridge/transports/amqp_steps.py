@@ -1,0 +1,86 @@
+"""Runs declarations and bindings one after another: one that the broker refuses costs its channel, not the others.
+
+Thread: the loop's. Decides nothing: each step says what an answer means.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pika import exceptions
+
+Call = Callable[[Any, Callable[[Any], None]], object]
+"""Asks something on a channel, and has the answer given to the callback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to ask.
+
+    Attributes:
+        call: see `Call`.
+        answered: told the answer.
+        refused: told the reply code and text where the broker refuses it.
+    """
+
+    call: Call
+    answered: Callable[[Any], None]
+    refused: Callable[[int, str], None]
+
+
+class Steps:
+    """Runs steps on a connection, and tells when all were answered or refused; never, if the connection ends before.
+
+    Args:
+        connection: pika's.
+        steps: what to ask.
+        done: told at the end.
+    """
+
+    def __init__(self, connection: Any, steps: Iterable[Step], done: Callable[[], None]) -> None:
+        self._connection = connection
+        self._steps = deque(steps)
+        self._done = done
+        self._channel: Any = None
+        self._asked: Step | None = None
+
+    def run(self) -> None:
+        """Begin."""
+        self._next()
+
+    def _next(self) -> None:
+        if not self._steps:
+            channel, self._channel = self._channel, None
+            if channel is not None and channel.is_open:
+                channel.close()
+            self._done()
+        elif self._channel is None:
+            self._connection.channel(on_open_callback=self._opened)
+        else:
+            self._asked = self._steps.popleft()
+            self._asked.call(self._channel, self._answered)
+
+    def _opened(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._closed)
+        self._next()
+
+    def _answered(self, answer: Any) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.answered(answer)
+            self._next()
+
+    def _closed(self, channel: Any, reason: Exception) -> None:
+        if channel is not self._channel:
+            return
+        self._channel = None
+        asked, self._asked = self._asked, None
+        # Anything else is the end of the connection, which is told elsewhere.
+        if isinstance(reason, exceptions.ChannelClosedByBroker):
+            if asked is not None:
+                asked.refused(reason.reply_code, reason.reply_text)
+            self._next()

@@ -1,0 +1,239 @@
+"""Which exchange, queues and bindings a connection needs, as steps to ask the broker for, and what of it was refused.
+
+AMQP cannot list a queue's bindings, so those of earlier runs are remembered elsewhere (`FilterMemory`), each as the
+text of a JSON array: queue, exchange, binding key.
+
+Thread: the loop's, but `problems` any.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.transports.amqp_addresses import addresses_for, key_problem
+from bridge.transports.amqp_options import AmqpOptions, Declare, Queue, QueueKind
+from bridge.transports.amqp_problems import NOT_FOUND, refused
+from bridge.transports.amqp_steps import Call, Step
+from bridge.transports.base import ConnectionProblem
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Binding:
+    """A queue that gets what the exchange has under a key."""
+
+    queue: str
+    exchange: str
+    key: str
+
+    def text(self) -> str:
+        """Return it as it is remembered."""
+        return json.dumps([self.queue, self.exchange, self.key], ensure_ascii=False)
+
+
+def read_bindings(texts: Iterable[str]) -> frozenset[Binding]:
+    """Return the bindings that were remembered; what cannot be read is none of ours."""
+    found = set()
+    for text in texts:
+        try:
+            queue, exchange, key = json.loads(text)
+        except (ValueError, TypeError):
+            continue
+        found.add(Binding(str(queue), str(exchange), str(key)))
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The bindings that a connection should have, of which topic filter each is, and what cannot be bound.
+
+    Attributes:
+        bindings: binding to topic filter.
+        problems: of filters that have no binding key.
+        request_filters: the filters whose messages arrive on the queue of requests.
+    """
+
+    bindings: dict[Binding, str]
+    problems: tuple[ConnectionProblem, ...]
+    request_filters: tuple[str, ...]
+
+
+def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> Wanted:
+    """Return what `filters` ask for.
+
+    Args:
+        options: the connection's.
+        filters: topic filters.
+        retained: further ones, for retained messages: AMQP has none. A visit gets what is published from now on.
+    """
+    names = {queue.kind: queue.name for queue in options.queues()}
+    addresses, head = addresses_for(options.exchange), options.prefix + "/"
+    bindings, problems, requests = {}, [], []
+    for topic_filter in sorted(filters | retained if options.is_visit else filters):
+        key = addresses.binding_of(topic_filter)
+        problem = key_problem(key)
+        if problem:
+            text = f'topic filter "{topic_filter}" cannot be bound: {problem}'
+            problems.append(ConnectionProblem("filter-refused", text))
+            continue
+        kind = QueueKind.EVENTS
+        if options.is_visit:
+            kind = QueueKind.VISIT
+        elif topic_filter.startswith(head):
+            kind = QueueKind.REQUESTS
+            requests.append(topic_filter)
+        bindings[Binding(names[kind], options.exchange, key)] = topic_filter
+    return Wanted(bindings, tuple(problems), tuple(requests))
+
+
+class Topology:
+    """Asks for what a connection needs, and notes what the broker refused.
+
+    Attributes:
+        had_queues: whether every queue was there before it was declared; None until it is known.
+        names: of the queues, by kind; the broker's own choice where we left it the choice.
+        problems: what was refused, in a stable order.
+    """
+
+    def __init__(self, options: AmqpOptions) -> None:
+        self._options = options
+        self._refused: dict[str, ConnectionProblem] = {}
+        self._unusable: set[str] = set()
+        self.had_queues: bool | None = None
+        self.names = {queue.kind: queue.name for queue in options.queues()}
+        self.problems: tuple[ConnectionProblem, ...] = ()
+
+    def usable_queues(self) -> list[Queue]:
+        """Return the queues that are there, and that we may declare or need not."""
+        return [queue for queue in self._options.queues() if self._label(queue) not in self._unusable]
+
+    def note(self, label: str, problem: ConnectionProblem | None) -> None:
+        """Note what is wrong with something, or that nothing is."""
+        if problem is None:
+            self._refused.pop(label, None)
+        else:
+            self._refused[label] = problem
+        self.problems = tuple(self._refused[each] for each in sorted(self._refused))
+
+    @staticmethod
+    def _label(queue: Queue) -> str:
+        return f'queue "{queue.name}"'
+
+    # Declarations.
+
+    def declarations(self) -> list[Step]:
+        """Return the steps that declare everything, or look whether it is there."""
+        options = self._options
+        self._unusable.clear()
+        self.had_queues = True
+        if options.is_visit:
+            return [self._exchange(options.exchange, "topic", is_passive=True), self._visit_queue()]
+        may_create = options.declare is Declare.CREATE
+        is_own = may_create and not options.exchange.startswith("amq.")
+        steps = [self._exchange(options.exchange, "topic", is_passive=not is_own)]
+        for queue in options.queues():
+            steps += self._queue(queue, may_create=may_create)
+        return steps
+
+    def _exchange(self, name: str, kind: str, *, is_passive: bool) -> Step:
+        def call(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.exchange_declare(name, kind, passive=is_passive, durable=True, callback=answered)
+
+        return self._step(f'exchange "{name}"', call)
+
+    def _queue(self, queue: Queue, *, may_create: bool) -> list[Step]:
+        label = self._label(queue)
+
+        def look(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_declare(queue.name, passive=True, callback=answered)
+
+        def make(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments, callback=answered)
+
+        def not_found(code: int, text: str) -> None:
+            if code == NOT_FOUND:
+                self.had_queues = False
+            if code != NOT_FOUND or not may_create:
+                self._give_up(label, code, text)
+
+        found = [Step(look, functools.partial(self._answered, label), not_found)]
+        if not may_create:
+            return found
+        steps = [*found, Step(make, functools.partial(self._answered, label), functools.partial(self._differs, label))]
+        if queue.kind is QueueKind.REDELIVERED:
+            exchange = self._options.dead_letter_exchange
+            steps.insert(0, self._exchange(exchange, "fanout", is_passive=False))
+            steps.append(self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"'))
+        return steps
+
+    def _visit_queue(self) -> Step:
+        def make(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_declare("", exclusive=True, auto_delete=True, callback=answered)
+
+        def named(answer: Any) -> None:
+            self.names[QueueKind.VISIT] = answer.method.queue
+            self.note("queue", None)
+
+        return Step(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))
+
+    def _answered(self, label: str, _answer: Any) -> None:
+        self.note(label, None)
+
+    def _give_up(self, label: str, code: int, text: str) -> None:
+        self._unusable.add(label)
+        self.note(label, refused(label, code, text))
+
+    def _differs(self, label: str, code: int, text: str) -> None:
+        # A queue with other arguments takes messages all the same, and they must not wait for the operator.
+        self.note(label, refused(label, code, text))
+        if code == NOT_FOUND:
+            self._unusable.add(label)
+
+    def _step(self, label: str, call: Call) -> Step:
+        def say(code: int, text: str) -> None:
+            self.note(label, refused(label, code, text))
+
+        return Step(call, functools.partial(self._answered, label), say)
+
+    # Bindings.
+
+    def bindings(self, wanted: Wanted, stale: Iterable[Binding]) -> list[Step]:
+        """Return the steps that bind what is wanted and unbind what is stale."""
+        self._refused = {label: each for label, each in self._refused.items() if not label.startswith("filter ")}
+        for problem in wanted.problems:
+            self.note(f"filter {problem.message}", problem)
+        usable = {self.names[queue.kind] for queue in self.usable_queues()}
+        steps = [self._unbind_step(each) for each in sorted(stale)]
+        for binding, topic_filter in wanted.bindings.items():
+            queue = binding.queue or self.names.get(QueueKind.VISIT, "")
+            if queue in usable:
+                label = f'filter "{topic_filter}"'
+                steps.append(self._bind_step(Binding(queue, binding.exchange, binding.key), label))
+        self.note("", None)
+        return steps
+
+    def _bind_step(self, binding: Binding, label: str) -> Step:
+        def call(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_bind(binding.queue, binding.exchange, binding.key, callback=answered)
+
+        def say(code: int, text: str) -> None:
+            found = refused(f"topic {label}" if label.startswith("filter ") else label, code, text)
+            code_name = "filter-refused" if label.startswith("filter ") else found.code
+            self.note(label, ConnectionProblem(code_name, found.message))
+
+        return Step(call, functools.partial(self._answered, label), say)
+
+    def _unbind_step(self, binding: Binding) -> Step:
+        def call(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_unbind(binding.queue, binding.exchange, binding.key, callback=answered)
+
+        label = f'old binding "{binding.key}" of queue "{binding.queue}"'
+
+        def say(code: int, text: str) -> None:
+            # A queue that is gone has no bindings.
+            self.note(label, None if code == NOT_FOUND else refused(label, code, text))
+
+        return Step(call, functools.partial(self._answered, label), say)

@@ -1,0 +1,147 @@
+"""pika's connection, reading message headers as bytes, and the loop that runs it. Nothing else reaches behind its API.
+
+pika has no threads of its own: whoever runs the loop owns every connection on it, and others hand in work with
+`AmqpLoop.call`. SelectConnection it is, not BlockingConnection: that one waits for each confirm and for each
+declaration in turn, during which it serves nothing else, and it tells of a block or a cancelled consumer only when
+asked.
+
+Thread: ``amqp-NAME-link``, one a connection; `call` any. It never runs the receiver, so a commit that hangs does not
+keep heartbeats from being sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pika
+from pika import frame
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
+
+from bridge import __version__
+from bridge.core.log import logger
+from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.tls import client_context
+
+_log = logger(__name__)
+
+_HEADER = 2
+_FRAME_HEAD_BYTES = 7
+_FRAME_END_BYTES = 1
+_PROPERTIES_AT = 12
+
+
+class RawConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no annotations that mypy may read
+    """A connection whose messages bring their properties as bytes, unread (`amqp_properties` reads them)."""
+
+    def _read_frame(self) -> tuple[int, Any]:
+        data: bytes = self._frame_buffer
+        if not data or data[0] != _HEADER or len(data) < _FRAME_HEAD_BYTES:
+            return super()._read_frame()  # type: ignore[no-any-return]  # likewise
+        _, channel, size = struct.unpack_from(">BHL", data)
+        end = _FRAME_HEAD_BYTES + size + _FRAME_END_BYTES
+        if len(data) < end:
+            return 0, None
+        (body_size,) = struct.unpack_from(">Q", data, _FRAME_HEAD_BYTES + 4)
+        raw = data[_FRAME_HEAD_BYTES + _PROPERTIES_AT : end - _FRAME_END_BYTES]
+        return end, frame.Header(channel, body_size, raw)
+
+    def drop(self, error: Exception) -> None:
+        """End the network connection at once, without a word to the broker; harmless when it has ended."""
+        with contextlib.suppress(Exception):
+            if not self.is_closed:
+                self._terminate_stream(error)
+
+
+def parameters(options: AmqpOptions, broker: AmqpBroker) -> pika.ConnectionParameters:
+    """Return what pika connects with.
+
+    Raises:
+        OSError: the password or a certificate cannot be read; a retry helps only after somebody changed it.
+    """
+    tls = None
+    if broker.has_tls:
+        tls = pika.SSLOptions(client_context(options.tls), broker.host)
+    if options.is_certificate_login:
+        credentials = pika.credentials.ExternalCredentials()
+    else:
+        password = "guest"  # noqa: S105 - RabbitMQ's own default
+        if options.password_file:
+            password = Path(options.password_file).read_text().removesuffix("\n").removesuffix("\r")
+        credentials = pika.PlainCredentials(options.username or "guest", password)
+    return pika.ConnectionParameters(
+        host=broker.host,
+        port=broker.port,
+        virtual_host=virtual_host(options.url),
+        credentials=credentials,
+        heartbeat=options.heartbeat_s,
+        ssl_options=tls,
+        socket_timeout=options.connect_timeout_s,
+        stack_timeout=options.connect_timeout_s * 2,
+        blocked_connection_timeout=None,
+        client_properties={"connection_name": options.title, "product": "argo-bridge", "version": __version__},
+    )
+
+
+class AmqpLoop:
+    """The thread that runs pika.
+
+    Args:
+        name: of the thread.
+        crashed: told, on that thread, of an exception that nothing caught; the loop goes on.
+    """
+
+    def __init__(self, name: str, crashed: Callable[[Exception], None]) -> None:
+        # What pika logs, the bridge tells itself, in a sentence.
+        logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
+        self._loop = IOLoop()
+        self.services = SelectorIOServicesAdapter(self._loop)
+        self._crashed = crashed
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Run `work` on the thread soon. Thread: any."""
+        self._loop.add_callback_threadsafe(work)
+
+    def call_later(self, delay_s: float, work: Callable[[], None]) -> object:
+        """Run `work` on the thread after a delay; returns what `cancel` takes. Thread: the loop's."""
+        handle: object = self._loop.call_later(delay_s, work)
+        return handle
+
+    def cancel(self, handle: object) -> None:
+        """Take back a `call_later`. Thread: the loop's."""
+        self._loop.remove_timeout(handle)
+
+    def stop(self, deadline_s: float) -> bool:
+        """End the thread, if it was started; True if it came in time."""
+        if self._thread.ident is None:
+            self._loop.close()
+            return True
+        if self._thread.is_alive():
+            self.call(self._end)
+            self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    def _end(self) -> None:
+        self._is_stopping = True
+        self._loop.stop()
+
+    def _run(self) -> None:
+        while not self._is_stopping:
+            try:
+                self._loop.start()
+            except Exception as error:  # noqa: BLE001  (a fault ends the connections, never the thread)
+                _log.exception("the connection failed unexpectedly")
+                self._crashed(error)
+        self._loop.close()

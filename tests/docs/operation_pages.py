@@ -1,0 +1,71 @@
+"""Writes the reference of operations into docs/interface.md: `python -m tests.docs.operation_pages`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from bridge.interface.operation_options import SPECS, Kind, OperationSpec, Option
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
+BEGIN, END = "<!-- operations: begin -->\n", "<!-- operations: end -->\n"
+_SHOWN = {
+    Kind.TEXT: "text",
+    Kind.BOOLEAN: "true or false",
+    Kind.INTEGER: "whole number",
+    Kind.TIME: "time (RFC 3339)",
+    Kind.PARAMETERS: "object, or list of texts",
+    Kind.OUTPUTS: "object, or text",
+    Kind.PHASES: "text, or list of texts",
+    Kind.OBJECT: "object",
+    Kind.LIST: "list of objects",
+}
+
+
+def with_operations(page: str) -> str:
+    """The page with the reference as it must be."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + "".join(line + "\n" for line in _reference()) + END + after
+
+
+def _reference() -> Iterator[str]:
+    for spec in SPECS.values():
+        yield f"#### {spec.operation.value}"
+        yield ""
+        kept = "Stored, then done." if spec.is_spooled else "Answered at once."
+        yield f"{spec.meaning[0].upper()}{spec.meaning[1:]}. {kept}"
+        yield ""
+        yield from _keys(spec)
+        told = [f"`{one.key}` ({_SHOWN[one.kind]}: {one.meaning})" for one in spec.reply]
+        yield f'Success: `"status": "{spec.success}"`{"; " + "; ".join(told) if told else ""}.'
+        yield ""
+
+
+def _keys(spec: OperationSpec) -> Iterator[str]:
+    rows = [f"| `{spec.name_key}` | text | {spec.name_meaning}; required |"] if spec.name_key else []
+    rows += [f"| `{option.key}` | {_value(option)} | {option.meaning}{_default(option)} |" for option in spec.options]
+    if rows:
+        yield "| key | value | meaning |"
+        yield "| --- | --- | --- |"
+        yield from rows
+        yield ""
+
+
+def _value(option: Option) -> str:
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
+    bounds = f", {option.least} to {option.most}" if option.most is not None else ""
+    return _SHOWN[option.kind] + bounds
+
+
+def _default(option: Option) -> str:
+    if option.required:
+        return "; required"
+    return "" if option.default is None else f"; default `{orjson.dumps(option.default).decode()}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_operations(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

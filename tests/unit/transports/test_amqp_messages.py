@@ -1,0 +1,102 @@
+"""What arrives on a queue becomes a message: topic, payload, whether it was met before, and what is wrong with it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import Any
+
+import pika
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.transports.amqp_messages import Arrival, MessageReader
+from bridge.transports.amqp_options import AmqpOptions, QueueKind
+
+OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1", max_payload_bytes=1000)
+EVENTS = "argo-bridge.plant-1.events"
+
+
+def arrival(
+    body: bytes = b"x", kind: QueueKind = QueueKind.EVENTS, key: Any = "sensors.a", **properties: Any
+) -> Arrival:
+    """One delivery."""
+    redelivered = properties.pop("redelivered", False)
+    return Arrival(1, kind, 7, redelivered, key, b"".join(pika.BasicProperties(**properties).encode()), body)
+
+
+def read(*arguments: Any, **properties: Any) -> Any:
+    """The message of one delivery."""
+    reader = MessageReader(OPTIONS)
+    reader.expect({"argo/workflows/trigger", "argo/workflows/trigger/+"})
+    return reader.read(arrival(*arguments, **properties), 0.0)
+
+
+def test_a_message_has_its_topic_and_is_acknowledged() -> None:
+    """Whatever its delivery mode: QoS 1 is what is acknowledged."""
+    message = read(b"{}", key="sensors.v1%2E2.x", content_type="application/json").message
+    assert (message.connection, message.topic, message.payload) == ("office", "sensors/v1.2/x", b"{}")
+    assert (message.qos, message.retain, message.dup, message.flaw) == (1, False, False, None)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZip"])
+def test_gzip_is_unpacked(encoding: str) -> None:
+    """The payload is what was packed."""
+    assert read(gzip.compress(b"packed"), content_encoding=encoding).message.payload == b"packed"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "code"),
+    [
+        (b"x", "br", "unknown-encoding"),
+        (b"x", "gzip", "unreadable-encoding"),
+        (gzip.compress(b"x" * 50)[:-9], "gzip", "unreadable-encoding"),
+        (gzip.compress(b"x" * 10_000_000), "gzip", "payload-too-large"),
+    ],
+    ids=["unknown", "no-gzip", "cut-off", "bomb"],
+)
+def test_what_cannot_be_unpacked_is_a_flaw(body: bytes, encoding: str, code: str) -> None:
+    """The payload stays as it came, for the dead letter."""
+    message = read(body, content_encoding=encoding).message
+    assert message.flaw is not None
+    assert message.flaw.code == code
+    assert message.payload == body
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_unpacked_or_a_flaw(body: bytes) -> None:
+    """Never an exception."""
+    message = read(body, content_encoding="gzip").message
+    assert message.flaw is not None or zlib.decompress(body, 47) == message.payload
+
+
+def test_a_redelivery_is_marked() -> None:
+    """By the broker's flag, or because the broker took it out of another queue."""
+    assert read(redelivered=True).message.dup
+    death = {"x-death": [{"queue": EVENTS, "reason": "delivery_limit"}]}
+    assert read(kind=QueueKind.REDELIVERED, headers=death).message.dup
+    assert not read(kind=QueueKind.REDELIVERED).message.dup
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "from_queue", "is_copy"),
+    [
+        (QueueKind.EVENTS, "argo.workflows.trigger", "", True),
+        (QueueKind.EVENTS, "argo.workflows.trigger.factory", "", True),
+        (QueueKind.EVENTS, "argo.workflows.other", "", False),
+        (QueueKind.REQUESTS, "argo.workflows.trigger", "", False),
+        (QueueKind.REDELIVERED, "argo.workflows.trigger", EVENTS, True),
+        (QueueKind.REDELIVERED, "argo.workflows.trigger", "argo-bridge.plant-1.requests", False),
+    ],
+)
+def test_a_request_counts_on_one_queue(kind: QueueKind, key: str, from_queue: str, is_copy: bool) -> None:
+    """A mapping's filter may catch requests: they are handled where the queue of requests brings them."""
+    headers = {"x-death": [{"queue": from_queue, "reason": "delivery_limit"}]} if from_queue else None
+    assert read(kind=kind, key=key, headers=headers).is_copy == is_copy
+
+
+def test_no_reply_goes_to_the_bridge_s_own_queues() -> None:
+    """They would be requests, for ever."""
+    assert read(reply_to=EVENTS).message.properties.reply_queue == ""
+    assert read(reply_to="answers").message.properties.reply_queue == "answers"
