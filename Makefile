@@ -1,5 +1,5 @@
 # Everything runs in .venv, which the first target that needs it makes. No target needs root but `make test`,
-# which installs Mosquitto from Debian's packages where it is missing.
+# which installs Mosquitto and RabbitMQ from Debian's packages where they are missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,6 +29,7 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 # The part of the tests that kills, cuts and breaks things on purpose, with the figures that it counted.
+# FAULTS_MINUTES=30 lets everything fail for half an hour, FAULTS_SEED=N makes other random choices.
 faults: $(VENV)/.dev
 	@sh tests/install-brokers.sh
 	@$(BIN)/python -m pytest -s tests/faults $(ARGS)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import receive, whole_way
+from bench import amqp, backlog, receive, whole_way
 from bench.argo_stub import ROOT
 
 
@@ -31,10 +31,12 @@ def _benches(is_quick: bool) -> dict[str, Callable[[], object]]:
     return {
         "whole-way": functools.partial(whole_way.run_triggering, int(sized(50_000, 10_000))),
         "filter-path": functools.partial(whole_way.run_filter_path, int(sized(100_000, 30_000))),
+        "amqp": functools.partial(amqp.run, int(sized(20_000, 5_000))),
         "receive": functools.partial(receive.run, int(sized(50_000, 20_000))),
         "mapping": functools.partial(_program, "mapping", "--messages", sized(20_000, 4_000)),
         "validation": functools.partial(_program, "validation", "--seconds", "0.1" if is_quick else "0.5"),
         "spool": functools.partial(_program, "spool", "--events", sized(50_000, 10_000)),
+        "backlog": functools.partial(backlog.run, int(sized(1_000_000, 200_000))),
         "submit": functools.partial(_program, "submit", sized(20_000, 4_000)),
     }
 

@@ -39,7 +39,7 @@ _UNCONFIRMED = 20_000
 _CLIENT_ID = "argo-bridge-bench-plant"
 _CONFIG = """
 bridge: {{id: bench, data-dir: {folder}/data}}
-connections: {{plant: {{mqtt: {{url: "{broker}"}}}}}}
+connections: {{plant: {{{connection}}}}}
 argo: {{url: "{argo}", namespaces: [factory]}}
 mappings: [mappings.yaml]
 web: {{listen: "127.0.0.1:{web}"}}
@@ -109,10 +109,10 @@ def publish(broker: Mosquitto, messages: list[bytes]) -> None:
 class Bridge:
     """A bridge process in a folder of its own."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, argo: ArgoStub) -> None:
+    def __init__(self, folder: Path, connection: str, argo: ArgoStub) -> None:
         self._web = f"http://127.0.0.1:{(port := free_port())}"
         self._config = folder / "bridge.yaml"
-        self._config.write_text(_CONFIG.format(folder=folder, broker=broker.url, argo=argo.url, web=port))
+        self._config.write_text(_CONFIG.format(folder=folder, connection=connection, argo=argo.url, web=port))
         (folder / "mappings.yaml").write_text(_MAPPINGS)
 
     @contextmanager
@@ -139,7 +139,8 @@ class Bridge:
         raise SystemExit("the bridge is not ready within 20 s")
 
 
-def _cpu_s(process: subprocess.Popen[bytes]) -> float:
+def used_cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -156,7 +157,7 @@ def drain_with_bridge(messages: list[bytes], creates: int) -> Drained:
         ArgoStub() as argo,
         Mosquitto(MosquittoOptions(config=_BROKER)) as broker,
     ):
-        bridge = Bridge(Path(name), broker, argo)
+        bridge = Bridge(Path(name), f'mqtt: {{url: "{broker.url}"}}', argo)
         with bridge.running():
             bridge.await_ready()
         publish(broker, messages)
@@ -166,7 +167,7 @@ def drain_with_bridge(messages: list[bytes], creates: int) -> Drained:
                 if time.monotonic() > until_s or process.poll() is not None:
                     raise SystemExit(f"only {figures.creates} of {creates} creates")
                 time.sleep(0.05)
-            cpu_s = _cpu_s(process)
+            cpu_s = used_cpu_s(process)
         if argo.figures().creates != creates:
             raise SystemExit(f"{argo.figures().creates} creates instead of {creates}")
     per_s = (len(messages) - 1) / (figures.last_s - figures.first_s)
@@ -207,23 +208,24 @@ def drain_with_paho(messages: list[bytes]) -> Drained:
     return Drained((len(messages) - 1) / (last_s - first_s), cpu_s / len(messages) * 1e6)
 
 
-def _report(label: str, unit: str, bridge: Drained, paho: Drained) -> None:
+def report(label: str, unit: str, bridge: Drained, plain: Drained, client: str = "paho") -> None:
+    """Print the figures of the bridge beside those of a plain client."""
     print(
         f"{label}: bridge {bridge.per_s:,.0f} {unit}/s ({bridge.cpu_us:.0f} us CPU each, start-up included), "
-        f"plain paho {paho.per_s:,.0f} messages/s ({paho.cpu_us:.0f} us), ratio {bridge.per_s / paho.per_s:.2f}"
+        f"plain {client} {plain.per_s:,.0f} messages/s ({plain.cpu_us:.0f} us), ratio {bridge.per_s / plain.per_s:.2f}"
     )
 
 
 def run_triggering(count: int = 30_000) -> None:
     """Print events/s of `count` messages that all trigger."""
     messages = readings(count, triggering=True)
-    _report("whole way", "events", drain_with_bridge(messages, count), drain_with_paho(messages))
+    report("whole way", "events", drain_with_bridge(messages, count), drain_with_paho(messages))
 
 
 def run_filter_path(count: int = 100_000) -> None:
     """Print messages/s of `count` messages of which all but two do not trigger."""
     messages = readings(count, triggering=False)
-    _report("filter path", "messages", drain_with_bridge(messages, 2), drain_with_paho(messages))
+    report("filter path", "messages", drain_with_bridge(messages, 2), drain_with_paho(messages))
 
 
 if __name__ == "__main__":

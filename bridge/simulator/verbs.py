@@ -21,7 +21,9 @@ _INTERNAL = 13
 _NO_MATCH = "currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: "
 _WITHOUT_SELECTOR = "'set' currently only targets suspend nodes, use a node field selector to target them"
 _NO_OUTPUTS = "cannot set output parameters because node is not expecting any raw parameters"
-_SUSPEND_COMPLETED = "timed out waiting for the condition: cannot suspend completed workflows"
+# Argo tries these verbs five times, whatever the error is.
+_TRIED_AGAIN = "timed out waiting for the condition: "
+_SUSPEND_COMPLETED = f"{_TRIED_AGAIN}cannot suspend completed workflows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _with_defaults(node: Node) -> Object:
         if "supplied" in source and "default" not in source:
             name = parameter.get("name", "")
             text = f"raw output parameter '{name}' has not been set and does not have a default value"
-            raise ApiError(_INTERNAL, text)
+            raise ApiError(_INTERNAL, f"{_TRIED_AGAIN}{text}")
         ready = "supplied" not in source
         parameters.append(parameter if ready else _with_value(parameter, source["default"]))
     return {"outputs": {**node["outputs"], "parameters": parameters}}

@@ -245,7 +245,7 @@ class TemplateWalker:
     def publish(self, outputs: Object) -> None:
         """Make global output parameters known to the workflow."""
         for parameter in outputs.get("parameters", []):
-            if "globalName" in parameter:
+            if "globalName" in parameter and "value" in parameter:
                 self.outputs[parameter["globalName"]] = parameter["value"]
 
     def _end_group(self, node: Node, call: Call, scope: Scope, failed: Node | None) -> Node:
@@ -379,7 +379,8 @@ class TemplateWalker:
                 if "exitCode" in outputs:
                     scope[f"{prefix}.exitCode"] = outputs["exitCode"]
                 for parameter in outputs.get("parameters", []):
-                    scope[f"{prefix}.outputs.parameters.{parameter['name']}"] = parameter["value"]
+                    if "value" in parameter:  # a resume by selector leaves outputs that nobody has set
+                        scope[f"{prefix}.outputs.parameters.{parameter['name']}"] = parameter["value"]
 
     # -- dag -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from bridge.spool.store import Spool
 _COPY = """
 with recursive numbers (n) as (select :first union all select n + 1 from numbers where n < :last)
 insert into events (seq, id, digest, namespace, name)
-select n, cast(printf('%032d', n) as blob), e.digest, e.namespace, e.name || '-' || n
+select n, cast(substr(hex(e.id), 1, 8) || printf('%024d', n) as blob), e.digest, e.namespace, e.name || '-' || n
 from numbers cross join events e on e.seq = :seq;
 """
 _COPY_WAITING = """

@@ -1,0 +1,138 @@
+"""The whole way over AMQP: queued messages in a real RabbitMQ -> the bridge -> an Argo Server that answers at once.
+
+Every message triggers: received, mapped, validated, stored, acknowledged, created. The baseline is pika alone, which
+drains as many messages from a quorum queue in the same run, with the same prefetch, and only acknowledges them.
+
+Needs the program rabbitmq-server.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pika
+
+from bench.argo_stub import ArgoStub
+from bench.whole_way import WITHIN_S, Bridge, Drained, readings, report, used_cpu_s
+from tests.support.rabbitmq import RabbitMq
+
+EXCHANGE = "argo.workflows"
+KEY = "sensors.a.boiler.7.temperature"
+PREFETCH = 500
+BASELINE_QUEUE = "baseline"
+_UNCONFIRMED = 2000
+_QUORUM = {"x-queue-type": "quorum"}
+
+
+def _connect(broker: RabbitMq) -> pika.BlockingConnection:
+    return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port))
+
+
+def publish(broker: RabbitMq, messages: list[bytes]) -> None:
+    """Publish `messages`; returns once RabbitMQ confirmed each."""
+    left = [len(messages)]
+    numbers = iter(range(len(messages)))
+    properties = pika.BasicProperties(delivery_mode=2)
+
+    def opened(connection: Any) -> None:
+        connection.channel(on_open_callback=selected)
+
+    def selected(channel: Any) -> None:
+        channel.confirm_delivery(
+            lambda frame: confirmed(channel, frame), callback=lambda _: fill(channel, _UNCONFIRMED)
+        )
+
+    unconfirmed: set[int] = set()
+
+    def fill(channel: Any, count: int) -> None:
+        for _ in range(count):
+            number = next(numbers, None)
+            if number is None:
+                return
+            unconfirmed.add(number + 1)
+            channel.basic_publish(EXCHANGE, KEY, messages[number], properties)
+
+    def confirmed(channel: Any, frame: Any) -> None:
+        tag = frame.method.delivery_tag
+        done = {each for each in unconfirmed if each <= tag} if frame.method.multiple else {tag}
+        unconfirmed.difference_update(done)
+        left[0] -= len(done)
+        fill(channel, len(done))
+        if not left[0]:
+            channel.connection.close()
+
+    connection = pika.SelectConnection(
+        pika.ConnectionParameters("127.0.0.1", broker.port),
+        on_open_callback=opened,
+        on_close_callback=lambda connection, _: connection.ioloop.stop(),
+    )
+    connection.ioloop.start()
+
+
+def drain_with_bridge(messages: list[bytes]) -> Drained:
+    """Queue `messages` for a bridge that is away, start it, and measure from the first to the last create."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, ArgoStub() as argo, RabbitMq() as broker:
+        bridge = Bridge(Path(name), f'amqp: {{url: "{broker.url}", prefetch: {PREFETCH}}}', argo)
+        with bridge.running():
+            bridge.await_ready()
+        publish(broker, messages)
+        with bridge.running() as process:
+            until_s = time.monotonic() + WITHIN_S
+            while (figures := argo.figures()).creates < len(messages):
+                if time.monotonic() > until_s or process.poll() is not None:
+                    raise SystemExit(f"only {figures.creates} of {len(messages)} creates")
+                time.sleep(0.05)
+            used_s = used_cpu_s(process)
+        figures = argo.figures()
+    return Drained(len(messages) / (figures.last_s - figures.first_s), used_s / len(messages) * 1e6)
+
+
+def drain_with_pika(messages: list[bytes]) -> Drained:
+    """Drain as many messages with pika alone, acknowledging every `PREFETCH` / 2."""
+    with RabbitMq() as broker:
+        with _connect(broker) as blocking:
+            channel = blocking.channel()
+            channel.exchange_declare(EXCHANGE, "topic", durable=True)
+            channel.queue_declare(BASELINE_QUEUE, durable=True, arguments=_QUORUM)
+            channel.queue_bind(BASELINE_QUEUE, EXCHANGE, "#")
+        publish(broker, messages)
+        left = [len(messages)]
+        times: list[float] = []
+
+        def arrived(channel: Any, method: Any, _properties: object, _body: bytes) -> None:
+            if not times:
+                times.append(time.perf_counter())
+            left[0] -= 1
+            if left[0] % (PREFETCH // 2) == 0:
+                channel.basic_ack(method.delivery_tag, multiple=True)
+            if not left[0]:
+                times.append(time.perf_counter())
+                channel.connection.close()
+
+        connection = pika.SelectConnection(
+            pika.ConnectionParameters("127.0.0.1", broker.port),
+            on_open_callback=lambda connection: connection.channel(
+                on_open_callback=lambda channel: channel.basic_qos(
+                    prefetch_count=PREFETCH, callback=lambda _: channel.basic_consume(BASELINE_QUEUE, arrived)
+                )
+            ),
+            on_close_callback=lambda connection, _: connection.ioloop.stop(),
+        )
+        before_s = sum(os.times()[:2])
+        connection.ioloop.start()
+        used_s = sum(os.times()[:2]) - before_s
+    return Drained(len(messages) / (times[-1] - times[0]), used_s / len(messages) * 1e6)
+
+
+def run(count: int = 20_000) -> None:
+    """Print events/s of `count` messages that all trigger, beside pika alone."""
+    messages = readings(count, triggering=True)
+    report("amqp", "events", drain_with_bridge(messages), drain_with_pika(messages), "pika")
+
+
+if __name__ == "__main__":
+    run()
