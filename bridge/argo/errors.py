@@ -300,9 +300,12 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
         ((429,), r"message larger than max", _INVALID, "too-large"),
         ((500,), r"etcdserver: request is too large", _INVALID, "too-large"),
         ((500,), r"^expected parameter of the form|resource name may not be empty", _INVALID, "invalid"),
-        ((500,), r"no suspend nodes matching|is not expecting", _INVALID, "no-such-node"),
-        ((500,), r"^invalid (field )?selector|^error parsing regexp", _INVALID, "invalid"),
-        ((500,), r"targets suspend nodes|^raw output parameter", _INVALID, "invalid"),
+        # Some verbs are tried five times whatever the error is; it comes as a 500 behind "timed out waiting for the
+        # condition: " then, a refused right too.
+        ((500,), r"^timed out waiting for the condition: .* is forbidden: ", AnswerKind.DENIED, "not-permitted"),
+        ((500,), r"no suspend nodes matching|is not expecting|^cannot set output parameter", _INVALID, "no-such-node"),
+        ((500,), r"^invalid (field )?selector|error parsing regexp", _INVALID, "invalid"),
+        ((500,), r"targets suspend nodes|raw output parameter '", _INVALID, "invalid"),
         ((500,), r"^getting archived workflows not supported", _INVALID, "no-archive"),
         (
             (500,),

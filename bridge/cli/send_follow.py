@@ -63,8 +63,9 @@ class NamedWorkflow:
         if status.has_ended and is_retained:
             self._old_end = status
             return True
-        # The old end may be told once more; a new one ended at another time.
-        is_old = status.has_ended and self._old_end is not None and status.finished_at == self._old_end.finished_at
+        # The old end may be told once more. A new one began later, and may have ended in the same second.
+        old = self._old_end
+        is_old = status.has_ended and old is not None and _times(status) == _times(old)
         self._waits_for_news = is_old
         return is_old
 
@@ -72,6 +73,10 @@ class NamedWorkflow:
     def settles_at_s(self) -> float | None:
         """From when on the state is the last one; None while it is not an end."""
         return self._settles_at_s if self.is_gone or (self.status and self.status.has_ended) else None
+
+
+def _times(status: WorkflowStatus) -> tuple[str, str]:
+    return status.started_at, status.finished_at
 
 
 class StartedWorkflows:

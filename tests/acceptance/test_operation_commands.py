@@ -168,6 +168,23 @@ def test_waiting_follows_the_workflow_to_its_end(desk: Desk, verb: str, told: li
     assert done.notes.splitlines()[-1].startswith(f"factory/{name}  {told[-1][0]}")
 
 
+def test_an_end_that_is_told_before_the_reply_is_shown(desk: Desk) -> None:
+    """A retried workflow may end, in the same second as before, while the reply is on its way."""
+
+    def script(_asked: Asked) -> Iterator[dict[str, Any]]:
+        times = {"startedAt": "2026-11-24T14:00:00Z", "finishedAt": "2026-11-24T14:00:00Z"}
+        desk.responder.tell("factory", "w-1", "Failed", message="again", **times)
+        yield {"status": "done", "workflowId": "w-1"}
+
+    times = {"startedAt": "2026-11-24T13:59:59Z", "finishedAt": "2026-11-24T14:00:00Z"}
+    desk.responder.tell("factory", "w-1", "Failed", **times)
+    desk.responder.script = script
+    done = desk.run("retry", "w-1", "--wait")
+    assert done.code == 1, done
+    assert done.notes.splitlines()[-1].startswith("factory/w-1  Failed"), done
+    assert "again" in done.notes.splitlines()[-1]
+
+
 def test_logs_are_lines_behind_their_pod(desk: Desk) -> None:
     """All replies of a stream, in order; what a terminal would obey is made harmless."""
     first = {"status": "ok", "workflowId": "w-1", "lines": [{"pod": "a", "text": "one\t1"}], "more": True}

@@ -83,6 +83,23 @@ def test_what_has_ended_can_be_resumed_but_not_suspended(server: Server) -> None
     assert refused.value["message"] == "timed out waiting for the condition: cannot suspend completed workflows"
 
 
+def test_a_resume_needs_outputs_unless_it_names_the_node(server: Server) -> None:
+    """An output that nobody has set and that has no default refuses a resume; by selector its node ends without it."""
+    workflow = two_steps(server)
+    workflow["spec"]["templates"][1]["outputs"] = {"parameters": [{"name": "answer", "valueFrom": {"supplied": {}}}]}
+    name = waiting(server, workflow)
+    refused = put(server, name, "resume")
+    text = "raw output parameter 'answer' has not been set and does not have a default value"
+    assert (refused.status, refused.value) == (
+        500,
+        {"code": 13, "message": f"timed out waiting for the condition: {text}"},
+    )
+    for step in ("s0", "s1"):
+        until(lambda step=step: any(n["displayName"] == step for n in nodes(server, name)))
+        assert put(server, name, "resume", {"nodeFieldSelector": f"displayName={step}"}).status == 200
+    assert end_of(server, name)["status"]["phase"] == "Succeeded"
+
+
 def test_outputs_are_set_and_shown(server: Server) -> None:
     """`set` needs a selector, finds the node, and its value is the workflow's output in the end."""
     workflow = server.workflow(None)

@@ -77,6 +77,7 @@ EXPECTED = {
     "watch: old resource version": "watch-expired",
     "watch: timeoutSeconds ends it": "watch-ended",
 }
+TRIED = "timed out waiting for the condition: "
 KINDS = {
     "ok": AnswerKind.OK,
     "already-exists": AnswerKind.CONFLICT,
@@ -103,6 +104,25 @@ def read(status: int, body: bytes | str, **headers: str) -> Answer:
 
 def argo(status: int, grpc_code: int, message: str) -> Answer:
     return read(status, json.dumps({"code": grpc_code, "message": message}))
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "kind"),
+    [
+        (f"{TRIED}raw output parameter 'ok' has not been set and does not have a default value", "invalid",
+         AnswerKind.INVALID),
+        ("cannot set output parameter 'ok' because it does not use valueFrom.raw or it was already set",
+         "no-such-node", AnswerKind.INVALID),
+        ('failed to compile "(": error parsing regexp: missing closing ): `(`', "invalid", AnswerKind.INVALID),
+        (f'{TRIED}workflows.argoproj.io "w" is forbidden: User "u" cannot update resource "workflows"', "not-permitted",
+         AnswerKind.DENIED),
+        (f"{TRIED}etcdserver: leader changed", "server-error", AnswerKind.UNAVAILABLE),
+    ],
+)  # fmt: skip
+def test_a_500_that_will_never_be_another_is_not_tried_again(message, code, kind):
+    """Argo answers some refusals of verbs as 500; they are told at once instead of being repeated."""
+    answer = argo(500, 13, message)
+    assert (answer.code, answer.kind) == (code, kind)
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda row: f"{row['exchange']}@{row['releases'][-1]}")

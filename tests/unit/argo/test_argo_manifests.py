@@ -54,6 +54,23 @@ def test_a_workflow_says_whose_it_is():
     }
 
 
+@pytest.mark.parametrize(
+    ("reference", "labels"),
+    [
+        ({"name": "inspect"}, {"workflows.argoproj.io/workflow-template": "inspect"}),
+        ({"name": "inspect", "clusterScope": True}, {"workflows.argoproj.io/cluster-workflow-template": "inspect"}),
+        ({"name": "x" * 64}, {}),
+        ({"name": ""}, {}),
+        ({}, {}),
+        ("inspect", {}),
+    ],
+)
+def test_a_templates_workflow_bears_the_templates_label(reference, labels):
+    """By it Argo finds a template's workflows; up to 4.0 its controller does not set it after a create."""
+    workflow = create({"spec": {"workflowTemplateRef": reference}})
+    assert workflow["metadata"]["labels"] == labels | {"argo-bridge/bridge": "plant-1"}
+
+
 def test_marks_that_are_empty_leave_no_annotation():
     """A trigger message has no mapping and no status topic."""
     annotations = create({"spec": {}}, marks=Marks("plant-1", EVENT))["metadata"]["annotations"]
