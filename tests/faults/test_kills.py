@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 
 import pytest
 
 from tests.support.accounting import account
-from tests.support.bridge_files import INSPECT, BridgeFiles
+from tests.support.bridge_files import BridgeFiles
 from tests.support.bridge_inside import LeftBehind
 from tests.support.bridge_process import BridgeProcess
+from tests.support.faults_report import random_source
 from tests.support.mosquitto import MosquittoOptions, free_port
 from tests.support.publisher import MAPPINGS, Publisher
-from tests.support.simulator_process import SimulatorProcess
-from tests.support.transport_ends import wait_until
 
-KILLS = 25
-"""A version of MQTT; the two tests make 50."""
+KILLS = 12
+"""A version of MQTT; each point in particular is for `at_each_point`."""
 
 # As config/mosquitto.conf has it (DESIGN 8).
 BROKER = MosquittoOptions(
@@ -38,24 +36,16 @@ FAULTS = [
 ]
 
 
-@pytest.fixture
-def simulator():
-    """The Argo Server, as a process of its own, so that it does not slow the bridge down."""
-    with SimulatorProcess("--container-duration", "0.02", "--retention", "2000") as process:
-        process.put_template(INSPECT)
-        yield process
-
-
-def kill_under_load(bridge, random_source):
+def kill_under_load(bridge, chance):
     """Kill the bridge `KILLS` times at random points, now and then before it is ready; returns how many were early."""
     pause = threading.Event()
     early = 0
     for _ in range(KILLS):
-        pause.wait(random_source.uniform(0.0, 0.7))  # the random point in its work; nothing is waited for
+        pause.wait(chance.uniform(0.0, 0.7))  # the random point in its work; nothing is waited for
         bridge.kill()
-        while random_source.random() < 0.2:
+        while chance.random() < 0.2:
             bridge.start()
-            pause.wait(random_source.uniform(0.1, 0.9))  # the random point in its start-up
+            pause.wait(chance.uniform(0.1, 0.9))  # the random point in its start-up
             bridge.kill()
             early += 1
         bridge.start_ready()
@@ -63,35 +53,32 @@ def kill_under_load(bridge, random_source):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_a_bridge_killed_under_load_runs_every_event_once(version, tmp_path, start_mosquitto, simulator, capsys):
+def test_a_bridge_killed_under_load_runs_every_event_once(version, tmp_path, start_mosquitto, argo, tell):
     """SIGKILL at any point, an Argo Server that fails at any point: one workflow an event, an answer a request."""
     broker = start_mosquitto(BROKER)
-    files = BridgeFiles(tmp_path, broker.url, simulator.url, version, MAPPINGS, web_port=free_port())
+    files = BridgeFiles(tmp_path, broker.url, argo.url, version, MAPPINGS, web_port=free_port())
     files.write()
-    simulator.add_faults(*FAULTS)
+    argo.add_faults(*FAULTS)
     # Ready before the first event: a broker keeps nothing for a session that it does not know yet.
     with BridgeProcess(files).start_ready() as bridge, Publisher(broker.port, 80.0) as publisher:
-        early = kill_under_load(bridge, random.Random(f"kills {version}"))
+        early = kill_under_load(bridge, random_source("kills", version))
         publisher.finish()
-        faults = simulator.clear_faults()
+        faults = argo.clear_faults()
         events = publisher.confirmed
         with contextlib.suppress(AssertionError):  # what is missing is told below, in figures
-            wait_until(lambda: not account(events, simulator.created).lost, "every event's workflow", 40)
-            publisher.await_replies(20)
+            argo.await_all(events, 90)
+            publisher.await_replies(60)
         assert bridge.terminate() == 0
-    result = account(events, simulator.created)
+    result = account(events, argo.created)
     left = LeftBehind(files)
-    with capsys.disabled():
-        print(
-            f"\nMQTT {version}: kills {KILLS + early} ({early} during start-up), restarts {KILLS + early}, "
-            f"slowest ready after {bridge.slowest_s:.1f} s, faults of Argo {faults}, {result}"
-        )
+    kills = KILLS + early
+    tell(result, **{"kills": kills, "restarts": kills, "faults of Argo": faults})
     assert result.is_exact, result
     assert (left.figures.waiting, left.dead_letters, left.reports, left.problems) == (0, (), [], ())
     assert publisher.requests <= set(publisher.replies)
     assert not [body for body in publisher.bodies.values() if "workflowId" not in body]
-    assert simulator.stats["unexpected"] == []
+    assert argo.stats["unexpected"] == []
     assert len(events) > 10 * KILLS
     assert faults > KILLS

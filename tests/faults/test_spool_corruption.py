@@ -53,7 +53,7 @@ def emptied(data: bytearray) -> bytearray:
 
 def pages_scrambled(data: bytearray) -> bytearray:
     # Behind the pages of a new spool, which hold the schema.
-    data[4096 * 30 : 4096 * 55] = random.Random(1).randbytes(4096 * 25)
+    data[4096 * 40 : 4096 * 65] = random.Random(1).randbytes(4096 * 25)
     return data
 
 
@@ -123,6 +123,7 @@ def test_damage_met_while_running_is_found_at_the_next_start(tmp_path: Path, mon
             spool.settle([done(seq) for seq in range(1, 500)])
         assert caught.value.code == "corrupt"
         assert "restart" in caught.value.hint
+        assert spool.damage is caught.value
     with opened(path) as spool:
         assert spool.set_aside is not None
         assert spool.commit(Batch((event(1),))).stored == 1
@@ -158,6 +159,7 @@ def test_a_row_that_says_nothing_is_found_at_the_next_start(tmp_path: Path, monk
         with pytest.raises(SpoolError) as caught:
             spool.waiting("boiler", 0, 9)
         assert caught.value.code == "corrupt"
+        assert spool.damage is caught.value
     with opened(path) as spool:
         assert spool.set_aside is not None
         assert seqs_waiting(spool) == []

@@ -57,6 +57,7 @@ def test_a_full_database_stores_whole_batches_or_none(tmp_path: Path) -> None:
             deque(map(spool.commit, batches(500)), maxlen=0)
         assert caught.value.code == "disk-full"
         assert "space" in caught.value.hint
+        assert spool.damage is None
         figures = spool.figures()
         assert figures.rows == figures.outbox == len(numbers_waiting(spool)) > 20
         assert spool.check() == ()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bridge.core.clock import FakeClock
-from bridge.spool.files import connect, migrate
+from bridge.spool.encoding import encode_event
+from bridge.spool.files import APPLICATION_ID, connect, migrate, prepare_writer
 from bridge.spool.records import Batch, Outcome
 from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
@@ -61,6 +62,31 @@ prepare_writer(connection)
 connection.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
 step = "alter table meta add column more text; insert into meta values ('half', 'done', ''); select die();"
 migrate(connection, (*load_migrations(), Migration(len(load_migrations()) + 1, "more", step)))
+"""
+
+
+# Brings a file from one version to the next, and is killed in the middle of it.
+UPGRADE = """
+import os, signal, sys
+from dataclasses import replace
+from bridge.spool.files import connect, migrate, prepare_writer
+from bridge.spool.statements import load_migrations
+connection = connect(sys.argv[1])
+prepare_writer(connection)
+connection.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
+*before, last = load_migrations()[: int(sys.argv[2])]
+migrate(connection, (*before, replace(last, sql=last.sql + "; select die();")))
+"""
+
+# What every version has had from the first on.
+ONE_WAITS = """
+insert into lanes values (1, 'boiler', 1);
+insert into manifests values (2, x'{digest}', 1);
+insert into manifest_bodies values (2, x'{manifest}');
+insert into events (seq, id, digest, namespace, name) values (3, x'{id}', x'00', 'factory', 'boiler-1');
+insert into waiting (seq, lane, manifest, not_before_s, attempts, stored_at_s, body)
+values (3, 1, 2, 0, 0, 1, x'{body}');
+update state set next_seq = 4, rows = 1;
 """
 
 
@@ -139,6 +165,35 @@ def test_a_kill_within_a_migration_leaves_the_step_before(tmp_path: Path) -> Non
     with closing(connect(str(path))) as connection:
         migrate(connection, load_migrations())
         assert connection.execute("pragma table_info(meta)").fetchall()[-1][1] == "value"
+
+
+def an_older_file(path: Path, version: int) -> None:
+    """Write a file as version `version` of the schema had it, in which one event waits."""
+    one = event(1)
+    values = {"digest": b"m", "manifest": one.order.manifest, "id": one.id, "body": encode_event(one)}
+    with closing(connect(str(path))) as connection:
+        connection.execute("pragma auto_vacuum = incremental")
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        prepare_writer(connection)
+        migrate(connection, load_migrations()[:version])
+        connection.executescript(ONE_WAITS.format(**{name: value.hex() for name, value in values.items()}))
+
+
+@pytest.mark.parametrize("version", range(1, len(load_migrations())))
+def test_a_kill_within_each_upgrade_loses_nothing(tmp_path: Path, version: int) -> None:
+    """From every version to the next: killed half way, the next start upgrades the file again, and the event waits."""
+    path = tmp_path / "spool.db"
+    an_older_file(path, version)
+    with child(UPGRADE, str(path), str(version + 1)) as process:
+        assert process.wait(30) == -signal.SIGKILL
+    with closing(connect(str(path))) as connection:
+        assert connection.execute("pragma user_version").fetchone()[0] == version
+    with Spool.open(path, clock=FakeClock()) as spool:
+        assert spool.set_aside is None
+        (row,) = spool.waiting("boiler", 0, 9)
+        assert (row.event.id, row.event.order.name) == (identity(1), "boiler-1")
+        assert spool.commit(Batch(events=(event(1), event(2)))).stored == 1
+        assert spool.check() == ()
 
 
 def test_the_children_can_be_killed() -> None:
