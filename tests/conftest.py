@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from bridge.core import log
 from tests.support.certificates import Authority
 from tests.support.faults_report import pytest_terminal_summary  # noqa: F401  # a hook, found here by its name
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_mosquitto
@@ -30,6 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.mosquitto)
         if _RABBITMQ_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.rabbitmq)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """Whoever calls the command in this process sets up its log; the next test must not find it quiet, or elsewhere."""
+    root = logging.getLogger(log.ROOT)
+    handlers, level, propagate = root.handlers[:], root.level, root.propagate
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    root.propagate = propagate
 
 
 @pytest.fixture

@@ -37,11 +37,11 @@ _CONTENT_TYPES = {
 _OTHER = "application/octet-stream"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "asyncapi",
-        help="print the AsyncAPI document of the message interface",
+        name,
+        help=summary,
         description="Print the AsyncAPI 3 document of the message interface: with --config that of one bridge, with "
         "its brokers and the topics of its mappings; without, that of any. Exit code 0: printed, 1: the configuration "
         "cannot be used, 2: wrong usage.",

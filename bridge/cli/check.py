@@ -14,11 +14,11 @@ from bridge.configfile.problems import Severity
 from bridge.configuration import Loaded, load
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "check",
-        help="check bridge.yaml, the environment and all mapping files",
+        name,
+        help=summary,
         description="Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and tell every problem with "
         "its file, line and column. Connects to nothing. Exit code 0: it can be used (there may be warnings), "
         "1: problems found, 2: wrong usage.",

@@ -29,11 +29,11 @@ CHUNK = 20
 """Letters replayed by one question, each in a commit of its own."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "dead-letters",
-        help="list, show, replay and purge what could not be done",
+        name,
+        help=summary,
         description="List, show, replay and purge dead letters: messages that were refused, and events that could not "
         "be submitted. Works while the bridge runs and while it does not. Exit code 0: done, 1: not (all) done, "
         "2: wrong usage.",

@@ -10,11 +10,11 @@ import argparse
 from bridge.configfile.quantities import parse_duration
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "demo",
-        help="see it work: with a broker, an Argo Server and sensors of its own",
+        name,
+        help=summary,
         description="Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show what "
         "arrives, what triggers and how the workflows go. Needs nothing else and leaves nothing behind. Ends on "
         "Ctrl-C, or by itself with --for. Exit code 0: it ran to its end, 1: it could not start.",

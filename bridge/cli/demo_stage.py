@@ -42,7 +42,7 @@ from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import ConfigError
 from bridge.interface.topics import Topics
-from bridge.service import Service
+from bridge.service.composition import Service
 from bridge.settings import InterfaceSettings
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.simulator.broker import EmbeddedBroker

@@ -9,15 +9,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from bridge.cli.demo_story import Line, SensorRow, Story, WorkflowRow
 from bridge.cli.progress_bar import progress_bar
+from bridge.cli.screen import Screen, phase_style, plain_table
 
-_REPAINT_S = 0.25
-_STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Pending": "dim"}
 _BAR_CELLS = 9
 _MAX_SENSORS = 4
 _MAX_WORKFLOWS = 12
@@ -75,8 +73,8 @@ class PlainView:
         """Nothing changes by itself."""
 
 
-class ScreenView:
-    """Tables that are painted over, a few times a second; made for 80 by 24 and more.
+class ScreenView(Screen):
+    """Tables; made for 80 by 24 and more.
 
     Args:
         story: what to show.
@@ -86,23 +84,11 @@ class ScreenView:
     """
 
     def __init__(self, story: Story, title: str, commands: Callable[[int], Sequence[str]], console: Console) -> None:
+        super().__init__(console)
         self._story = story
         self._title = title
         self._commands = commands
-        self._console = console
         self._notice = ""
-        self._painted_at_s = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=False)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.update(self._picture(), refresh=True)
-        self._live.__exit__(kind, error, trace)
 
     def tell(self, lines: Sequence[Line]) -> None:
         """Keep what went wrong last in sight; all else shows in the tables."""
@@ -112,10 +98,7 @@ class ScreenView:
 
     def tick(self) -> None:
         """Paint, if it is time."""
-        now_s = time.monotonic()
-        if now_s - self._painted_at_s >= _REPAINT_S:
-            self._painted_at_s = now_s
-            self._live.update(self._picture(), refresh=True)
+        self._paint()
 
     def _picture(self) -> RenderableType:
         width, height = self._console.size
@@ -132,7 +115,7 @@ class ScreenView:
 
 
 def _sensor_table(rows: Sequence[SensorRow]) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("sensor", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("last value", width=22, no_wrap=True, overflow="ellipsis")
     table.add_column("messages", justify="right", width=8)
@@ -143,19 +126,15 @@ def _sensor_table(rows: Sequence[SensorRow]) -> Table:
 
 
 def _workflow_table(rows: Sequence[WorkflowRow]) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("workflow", width=20, no_wrap=True, overflow="ellipsis")
     table.add_column("triggered by", width=15, no_wrap=True, overflow="ellipsis")
     table.add_column("status", width=9, no_wrap=True)
     table.add_column("progress", width=_BAR_CELLS + 5, no_wrap=True)
     table.add_column("message", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in reversed(rows):
-        status, style = row.status, _STYLES.get(row.status.phase, "")
+        status, style = row.status, phase_style(row.status.phase)
         bar = Text(f"{progress_bar(status.percent, _BAR_CELLS)} {status.progress:>4}", style=style)
         phase = Text(status.phase, style=style)
         table.add_row(Text(status.name), Text(row.source), phase, bar, Text(status.message))
     return table
-
-
-def _table() -> Table:
-    return Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")

@@ -38,9 +38,9 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
-    parser = add_verb(subparsers, SPECS[Operation.LOGS], _EPILOG)
+    parser = add_verb(subparsers, SPECS[Operation(name)], summary, _EPILOG)
     add_timeout(parser, "for the first answer, e.g. 10s or 5m")
     parser.set_defaults(handler=run_logs)
 

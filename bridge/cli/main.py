@@ -1,7 +1,6 @@
 """Entry point of the `argo-bridge` command: picks the verb, turns every error into one line and an exit code.
 
-Each verb, or family of verbs, is a module with ``add_parser(subparsers)``, which sets ``handler``: a function from the
-parsed arguments to an exit code.
+It imports the module of the verb that is asked for, and no other. Thread: the command's main thread.
 """
 
 from __future__ import annotations
@@ -13,60 +12,42 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 from bridge import __version__
-from bridge.cli import (
-    asyncapi,
-    check,
-    dead_letters,
-    demo,
-    exit_codes,
-    logs,
-    operations,
-    run,
-    schemas,
-    send,
-    simulate,
-    validate,
-    watch,
-)
+from bridge.cli import exit_codes
+from bridge.cli.verbs import VERBS
 from bridge.core.errors import BridgeError
 from bridge.core.report import ReportWriter
 
-VERBS: tuple[ModuleType, ...] = (
-    run,
-    check,
-    demo,
-    send,
-    operations,
-    logs,
-    watch,
-    dead_letters,
-    simulate,
-    validate,
-    schemas,
-    asyncapi,
-)
 
+def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command.
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command."""
+    Args:
+        asked: the only verb that gets its options; all others are names, good for the list of commands and for the
+            problem of a name that there is not. None: all get theirs, which imports the module of each.
+    """
     parser = argparse.ArgumentParser(
         prog="argo-bridge",
-        description="Turns MQTT messages into Argo Workflows and reports their status back.",
+        description="Turns MQTT and AMQP messages into Argo Workflows and reports their status back.",
         epilog="Exit codes: 0 ok, 1 problems found, 2 usage, 3 unexpected error, 4 no answer in time, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"argo-bridge {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="verb", required=True, metavar="COMMAND")
     for verb in VERBS:
-        verb.add_parser(subparsers)
+        if asked in (None, verb.name):
+            verb.add_parser(subparsers)
+        else:
+            verb.add_name(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's arguments) and return its exit code."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # No option before the verb takes a value, so the verb is the first word that is no option.
+    asked = next((word for word in words if not word.startswith("-")), "")
+    args = build_parser(asked).parse_args(words)
     handler: Callable[[argparse.Namespace], int] = args.handler
     try:
         return handler(args)

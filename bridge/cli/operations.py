@@ -1,4 +1,4 @@
-"""``argo-bridge stop``, ``retry``, ``get``, ...: one command for each operation that may be asked for by message.
+"""``argo-bridge stop``, ``retry``, ``get``, ...: a verb for each operation that may be asked for by message but `logs`.
 
 Each asks the running bridge over its broker, exactly as any other sender would, and tells the reply. Results go to
 standard output, words about the way there to standard error. Thread: the main thread.
@@ -19,6 +19,7 @@ from bridge.cli.broker_visit import BrokerVisit
 from bridge.cli.manifest_file import read_manifest
 from bridge.cli.operation_arguments import add_operation_options, operation_body
 from bridge.cli.operation_views import cut_note, reply_lines
+from bridge.cli.present_status import tell_present
 from bridge.cli.send_follow import NamedWorkflow, follow_named
 from bridge.cli.send_request import Question, Reply
 from bridge.cli.send_view import SendView
@@ -26,9 +27,6 @@ from bridge.cli.target import Target, add_target_options, add_timeout, read_targ
 from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request
-
-OPERATIONS = tuple(operation for operation in SPECS if operation is not Operation.LOGS)
-"""Those that are commands of this module; `logs` has its own, for its replies are a stream."""
 
 _FOLLOWED = frozenset(
     {
@@ -51,27 +49,26 @@ _CODES = """exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs to the command."""
-    for operation in OPERATIONS:
-        spec = SPECS[operation]
-        parser = add_verb(subparsers, spec, _epilog(operation))
-        if operation in _FOLLOWED:
-            parser.add_argument("--wait", action="store_true", help="follow the workflow to its end")
-        else:
-            parser.set_defaults(wait=False)
-        add_timeout(parser, "for all of it, e.g. 10s or 5m")
-        parser.set_defaults(handler=run_operation)
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
+    """Add the verb of one operation to the command."""
+    operation = Operation(name)
+    parser = add_verb(subparsers, SPECS[operation], summary, _epilog(operation))
+    if operation in _FOLLOWED:
+        parser.add_argument("--wait", action="store_true", help="follow the workflow to its end")
+    else:
+        parser.set_defaults(wait=False)
+    add_timeout(parser, "for all of it, e.g. 10s or 5m")
+    parser.set_defaults(handler=run_operation)
 
 
 def add_verb(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], spec: OperationSpec, epilog: str
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], spec: OperationSpec, summary: str, epilog: str
 ) -> argparse.ArgumentParser:
     """Add one verb with what every operation has: the bridge, the namespace, the name and the operation's options."""
     parser = subparsers.add_parser(
         spec.operation.value,
-        help=spec.meaning,
-        description=f"{spec.meaning[0].upper()}{spec.meaning[1:]}. Asks the running bridge over its broker.",
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}. Asks the running bridge over its broker.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -171,7 +168,10 @@ def run_operation(args: argparse.Namespace) -> int:
         if followed is None:
             followed = NamedWorkflow(target.topics.status_of(namespace, reply.workflow))
         for message in asking.aside:
-            followed.take(message, time.monotonic())
+            status = followed.take(message, time.monotonic())
+            if status is not None:
+                view.progressed(status)
+        tell_present(target, visit, view, followed, until_s)
         any_end = args.spec.operation in _ENDED
         return follow_named(visit, followed, view, until_s, any_end=any_end)
 

@@ -18,7 +18,7 @@ from bridge.configuration import Loaded, load
 from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.log import fields
-from bridge.service import Service
+from bridge.service.composition import Service
 
 STOP_DEADLINE_S = 15.0
 LOOK_S = 1.0
@@ -26,11 +26,11 @@ LOOK_S = 1.0
 _log = log.logger(__name__)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "run",
-        help="run the bridge",
+        name,
+        help=summary,
         description="Run the bridge in the foreground until SIGTERM or Ctrl-C. Exit code 0: stopped, 1: the "
         "configuration cannot be used (all its problems are told), 2: wrong usage, 3: a part of the bridge ended.",
     )

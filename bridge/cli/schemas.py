@@ -22,9 +22,9 @@ _MAX_BYTES = 32 << 20
 _TIMEOUT_S = 30
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb and its own verbs to the command."""
-    parser = subparsers.add_parser("schemas", help="make, list and compare the JSON Schemas of Argo's releases")
+    parser = subparsers.add_parser(name, help=summary)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     generate = verbs.add_parser(
         "generate",

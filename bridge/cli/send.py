@@ -17,6 +17,7 @@ import orjson
 from bridge.cli import exit_codes
 from bridge.cli.asking import Asking, left_s
 from bridge.cli.broker_visit import BrokerVisit
+from bridge.cli.present_status import tell_present
 from bridge.cli.send_follow import NamedWorkflow, StartedWorkflows, follow_named, follow_started
 from bridge.cli.send_listeners import Listening, listening_to
 from bridge.cli.send_request import Question, full_topic
@@ -43,11 +44,11 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "send",
-        help="send a trigger message or a sensor message, and follow what it starts",
+        name,
+        help=summary,
         description="Publish one message at the bridge's broker. A request (trigger, ...) waits for its reply and "
         "prints it as JSON; with --wait the workflow is followed to its end.",
         epilog=_EPILOG,
@@ -140,6 +141,7 @@ def _ask(plan: _Plan, question: Question, visit: BrokerVisit, view: SendView) ->
         return exit_codes.OK
     namespace = question.namespace(plan.target.default_namespace)
     followed = NamedWorkflow(plan.target.topics.status_of(namespace, reply.workflow))
+    tell_present(plan.target, visit, view, followed, plan.until_s)
     return follow_named(visit, followed, view, plan.until_s)
 
 

@@ -21,11 +21,11 @@ _DEFAULT_LISTEN = "127.0.0.1:2746"
 _NAMESPACES = "argo,default"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Register the verb."""
     parser = subparsers.add_parser(
-        "simulate",
-        help="run an Argo Server without a cluster",
+        name,
+        help=summary,
         description="Runs an Argo Server without a cluster: plain HTTP, nothing is kept. See docs/simulator.md.",
     )
     parser.add_argument(

@@ -17,7 +17,7 @@ from bridge.configfile.quantities import parse_duration
 from bridge.core import log
 from bridge.core.errors import ConfigError
 from bridge.interface.topics import Topics
-from bridge.service.options import amqp_options, mqtt_options
+from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
 from bridge.transports.mqtt import MqttOptions, MqttVersion

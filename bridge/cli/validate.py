@@ -33,11 +33,11 @@ class _Manifest:
     tree: Node
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "validate",
-        help="check workflow manifests against a version of Argo",
+        name,
+        help=summary,
         description="Check Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and WorkflowEventBinding "
         "manifests (YAML or JSON, any number of documents). Exit code 0: all valid, 1: problems found, 2: wrong usage.",
     )

@@ -31,11 +31,11 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = subparsers.add_parser(
-        "watch",
-        help="watch workflows live",
+        name,
+        help=summary,
         description="Show the workflows that the bridge follows, live: a table with progress bars on a terminal, a "
         "line a change elsewhere.",
         epilog=_EPILOG,

@@ -12,19 +12,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from bridge.cli.plain_text import printable, shown_duration
 from bridge.cli.progress_bar import progress_bar
+from bridge.cli.screen import Screen, phase_style, plain_table
 from bridge.cli.status_message import WorkflowStatus
 from bridge.cli.watch_story import Change, WatchStory
 from bridge.core.clock import rfc3339
 
-_REPAINT_S = 0.25
 _BAR_CELLS = 10
-_STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Pending": "dim"}
 
 
 class WatchView(Protocol):
@@ -77,8 +75,8 @@ class PlainWatch:
         self._problem = problem
 
 
-class ScreenWatch:
-    """A table that is painted over a few times a second.
+class ScreenWatch(Screen):
+    """A table.
 
     Args:
         story: what to show.
@@ -90,23 +88,11 @@ class ScreenWatch:
     def __init__(
         self, story: WatchStory, title: str, console: Console, wall_s: Callable[[], float] = time.time
     ) -> None:
+        super().__init__(console)
         self._story = story
         self._title = title
-        self._console = console
         self._wall_s = wall_s
         self._problem = ""
-        self._painted_at_s = 0.0
-        self._live = Live(console=console, auto_refresh=False, transient=False)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.update(self._picture(), refresh=True)
-        self._live.__exit__(kind, error, trace)
 
     def changed(self, changes: Iterable[Change]) -> None:
         """The table shows it at its next painting."""
@@ -114,10 +100,7 @@ class ScreenWatch:
     def tick(self, problem: str) -> None:
         """Paint, if it is time."""
         self._problem = problem
-        now_s = time.monotonic()
-        if now_s - self._painted_at_s >= _REPAINT_S:
-            self._painted_at_s = now_s
-            self._live.update(self._picture(), refresh=True)
+        self._paint()
 
     def _picture(self) -> RenderableType:
         # Title, heading, line of counts, line of the problem, and the cursor's line.
@@ -129,7 +112,7 @@ class ScreenWatch:
         return Group(*lines)
 
     def _table(self, rows: Iterable[WorkflowStatus]) -> Table:
-        table = Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table = plain_table()
         table.add_column("workflow", ratio=2, no_wrap=True, overflow="ellipsis")
         table.add_column("status", width=9, no_wrap=True)
         table.add_column("progress", width=_BAR_CELLS + 5, no_wrap=True)
@@ -137,7 +120,7 @@ class ScreenWatch:
         table.add_column("message", ratio=3, no_wrap=True, overflow="ellipsis")
         now = rfc3339(self._wall_s())
         for row in rows:
-            style = _STYLES.get(row.phase, "")
+            style = phase_style(row.phase)
             bar = Text(f"{progress_bar(row.percent, _BAR_CELLS)} {row.progress[:4]:>4}", style=style)
             ran = shown_duration(row.started_at, now if not row.has_ended else row.finished_at)
             cells = (Text(printable(row.ref)), Text(printable(row.phase), style=style), bar, Text(ran))

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Final, NoReturn
+from typing import Final
 
 import yaml
 
-from bridge.configfile.nodes import Entry, ListNode, MapNode, Node, ScalarNode, quote
-from bridge.configfile.problems import Code, Position, Problems
+from bridge.configfile.nodes import Entry, MapNode, Node, ScalarNode, quote
+from bridge.configfile.problems import Code, Problems
+from bridge.configfile.trees import RefusedError, TreeBuilder, text_of_file
 
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 100
@@ -36,9 +37,7 @@ _INTEGER = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BASES = (16, 2, 8, 10)
 _LONGEST_NUMBER = 400
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TAG = "tag:yaml.org,2002:"
-_UNFINISHED: Final = ScalarNode(Position(""), None, "")
 
 
 def resolve_word(text: str) -> str | int | float | bool | None:
@@ -78,25 +77,11 @@ def read_manifests(data: bytes, file: str, problems: Problems) -> list[Node]:
         The trees of the documents that hold anything; take `nodes.plain` for their data. A document with a
         refused key is among them.
     """
-    if len(data) > MAX_BYTES:
-        problems.error(Position(file), Code.TOO_LARGE, f"the file is larger than {MAX_BYTES >> 20} MiB")
-        return []
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.error(Position(file, line, 1), Code.NOT_UTF8, f"byte 0x{data[error.start]:02x} is not UTF-8")
-        return []
-    bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if bad is not None:
-        line = text.count("\n", 0, bad.start()) + 1
-        message = f"character U+{ord(bad[0]):04X} may not stand in YAML; remove it"
-        problems.error(Position(file, line, 1), Code.BAD_CHARACTER, message)
-        return []
     documents: list[Node] = []
     try:
+        text = text_of_file(data, file, MAX_BYTES)
         _Reader(_as_yaml(text), file, problems).read(documents)
-    except _RefusedError as refusal:
+    except RefusedError as refusal:
         problems.error(refusal.position, refusal.code, refusal.message)
     return documents
 
@@ -112,25 +97,11 @@ def _as_yaml(text: str) -> str:
     return text
 
 
-class _RefusedError(Exception):
-    """Ends the reading of one file."""
+class _Reader(TreeBuilder):
+    """Builds the trees of one text as Go's yaml.v2 reads it."""
 
-    def __init__(self, position: Position, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.position = position
-        self.code = code
-        self.message = message
-
-
-class _Reader:
-    """Builds trees from PyYAML's parse events: its composer recurses without bound and keeps the last of two keys."""
-
-    def __init__(self, text: str, file: str, problems: Problems) -> None:
-        self._loader: Any = yaml.SafeLoader(text)
-        self._file = file
-        self._problems = problems
-        self._anchors: dict[str, Node] = {}
-        self._count = 0
+    max_depth = MAX_DEPTH
+    max_nodes = MAX_NODES
 
     def read(self, documents: list[Node]) -> None:
         self._next()  # start of the stream
@@ -141,46 +112,8 @@ class _Reader:
             if not (isinstance(node, ScalarNode) and node.value is None):
                 documents.append(node)
 
-    def _next(self) -> yaml.Event:
-        try:
-            event: yaml.Event = self._loader.get_event()
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark or self._loader.get_mark()
-            message = str(error.problem or "this is not YAML")
-            if r"'\t'" in message:
-                message = "a tab cannot indent YAML or begin a value; use spaces"
-            raise _RefusedError(self._at(mark), Code.YAML_SYNTAX, message) from error
-        except (yaml.YAMLError, ValueError, OverflowError, IndexError) as error:
-            raise _RefusedError(self._at(self._loader.get_mark()), Code.YAML_SYNTAX, "this is not YAML") from error
-        return event
-
-    def _node(self, event: yaml.Event, depth: int) -> Node:
-        if depth > MAX_DEPTH:
-            self._refuse(event, Code.TOO_DEEP, f"more than {MAX_DEPTH} levels of nesting")
-        if isinstance(event, yaml.AliasEvent):
-            node = self._anchors.get(str(event.anchor), _UNFINISHED)
-            if node is _UNFINISHED:
-                self._refuse(event, Code.YAML_SYNTAX, f"no anchor &{event.anchor} is complete before this alias")
-            self._grow(event, node.size)
-            return node
-        self._grow(event, 1)
-        anchor: str | None = getattr(event, "anchor", None)
-        if anchor is not None:
-            self._anchors[anchor] = _UNFINISHED
-        if isinstance(event, yaml.ScalarEvent):
-            node = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = self._list(event, depth)
-        else:
-            node = self._map(event, depth)
-        if anchor is not None:
-            self._anchors[anchor] = node
-        return node
-
     def _scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
-        text = _joined_surrogates(event.value)
-        if _SURROGATE.search(text):
-            self._refuse(event, Code.BAD_CHARACTER, "half of a surrogate pair is not a character; remove the escape")
+        text = self._text(event)
         tag = (event.tag or "").removeprefix(_TAG)
         value: str | int | float | bool | None = text
         if tag in ("int", "float", "bool", "null"):
@@ -193,13 +126,7 @@ class _Reader:
             value = resolve_word(text)
         if isinstance(value, float) and not math.isfinite(value):
             self._refuse(event, Code.BAD_VALUE, f"{text} is no number of JSON, which Argo makes of this; quote it")
-        return ScalarNode(self._at(event.start_mark), value, text)
-
-    def _list(self, event: yaml.SequenceStartEvent, depth: int) -> ListNode:
-        items = []
-        while not isinstance(inner := self._next(), yaml.SequenceEndEvent):
-            items.append(self._node(inner, depth + 1))
-        return ListNode(self._at(event.start_mark), tuple(items), 1 + sum(item.size for item in items))
+        return ScalarNode(self._position(event), value, text)
 
     def _map(self, event: yaml.Event, depth: int) -> MapNode:
         entries: dict[str, Entry] = {}
@@ -208,12 +135,13 @@ class _Reader:
             value = self._node(self._next(), depth + 1)
             unquoted = isinstance(inner, yaml.ScalarEvent) and inner.style is None
             if unquoted and isinstance(key, ScalarNode) and key.text == "<<":
-                for entry in self._merged(value):
-                    self._add(entries, Entry(entry.key, key.position, entry.value))
+                for source in self._merged(value):
+                    for entry in source.entries:
+                        self._add(entries, Entry(entry.key, key.position, entry.value))
             else:
-                self._add(entries, Entry(self._key(inner, key), self._at(inner.start_mark), value))
+                self._add(entries, Entry(self._key(inner, key), self._position(inner), value))
         taken = tuple(entries.values())
-        return MapNode(self._at(event.start_mark), taken, 1 + sum(1 + entry.value.size for entry in taken))
+        return MapNode(self._position(event), taken, 1 + sum(1 + entry.value.size for entry in taken))
 
     def _add(self, entries: dict[str, Entry], entry: Entry) -> None:
         if entry.key in entries:
@@ -231,32 +159,3 @@ class _Reader:
         if isinstance(key.value, bool):
             return "true" if key.value else "false"
         return str(key.value)
-
-    def _merged(self, value: Node) -> list[Entry]:
-        sources = list(value.items) if isinstance(value, ListNode) else [value]
-        entries: list[Entry] = []
-        for source in sources:
-            if isinstance(source, MapNode):
-                entries += source.entries
-            else:
-                message = "<< takes a map, or a list of maps, mostly as an alias: <<: *name"
-                self._problems.error(value.position, Code.UNSUPPORTED_YAML, message)
-        return entries
-
-    def _grow(self, event: yaml.Event, nodes: int) -> None:
-        self._count += nodes
-        if self._count > MAX_NODES:
-            self._refuse(event, Code.TOO_LARGE, f"more than {MAX_NODES} values, each alias counted where it is used")
-
-    def _at(self, mark: Any) -> Position:
-        return Position(self._file, mark.line + 1, mark.column + 1)
-
-    def _refuse(self, event: yaml.Event, code: Code, message: str) -> NoReturn:
-        raise _RefusedError(self._at(event.start_mark), code, message)
-
-
-def _joined_surrogates(text: str) -> str:
-    """JSON writes characters beyond U+FFFF as two escapes, which PyYAML leaves apart."""
-    if not _SURROGATE.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

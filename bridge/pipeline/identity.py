@@ -34,8 +34,15 @@ def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> byt
 
 
 def requested_event(bridge_id: str, topic: str, event_identity: tuple[str, ...]) -> bytes:
-    """Return the identity of a trigger message that names its event (`TriggerMessage.event_identity`)."""
+    """Return the identity of a request's event that its sender names (`TriggerMessage.event_identity`)."""
     return digest("requested", bridge_id, topic, *event_identity)
+
+
+def event_of_request(bridge_id: str, topic: str, event_identity: tuple[str, ...], delivery: DeliveryIdentity) -> bytes:
+    """Return the identity of a request's event: as its sender names it, or by its delivery."""
+    if event_identity:
+        return requested_event(bridge_id, topic, event_identity)
+    return delivered_event(delivery.id(), "")
 
 
 def delivered_event(delivery_id: bytes, mapping: str) -> bytes:

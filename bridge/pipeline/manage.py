@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -70,17 +71,24 @@ class Plans:
         event = waiting.event
         marks = marks_of(self._bridge_id, event)
         if event.asked is None:
-            return Creation(event, marks, self._manifests, self._schema, step)
+            return Creation(event, step, partial(self._submitted, event, marks))
         operation = Operation(event.asked.operation)
         if operation is Operation.RESUBMIT:
             return _Resubmission(event, event.asked, marks, self._manifests, step)
         if operation is Operation.TRIGGER_CRON:
-            return _CronTrigger(event, event.asked, marks, step)
+            order = event.order
+            started = CronSubmission(order.namespace, event.asked.target, order.name, event.asked.options)
+            return Creation(event, step, partial(submit_cron, started, marks))
         if operation in _COMPARED:
             return _COMPARED[operation](operation, event, event.asked, waiting.note)
         if "nodeFieldSelector" in event.asked.options:
             return _Selection(operation, event, event.asked, waiting.note, is_untouched=is_untouched)
         return _Change(operation, event, event.asked)
+
+    def _submitted(self, event: NewEvent, marks: Marks) -> HttpRequest:
+        # Argo may have been upgraded since the row was stored, and drops what it does not know without a word.
+        self._schema.check_order(event.order)
+        return create(event.order, marks, self._manifests)
 
 
 class _Change:
@@ -315,30 +323,3 @@ class _Resubmission:
             self._begin = Step.LOOK_UP
             return GoOn(Step.LOOK_UP)
         return self._missing
-
-
-class _CronTrigger:
-    """Starts a workflow of a CronWorkflow under a name of the event's own; a 409 is looked up, as for any create."""
-
-    def __init__(self, event: NewEvent, asked: Asked, marks: Marks, step: Step) -> None:
-        self._event = event
-        self._asked = asked
-        self._marks = marks
-        self.step = step
-
-    @property
-    def is_create(self) -> bool:
-        return self.step is Step.CREATE
-
-    def request(self) -> HttpRequest:
-        order = self._event.order
-        if self.step is Step.LOOK_UP:
-            return look_up(order)
-        submission = CronSubmission(order.namespace, self._asked.target, order.name, self._asked.options)
-        return submit_cron(submission, self._marks)
-
-    def answered(self, answer: Answer) -> Verdict:
-        verdict = decide(self.step, answer, self._event.id, is_request=True)
-        if isinstance(verdict, GoOn):
-            self.step = verdict.step
-        return verdict

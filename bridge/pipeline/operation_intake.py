@@ -70,10 +70,7 @@ class OperationIntake:
             PermanentError: not well-formed, or not allowed; never worth a retry.
         """
         asked, namespace = self._allowed(message, request, body)
-        if asked.event_identity:
-            event_id = identity.requested_event(self._rules.bridge_id, message.topic, asked.event_identity)
-        else:
-            event_id = identity.delivered_event(delivery.id(), "")
+        event_id = identity.event_of_request(self._rules.bridge_id, message.topic, asked.event_identity, delivery)
         expiry = message.properties.message_expiry_s
         kind = SPECS[asked.operation].name_key
         return NewEvent(

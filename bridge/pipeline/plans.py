@@ -8,6 +8,7 @@ Thread: the dispatcher's alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bridge.argo.errors import Answer
@@ -49,13 +50,17 @@ class Plan(Protocol):
 
 
 class Creation:
-    """Creates a workflow whose name is fixed, and looks it up wherever it may be there already (DESIGN 3b)."""
+    """Makes a workflow whose name is fixed, and looks it up wherever it may be there already (DESIGN 3b).
 
-    def __init__(self, event: NewEvent, marks: Marks, manifests: Manifests, schema: OrderCheck, step: Step) -> None:
+    Args:
+        event: the row's.
+        step: LOOK_UP: it may be there already.
+        submission: makes the request that makes the workflow.
+    """
+
+    def __init__(self, event: NewEvent, step: Step, submission: Callable[[], HttpRequest]) -> None:
         self._event = event
-        self._marks = marks
-        self._manifests = manifests
-        self._schema = schema
+        self._submission = submission
         self.step = step
 
     @property
@@ -65,12 +70,7 @@ class Creation:
 
     def request(self) -> HttpRequest:
         """See `Plan`."""
-        order = self._event.order
-        if self.step is Step.LOOK_UP:
-            return look_up(order)
-        # Argo may have been upgraded since the row was stored, and drops what it does not know without a word.
-        self._schema.check_order(order)
-        return create(order, self._marks, self._manifests)
+        return look_up(self._event.order) if self.step is Step.LOOK_UP else self._submission()
 
     def answered(self, answer: Answer) -> Verdict:
         """See `Plan`."""

@@ -121,10 +121,7 @@ class Requests:
         """
         trigger = messages.trigger_message(message, body)
         namespace = self._rules.policy.namespace(request.namespace, trigger.namespace)
-        if trigger.event_identity:
-            event_id = identity.requested_event(self._rules.bridge_id, message.topic, trigger.event_identity)
-        else:
-            event_id = identity.delivered_event(delivery.id(), "")
+        event_id = identity.event_of_request(self._rules.bridge_id, message.topic, trigger.event_identity, delivery)
         with as_invalid_workflow():
             order = self._order(trigger, namespace, event_id)
         expiry = message.properties.message_expiry_s

@@ -1,5 +1,4 @@
-"""One bridge as a whole: `composition` builds, starts and stops it; `options` tells each part what it needs."""
+"""One bridge as a whole: `composition` builds, starts and stops it; `options` tells each part what it needs.
 
-from bridge.service.composition import Service
-
-__all__ = ["Service"]
+Imports none of them here: commands use one without the others.
+"""

@@ -13,7 +13,7 @@ from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.interface.topics import Topics
 from bridge.pipeline.redeliveries import Redeliveries
-from bridge.service.options import amqp_options, mqtt_options
+from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import AmqpSettings, Settings
 from bridge.spool.store import Spool
 from bridge.transports.base import Listener, Receiver, Transport

@@ -6,11 +6,8 @@ from bridge.argo.options import ArgoOptions
 from bridge.interface.topics import Topics
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.requests import RequestRules
-from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings
+from bridge.settings import Settings
 from bridge.spool.records import SpoolLimits
-from bridge.status.availability import OFFLINE
-from bridge.transports.amqp_options import AmqpOptions, Declare
-from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
 from bridge.validation.policy import Policy
 
 SPOOL_FILE = "spool.sqlite"
@@ -50,45 +47,4 @@ def argo_options(settings: Settings) -> ArgoOptions:
         authorization="" if argo.token is None else argo.token.reveal(),
         ca_file=argo.tls.ca,
         insecure=argo.tls.insecure,
-    )
-
-
-def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topics) -> MqttOptions:
-    """Return what one MQTT connection is told."""
-    tls = mqtt.tls
-    return MqttOptions(
-        name=name,
-        url=mqtt.url,
-        client_id=settings.client_id(name),
-        version=MqttVersion(mqtt.version.value),
-        username=mqtt.username or "",
-        password_file=str(mqtt.password_file or ""),
-        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
-        will=Will(topics.availability, OFFLINE),
-        keepalive_s=int(mqtt.keepalive_s),
-        session_expiry_s=int(mqtt.session_expiry_s),
-        receive_maximum=mqtt.receive_maximum,
-        max_publish_bytes=settings.interface.max_publish_bytes,
-    )
-
-
-def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptions:
-    """Return what one AMQP connection is told."""
-    tls = amqp.tls
-    return AmqpOptions(
-        name=name,
-        url=amqp.url,
-        bridge_id=settings.bridge.id,
-        hosts=amqp.hosts,
-        exchange=amqp.exchange,
-        prefix=settings.interface.prefix,
-        declare=Declare(amqp.declaration.value),
-        username=amqp.username or "",
-        password_file=str(amqp.password_file or ""),
-        is_certificate_login=amqp.login is AmqpLogin.CERTIFICATE,
-        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
-        heartbeat_s=int(amqp.heartbeat_s),
-        prefetch=amqp.prefetch,
-        max_payload_bytes=settings.interface.max_payload_bytes,
-        max_publish_bytes=settings.interface.max_publish_bytes,
     )

@@ -282,7 +282,9 @@ class SpoolSettings:
     """Bounds of the spool."""
 
     max_rows: int = declare(
-        Integer(1), "Events that may wait; then ingest stops until there is room.", default=5_000_000
+        Integer(1),
+        "Events that may wait (one batch more at most); then ingest stops until there is room.",
+        default=5_000_000,
     )
     max_bytes: int = declare(
         Size("1MiB"), "Size on disk that the spool may reach; then likewise.", default="4GiB", name="max-bytes"

@@ -30,8 +30,6 @@ from bridge.spool.records import (
     StoredOutcome,
 )
 
-# What an event takes beside its body: its columns in two tables and six indexes (240 measured), and part of a page.
-ROW_BYTES = 350
 DELIVERY_BYTES = 16
 
 
@@ -50,11 +48,6 @@ def encode_all(batch: Batch) -> list[EncodedEvent]:
         PermanentError: ``not-storable``.
     """
     return [EncodedEvent(event, encode_event(event)) for event in batch.events]
-
-
-def bytes_of(encoded: Sequence[EncodedEvent]) -> int:
-    """Estimate what `encoded` takes on disk, manifests left out."""
-    return sum(len(row.body) for row in encoded) + ROW_BYTES * len(encoded)
 
 
 def has_new(reads: Reads, encoded: Sequence[EncodedEvent]) -> bool:

@@ -341,7 +341,7 @@ class SpoolLimits:
 
     Attributes:
         max_rows: event rows, ended ones included. Ended rows go before their time to make room; when only waiting
-            ones are left, new events are refused (``spool-full``).
+            ones are left, new events are refused (``spool-full``). Overrun by one batch at most, which is taken whole.
         max_bytes: bytes of the file that hold data; then likewise.
         keep_done_s: how long an ended row is kept, so that its event is known when it comes again.
         dead_max_rows: dead letters kept; the oldest go first.

@@ -24,7 +24,6 @@ from bridge.spool.encoding import decode_message, json_list
 from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
 from bridge.spool.intake import (
     EncodedEvent,
-    bytes_of,
     encode_all,
     find_delivery,
     has_new,
@@ -132,7 +131,8 @@ class Spool(StatusTables):
         """Store all of `batch` in one commit.
 
         Of an event that is known nothing is stored; if it still waits, its new reply address is attached to it (the
-        same address only once).
+        same address only once). A batch is taken whole as long as the limits are not reached, so it may overrun them by
+        itself, and a batch larger than they are gets in.
 
         Raises:
             SpoolError: nothing was stored; the same may succeed later. ``spool-full`` (never for a batch without new
@@ -152,14 +152,13 @@ class Spool(StatusTables):
         return Committed(stored, known)
 
     def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> None:
-        rows, size = len(encoded), bytes_of(encoded)
-        if self._is_full(reads, rows, size) and has_new(reads, encoded):
-            self._end_early(reads, rows, size)
+        if self._is_full(reads) and has_new(reads, encoded):
+            self._end_early(reads, len(encoded))
 
-    def _end_early(self, reads: Reads, rows: int, size: int) -> None:
+    def _end_early(self, reads: Reads, rows: int) -> None:
         with self._database.transaction("make room") as commit:
             commit.ledger.ended_early += drop_ended(commit, EARLY_STEP + rows, inf)
-        if self._is_full(reads, rows, size):
+        if self._is_full(reads):
             limits = self._limits
             raise SpoolError(
                 f"cannot store events: {self._database.ledger.total_waiting()} wait, and the spool has reached "
@@ -168,11 +167,12 @@ class Spool(StatusTables):
                 hint="see why they are not submitted, or raise the limit",
             )
 
-    def _is_full(self, reads: Reads, rows: int, size: int) -> bool:
-        if self._database.ledger.rows + rows > self._limits.max_rows:
+    def _is_full(self, reads: Reads) -> bool:
+        # What is about to come is not counted: a batch that is larger than the bound would be refused for ever.
+        if self._database.ledger.rows >= self._limits.max_rows:
             return True
         used = (reads.pragma("page_count") - reads.pragma("freelist_count")) * reads.pragma("page_size")
-        return used + size > self._limits.max_bytes
+        return used >= self._limits.max_bytes
 
     def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
         """Return the delivery id that a packet id and digest had (`Inflight`), or None.
@@ -407,9 +407,8 @@ class Spool(StatusTables):
             found = self.dead_letter(seq)
             if found is None:
                 return None
-            rows, size = len(encoded) + (found.kept or 0), bytes_of(encoded)
-            if self._is_full(reads, rows, size):
-                self._end_early(reads, rows, size)
+            if self._is_full(reads):
+                self._end_early(reads, len(encoded) + (found.kept or 0))
             with self._database.transaction("replay a dead letter") as commit:
                 replayed = dead_events.replay(commit, self._manifests, seq, encoded)
                 commit.is_wanted = replayed is not None

@@ -301,6 +301,8 @@ class Link:
                         # Retain As Published stays 0: RETAIN=1 then always means "kept by the broker" (DESIGN 3).
                         SubscribeOptions(
                             qos=1,
+                            # Source: MQTT 5.0 section 3.8.3.1.
+                            noLocal=each.topic_filter in self._options.not_own,
                             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
                             if each.retained
                             else SubscribeOptions.RETAIN_DO_NOT_SEND,

@@ -123,6 +123,7 @@ class MqttOptions:
         receive_maximum: QoS 1 messages that the broker may have unacknowledged (5.0 only; Mosquitto overruns it).
         bounds: see `Bounds`.
         max_publish_bytes: largest payload to publish where the broker names no limit.
+        not_own: filters under which the broker is not to send back what this connection publishes (5.0 only).
         connect_timeout_s: for the TCP connection, for the handshakes and for CONNACK, each.
         backoff: between attempts to connect.
         taken_over_backoff: the same after another client took the session over.
@@ -141,6 +142,7 @@ class MqttOptions:
     receive_maximum: int = 1000
     bounds: Bounds = field(default_factory=Bounds)
     max_publish_bytes: int = 256 * 1024
+    not_own: frozenset[str] = frozenset()
     connect_timeout_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=0.2, cap_s=5.0))
     taken_over_backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=5.0, cap_s=300.0))

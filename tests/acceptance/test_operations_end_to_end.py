@@ -32,7 +32,14 @@ FAILING = {
     "metadata": {"name": "failing"},
     "spec": {
         "entrypoint": "main",
-        "templates": [{"name": "main", "container": {"image": "act:1", "command": ["sh", "-c"], "args": ["exit 3"]}}],
+        "templates": [
+            {
+                "name": "main",
+                # Long enough for another finishedAt: of a new end that reads as the old one did, nothing is told.
+                "metadata": {"annotations": {"simulator.argo-bridge/duration": "1.2"}},
+                "container": {"image": "act:1", "command": ["sh", "-c"], "args": ["exit 3"]},
+            }
+        ],
     },
 }
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from bridge.configuration import load
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.metrics import Metrics
-from bridge.service import Service
+from bridge.service.composition import Service
 from bridge.spool.records import DeadLetter, NewEvent, SpoolFigures, WaitingEvent
 from bridge.spool.store import Spool
 from tests.support.accounting import NUMBER, Kept

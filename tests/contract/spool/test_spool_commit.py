@@ -183,6 +183,28 @@ def test_ended_rows_make_room_before_anything_is_refused(make_spool: MakeSpool) 
     assert numbers_waiting(spool) == ["3", "4", "5"]
 
 
+def test_a_batch_larger_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
+    """Below the bound a batch is taken whole, however large: the next one is refused until there is room again."""
+    spool = make_spool(max_rows=2)
+    for first in (10, 20):
+        spool.commit(Batch(events=(event(first),)))
+        assert spool.commit(Batch(events=tuple(event(first + more) for more in range(1, 8)))).stored == 7
+        with pytest.raises(SpoolError, match="max-rows"):
+            spool.commit(Batch(events=(event(99),)))
+        spool.settle([done(seq) for seq in seqs_waiting(spool)])
+
+
+def test_a_batch_of_more_bytes_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
+    """So does one that alone takes more than max-bytes."""
+    spool = make_spool(max_bytes=1_000_000)
+    large = tuple(event(number, value="x" * 10_000) for number in range(200))
+    assert spool.commit(Batch(events=large)).stored == 200
+    with pytest.raises(SpoolError, match="max-bytes"):
+        spool.commit(Batch(events=(event(999),)))
+    spool.settle([done(seq) for seq in seqs_waiting(spool)])
+    assert spool.commit(Batch(events=(event(999),))).stored == 1
+
+
 def test_the_spool_is_full_by_bytes_and_drains(make_spool: MakeSpool) -> None:
     """max-bytes counts what the file holds: settled rows free it again without a restart."""
     spool = make_spool(max_bytes=2_000_000)

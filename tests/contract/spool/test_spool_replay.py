@@ -199,6 +199,17 @@ def test_a_full_spool_takes_no_replay_and_keeps_the_letter(make_spool: MakeSpool
     assert {row.event.order.name for row in spool.waiting("boiler", 0, 10)} == {"boiler-3", "boiler-1"}
 
 
+def test_a_letter_of_more_events_than_the_spool_has_rows_is_replayed(make_spool: MakeSpool) -> None:
+    """It is taken whole once there is any room: all of its events wait again."""
+    spool = make_spool(max_rows=2)
+    spool.commit(Batch(events=tuple(event(number) for number in range(5))))
+    end_dead(spool, *range(5))
+    (kept,) = spool.dead_letters()
+    replayed = spool.replay(kept.seq)
+    assert replayed is not None
+    assert replayed.waiting == 5
+
+
 def test_one_letter_keeps_no_more_than_its_share(make_spool: MakeSpool) -> None:
     """A storm of one kind pushes no other letter out: what is beyond its share is counted, and a replay says so."""
     spool = make_spool(dead_max_bytes=64_000)

@@ -187,6 +187,20 @@ def test_a_live_filter_brings_nothing_kept(ground: Ground) -> None:
     assert [message.retain for message in kept] == ([] if ground.is_v5 else [True])
 
 
+def test_what_it_publishes_itself_comes_back_unless_told_otherwise(ground: Ground) -> None:
+    """On 5.0 a filter of `not_own` brings only what others send; on 3.1.1 all of it, as any other filter does."""
+    ground.require_mqtt("such filters")
+    wired = ground.start("stream", "echo", not_own=frozenset({"stream"}))
+    for topic in ("stream", "echo"):
+        wired.publish(topic, b"own", qos=1)
+    wait_until(lambda: "echo" in [message.topic for message in wired.receiver.messages], "what comes back")
+    with ground.client() as client:
+        client.publish("stream", b"of others")
+    wait_until(lambda: b"of others" in wired.receiver.payloads, "what others send")
+    heard = [message.payload for message in wired.receiver.messages if message.topic == "stream"]
+    assert heard == ([b"of others"] if ground.is_v5 else [b"own", b"of others"])
+
+
 @pytest.mark.parametrize("size", [0, 1, 200_000])
 def test_payloads_of_any_size_pass_unchanged(ground: Ground, size: int) -> None:
     """Empty, small and large payloads are received and published byte for byte."""

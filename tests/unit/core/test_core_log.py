@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 
 import pytest
 
@@ -57,12 +56,3 @@ def test_throttle_lets_one_through_a_period_and_counts_the_rest() -> None:
     assert throttle.allow("k", 2) == (False, 2)
     assert throttle.allow("other", 2) == (True, 0)
     assert throttle.allow("k", 61) == (True, 2)
-
-
-@pytest.fixture(autouse=True)
-def _restore() -> object:
-    root = logging.getLogger(log.ROOT)
-    before = (root.handlers[:], root.level, root.propagate)
-    yield
-    root.handlers[:], root.propagate = before[0], before[2]
-    root.setLevel(before[1])

@@ -1,0 +1,67 @@
+"""Asks how a workflow stands now, where the broker retains no status: of what has ended nothing more is told.
+
+Over MQTT the retained topic says it. Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+
+from bridge.cli.asking import Asking
+from bridge.cli.broker_visit import BrokerVisit
+from bridge.cli.send_follow import NamedWorkflow
+from bridge.cli.send_request import Question, Reply
+from bridge.cli.send_view import SendView
+from bridge.cli.target import Target
+from bridge.core.errors import BridgeError
+from bridge.core.model import Message
+from bridge.interface.operations import Operation
+from bridge.interface.topics import Request, RetainedStatus
+
+ANSWERED_WITHIN_S = 10.0
+
+
+def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: NamedWorkflow, until_s: float) -> None:
+    """Tell `followed` how its workflow stands, if only asking can bring it to light.
+
+    A bridge that refuses `get`, or does not answer it, is no reason to give up: then the next status is waited for.
+
+    Args:
+        target: the bridge.
+        visit: connected.
+        view: shows the state.
+        followed: which workflow; it may have been told something already.
+        until_s: when to give up, on the monotonic clock.
+    """
+    place = target.topics.parse(followed.topic)
+    if target.retains or followed.settles_at_s is not None or not isinstance(place, RetainedStatus):
+        return
+    asking = Asking(_question(target, place), visit, view, min(until_s, time.monotonic() + ANSWERED_WITHIN_S))
+    try:
+        reply = asking.ask(followed.topic)
+    except BridgeError:  # this user may not ask it
+        reply = None
+    for message in (*_status_in(reply, followed.topic), *asking.aside):
+        status = followed.take(message, time.monotonic())
+        if status is not None:
+            view.progressed(status)
+            if status.has_ended:
+                return
+
+
+def _question(target: Target, place: RetainedStatus) -> Question:
+    return Question(
+        f"{target.topics.prefix}/{Operation.GET.value}/{place.namespace}",
+        Request(Operation.GET, place.namespace),
+        orjson.dumps({"workflowId": place.name}),
+        reply_topic=target.topics.response(Operation.GET),
+        max_payload_bytes=target.settings.interface.max_payload_bytes,
+        has_properties=target.has_properties,
+    )
+
+
+def _status_in(reply: Reply | None, topic: str) -> list[Message]:
+    status = reply.body.get("workflowStatus") if reply is not None else None
+    return [Message("", topic, orjson.dumps(status))] if isinstance(status, dict) else []

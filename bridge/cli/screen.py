@@ -1,0 +1,62 @@
+"""A picture on a terminal that is painted over a few times a second, and what the pictures have in common.
+
+Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+_REPAINT_S = 0.25
+_STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Pending": "dim"}
+
+
+class Screen(ABC):
+    """Paints from `with` to its end; the last picture stays.
+
+    Args:
+        console: a terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._painted_at_s = 0.0
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.update(self._picture(), refresh=True)
+        self._live.__exit__(kind, error, trace)
+
+    @abstractmethod
+    def _picture(self) -> RenderableType:
+        """Return what is to be seen now."""
+
+    def _paint(self) -> None:
+        """Paint, if it is time."""
+        now_s = time.monotonic()
+        if now_s - self._painted_at_s >= _REPAINT_S:
+            self._painted_at_s = now_s
+            self._live.update(self._picture(), refresh=True)
+
+
+def phase_style(phase: str) -> str:
+    """Return how a phase is written, "" for one that Argo does not have."""
+    return _STYLES.get(phase, "")
+
+
+def plain_table() -> Table:
+    """Return a table without lines, as wide as the terminal."""
+    return Table(box=None, expand=True, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")

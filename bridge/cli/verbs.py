@@ -1,0 +1,58 @@
+"""The verbs of the `argo-bridge` command: their names, what each is for, and the modules that carry them out. Pure.
+
+A verb's module is imported when its verb is asked for: the clients, schemas and expressions of all verbs together take
+most of a second to import. Thread: the command's main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib import import_module
+
+from bridge.interface.operation_options import SPECS
+from bridge.interface.operations import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb.
+
+    Attributes:
+        name: as typed.
+        module: within `bridge.cli`. It has ``add_parser(subparsers, name, summary)``, which adds the verb with its
+            options and sets ``handler``: a function from the parsed arguments to an exit code.
+        summary: its line in the list of commands.
+    """
+
+    name: str
+    module: str
+    summary: str
+
+    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the verb with all its options, which imports what it works with."""
+        import_module(f"bridge.cli.{self.module}").add_parser(subparsers, self.name, self.summary)
+
+    def add_name(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+        """Add the verb as a line in the list of commands only."""
+        subparsers.add_parser(self.name, help=self.summary)
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("run", "run", "run the bridge"),
+    Verb("check", "check", "check bridge.yaml, the environment and all mapping files"),
+    Verb("demo", "demo", "see it work: with a broker, an Argo Server and sensors of its own"),
+    Verb("send", "send", "send a trigger message or a sensor message, and follow what it starts"),
+    *(
+        # The replies to logs are a stream; all others are asked and answered alike.
+        Verb(operation.value, "logs" if operation is Operation.LOGS else "operations", spec.meaning)
+        for operation, spec in SPECS.items()
+    ),
+    Verb("watch", "watch", "watch workflows live"),
+    Verb("dead-letters", "dead_letters", "list, show, replay and purge what could not be done"),
+    Verb("simulate", "simulate", "run an Argo Server without a cluster"),
+    Verb("validate", "validate", "check workflow manifests against a version of Argo"),
+    Verb("schemas", "schemas", "make, list and compare the JSON Schemas of Argo's releases"),
+    Verb("asyncapi", "asyncapi", "print the AsyncAPI document of the message interface"),
+)
+"""In the order in which the command lists them."""

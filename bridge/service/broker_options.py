@@ -1,0 +1,55 @@
+"""Translates the settings of a connection into what its transport is told. Pure.
+
+Apart from the other options, so that a command that only visits a broker imports nothing of a bridge that runs.
+"""
+
+from __future__ import annotations
+
+from bridge.interface.topics import Topics
+from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings
+from bridge.status.availability import OFFLINE
+from bridge.transports.amqp_options import AmqpOptions, Declare
+from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
+
+
+def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topics) -> MqttOptions:
+    """Return what one MQTT connection is told."""
+    tls = mqtt.tls
+    return MqttOptions(
+        name=name,
+        url=mqtt.url,
+        client_id=settings.client_id(name),
+        version=MqttVersion(mqtt.version.value),
+        username=mqtt.username or "",
+        password_file=str(mqtt.password_file or ""),
+        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        will=Will(topics.availability, OFFLINE),
+        keepalive_s=int(mqtt.keepalive_s),
+        session_expiry_s=int(mqtt.session_expiry_s),
+        receive_maximum=mqtt.receive_maximum,
+        max_publish_bytes=settings.interface.max_publish_bytes,
+        # Heard for what other systems send there; what we retain must come back, for it is compared.
+        not_own=frozenset({topics.status_stream}),
+    )
+
+
+def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptions:
+    """Return what one AMQP connection is told."""
+    tls = amqp.tls
+    return AmqpOptions(
+        name=name,
+        url=amqp.url,
+        bridge_id=settings.bridge.id,
+        hosts=amqp.hosts,
+        exchange=amqp.exchange,
+        prefix=settings.interface.prefix,
+        declare=Declare(amqp.declaration.value),
+        username=amqp.username or "",
+        password_file=str(amqp.password_file or ""),
+        is_certificate_login=amqp.login is AmqpLogin.CERTIFICATE,
+        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        heartbeat_s=int(amqp.heartbeat_s),
+        prefetch=amqp.prefetch,
+        max_payload_bytes=settings.interface.max_payload_bytes,
+        max_publish_bytes=settings.interface.max_publish_bytes,
+    )
