@@ -22,7 +22,8 @@ def spool_limits(settings: Settings) -> SpoolLimits:
         max_bytes=spool.max_bytes,
         keep_done_s=spool.keep_done_s,
         dead_max_rows=letters.max_rows,
-        dead_max_bytes=letters.max_bytes,
+        # They lie in the spool's file: as large as the spool, they would stop ingest for good.
+        dead_max_bytes=min(letters.max_bytes, spool.max_bytes // 2),
         dead_keep_s=letters.keep_s,
     )
 

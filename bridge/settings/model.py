@@ -299,7 +299,12 @@ class DeadLetterSettings:
     """Bounds of the dead letters; the oldest go first."""
 
     max_rows: int = declare(Integer(1), "Dead letters that are kept.", default=10_000)
-    max_bytes: int = declare(Size("64KiB"), "Size that the dead letters may reach.", default="64MiB", name="max-bytes")
+    max_bytes: int = declare(
+        Size("64KiB"),
+        "Size that the dead letters may reach; never more than half of `spool.max-bytes`.",
+        default="64MiB",
+        name="max-bytes",
+    )
     keep_s: float = declare(Duration("1m"), "How long a dead letter is kept.", default="30d")
 
 
