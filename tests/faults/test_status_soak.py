@@ -141,10 +141,12 @@ def watch_is_cut(world: World) -> None:
 
 def argo_is_away(world: World) -> None:
     """The server is gone while workflows are deleted, and has forgotten its history when it is back."""
+    noticed = "cannot follow namespace"
+    before = world.bridge.log.count(noticed)
     world.simulator.stop_serving()
     world.create(CHANGED, run="2s")
     world.delete(2 * CHANGED)
-    wait_until(lambda: "unreachable" in str(world.bridge.get("/metrics")[1]), "an outage that is noticed", WITHIN_S)
+    wait_until(lambda: world.bridge.log.count(noticed) > before, "an outage that is noticed", WITHIN_S, every_s=0.1)
     world.simulator.compact()
     world.simulator.start_serving()
 

@@ -398,7 +398,7 @@ VERB = """
 import argparse, sys
 from bridge.cli import simulate
 parser = argparse.ArgumentParser()
-simulate.add_parser(parser.add_subparsers())
+simulate.add_parser(parser.add_subparsers(), "simulate", "serve")
 args = parser.parse_args(["simulate", *sys.argv[1:]])
 sys.exit(args.handler(args))
 """
