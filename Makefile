@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 # FAULTS_MINUTES=30 lets everything fail for half an hour, FAULTS_SEED=N makes other random choices.
 faults: $(VENV)/.dev
 	@sh tests/install-brokers.sh
-	@$(BIN)/python -m pytest -s tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile tests/faults $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .

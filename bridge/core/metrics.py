@@ -39,6 +39,7 @@ class Metrics:
         self.spool_bytes = gauge("spool_bytes", "Bytes of the spool file")
         self.submissions_in_flight = gauge("submissions_in_flight", "Requests to Argo under way")
         self.connected = gauge("connected", "1 while connected", "connection")
+        self.argo_reachable = gauge("argo_reachable", "1 while the Argo Server answers")
         self.commit_seconds = self._histogram("commit_seconds", "Duration of a spool commit")
         self.submit_seconds = self._histogram("submit_seconds", "Duration of a create request")
 

@@ -22,6 +22,7 @@ from bridge.core import strict_json
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
 from bridge.core.log import Throttle, fields, logger
+from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.spool.store import Spool
@@ -139,12 +140,14 @@ class VersionWatch:
         client: asks.
         schema: learns.
         spool: remembers.
+        metrics: whether it is there.
     """
 
-    def __init__(self, client: ArgoClient, schema: ClusterSchema, spool: Spool) -> None:
+    def __init__(self, client: ArgoClient, schema: ClusterSchema, spool: Spool, metrics: Metrics) -> None:
         self._client = client
         self._schema = schema
         self._spool = spool
+        self._metrics = metrics
         self._stop = StopEvent()
         self._throttle = Throttle()
         self._version = ""
@@ -179,10 +182,12 @@ class VersionWatch:
             if self._throttle.allow(error.code, self._spool.age.now_s())[0]:
                 _log.warning("cannot reach the Argo Server: %s", error, extra=fields(action="version", code=error.code))
             self._problem = str(error)
+            self._metrics.argo_reachable.set(0)
             return
         if self._problem:
             _log.info("the Argo Server answers, version %s", version, extra=fields(action="version"))
         self._problem = ""
+        self._metrics.argo_reachable.set(1)
         if version != self._version:
             self._learn(version)
 

@@ -101,7 +101,7 @@ class Service:
         credentials = Credentials(options.token_file, options.authorization)
         self._client = ArgoClient(options, credentials)
         self._schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
-        self._version = VersionWatch(self._client, self._schema, self._spool)
+        self._version = VersionWatch(self._client, self._schema, self._spool, self.metrics)
         self._exchanges = Exchanges(options, credentials)
         self._gate = Gate()
 

@@ -9,6 +9,7 @@ from pipeline_fakes import FlakySpool
 from bridge.argo.errors import AnswerKind
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
+from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
 from bridge.validation.library import SchemaLibrary
@@ -94,7 +95,8 @@ class WatchBench:
         self.spool = FlakySpool(self.clock)
         self.client = FakeClient()
         self.schema = ClusterSchema(LIBRARY, "auto", None)
-        self.watch = VersionWatch(self.client, self.schema, self.spool)  # type: ignore[arg-type]  # fakes
+        self.metrics = Metrics()
+        self.watch = VersionWatch(self.client, self.schema, self.spool, self.metrics)  # type: ignore[arg-type]  # fakes
 
     def look(self, times: int = 1) -> None:
         """Ask, five seconds apart."""
@@ -110,10 +112,12 @@ def test_an_outage_is_told_once_a_minute_and_its_end_once(caplog: pytest.LogCapt
     bench.look(24)
     assert len(caplog.records) == 2
     assert bench.watch.state["reachable"] is False
+    assert bench.metrics.value("argo_reachable") == 0
     assert "refused" in str(bench.watch.state["problem"])
     bench.client.answer = f"v{OLDEST}"
     caplog.clear()
     bench.look(3)
+    assert bench.metrics.value("argo_reachable") == 1
     assert bench.watch.state == {
         "version": f"v{OLDEST}",
         "reachable": True,
