@@ -21,6 +21,8 @@ from bridge.core.log import logger
 _log = logger(__name__)
 
 START_WITHIN_S = 10.0
+_TURNS_TO_ARRIVE = 5
+"""Of the event loop, until what the listener accepted last has come to `_take_client`; else its socket stays open."""
 
 
 class EmbeddedBroker:
@@ -107,15 +109,21 @@ class EmbeddedBroker:
             await self._stop.wait()
         finally:
             server.close()
+            for _ in range(_TURNS_TO_ARRIVE):
+                await asyncio.sleep(0)
             await broker.shutdown()
-            for client in self._clients:
+            for client in list(self._clients):
                 client.cancel()
             await asyncio.gather(*self._clients, return_exceptions=True)
 
     def _take_client(self, broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = asyncio.ensure_future(self._serve_client(broker, reader, writer))
         self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
+        client.add_done_callback(partial(self._client_left, writer))
+
+    def _client_left(self, writer: asyncio.StreamWriter, client: asyncio.Future[None]) -> None:
+        self._clients.discard(client)
+        writer.close()  # once more where it was cancelled before its first step, and never came to its own end
 
     async def _serve_client(self, broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
