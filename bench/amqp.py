@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pika
 
 from bench.argo_stub import ArgoStub
-from bench.whole_way import WITHIN_S, Bridge, Drained, readings, report, used_cpu_s
+from bench.whole_way import Bridge, Drained, readings, report
 from tests.support.rabbitmq import RabbitMq
 
 EXCHANGE = "argo.workflows"
@@ -74,21 +75,10 @@ def publish(broker: RabbitMq, messages: list[bytes]) -> None:
 
 
 def drain_with_bridge(messages: list[bytes]) -> Drained:
-    """Queue `messages` for a bridge that is away, start it, and measure from the first to the last create."""
+    """Drain `messages`, each of which leads to a workflow, with the bridge."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ArgoStub() as argo, RabbitMq() as broker:
         bridge = Bridge(Path(name), f'amqp: {{url: "{broker.url}", prefetch: {PREFETCH}}}', argo)
-        with bridge.running():
-            bridge.await_ready()
-        publish(broker, messages)
-        with bridge.running() as process:
-            until_s = time.monotonic() + WITHIN_S
-            while (figures := argo.figures()).creates < len(messages):
-                if time.monotonic() > until_s or process.poll() is not None:
-                    raise SystemExit(f"only {figures.creates} of {len(messages)} creates")
-                time.sleep(0.05)
-            used_s = used_cpu_s(process)
-        figures = argo.figures()
-    return Drained(len(messages) / (figures.last_s - figures.first_s), used_s / len(messages) * 1e6)
+        return bridge.drain(messages, partial(publish, broker), len(messages))
 
 
 def drain_with_pika(messages: list[bytes]) -> Drained:

@@ -52,13 +52,14 @@ class _Stub(asyncio.Protocol):
         self._reply = HEAD % len(ANSWER) + ANSWER
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0 and len(self._buffer) >= end + 4 + len(REQUEST):
             self._buffer = self._buffer[end + 4 + len(REQUEST) :]
-            self._transport.write(self._reply)  # type: ignore[attr-defined]  # a TCP transport always can
+            self._transport.write(self._reply)
 
 
 def _serve(pipe: Connection) -> None:

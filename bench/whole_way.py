@@ -18,9 +18,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5
@@ -29,9 +30,11 @@ from paho.mqtt.properties import Properties
 
 from bench.argo_stub import ROOT, ArgoStub
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
+from tests.support.transport_ends import wait_until
 
 TOPIC = "sensors/a/boiler/7/temperature"
 WITHIN_S = 120.0
+LOOK_S = 0.05
 HOT, COLD = 95.5, 20.5
 _BROKER = ("max_queued_messages 0", "max_inflight_messages 1000", "set_tcp_nodelay true")
 # Over 65,535 packet ids repeat, and a client loses the older message of the two.
@@ -110,6 +113,7 @@ class Bridge:
     """A bridge process in a folder of its own."""
 
     def __init__(self, folder: Path, connection: str, argo: ArgoStub) -> None:
+        self._argo = argo
         self._web = f"http://127.0.0.1:{(port := free_port())}"
         self._config = folder / "bridge.yaml"
         self._config.write_text(_CONFIG.format(folder=folder, connection=connection, argo=argo.url, web=port))
@@ -129,14 +133,38 @@ class Bridge:
 
     def await_ready(self) -> None:
         """Return once it is subscribed."""
-        until_s = time.monotonic() + 20.0
-        while time.monotonic() < until_s:
-            try:
-                urllib.request.urlopen(f"{self._web}/readyz", timeout=5).close()
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.05)
-        raise SystemExit("the bridge is not ready within 20 s")
+        wait_until(self._is_ready, "a bridge that is ready", 20.0, every_s=LOOK_S)
+
+    def _is_ready(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self._web}/readyz", timeout=5).close()
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
+
+    def drain(self, messages: list[bytes], publish: Callable[[list[bytes]], None], creates: int) -> Drained:
+        """Queue `messages` for a bridge that is away, start it, and measure from the first to the last create.
+
+        Args:
+            messages: what is queued.
+            publish: does it.
+            creates: how many workflows they lead to.
+        """
+        with self.running():
+            self.await_ready()  # what makes the queue
+        publish(messages)
+        with self.running() as process:
+
+            def is_over() -> bool:
+                return self._argo.figures().creates >= creates or process.poll() is not None
+
+            wait_until(is_over, f"{creates} creates", WITHIN_S, every_s=LOOK_S)
+            cpu_s = used_cpu_s(process)
+        figures = self._argo.figures()
+        if figures.creates != creates:
+            raise SystemExit(f"{figures.creates} creates instead of {creates}")
+        per_s = (len(messages) - 1) / (figures.last_s - figures.first_s)
+        return Drained(per_s, cpu_s / len(messages) * 1e6)
 
 
 def used_cpu_s(process: subprocess.Popen[bytes]) -> float:
@@ -146,32 +174,14 @@ def used_cpu_s(process: subprocess.Popen[bytes]) -> float:
 
 
 def drain_with_bridge(messages: list[bytes], creates: int) -> Drained:
-    """Queue `messages` for a bridge that is away, start it, and measure from the first to the last create.
-
-    Args:
-        messages: what is queued.
-        creates: how many workflows they lead to.
-    """
+    """Drain `messages`, which lead to `creates` workflows, with the bridge."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         ArgoStub() as argo,
         Mosquitto(MosquittoOptions(config=_BROKER)) as broker,
     ):
         bridge = Bridge(Path(name), f'mqtt: {{url: "{broker.url}"}}', argo)
-        with bridge.running():
-            bridge.await_ready()
-        publish(broker, messages)
-        with bridge.running() as process:
-            until_s = time.monotonic() + WITHIN_S
-            while (figures := argo.figures()).creates < creates:
-                if time.monotonic() > until_s or process.poll() is not None:
-                    raise SystemExit(f"only {figures.creates} of {creates} creates")
-                time.sleep(0.05)
-            cpu_s = used_cpu_s(process)
-        if argo.figures().creates != creates:
-            raise SystemExit(f"{argo.figures().creates} creates instead of {creates}")
-    per_s = (len(messages) - 1) / (figures.last_s - figures.first_s)
-    return Drained(per_s, cpu_s / len(messages) * 1e6)
+        return bridge.drain(messages, partial(publish, broker), creates)
 
 
 def drain_with_paho(messages: list[bytes]) -> Drained:
