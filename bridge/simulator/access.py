@@ -20,6 +20,12 @@ from bridge.simulator.versions import Release
 
 _UNAUTHENTICATED = 16
 _FORBIDDEN = 7
+_GENERIC_TEXTS = {  # of client-go, for what kube answers
+    3: "the server rejected our request for an unknown reason",
+    _FORBIDDEN: "unknown",
+    13: 'an error on the server ("unknown") has prevented the request from succeeding',
+    _UNAUTHENTICATED: "the server has asked for the client to provide credentials",
+}
 _NOT_IN_LABEL = re.compile(r"[^-_.a-zA-Z0-9]")
 
 
@@ -111,9 +117,7 @@ class Access:
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
         """
-        identity = self.known(caller)
-        rights = identity.rights
-        if namespace not in self._forbidden and (rights is None or verb in rights.get(namespace, frozenset())):
+        if self._allows(caller, verb, namespace):
             return
         if verb == "list":
             text = (
@@ -121,7 +125,11 @@ class Access:
                 f"Maybe you want to specify a namespace with query parameter `.namespace={namespace}`?"
             )
             raise ApiError(_FORBIDDEN, text)
-        raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, "workflows", namespace, name))
+        raise ApiError(_FORBIDDEN, kube_denial(self.known(caller).subject, verb, "workflows", namespace, name))
+
+    def _allows(self, caller: Caller, verb: str, namespace: str) -> bool:
+        rights = self.known(caller).rights
+        return namespace not in self._forbidden and (rights is None or verb in rights.get(namespace, frozenset()))
 
     def require_templates(self, caller: Caller, verb: str, resource: str, namespace: str, name: str = "") -> None:
         """Refuse what the caller may not do with templates.
@@ -156,9 +164,7 @@ class Access:
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
         """
-        rights = self.known(caller).rights
-        allowed = rights is None or verb in rights.get(namespace, frozenset())
-        if namespace in self._forbidden or not allowed:
+        if not self._allows(caller, verb, namespace):
             raise ApiError(_FORBIDDEN, "permission denied")
 
     def known(self, caller: Caller) -> Identity:
@@ -173,13 +179,8 @@ class Access:
 
     def stream_text(self, error: ApiError) -> str:
         """What a watch says about an error that kube found."""
-        if self._release.kube_text_on_watch or error.code not in (_UNAUTHENTICATED, _FORBIDDEN, 3):
-            return error.message
-        if error.code == _UNAUTHENTICATED:
-            return "the server has asked for the client to provide credentials (get workflows.argoproj.io)"
-        if error.code == _FORBIDDEN:
-            return "unknown (get workflows.argoproj.io)"
-        return "the server rejected our request for an unknown reason (get workflows.argoproj.io)"
+        generic = None if self._release.kube_text_on_watch else _GENERIC_TEXTS.get(error.code)
+        return error.message if generic is None else f"{generic} (get workflows.argoproj.io)"
 
 
 def kube_denial(subject: str, verb: str, resource: str, namespace: str, name: str) -> str:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from bridge.simulator.access import Caller
-from bridge.simulator.answers import ApiError, invalid, not_found
-from bridge.simulator.store import Object
-from bridge.simulator.validation import check_metadata, find_template
+from bridge.simulator.answers import already_exists, not_found
+from bridge.simulator.store import Lookup, Object
+from bridge.simulator.validation import check_metadata, check_place, find_template
 from bridge.simulator.world import World
-
-_OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Admission:
         """
         world = self._world
         world.access.known(caller)
-        lookup = world.lookup_in(namespace)
+        lookup = world.store.lookup_in(namespace)
         self._require_template(manifest["spec"], caller, namespace)
         world.validator.check_workflow(manifest, lookup)
         world.access.require(caller, "create", namespace)
@@ -82,13 +79,12 @@ class Admission:
         named = world.factory.with_name(manifest)
         if dry_run:
             return world.factory.with_shells(manifest)
-        if manifest["metadata"].get("namespace", namespace) != namespace:
-            raise invalid(_OTHER_NAMESPACE)
+        check_place(manifest["metadata"], namespace)
         if namespace not in world.namespaces:
             raise not_found("namespaces", namespace)
         check_metadata("Workflow", named["metadata"], world.release)
         if (namespace, named["metadata"]["name"]) in world.store.workflows:
-            raise _already_exists("workflows", named["metadata"]["name"], generated="generateName" in named["metadata"])
+            raise already_exists("workflows", named["metadata"]["name"], generated="generateName" in named["metadata"])
         workflow = world.factory.workflow(named, namespace, caller.creator_labels(), stored)
         if server_dry_run:
             del workflow["metadata"]["resourceVersion"]
@@ -102,19 +98,16 @@ class Admission:
         """Store a new workflow that goes on where an archived one stopped.
 
         Args:
-            manifest: The archived one with its retry's changes.
+            manifest: The archived one with its retry's changes; no live one has its name.
             caller: Who wants it.
             namespace: Where it goes.
 
         Raises:
-            ApiError: 403, 404 or 409.
+            ApiError: 400 or 403.
         """
         world = self._world
         world.access.require(caller, "create", namespace)
-        if namespace not in world.namespaces:
-            raise not_found("namespaces", namespace)
-        if (namespace, manifest["metadata"]["name"]) in world.store.workflows:
-            raise _already_exists("workflows", manifest["metadata"]["name"], generated=False)
+        check_place(manifest["metadata"], namespace)
         workflow = world.store.put(world.factory.workflow(manifest, namespace, caller.creator_labels(), {}))
         world.controller.touch(workflow)
         self._remember(workflow)
@@ -144,7 +137,7 @@ class Admission:
             )
         )
 
-    def _stored_of(self, spec: Object, lookup: Any) -> Object:
+    def _stored_of(self, spec: Object, lookup: Lookup) -> Object:
         """`status.storedTemplates` of a workflow that refers to a template: the templates it can reach there."""
         reference = spec.get("workflowTemplateRef")
         if reference is None:
@@ -160,11 +153,6 @@ class Admission:
             stored = {f"{scope}/{metadata['name']}/{name}": value for name, value in sorted(found.items())}
             self._stored_templates[key] = stored
         return stored
-
-
-def _already_exists(resource: str, name: str, *, generated: bool) -> ApiError:
-    more = ", the server was not able to generate a unique name for the object" if generated else ""
-    return ApiError(6, f'{resource}.argoproj.io "{name}" already exists{more}')
 
 
 def _reachable(spec: Object, entrypoint: str) -> Object:

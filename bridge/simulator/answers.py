@@ -16,6 +16,7 @@ SSE_TYPE = "text/event-stream"
 TEXT_TYPE = "text/plain; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
 HTML_PAGE = b"<!DOCTYPE html>\n<html><head><title>Argo</title></head><body></body></html>\n"
+GRPC_HEADER = ("Grpc-Metadata-Content-Type", "application/grpc")
 
 # gRPC code -> HTTP status, as grpc-gateway v1 maps them (argo-workflows' own numbers for the rest never leave it).
 HTTP_BY_GRPC = {
@@ -107,6 +108,12 @@ def not_found(resource: str, name: str) -> ApiError:
     """Refusal for an object that does not exist (404), in kube's words."""
     group = "" if resource == "namespaces" else ".argoproj.io"
     return ApiError(5, f'{resource}{group} "{name}" not found')
+
+
+def already_exists(resource: str, name: str, *, generated: bool = False) -> ApiError:
+    """Refusal of a second object of a name (409), in kube's words; `generated`: kube has made the name."""
+    more = ", the server was not able to generate a unique name for the object" if generated else ""
+    return ApiError(6, f'{resource}.argoproj.io "{name}" already exists{more}')
 
 
 def not_implemented() -> ApiError:

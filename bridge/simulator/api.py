@@ -14,6 +14,7 @@ from typing import Any
 from bridge.simulator.access import Caller
 from bridge.simulator.admission import Admission
 from bridge.simulator.answers import (
+    GRPC_HEADER,
     HTML_PAGE,
     HTML_TYPE,
     ApiError,
@@ -38,7 +39,6 @@ from bridge.simulator.world import World
 
 _PREFIX = "/api/v1/"
 _UNCLEAN = re.compile(r"//|/\.\.?(/|$)")
-_GRPC = ("Grpc-Metadata-Content-Type", "application/grpc")
 _TOO_LARGE = 8
 
 
@@ -53,8 +53,6 @@ class Api:
     Attributes:
         admission: Admits new workflows, and remembers them.
         workflows: Endpoints of workflows.
-        verbs: Endpoints of what is done to workflows.
-        submissions: Endpoints of submit and lint.
         templates: Endpoints of templates, by whether they are cluster-scoped.
         streams: Endpoints of watches and logs.
         statuses: How many answers had which HTTP status.
@@ -65,8 +63,6 @@ class Api:
         self._world = world
         self.admission = Admission(world)
         self.workflows = WorkflowsApi(world, self.admission)
-        self.verbs = VerbsApi(world, self.workflows, self.admission)
-        self.submissions = SubmitApi(world, self.admission)
         self.templates = {cluster: TemplatesApi(world, cluster=cluster) for cluster in (False, True)}
         self._router = Router()
         self._add_workflows(self._router)
@@ -77,8 +73,8 @@ class Api:
         self.unexpected: list[BaseException] = []
         version = f"v{world.release.version}"
         own = (("Grpc-Metadata-Argo-Version", version),) if world.release.version_header else ()
-        self._success_headers = (*own, _GRPC)
-        self._error_headers = (_GRPC,) if world.release.grpc_header_on_errors else ()
+        self._success_headers = (*own, GRPC_HEADER)
+        self._error_headers = (GRPC_HEADER,) if world.release.grpc_header_on_errors else ()
 
     def answer(self, request: Request) -> Reply:
         """Carry out a request that is not answered with a stream."""
@@ -119,17 +115,18 @@ class Api:
         if found is None:
             raise not_implemented()
         endpoint, arguments = found
-        return endpoint(request, lambda: self.caller(request), *arguments)
+        return endpoint(request, lambda: self._world.access.identify(request), *arguments)
 
     def _add_workflows(self, router: Router) -> None:
-        workflows = self.workflows
+        workflows, submissions = self.workflows, SubmitApi(self._world, self.admission)
+        verbs = VerbsApi(self._world, workflows, self.admission)
         router.add("POST", "workflows/{}", workflows.create)
-        router.add("POST", "workflows/{}/submit", self.submissions.submit)
-        router.add("POST", "workflows/{}/lint", self.submissions.lint)
+        router.add("POST", "workflows/{}/submit", submissions.submit)
+        router.add("POST", "workflows/{}/lint", submissions.lint)
         router.add("GET", "workflows/{}", with_caller(workflows.list))
         router.add("GET", "workflows/{}/{}", with_caller(workflows.get))
-        router.add("DELETE", "workflows/{}/{}", with_caller(workflows.delete))
-        for verb, endpoint in self.verbs.endpoints.items():
+        router.add("DELETE", "workflows/{}/{}", workflows.delete)
+        for verb, endpoint in verbs.endpoints.items():
             router.add("PUT", f"workflows/{{}}/{{}}/{verb}", endpoint)
 
     def _add_templates(self, router: Router) -> None:
@@ -179,10 +176,6 @@ class Api:
             "compiler": "gc",
             "platform": "linux/amd64",
         }
-
-    def caller(self, request: Request) -> Caller:
-        """Who calls, or 401."""
-        return self._world.access.identify(request)
 
 
 def _redirect(request: Request) -> Reply:

@@ -184,11 +184,7 @@ class Controller:
         if template is not None:
             annotations = {**template["metadata"].get("annotations", {}), **annotations}
         behaviour = Behaviour(self._options.release, self._options.container_s, self._wall, annotations)
-        namespace = metadata["namespace"]
-
-        def lookup(name: str, cluster: bool) -> Object | None:
-            return self._store.templates.get(("" if cluster else namespace, name))
-
+        lookup = self._store.lookup_in(metadata["namespace"])
         return WorkflowRun(workflow, resolve_spec(workflow, self._base_spec(workflow)), behaviour, lookup)
 
     def _base_spec(self, workflow: Object) -> Object | None:
@@ -203,8 +199,8 @@ class Controller:
         reference = workflow["spec"].get("workflowTemplateRef")
         if reference is None:
             return None
-        namespace = "" if reference.get("clusterScope") else workflow["metadata"]["namespace"]
-        return self._store.templates.get((namespace, reference.get("name", "")))
+        lookup = self._store.lookup_in(workflow["metadata"]["namespace"])
+        return lookup(reference.get("name", ""), bool(reference.get("clusterScope")))
 
     # -- ending ----------------------------------------------------------------------------------------------------
 

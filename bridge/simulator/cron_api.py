@@ -8,17 +8,16 @@ workflow/validate (ValidateCronWorkflow); texts as recorded.
 from __future__ import annotations
 
 from bridge.simulator.access import Caller
-from bridge.simulator.answers import ApiError, invalid, not_found
+from bridge.simulator.answers import ApiError, already_exists, invalid, not_found
 from bridge.simulator.cron_schedules import fault_in
 from bridge.simulator.label_selectors import parse_label_selector
 from bridge.simulator.parsing import Request
 from bridge.simulator.store import Object
-from bridge.simulator.validation import check_metadata
+from bridge.simulator.validation import check_metadata, check_place, check_version
 from bridge.simulator.world import World
 
 _RESOURCE = "cronworkflows"
 _NOT_FOUND = 5
-_CONFLICT = 6
 
 
 class CronApi:
@@ -37,15 +36,14 @@ class CronApi:
         manifest = self._manifest(request, "CreateCronWorkflowRequest")
         self._check(manifest, namespace)
         world.access.require_other(caller, "create", _RESOURCE, namespace)
-        if manifest["metadata"].get("namespace", namespace) != namespace:
-            raise invalid("the namespace of the provided object does not match the namespace sent on the request")
+        check_place(manifest["metadata"], namespace)
         if namespace not in world.namespaces:
             raise not_found("namespaces", namespace)
         named = world.factory.with_name(manifest)
         check_metadata("CronWorkflow", named["metadata"], world.release)
         name = named["metadata"]["name"]
         if (namespace, name) in world.store.crons:
-            raise ApiError(_CONFLICT, f'{_RESOURCE}.argoproj.io "{name}" already exists')
+            raise already_exists(_RESOURCE, name)
         return world.store.put_cron(world.factory.cron(named, namespace, caller.creator_labels()))
 
     def lint(self, request: Request, caller: Caller, namespace: str) -> Object:
@@ -81,13 +79,7 @@ class CronApi:
         before = self._find(namespace, name)
         self._check(manifest, namespace)
         world.access.require_other(caller, "update", _RESOURCE, namespace, name)
-        version = manifest["metadata"].get("resourceVersion", "")
-        if not version:
-            cause = "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
-            raise invalid(f'{_RESOURCE}.argoproj.io "{name}" is invalid: {cause}')
-        if version != before["metadata"]["resourceVersion"]:
-            cause = "the object has been modified; please apply your changes to the latest version and try again"
-            raise ApiError(_CONFLICT, f'Operation cannot be fulfilled on {_RESOURCE}.argoproj.io "{name}": {cause}')
+        check_version(_RESOURCE, before["metadata"], manifest["metadata"])
         changed = world.factory.updated_template(before, manifest)
         return world.store.put_cron({**changed, "status": before["status"]})
 
@@ -144,4 +136,4 @@ class CronApi:
             if fault:
                 raise invalid(f"cron schedule {f'{schedule} ' if several else ''}is malformed: {fault}")
         workflow = {"metadata": {}, "spec": spec["workflowSpec"]}
-        self._world.validator.check_workflow(workflow, self._world.lookup_in(namespace))
+        self._world.validator.check_workflow(workflow, self._world.store.lookup_in(namespace))

@@ -13,6 +13,7 @@ from email.utils import formatdate
 
 from bridge.simulator.answers import (
     GRPC_BY_HTTP,
+    GRPC_HEADER,
     HTML_PAGE,
     HTML_TYPE,
     TEXT_TYPE,
@@ -124,7 +125,6 @@ class FaultyApi:
 def _spoiled(fault: Fault, request: Request) -> Reply:
     """The answer in place of the true one."""
     retry_after = () if fault.retry_after is None else (("Retry-After", fault.retry_after),)
-    grpc = ("Grpc-Metadata-Content-Type", "application/grpc")
     match fault.kind:
         case FaultKind.RATE_LIMIT_TEXT:
             date = formatdate(time.time() + 1, usegmt=True).replace("GMT", "UTC")
@@ -141,8 +141,8 @@ def _spoiled(fault: Fault, request: Request) -> Reply:
             body = b'{"metadata":{"name":"cut off' if fault.body is None else fault.body.encode()
             return Reply(200, body, headers=retry_after)
         case FaultKind.NO_RESOURCE_VERSION:
-            return Reply(200, to_json({"metadata": {}, "items": None}), headers=(grpc, *retry_after))
+            return Reply(200, to_json({"metadata": {}, "items": None}), headers=(GRPC_HEADER, *retry_after))
         case _:
             body = to_json({"code": GRPC_BY_HTTP.get(fault.status, 2), "message": fault.message})
-            return Reply(fault.status, body, headers=(grpc, *retry_after))
-    return Reply(error.status, error_body(error), headers=(grpc, *retry_after))
+            return Reply(fault.status, body, headers=(GRPC_HEADER, *retry_after))
+    return Reply(error.status, error_body(error), headers=(GRPC_HEADER, *retry_after))

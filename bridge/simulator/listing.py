@@ -17,7 +17,7 @@ from bridge.simulator.store import Object
 from bridge.simulator.versions import Release
 
 _REQUIREMENT = re.compile(r"^(metadata\.namespace|metadata\.name)(==|!=|=)(.*)$")
-_STARTED = re.compile(r"^spec\.startedAt([<>])(.+)$")
+_STARTED = re.compile(r"^spec\.startedAt([<>])(.*)$")
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 _MAX_DIGITS = 20
 _MAX_INT64 = 2**63 - 1
@@ -38,6 +38,20 @@ def parse_int(params: dict[str, str], name: str) -> int | None:
     except ValueError:
         message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
         raise ApiError(3, message, behind_gateway=False) from None
+
+
+def parse_bool(params: dict[str, str], name: str) -> bool:
+    """A truth value among query parameters, as Go reads it; False when it is not given.
+
+    Raises:
+        ApiError: 400 by the gateway.
+    """
+    text = params.get(name, "")
+    if text in ("1", "t", "T", "TRUE", "true", "True"):
+        return True
+    if text in ("", "0", "f", "F", "FALSE", "false", "False"):
+        return False
+    raise ApiError(3, f'strconv.ParseBool: parsing "{text}": invalid syntax', behind_gateway=False)
 
 
 @dataclass(slots=True)
@@ -83,7 +97,7 @@ class ListQuery:
             The page's workflows, and what the list's metadata says about the rest.
         """
         chosen = [workflow for workflow in workflows if self.matches(workflow)]
-        chosen.sort(key=lambda w: (w["status"].get("startedAt") or "9999", w["metadata"]["name"]), reverse=True)
+        chosen.sort(key=lambda w: (_time_of(w, "startedAt"), w["metadata"]["name"]), reverse=True)
         end = self.offset + self.limit if self.limit else len(chosen)
         about: dict[str, Any] = {}
         if self.limit:
@@ -100,11 +114,11 @@ def parse_list_query(namespace: str, params: dict[str, str], release: Release) -
     """Read a list's query parameters.
 
     Raises:
-        ApiError: 400, or 500 for a bad `createdAfter` or `finishedBefore`.
+        ApiError: 400, or 500 for a time that is none.
     """
     limit = parse_int(params, "listOptions.limit") or 0
     query = ListQuery(namespace, parse_label_selector(params.get("listOptions.labelSelector", "")), [], limit, 0, False)
-    name_filter = params.get("nameFilter", "Exact") if release.minor >= (3, 6) else "Exact"
+    name_filter = (params.get("nameFilter") or "Exact") if release.minor >= (3, 6) else "Exact"
     for requirement in filter(None, params.get("listOptions.fieldSelector", "").split(",")):
         _add_requirement(query, requirement, release, name_filter)
     token = params.get("listOptions.continue", "")
@@ -124,16 +138,18 @@ def _add_requirement(query: ListQuery, requirement: str, release: Release, name_
         query.show_remaining = True
         return
     started = _STARTED.match(requirement)
-    if started and _TIME.match(started[2]):
-        later, bound = started[1] == ">", started[2]
-        query.tests.append(lambda w: (t := w["status"].get("startedAt") or "") != "" and (t > bound) == later)
+    if started:
+        later, bound = started[1] == ">", _checked_time(started[2])
+        query.tests.append(lambda w: (t := _time_of(w, "startedAt")) == bound or (t > bound) == later)
         return
     match = _REQUIREMENT.match(requirement)
     if match is None or (match[2] != "=" and match[1] not in release.all_operators):
         raise invalid(f"unsupported requirement {requirement}")
-    key, wanted, equal = match[1].removeprefix("metadata."), match[3], match[2] != "!="
-    compare = _NAME_FILTERS.get(name_filter, _NAME_FILTERS["Exact"]) if key == "name" else _NAME_FILTERS["Exact"]
-    query.tests.append(lambda w: compare(w["metadata"].get(key, ""), wanted) == equal)
+    key, wanted = match[1].removeprefix("metadata."), match[3]
+    wanted_filter = "NotEquals" if match[2] == "!=" else name_filter if key == "name" else "Exact"
+    compare = _NAME_FILTERS.get(wanted_filter)
+    if compare is not None:  # a filter that the server does not know takes its requirement away
+        query.tests.append(lambda w: compare(w["metadata"].get(key, ""), wanted))
 
 
 _NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
@@ -145,16 +161,26 @@ _NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
 
 
 def _add_times(query: ListQuery, params: dict[str, str]) -> None:
-    for name in ("createdAfter", "finishedBefore"):
-        text = params.get(name, "")
-        if text and not _TIME.match(text):
-            message = f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'
-            raise ApiError(13, message)
-    after, before = params.get("createdAfter", ""), params.get("finishedBefore", "")
-    if after:
-        query.tests.append(lambda w: w["metadata"]["creationTimestamp"] > after)
-    if before:
-        query.tests.append(lambda w: "" < (w["status"].get("finishedAt") or "") < before)
+    if params.get("createdAfter"):
+        after = _checked_time(params["createdAfter"])
+        query.tests.append(lambda w: w["metadata"]["creationTimestamp"] >= after)
+    if params.get("finishedBefore"):
+        before = _checked_time(params["finishedBefore"])
+        query.tests.append(lambda w: _time_of(w, "finishedAt") <= before)
+
+
+def _checked_time(text: str) -> str:
+    """A time that Go can read; any other is a 500, as if the server itself had made it."""
+    if not _TIME.match(text):
+        message = f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'
+        raise ApiError(13, message)
+    return text
+
+
+def _time_of(workflow: Object, key: str) -> str:
+    """A time in a status; one that is not set yet is before all others, as Go's zero time is in the database."""
+    text: str | None = workflow["status"].get(key)
+    return text or ""
 
 
 def _in_page_order(page: list[Object]) -> list[Object]:

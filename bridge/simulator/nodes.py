@@ -16,7 +16,6 @@ Node = dict[str, Any]
 FULFILLED = frozenset({"Succeeded", "Failed", "Error", "Skipped", "Omitted"})
 FAILED = frozenset({"Failed", "Error"})
 EXECUTABLE = frozenset({"Pod", "HTTP", "Plugin", "Container", "Suspend"})
-_NEEDED = frozenset({"id", "name", "type", "phase"})
 _RANK = {name: i for i, name in enumerate(NODE_ORDER)}
 
 
@@ -55,12 +54,9 @@ class NodeTable:
         self.nodes: dict[str, Node] = {}
         self.changed = False
 
-    def load(self, nodes: object) -> None:
-        """Take over nodes as they stand in a workflow's status; what is no node (a client wrote it) is left out."""
-        self.nodes = {}
-        for identifier, node in nodes.items() if isinstance(nodes, dict) else ():
-            if isinstance(node, dict) and _NEEDED <= node.keys() <= _RANK.keys():
-                self.nodes[identifier] = node
+    def load(self, nodes: dict[str, Node]) -> None:
+        """Take over a status's nodes; one that stands under another id than its own (a client wrote it) is left out."""
+        self.nodes = {identifier: node for identifier, node in nodes.items() if node["id"] == identifier}
 
     def find(self, name: str) -> Node | None:
         """The node with a full name (`wf[0].step`), or None."""
@@ -176,7 +172,4 @@ def _step_number(group: Node) -> int:
 
 
 def _total(pods: list[Node]) -> dict[str, int]:
-    return {
-        "cpu": sum(pod["resourcesDuration"]["cpu"] for pod in pods),
-        "memory": sum(pod["resourcesDuration"]["memory"] for pod in pods),
-    }
+    return {resource: sum(pod["resourcesDuration"].get(resource, 0) for pod in pods) for resource in ("cpu", "memory")}

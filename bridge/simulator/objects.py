@@ -21,7 +21,7 @@ _MAX_GENERATED_BASE = 58
 _MAX_CACHED = 200
 _METADATA_RANK = {name: i for i, name in enumerate(METADATA_ORDER)}
 _STATUS_RANK = {name: i for i, name in enumerate(STATUS_ORDER)}
-_OWNED_LABELS = (
+OWNED_LABELS = (
     "workflows.argoproj.io/controller-instanceid",
     "workflows.argoproj.io/creator",
     "workflows.argoproj.io/creator-email",
@@ -64,8 +64,8 @@ class ObjectFactory:
             stored: `status.storedTemplates`, empty for none.
         """
         given = manifest["metadata"].get("labels", {})
-        labels = {key: value for key, value in given.items() if key not in _OWNED_LABELS} | creator
-        status = {"startedAt": None, "finishedAt": None, **_legible(manifest.get("status", {}))}
+        labels = {key: value for key, value in given.items() if key not in OWNED_LABELS} | creator
+        status = {"startedAt": None, "finishedAt": None, **manifest.get("status", {})}
         if stored:
             status["storedTemplates"] = stored
         metadata = self._metadata(manifest, namespace, labels, {"f:status": _leaves(status, ("storedTemplates",))})
@@ -207,12 +207,6 @@ def ordered_status(status: Object) -> Object:
 
 def _in_order(values: Object, rank: dict[str, int]) -> Object:
     return {key: values[key] for key in sorted(values, key=lambda key: rank.get(key, len(rank)))}
-
-
-def _legible(status: dict[str, Any]) -> dict[str, Any]:
-    """A status that a client gave, without what is of the wrong type where others rely on it."""
-    texts = ("phase", "startedAt", "finishedAt")
-    return {key: value for key, value in status.items() if key not in texts or isinstance(value, str)}
 
 
 def _leaves(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -101,14 +101,14 @@ def lines_of(workflow: Object, query: LogQuery) -> list[LogLine]:
         return []
     nodes = workflow["status"].get("nodes", {})
     pods = [node for node in nodes.values() if node["type"] == "Pod"]
-    pods.sort(key=lambda node: (node["startedAt"] or "", node["name"]))
-    templates = _templates_of(workflow)
+    pods.sort(key=lambda node: (node.get("startedAt") or "", node["name"]))
+    templates, scope = _templates_of(workflow), _scope_of(workflow)
     lines: list[LogLine] = []
     for node in pods:
         name = pod_name(workflow["metadata"]["name"], node)
         if query.pod in ("", name):
-            printed = _printed(node, templates.get(node.get("templateName", "")), _scope_of(workflow))
-            lines += [LogLine(text, name) for text in _chosen(printed, node["startedAt"] or "", query)]
+            printed = _printed(node, templates.get(node.get("templateName", "")), scope)
+            lines += [LogLine(text, name) for text in _chosen(printed, node.get("startedAt") or "", query)]
     return lines
 
 

@@ -13,23 +13,14 @@ from bridge.simulator.answers import ApiError, invalid
 from bridge.simulator.archive import ARCHIVING_LABEL
 from bridge.simulator.node_selectors import parse_node_selector
 from bridge.simulator.nodes import EXECUTABLE, FAILED, Node, ordered_node
-from bridge.simulator.objects import LABEL, ordered_status
+from bridge.simulator.objects import LABEL, OWNED_LABELS, ordered_status
 from bridge.simulator.store import Object
 from bridge.simulator.versions import Release
 
 PREVIOUS_LABEL = f"{LABEL}resubmitted-from-workflow"
 _INTERNAL = 13
 _HOLDERS = frozenset({"StepGroup", "TaskGroup"})
-_NOT_INHERITED = frozenset(
-    {
-        f"{LABEL}creator",
-        f"{LABEL}creator-email",
-        f"{LABEL}creator-preferred-username",
-        f"{LABEL}phase",
-        f"{LABEL}completed",
-        ARCHIVING_LABEL,
-    }
-)
+_NOT_INHERITED = frozenset({*OWNED_LABELS, f"{LABEL}phase", f"{LABEL}completed", ARCHIVING_LABEL})
 
 
 @dataclass(frozen=True, slots=True)

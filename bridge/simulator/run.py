@@ -6,12 +6,11 @@ loop thread. Source: Argo v4.1 workflow/controller/operator.go; texts as recorde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bridge.simulator.behaviour import Behaviour
 from bridge.simulator.nodes import FAILED, FULFILLED, Node, NodeTable
+from bridge.simulator.store import Lookup, Object
 from bridge.simulator.validation import merge_parameters
-from bridge.simulator.walk import Call, Object, Scope, Stopping, TemplateLookup, TemplateWalker
+from bridge.simulator.walk import Call, Scope, Stopping, TemplateWalker
 
 DEADLINE_MESSAGE = "Step exceeded its deadline"
 TERMINATE = "Terminate"
@@ -33,7 +32,7 @@ class WorkflowRun:
         next_due_s: When reconcile has something to do; None when it waits for something else.
     """
 
-    def __init__(self, workflow: Object, spec: Object, behaviour: Behaviour, lookup: TemplateLookup) -> None:
+    def __init__(self, workflow: Object, spec: Object, behaviour: Behaviour, lookup: Lookup) -> None:
         self._workflow = workflow
         self._spec = spec
         self._behaviour = behaviour
@@ -56,11 +55,11 @@ class WorkflowRun:
         """
         self._workflow, self._spec = workflow, spec
         status = workflow["status"]
-        self.table.load(status.get("nodes"))
+        self.table.load(status.get("nodes", {}))
         self._walker.forget_ended()
-        for parameter in _listed(status.get("outputs")):
-            if isinstance(parameter.get("value"), str):
-                self._walker.outputs[str(parameter.get("name"))] = parameter["value"]
+        for parameter in status.get("outputs", {}).get("parameters", []):
+            if "value" in parameter:
+                self._walker.outputs[parameter["name"]] = parameter["value"]
         for node in self.table.nodes.values():
             if node["type"] == "Suspend" and node["phase"] == "Succeeded":
                 self._walker.publish(node.get("outputs", {}))
@@ -177,12 +176,6 @@ class WorkflowRun:
         if self._deadline_s is not None and self._deadline_s > now_s:
             dues.append(self._deadline_s)
         return min(dues, default=None)
-
-
-def _listed(outputs: object) -> Iterable[Object]:
-    """The parameters in a status's outputs, which a client may have written."""
-    parameters = outputs.get("parameters") if isinstance(outputs, dict) else None
-    return [p for p in parameters if isinstance(p, dict)] if isinstance(parameters, list) else []
 
 
 def resolve_spec(workflow: Object, base: Object | None) -> Object:

@@ -56,6 +56,19 @@ _SPEC: Fields = {
     "podMetadata": "@Metadata", "templateDefaults": "x", "archiveLogs": "b", "hooks": "{}@LifecycleHook",
     "workflowMetadata": "x", "artifactGC": "x", "executorPlugins": "[]x", "podResources": "x", "resourceClaims": "[]x",
 }  # fmt: skip
+_STATUS: Fields = {
+    "phase": "s", "startedAt": "s", "finishedAt": "s", "estimatedDuration": "i", "progress": "s", "message": "s",
+    "compressedNodes": "s", "nodes": "{}@NodeStatus", "offloadNodeStatusVersion": "s", "storedTemplates": "{}@Template",
+    "persistentVolumeClaims": "[]x", "outputs": "@Outputs", "conditions": "[]@Condition", "resourcesDuration": "{}i",
+    "storedWorkflowTemplateSpec": "@WorkflowSpec", "synchronization": "x", "artifactRepositoryRef": "x",
+    "artifactGCStatus": "x", "taskResultsCompletionStatus": "{}b",
+}  # fmt: skip
+_NODE: Fields = {
+    "id": "=s", "name": "=s", "displayName": "s", "type": "=s", "templateName": "s", "templateRef": "@TemplateRef",
+    "templateScope": "s", "phase": "=s", "boundaryID": "s", "message": "s", "startedAt": "s", "finishedAt": "s",
+    "progress": "s", "resourcesDuration": "{}i", "nodeFlag": "x", "inputs": "@Inputs", "outputs": "@Outputs",
+    "children": "[]s", "outboundNodes": "[]s", "hostNodeName": "s", "taskResultSynced": "b",
+}  # fmt: skip
 
 # fmt: off
 _STRUCTS: dict[str, Fields] = {
@@ -138,7 +151,10 @@ _STRUCTS: dict[str, Fields] = {
     "WorkflowTemplateUpdateRequest": {"name": "s", "namespace": "s", "template": "@WorkflowTemplate"},
     "ClusterWorkflowTemplateCreateRequest": {"template": "@ClusterWorkflowTemplate", "createOptions": "o"},
     "ClusterWorkflowTemplateUpdateRequest": {"name": "s", "template": "@ClusterWorkflowTemplate"},
-    "Workflow": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec", "status": "o"},
+    "Workflow": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec", "status": "@WorkflowStatus"},
+    "WorkflowStatus": _STATUS,
+    "NodeStatus": _NODE,
+    "Condition": {"type": "=s", "status": "=s", "message": "s"},
     "WorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
     "ClusterWorkflowTemplate": {"metadata": "=ObjectMeta", "spec": "=WorkflowSpec"},
     "CronWorkflow": {"metadata": "=ObjectMeta", "spec": "=CronWorkflowSpec", "status": "o"},
@@ -241,22 +257,12 @@ _REMOVED: dict[tuple[str, str], tuple[int, int]] = {
 # Fields that one release prints even when they are empty.
 _PRINTED_BEFORE = {("CronWorkflowSpec", "schedule", (3, 5)): "=s"}
 
-NODE_ORDER = (
-    "id", "name", "displayName", "type", "templateName", "templateRef", "templateScope", "phase", "boundaryID",
-    "message", "startedAt", "finishedAt", "progress", "resourcesDuration", "nodeFlag", "inputs", "outputs", "children",
-    "outboundNodes", "hostNodeName", "taskResultSynced",
-)  # fmt: skip
+NODE_ORDER = tuple(_NODE)
+STATUS_ORDER = tuple(_STATUS)
 
 METADATA_ORDER = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "labels",
     "annotations", "ownerReferences", "finalizers", "managedFields",
-)  # fmt: skip
-
-STATUS_ORDER = (
-    "phase", "startedAt", "finishedAt", "estimatedDuration", "progress", "message", "compressedNodes", "nodes",
-    "offloadNodeStatusVersion", "storedTemplates", "persistentVolumeClaims", "outputs", "conditions",
-    "resourcesDuration", "storedWorkflowTemplateSpec", "synchronization", "artifactRepositoryRef", "artifactGCStatus",
-    "taskResultsCompletionStatus",
 )  # fmt: skip
 
 

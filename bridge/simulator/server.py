@@ -205,7 +205,7 @@ class Simulator:
 
     @property
     def created(self) -> list[Created]:
-        """Every workflow that was accepted so far, by create, submit or resubmit, in order."""
+        """Every workflow that was accepted so far, whichever endpoint it came from, in order."""
         return self._call(lambda engine: list(engine.api.admission.created))
 
     @property

@@ -13,6 +13,8 @@ from typing import Any
 
 Object = dict[str, Any]
 Key = tuple[str, str]
+Lookup = Callable[[str, bool], Object | None]
+"""Finds a stored template by its name and whether it is cluster-scoped."""
 
 ADDED = "ADDED"
 MODIFIED = "MODIFIED"
@@ -218,6 +220,14 @@ class Store:
         metadata["resourceVersion"] = str(self.next_version())
         self.templates[(metadata.get("namespace", ""), metadata["name"])] = template
         return template
+
+    def lookup_in(self, namespace: str) -> Lookup:
+        """How a workflow of a namespace finds stored templates."""
+
+        def lookup(name: str, cluster: bool) -> Object | None:
+            return self.templates.get(("" if cluster else namespace, name))
+
+        return lookup
 
     def remove_template(self, namespace: str, name: str) -> bool:
         """Delete a template; False when there was none."""

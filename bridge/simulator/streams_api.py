@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.simulator.access import Caller
-from bridge.simulator.answers import ApiError, Reply, stream_error, to_json
-from bridge.simulator.listing import parse_int
+from bridge.simulator.answers import GRPC_HEADER, ApiError, Reply, stream_error, to_json
+from bridge.simulator.listing import parse_bool, parse_int
 from bridge.simulator.log_streams import LogRequest, LogStreams
 from bridge.simulator.parsing import Request
 from bridge.simulator.pod_logs import LogQuery, compile_grep
@@ -21,7 +21,6 @@ from bridge.simulator.workflows_api import WorkflowsApi, is_sse
 from bridge.simulator.world import World
 
 _PREFIX = "/api/v1/"
-_GRPC = ("Grpc-Metadata-Content-Type", "application/grpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +137,10 @@ class StreamsApi:
             grep=compile_grep(params.get("grep", "")),
             tail_lines=parse_int(params, "logOptions.tailLines"),
             limit_bytes=parse_int(params, "logOptions.limitBytes"),
-            timestamps=_parse_bool(params, "logOptions.timestamps"),
-            previous=_parse_bool(params, "logOptions.previous"),
+            timestamps=parse_bool(params, "logOptions.timestamps"),
+            previous=parse_bool(params, "logOptions.previous"),
         )
-        follow = _parse_bool(params, "logOptions.follow")
+        follow = parse_bool(params, "logOptions.follow")
         caller, namespace, name = self._caller(request), parts[1], parts[2]
         for verb in ("get", "watch"):
             self._world.access.require(caller, verb, namespace, name)
@@ -168,7 +167,7 @@ class StreamsApi:
         sse = is_sse(request)
         headers = stream_headers(sse=sse)
         if not self._world.release.grpc_header_on_errors:
-            headers = tuple(header for header in headers if header != _GRPC)
+            headers = tuple(header for header in headers if header != GRPC_HEADER)
         message = self._world.access.stream_text(error) if self.is_watch(request) else error.message
         frame = stream_error(error.code, message, status)
         text = to_json(frame)
@@ -183,17 +182,3 @@ class StreamsApi:
 
 def _parts(request: Request) -> list[str]:
     return request.path.removeprefix(_PREFIX).split("/")
-
-
-def _parse_bool(params: dict[str, str], name: str) -> bool:
-    """A truth value among query parameters, as Go reads it; False when it is not given.
-
-    Raises:
-        ApiError: 400 by the gateway.
-    """
-    text = params.get(name, "")
-    if text in ("1", "t", "T", "TRUE", "true", "True"):
-        return True
-    if text in ("", "0", "f", "F", "FALSE", "false", "False"):
-        return False
-    raise ApiError(3, f'strconv.ParseBool: parsing "{text}": invalid syntax', behind_gateway=False)

@@ -92,7 +92,7 @@ class SubmitApi:
             raise ApiError(_UNKNOWN, "unable to get a workflow")
         where = manifest["metadata"].get("namespace", "")
         try:
-            world.validator.check_workflow(manifest, world.lookup_in(where), values_required=False)
+            world.validator.check_workflow(manifest, world.store.lookup_in(where), values_required=False)
         except ApiError as error:
             raise ApiError(_UNKNOWN if error.code == _INVALID else error.code, error.message) from error
         labels = {**manifest["metadata"].get("labels", {}), **caller.creator_labels()}

@@ -10,12 +10,12 @@ import base64
 import binascii
 
 from bridge.simulator.access import Caller
-from bridge.simulator.answers import ApiError, invalid, not_found
+from bridge.simulator.answers import already_exists, invalid, not_found
 from bridge.simulator.label_selectors import parse_label_selector
 from bridge.simulator.listing import parse_int
 from bridge.simulator.parsing import Request
 from bridge.simulator.store import Object
-from bridge.simulator.validation import check_metadata
+from bridge.simulator.validation import check_metadata, check_place, check_version
 from bridge.simulator.world import World
 
 
@@ -50,15 +50,14 @@ class TemplatesApi:
             ApiError: 400, 404 or 409.
         """
         world = self._world
-        if manifest["metadata"].get("namespace", namespace) != namespace:
-            raise invalid("the namespace of the provided object does not match the namespace sent on the request")
+        check_place(manifest["metadata"], namespace)
         named = world.factory.with_name(manifest)
         self._check(named, namespace)
         if namespace and namespace not in world.namespaces:
             raise not_found("namespaces", namespace)
         check_metadata(self._kind, named["metadata"], world.release)
         if (namespace, named["metadata"]["name"]) in world.store.templates:
-            raise ApiError(6, f'{self._resource}.argoproj.io "{named["metadata"]["name"]}" already exists')
+            raise already_exists(self._resource, named["metadata"]["name"])
         return world.store.put_template(world.factory.template(named, namespace))
 
     def get(self, request: Request, caller: Caller, *where: str) -> Object:
@@ -108,16 +107,7 @@ class TemplatesApi:
         manifest["metadata"].setdefault("name", name)
         self._check(manifest, namespace)
         before = self._find(namespace, name)
-        version = manifest["metadata"].get("resourceVersion", "")
-        if not version:
-            cause = "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
-            raise invalid(f'{self._resource}.argoproj.io "{name}" is invalid: {cause}')
-        if version != before["metadata"]["resourceVersion"]:
-            raise ApiError(
-                6,
-                f'Operation cannot be fulfilled on {self._resource}.argoproj.io "{name}": the object has been '
-                "modified; please apply your changes to the latest version and try again",
-            )
+        check_version(self._resource, before["metadata"], manifest["metadata"])
         return world.store.put_template(world.factory.updated_template(before, manifest))
 
     def delete(self, request: Request, caller: Caller, *where: str) -> Object:
@@ -154,10 +144,7 @@ class TemplatesApi:
         return template
 
     def _check(self, manifest: Object, namespace: str) -> None:
-        templates = self._world.store.templates
-        self._world.validator.check_template(
-            manifest, lambda name, cluster: templates.get(("" if cluster else namespace, name))
-        )
+        self._world.validator.check_template(manifest, self._world.store.lookup_in(namespace))
 
 
 def _token_for(offset: int) -> str:

@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 
 from bridge.simulator.answers import ApiError, invalid, not_found
+from bridge.simulator.store import Lookup
 from bridge.simulator.versions import Release
 
-Lookup = Callable[[str, bool], "dict[str, Any] | None"]
-
 MAX_NAME = 63
+_CONFLICT = 6
 _MAX_CACHED = 1000
 TEMPLATE_TYPES = (
     "container", "containerSet", "steps", "script", "resource", "dag", "suspend", "data", "http", "plugin",
@@ -85,6 +85,37 @@ def _check_key(where: str, key: str) -> None:
     domain, slash, name = key.rpartition("/")
     if len(name) > MAX_NAME or not _LABEL_NAME_RE.match(name) or (slash and not _SUBDOMAIN_RE.match(domain)):
         raise invalid(f'{where}: Invalid value: "{key}": {_LABEL_NAME_TEXT}')
+
+
+def check_place(metadata: dict[str, Any], namespace: str) -> None:
+    """Check that a new object's metadata names no other namespace than its request.
+
+    Raises:
+        ApiError: 400.
+    """
+    if metadata.get("namespace", namespace) != namespace:
+        raise invalid("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def check_version(resource: str, before: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Check that a changed object was made of the one that is stored.
+
+    Args:
+        resource: E.g. `workflowtemplates`.
+        before: Metadata of the stored object.
+        changed: Metadata of the changed one.
+
+    Raises:
+        ApiError: 400 without a resource version, 409 with another one.
+    """
+    version, what = changed.get("resourceVersion", ""), f'{resource}.argoproj.io "{before["name"]}"'
+    if not version:
+        raise invalid(
+            f"{what} is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+        )
+    if version != before["resourceVersion"]:
+        cause = "the object has been modified; please apply your changes to the latest version and try again"
+        raise ApiError(_CONFLICT, f"Operation cannot be fulfilled on {what}: {cause}")
 
 
 def merge_parameters(own: list[dict[str, Any]], base: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,8 +7,6 @@ Source: Argo v4.1 server/workflow/workflow_server.go; texts as recorded.
 
 from __future__ import annotations
 
-import orjson
-
 from bridge.simulator import reruns, verbs
 from bridge.simulator.access import Caller
 from bridge.simulator.admission import Admission
@@ -143,6 +141,6 @@ def _outputs_of(text: str) -> dict[str, str]:
         value = parse_json(text.encode())
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise bad_json("json: cannot unmarshal into Go value of type map[string]string")
-    except (ApiError, orjson.JSONDecodeError) as error:
-        raise invalid(_SET_PREFIX + str(error)) from error
+    except ApiError as error:
+        raise invalid(_SET_PREFIX + error.message) from error
     return value

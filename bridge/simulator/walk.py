@@ -8,7 +8,7 @@ workflow/controller (operator.go, steps.go, dag.go); texts as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,9 @@ from bridge.simulator.expressions import (
     substitute,
 )
 from bridge.simulator.nodes import FAILED, FULFILLED, Node, NodeTable
+from bridge.simulator.store import Lookup, Object
 
-Object = dict[str, Any]
 Scope = dict[str, str]
-TemplateLookup = Callable[[str, bool], "Object | None"]
 Members = Iterable[tuple[Object, list[Node]]]
 
 _LEAF_TYPES = {"suspend": "Suspend", "http": "HTTP", "plugin": "Plugin"}
@@ -108,9 +107,7 @@ class TemplateWalker:
         now_s: The controller's clock; set before each walk.
     """
 
-    def __init__(
-        self, table: NodeTable, templates: dict[str, Object], behaviour: Behaviour, lookup: TemplateLookup
-    ) -> None:
+    def __init__(self, table: NodeTable, templates: dict[str, Object], behaviour: Behaviour, lookup: Lookup) -> None:
         self._table = table
         self._templates = templates
         self._behaviour = behaviour

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.simulator.answers import JSON_TYPE, SSE_TYPE, stream_error, to_json
+from bridge.simulator.answers import GRPC_HEADER, JSON_TYPE, SSE_TYPE, stream_error, to_json
 from bridge.simulator.fields import FieldFilter
 from bridge.simulator.label_selectors import Predicate
 from bridge.simulator.store import ADDED, DELETED, MODIFIED, Event, Object, Store
@@ -92,9 +92,8 @@ class WatchQuery:
 
 def stream_headers(*, sse: bool) -> tuple[tuple[str, str], ...]:
     """Headers of a stream."""
-    content_type = ("Content-Type", SSE_TYPE if sse else JSON_TYPE)
-    grpc = ("Grpc-Metadata-Content-Type", "application/grpc")
-    return (content_type, grpc, ("X-Content-Type-Options", "nosniff")) if sse else (content_type, grpc)
+    headers = (("Content-Type", SSE_TYPE if sse else JSON_TYPE), GRPC_HEADER)
+    return (*headers, ("X-Content-Type-Options", "nosniff")) if sse else headers
 
 
 class Watcher:

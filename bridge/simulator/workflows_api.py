@@ -11,7 +11,7 @@ from bridge.simulator.admission import Admission
 from bridge.simulator.answers import ApiError, invalid, not_found
 from bridge.simulator.fields import parse_fields
 from bridge.simulator.label_selectors import parse_label_selector
-from bridge.simulator.listing import parse_int, parse_list_query
+from bridge.simulator.listing import parse_bool, parse_int, parse_list_query
 from bridge.simulator.parsing import Request
 from bridge.simulator.routing import CallerOf
 from bridge.simulator.store import Object
@@ -119,13 +119,12 @@ class WorkflowsApi:
         shells = None if items is None else [world.factory.with_shells(item) for item in items]
         return {"metadata": cut.get("metadata", {}), "items": shells}
 
-    def delete(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
-        """DELETE workflows/NS/N."""
-        del request
-        world = self._world
-        rights = None if caller.identity is None else caller.identity.rights
-        verb = "delete" if rights is None or "get" in rights.get(namespace, frozenset()) else "get"
-        world.access.require(caller, verb, namespace, name)
+    def delete(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+        """DELETE workflows/NS/N; `force` changes nothing, since no workflow here has finalizers that wait."""
+        parse_bool(request.params, "force")
+        caller = caller_of()
+        for verb in ("get", "delete"):
+            self._world.access.require(caller, verb, namespace, name)
         workflow = self.find(namespace, name)
         self.remove(workflow)
         return {}
@@ -140,6 +139,7 @@ class WorkflowsApi:
         """GET workflow-events/NS: what is watched."""
         params = request.params
         timeout_s = parse_int(params, "listOptions.timeoutSeconds")
+        bookmarks = parse_bool(params, "listOptions.allowWatchBookmarks")
         self._world.access.require(caller, "watch", namespace)
         name = ""
         for requirement in filter(None, params.get("listOptions.fieldSelector", "").split(",")):
@@ -151,7 +151,7 @@ class WorkflowsApi:
         version = params.get("listOptions.resourceVersion", "")
         if version and not (version.isdecimal() and len(version) < _MAX_DIGITS):
             text = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise invalid(f'resourceVersion: Invalid value: "{version}": {text}')
+            raise ApiError(13, f'resourceVersion: Invalid value: "{version}": {text}')  # kube's own 500, not a 400
         return WatchQuery(
             namespace=namespace,
             selects=parse_label_selector(params.get("listOptions.labelSelector", "")),
@@ -159,7 +159,7 @@ class WorkflowsApi:
             version=int(version) if version not in ("", "0") else None,
             fields=parse_fields(params.get("fields", "")),
             sse=is_sse(request),
-            bookmarks=params.get("listOptions.allowWatchBookmarks") == "true",
+            bookmarks=bookmarks,
             timeout_s=None if timeout_s is None else float(timeout_s),
         )
 

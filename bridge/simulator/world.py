@@ -13,8 +13,8 @@ from bridge.simulator.behaviour import WallClock
 from bridge.simulator.controller import Controller
 from bridge.simulator.manifests import Decoder
 from bridge.simulator.objects import ObjectFactory
-from bridge.simulator.store import Object, Store
-from bridge.simulator.validation import Lookup, Validator
+from bridge.simulator.store import Store
+from bridge.simulator.validation import Validator
 from bridge.simulator.versions import Release
 
 
@@ -32,11 +32,3 @@ class World:
     access: Access
     wall: WallClock
     archive: Archive | None = None
-
-    def lookup_in(self, namespace: str) -> Lookup:
-        """How a workflow of a namespace finds stored templates."""
-
-        def lookup(name: str, cluster: bool) -> Object | None:
-            return self.store.templates.get(("" if cluster else namespace, name))
-
-        return lookup

@@ -80,6 +80,42 @@ def test_a_list_catches_up(server: Server) -> None:
     until(lambda: listed() == [])
 
 
+def test_a_list_takes_what_has_not_ended_for_ended_long_ago(server: Server) -> None:
+    """`finishedBefore` also lists what runs; a `nameFilter` that is none takes the name away (since 3.6)."""
+    name = server.create(server.workflow(None)).value["metadata"]["name"]
+    mine = {"listOptions.labelSelector": f"{LABEL}={server.run}"}
+
+    def listed(**params: str) -> list[str]:
+        value = server.call("GET", f"workflows/{server.namespace}", params={**mine, **params}).value
+        return [item["metadata"]["name"] for item in value["items"] or []]
+
+    until(lambda: listed() == [name])
+    assert listed(finishedBefore="2000-01-01T00:00:00Z") == [name]
+    by_name = {"nameFilter": "nope", "listOptions.fieldSelector": "metadata.name=another"}
+    assert listed(**by_name) == ([name] if server.minor >= (3, 6) else [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameter", "status"),
+    [
+        ("DELETE", "workflows/{}/nope", "force", 400),
+        ("GET", "workflow-events/{}", "listOptions.allowWatchBookmarks", 400),
+        ("GET", "workflow-events/{}", "listOptions.resourceVersion", 500),
+        ("GET", "workflows/{}", "listOptions.limit", 400),
+        ("GET", "workflows/{}", "listOptions.continue", 400),
+    ],
+)
+def test_parameters_that_are_none(server: Server, method: str, path: str, parameter: str, status: int) -> None:
+    """What is no number or truth value is a 400, what is no resource version a 500."""
+    assert server.call(method, path.format(server.namespace), params={parameter: "x"}).status == status
+
+
+def test_a_time_in_a_field_selector_is_believed_to_be_the_servers_own(server: Server) -> None:
+    """One that cannot be read is a 500."""
+    params = {"listOptions.fieldSelector": "spec.startedAt>x"}
+    assert server.call("GET", f"workflows/{server.namespace}", params=params).status == 500
+
+
 def test_a_deleted_workflow_is_gone(server: Server) -> None:
     """After DELETE both GET and a second DELETE are 404 with the name in the text; the name is free again."""
     name = server.create(server.workflow(None)).value["metadata"]["name"]

@@ -15,6 +15,7 @@ from bridge.simulator.engine import Engine
 from bridge.simulator.faults import Faults
 from bridge.simulator.options import SimulatorOptions
 from bridge.simulator.parsing import Request
+from bridge.simulator.pod_logs import LogQuery, lines_of
 
 WORKFLOW: dict[str, Any] = {
     "metadata": {"name": "w", "labels": {"a": "b"}, "annotations": {"simulator.argo-bridge/duration": "0"}},
@@ -60,6 +61,44 @@ WORKFLOW: dict[str, Any] = {
     },
     "status": {"phase": "", "startedAt": None},
 }
+SUSPENDED: dict[str, Any] = {
+    "id": "w",
+    "name": "w",
+    "type": "Suspend",
+    "phase": "Running",
+    "inputs": {"parameters": [{"name": "q", "value": "1"}]},
+    "outputs": {"parameters": [{"name": "o", "globalName": "g", "valueFrom": {"supplied": {}, "default": "d"}}]},
+    "children": ["w-1"],
+}
+FAILED: dict[str, Any] = {
+    "id": "w-1",
+    "name": "w.a",
+    "type": "Pod",
+    "templateName": "leaf",
+    "phase": "Failed",
+    "boundaryID": "w",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "resourcesDuration": {"cpu": 1, "memory": 2},
+}
+STATUS: dict[str, Any] = {
+    "phase": "Failed",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "finishedAt": None,
+    "nodes": {"w": SUSPENDED, "w-1": FAILED},
+    "outputs": {"parameters": [{"name": "g", "value": "v"}]},
+    "conditions": [{"type": "Completed", "status": "True"}],
+    "storedWorkflowTemplateSpec": {"arguments": {}, "templates": [{"name": "leaf", "suspend": {}}]},
+}
+VERBS: list[tuple[str, dict[str, Any]]] = [
+    ("set", {"nodeFieldSelector": "id=w", "outputParameters": '{"o": "1"}'}),
+    ("resume", {"nodeFieldSelector": "id=w"}),
+    ("suspend", {}),
+    ("resume", {}),
+    ("retry", {"parameters": ["p=2"]}),
+    ("stop", {}),
+    ("resubmit", {"parameters": ["p=2"]}),
+    ("retry", {"restartSuccessful": True, "nodeFieldSelector": "id=w"}),
+]
 
 
 def paths_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -86,15 +125,21 @@ def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
     return changed
 
 
-def answer_all(requests: list[Request]) -> tuple[list[int], list[BaseException]]:
-    """Statuses of some requests after all workflows have lived their lives, and what was unexpected."""
+def answer_all(requests: list[Request], *, at_the_end: bool = False) -> tuple[list[int], list[BaseException]]:
+    """Statuses of some requests and what was unexpected; their logs can be read after each.
+
+    After each request, or `at_the_end` only, all workflows live their lives.
+    """
 
     async def run() -> tuple[list[int], list[BaseException]]:
         options = SimulatorOptions(container_s=0.0, reaction_s=0.0, list_lag_s=0.0, seed=1)
         engine = Engine(options, Faults(Random(1)), asyncio.get_running_loop())
         statuses = []
         for request in requests:
+            engine.controller.away = at_the_end and request is not requests[-1]
             statuses.append(engine.api.answer(request).status)
+            for workflow in engine.store.workflows.values():
+                lines_of(workflow, LogQuery())
             while engine.controller.run_due():
                 pass
         engine.close()
@@ -125,6 +170,17 @@ def test_no_manifest_is_unexpected(path: tuple[Any, ...], item: Any) -> None:
     assert unexpected == []
     assert statuses[0] in (200, 400, 404)
     assert statuses[1:3] == [200, 200]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(paths_of(STATUS)), ODD, st.integers(0, len(VERBS) - 1))
+def test_no_status_is_unexpected(path: tuple[Any, ...], item: Any, first: int) -> None:
+    """Whatever a client writes into the status of a workflow, it is refused, or every verb and the logs bear it."""
+    path_of_w = "/api/v1/workflows/argo/w"
+    workflow = {**WORKFLOW, "spec": {**WORKFLOW["spec"], "ttlStrategy": {}}, "status": put(STATUS, path, item)}
+    verbs = [request("PUT", f"{path_of_w}/{verb}", body) for verb, body in VERBS[first:] + VERBS[:first]]
+    create = request("POST", "/api/v1/workflows/argo", {"workflow": workflow})
+    assert answer_all([create, *verbs, request("GET", path_of_w)], at_the_end=True)[1] == []
 
 
 @settings(max_examples=100, deadline=None)

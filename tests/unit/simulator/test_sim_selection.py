@@ -94,10 +94,13 @@ SOME = [
 ]
 
 
-def names(version: str, **params: str) -> tuple[list[str], dict[str, object]]:
-    """Names on a page, and what its metadata says."""
+WAITING = {**workflow("unborn", HOUR.format(4)), "status": {"startedAt": None, "finishedAt": None}}
+
+
+def names(version: str, *, waiting: bool = False, **params: str) -> tuple[list[str], dict[str, object]]:
+    """Names on a page, and what its metadata says; `waiting`: there is one more, which nothing has started yet."""
     release = find_release(version)
-    page, about = parse_list_query("argo", params, release).page(SOME, release)
+    page, about = parse_list_query("argo", params, release).page([*SOME, WAITING] if waiting else SOME, release)
     return [item["metadata"]["name"] for item in page], about
 
 
@@ -121,12 +124,44 @@ def test_field_selectors_are_argos_own() -> None:
     key = "listOptions.fieldSelector"
     assert names("3.5", **{key: "metadata.name=mid"})[0] == ["mid"]
     assert names("4.0", **{key: "metadata.name!=mid"})[0] == ["new", "old"]
-    assert names("4.1", **{key: f"spec.startedAt>{HOUR.format(2)}"})[0] == ["new"]
-    assert names("3.6", nameFilter="Contains", **{key: "metadata.name=i"})[0] == ["mid"]
+    assert names("4.1", **{key: f"spec.startedAt>{HOUR.format(2)}"})[0] == ["new", "mid"]
+    assert names("4.1", **{key: f"spec.startedAt<{HOUR.format(2)}"})[0] == ["old", "mid"]
     with pytest.raises(ApiError, match=r"unsupported requirement metadata\.name!=mid"):
         names("3.7", **{key: "metadata.name!=mid"})
     with pytest.raises(ApiError, match=r"unsupported requirement status\.phase=Failed"):
         names("4.1", **{key: "status.phase=Failed"})
+
+
+def test_a_name_filter_says_how_names_are_compared() -> None:
+    """Since 3.6; one that is unknown takes the requirement away, an empty one is none, and `!=` needs none."""
+    name = {"listOptions.fieldSelector": "metadata.name=i"}
+    assert names("3.6", nameFilter="Contains", **name)[0] == ["mid"]
+    assert names("3.6", nameFilter="Prefix", **name)[0] == []
+    assert names("3.6", nameFilter="", **name)[0] == []
+    assert names("3.6", nameFilter="nope", **name)[0] == ["new", "old", "mid"]
+    assert names("3.5", nameFilter="Contains", **name)[0] == []
+    other = {"listOptions.fieldSelector": "metadata.name!=mid"}
+    assert names("4.1", nameFilter="nope", **other)[0] == ["new", "old"]
+
+
+def test_what_has_not_happened_yet_was_long_ago() -> None:
+    """A time that is not set counts as before all others: in requirements, and in the order that pages cut."""
+    key = "listOptions.fieldSelector"
+    assert names("4.1", waiting=True, **{key: f"spec.startedAt<{HOUR.format(1)}"})[0] == ["unborn", "old"]
+    assert names("4.1", waiting=True, **{key: f"spec.startedAt>{HOUR.format(3)}"})[0] == ["new"]
+    assert names("3.7", finishedBefore=HOUR.format(3))[0] == ["new", "mid"]
+    assert names("3.6", finishedBefore=HOUR.format(3))[0] == ["new", "old", "mid"]
+    assert names("3.7", createdAfter=HOUR.format(2))[0] == ["new", "mid"]
+    assert names("3.7", waiting=True, **{"listOptions.limit": "3"})[0] == ["new", "old", "mid"]
+
+
+@pytest.mark.parametrize("parameter", ["createdAfter", "finishedBefore", "<", ">"])
+def test_a_time_that_is_none_is_a_500(parameter: str) -> None:
+    """With the words of Go's parser: the server takes it for its own mistake."""
+    params = {"listOptions.fieldSelector": f"spec.startedAt{parameter}x"} if parameter in "<>" else {parameter: "x"}
+    with pytest.raises(ApiError, match=r'^parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse') as error:
+        names("4.1", **params)
+    assert error.value.status == 500
 
 
 def test_bad_numbers_are_refused_by_the_gateway() -> None:
