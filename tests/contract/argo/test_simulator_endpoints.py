@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -61,7 +63,9 @@ def test_logs_come_in_both_framings(simulator: Simulator) -> None:
     assert logs(simulator, "w", container="main").body == line + b"\n"
     assert logs(simulator, "w", container="main", accept="text/event-stream").body == b"data: %b \n\n\n" % line
     assert logs(simulator, "w", container="main", grep="z").body == b""
-    assert call(simulator.url, "GET", f"{WORKFLOWS}/w/w/log", params={"logOptions.container": "main"}).status == 200
+    params = {"logOptions.container": "main"}
+    assert call(simulator.url, "GET", f"{WORKFLOWS}/w/w/log", params=params).body == line + b"\n"
+    assert call(simulator.url, "GET", f"{WORKFLOWS}/w/other/log", params=params).body == b""
 
 
 def test_followed_logs_end_with_the_workflow(simulator: Simulator) -> None:
@@ -87,6 +91,57 @@ def test_followed_logs_end_with_the_workflow(simulator: Simulator) -> None:
 def _kinds(simulator: Simulator, name: str) -> set[str]:
     nodes = (simulator.workflow("argo", name) or {"status": {}})["status"].get("nodes", {})
     return {node["type"] for node in nodes.values()}
+
+
+SCRIPT = {"name": "main", "script": {"image": "x", "source": "echo red\necho green\necho blue"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({"tailLines": "1"}, ["blue"]),
+        ({"limitBytes": "3"}, ["red"]),
+        ({"container": "wait"}, []),
+        ({"previous": "true"}, []),
+        ({"container": "main", "podName": "another"}, []),
+        ({"container": "main", "podName": "w", "grep": "^g"}, ["green"]),
+    ],
+)
+def test_log_options_choose_lines(simulator: Simulator, options: dict[str, str], lines: list[str]) -> None:
+    """Each option of a request has its effect."""
+    create(simulator, "w", SCRIPT)
+    simulator.wait_for(lambda sim: phase(sim, "w") == "Succeeded")
+    found = [json.loads(line)["result"]["content"] for line in logs(simulator, "w", **options).body.splitlines()]
+    assert found == lines
+
+
+def test_log_lines_can_have_their_time(simulator: Simulator) -> None:
+    """Before each line, when it is asked for."""
+    create(simulator, "w", ECHO)
+    simulator.wait_for(lambda sim: phase(sim, "w") == "Succeeded")
+    content = json.loads(logs(simulator, "w", timestamps="true").body)["result"]["content"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.0+Z a <b>", content)
+
+
+def test_logs_need_the_right_to_watch() -> None:
+    """To get a workflow is not enough."""
+    reader, watcher = token_for("reader"), token_for("watcher")
+    rights = {reader: frozenset({"create", "get"}), watcher: frozenset({"get", "watch"})}
+    identities = tuple(Identity(token, "x", {"argo": verbs}) for token, verbs in rights.items())
+    with Simulator(SimulatorOptions(identities=identities)) as simulator:
+        body = {"workflow": {"metadata": {"name": "w"}, "spec": {"entrypoint": "main", "templates": [WAIT]}}}
+        assert send(simulator, "POST", "workflows/argo", body, Authorization=f"Bearer {reader}").status == 200
+        path = "workflows/argo/w/log?logOptions.container=main"
+        assert [send(simulator, "GET", path, Authorization=f"Bearer {who}").status for who in rights] == [403, 200]
+
+
+def test_silent_logs_are_kept_alive(simulator: Simulator) -> None:
+    """While there is no line, a followed stream of server-sent events begins with comment lines."""
+    create(simulator, "w", WAIT)
+    connection = http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=30)
+    connection.request("GET", f"{WORKFLOWS}/w/log?logOptions.follow=true", headers={"Accept": "text/event-stream"})
+    with contextlib.closing(connection), connection.getresponse() as response:
+        assert (response.status, response.read(4)) == (200, b":\n:\n")
 
 
 def test_a_log_request_without_options_is_seen(simulator: Simulator) -> None:
@@ -124,6 +179,18 @@ def test_a_crashed_server_comes_back() -> None:
                 return False
 
         assert simulator.wait_for(is_back, timeout_s=30)
+
+
+def test_a_server_that_was_stopped_after_a_crash_stays_away() -> None:
+    """Its return is called off; what is stored runs on."""
+    with Simulator(SimulatorOptions(crash_s=0.2)) as simulator:
+        create(simulator, "w", {**WAIT, "suspend": {"duration": "0.5s"}})
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            logs(simulator, "w")
+        simulator.stop_serving()
+        simulator.wait_for(lambda sim: phase(sim, "w") == "Succeeded")
+        with pytest.raises(ConnectionError):
+            send(simulator, "GET", "version")
 
 
 def test_logs_that_cannot_start(simulator: Simulator) -> None:
@@ -238,7 +305,9 @@ def test_submit_takes_its_options(simulator: Simulator) -> None:
     other = {**WAIT, "name": "other"}
     spec = {"entrypoint": "main", "templates": [WAIT, other]}
     simulator.put_template("", {"metadata": {"name": "t"}, "spec": spec})
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}
     options = {"name": "s", "entryPoint": "other", "serviceAccount": "runner", "priority": 3, "labels": "a=b"}
+    options["ownerReference"] = owner
     body = {"resourceKind": "cwftmpl", "resourceName": "t", "submitOptions": options}
     for dry in ({"dryRun": True}, {"serverDryRun": True}):
         assert send(simulator, "POST", "workflows/argo/submit", {**body, "submitOptions": options | dry}).status == 200
@@ -246,6 +315,7 @@ def test_submit_takes_its_options(simulator: Simulator) -> None:
     made = send(simulator, "POST", "workflows/argo/submit", body).value
     assert made["metadata"]["labels"] == {"a": "b", "workflows.argoproj.io/cluster-workflow-template": "t"}
     assert made["spec"]["workflowTemplateRef"] == {"name": "t", "clusterScope": True}
+    assert made["metadata"]["ownerReferences"] == [owner]
     wanted = {"entrypoint": "other", "serviceAccountName": "runner", "priority": 3}
     assert {key: made["spec"][key] for key in wanted} == wanted
     assert [created.name for created in simulator.created] == ["s"]
@@ -317,7 +387,10 @@ def test_cron_workflows_are_changed_with_their_version(simulator: Simulator) -> 
 
 
 def test_an_archived_workflow_can_be_retried() -> None:
-    """While it lives that is a 409; once it is deleted a new workflow of its name goes on from where it failed."""
+    """While it lives that is a 409; once it is deleted a new workflow of its name goes on from where it failed.
+
+    The old one can still be resubmitted by its name, and read by its uid beside the new one.
+    """
     options = SimulatorOptions(archive=True, archive_delay_s=0.02, container_s=0.05, list_lag_s=0.0)
     good, bad = {**ECHO, "name": "good"}, {"name": "bad", "container": {"image": "x", "args": ["exit 1"]}}
     main = {"name": "main", "steps": [[{"name": "a", "template": "good"}], [{"name": "b", "template": "bad"}]]}
@@ -328,14 +401,42 @@ def test_an_archived_workflow_can_be_retried() -> None:
         retry = f"archived-workflows/{uid}/retry"
         assert send(simulator, "PUT", retry, {"namespace": "argo"}).status == 409
         simulator.delete("argo", "w")
-        assert send(simulator, "PUT", retry, {}).status == 400
+        assert [send(simulator, "PUT", retry, body).status for body in ({}, {"namespace": "default"})] == [400, 400]
+        resubmitted = send(simulator, "PUT", "workflows/argo/w/resubmit").value
+        assert resubmitted["metadata"]["name"].startswith("w-")
         retried = send(simulator, "PUT", retry, {"namespace": "argo"}).value
         assert retried["metadata"]["uid"] != uid
+        assert send(simulator, "GET", f"workflows/argo/w?uid={uid}").value["metadata"]["uid"] == uid
         kept = {node["displayName"]: node["phase"] for node in retried["status"]["nodes"].values()}
         assert kept["a"] == "Succeeded"
         assert "b" not in kept
         simulator.wait_for(lambda sim: phase(sim, "w") == "Failed", timeout_s=30)
         assert send(simulator, "GET", "archived-workflows/nope").value == {"code": 5, "message": "not found"}
+
+
+def test_the_archive_asks_for_rights() -> None:
+    """Those on workflows: who may do nothing sees nothing, and who may only read deletes nothing."""
+    nobody, reader, root = token_for("nobody"), token_for("reader"), token_for("root")
+    identities = (
+        Identity(nobody, "nobody", {}),
+        Identity(reader, "reader", {"argo": frozenset({"get", "list"})}),
+        Identity(root, "root"),
+    )
+    body = {"workflow": {"metadata": {"name": "w"}, "spec": {"entrypoint": "main", "templates": [ECHO]}}}
+    options = SimulatorOptions(identities=identities, archive=True, archive_delay_s=0.02, container_s=0.02)
+    with Simulator(options) as simulator:
+
+        def status(who: str, method: str, path: str, sent: Any = None) -> int:
+            return send(simulator, method, path, sent, Authorization=f"Bearer {who}").status
+
+        assert status(root, "POST", "workflows/argo", body) == 200
+        one = f"archived-workflows/{(simulator.workflow('argo', 'w') or {})['metadata']['uid']}"
+        simulator.wait_for(lambda _: status(root, "GET", one) == 200)
+        assert [status(nobody, "GET", path) for path in (one, "archived-workflows?namespace=argo")] == [403, 403]
+        assert [status(reader, "GET", path) for path in (one, "archived-workflows?namespace=argo")] == [200, 200]
+        assert status(reader, "DELETE", one) == 403
+        assert status(reader, "PUT", f"{one}/resubmit", {"namespace": "argo"}) == 403
+        assert status(root, "DELETE", one) == 200
 
 
 def test_a_list_of_archived_and_live_ones_is_paged() -> None:

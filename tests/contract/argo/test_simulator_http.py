@@ -406,17 +406,22 @@ sys.exit(args.handler(args))
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_verb_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
-    """It prints one line with its real URL, answers as the release that was asked for, and ends with 0."""
-    options = ["--argo-version", "3.6", "--token", "T", "--archive", "--crash-seconds", "1"]
+    """It prints one line with its real URL, does what its options say, and ends with 0, even while it is away."""
+    options = ["--argo-version", "3.6", "--token", "T", "--archive", "--crash-seconds", "600"]
     command = [sys.executable, "-c", VERB, "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split()[-1]
-        answer = call(url, "GET", "/api/v1/version", headers={"Authorization": "Bearer T"})
-        assert answer.value["version"] == "v3.6.19"
-        answer = call(url, "GET", "/api/v1/archived-workflows/u", headers={"Authorization": "Bearer T"})
+        token = {"Authorization": "Bearer T"}
+        assert call(url, "GET", "/api/v1/version", headers=token).value["version"] == "v3.6.19"
+        answer = call(url, "GET", "/api/v1/archived-workflows/u", headers=token)
         assert answer.status == 404  # there is an archive, and nothing in it
+        assert call(url, "POST", CREATE, body=manifest("a"), headers=token).status == 200
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            call(url, "GET", f"{CREATE}/a/log", headers=token)
+        with pytest.raises(ConnectionError):
+            call(url, "GET", "/api/v1/version", headers=token)
         process.send_signal(number)
         assert process.wait(10) == 0
         assert process.stdout.read() == ""

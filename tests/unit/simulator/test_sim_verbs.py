@@ -249,6 +249,30 @@ def test_a_succeeded_node_can_be_restarted_by_selector() -> None:
     assert world.shown()["b"] == "Succeeded"
 
 
+def test_a_retry_leaves_a_failure_that_was_tolerated() -> None:
+    """A step that failed, and after which others succeeded, is not run again."""
+    world = World()
+    world.create(steps([{"name": "a", "template": "bad", "continueOn": {"failed": True}}], [{"name": "b"}],
+                       [{"name": "c", "template": "bad"}]))  # fmt: skip
+    world.run(10)
+    assert [world.shown()[name] for name in ("a", "b", "c")] == ["Failed", "Succeeded", "Failed"]
+    world.change(retried(world))
+    assert [world.shown().get(name) for name in ("a", "b", "c")] == ["Failed", "Succeeded", None]
+
+
+def test_a_node_that_was_resumed_early_falls_due_no_more() -> None:
+    """Its duration makes the controller look at its workflow once more at most."""
+    world = World()
+    spec = steps([{"name": "a", "template": "wait"}], [{"name": "b"}])
+    world.create({**spec, "templates": [*spec["templates"], {**WAIT, "suspend": {"duration": "2s"}}]}, duration="50s")
+    world.run(1)
+    world.change(resume())
+    world.run(0.5)
+    assert world.shown()["b"] == "Running"
+    world.now_s = 10.0
+    assert world.controller.run_due(limit=10) <= 1
+
+
 def test_a_workflow_that_runs_cannot_be_retried() -> None:
     """Its phase is named, also when it has none yet."""
     world = World()
