@@ -22,9 +22,10 @@ from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
 from bridge.settings import Settings
 from bridge.settings.model import AmqpLogin, ConnectionSettings
+from bridge.transports import amqp_options, mqtt_options
 
 _PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
-_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443, "amqp": 5672, "amqps": 5671}
+_PORTS = mqtt_options.DEFAULT_PORTS | amqp_options.DEFAULT_PORTS
 _CONTENT_TYPES = {
     "json": "application/json",
     "text": "text/plain",
@@ -62,7 +63,8 @@ def run_asyncapi(args: argparse.Namespace) -> int:
             return exit_codes.PROBLEMS
         described = describe(loaded, loaded.settings)
     told = document(described)
-    print(json.dumps(told, indent=2, ensure_ascii=False) if args.json else to_yaml(told), end="")
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n" if args.json else to_yaml(told)
+    print(text, end="")
     return exit_codes.OK
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from bridge.cli.plain_text import short
 from bridge.cli.status_message import WorkflowStatus, json_object, read_status
 from bridge.core.model import Message
 from bridge.interface.topics import RetainedStatus, Topics
@@ -155,9 +156,7 @@ class Story:
 
 def shown_payload(payload: bytes) -> str:
     """Return a payload as one short line: control characters are escaped, and what is long is cut."""
-    text = payload[: 4 * _PAYLOAD_CHARACTERS].decode(errors="replace")
-    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    return text if len(text) <= _PAYLOAD_CHARACTERS else f"{text[: _PAYLOAD_CHARACTERS - 1]}…"
+    return short(payload[: 4 * _PAYLOAD_CHARACTERS].decode(errors="replace"), _PAYLOAD_CHARACTERS)
 
 
 def _refusal(payload: bytes) -> str:

@@ -79,6 +79,9 @@ def _tell(reply: Reply, view: SendView) -> None:
     note = cut_note(reply.body)
     if note:
         view.say(note)
+    ended = reply.body.get("ended")
+    if isinstance(ended, str):
+        view.say(f"following ended before the workflow did: {ended}")
 
 
 def _shown(line: dict[str, Any]) -> str:

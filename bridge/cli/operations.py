@@ -24,9 +24,9 @@ from bridge.cli.send_follow import NamedWorkflow, follow_named
 from bridge.cli.send_request import Question, Reply
 from bridge.cli.send_view import SendView
 from bridge.cli.target import Target, add_target_options, add_timeout, read_target
+from bridge.core.topic_filter import name_problem
 from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec
 from bridge.interface.operations import Operation
-from bridge.interface.topics import Request
 
 _FOLLOWED = frozenset(
     {
@@ -132,15 +132,7 @@ def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Q
     for option in spec.options:
         if option.kind is Kind.OBJECT:
             body[option.key] = read_manifest(args.file)
-    topic = f"{target.topics.prefix}/{spec.operation.value}"
-    return Question(
-        f"{topic}/{subject.namespace}" if subject.namespace else topic,
-        Request(spec.operation, subject.namespace or None),
-        orjson.dumps(body),
-        reply_topic=target.topics.response(spec.operation),
-        max_payload_bytes=target.settings.interface.max_payload_bytes,
-        has_properties=target.has_properties,
-    )
+    return target.question(spec.operation, subject.namespace, orjson.dumps(body))
 
 
 def run_operation(args: argparse.Namespace) -> int:
@@ -209,6 +201,6 @@ def _print_json(args: argparse.Namespace, reply: Reply) -> None:
 
 
 def _level(text: str) -> str:
-    if not text or any(one in text for one in "/+#\0"):
+    if "/" in text or name_problem(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a namespace")
     return text

@@ -12,13 +12,13 @@ import orjson
 from bridge.cli.asking import Asking
 from bridge.cli.broker_visit import BrokerVisit
 from bridge.cli.send_follow import NamedWorkflow
-from bridge.cli.send_request import Question, Reply
+from bridge.cli.send_request import Reply
 from bridge.cli.send_view import SendView
 from bridge.cli.target import Target
 from bridge.core.errors import BridgeError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation
-from bridge.interface.topics import Request, RetainedStatus
+from bridge.interface.topics import RetainedStatus
 
 ANSWERED_WITHIN_S = 10.0
 
@@ -38,7 +38,8 @@ def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: N
     place = target.topics.parse(followed.topic)
     if target.retains or followed.settles_at_s is not None or not isinstance(place, RetainedStatus):
         return
-    asking = Asking(_question(target, place), visit, view, min(until_s, time.monotonic() + ANSWERED_WITHIN_S))
+    question = target.question(Operation.GET, place.namespace, orjson.dumps({"workflowId": place.name}))
+    asking = Asking(question, visit, view, min(until_s, time.monotonic() + ANSWERED_WITHIN_S))
     try:
         reply = asking.ask(followed.topic)
     except BridgeError:  # this user may not ask it
@@ -49,17 +50,6 @@ def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: N
             view.progressed(status)
             if status.has_ended:
                 return
-
-
-def _question(target: Target, place: RetainedStatus) -> Question:
-    return Question(
-        f"{target.topics.prefix}/{Operation.GET.value}/{place.namespace}",
-        Request(Operation.GET, place.namespace),
-        orjson.dumps({"workflowId": place.name}),
-        reply_topic=target.topics.response(Operation.GET),
-        max_payload_bytes=target.settings.interface.max_payload_bytes,
-        has_properties=target.has_properties,
-    )
 
 
 def _status_in(reply: Reply | None, topic: str) -> list[Message]:

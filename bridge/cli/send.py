@@ -99,16 +99,7 @@ def run_send(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace, target: Target, until_s: float) -> _Plan:
     topic, payload = full_topic(args.topic, target.topics), _payload(args.payload)
     request = target.topics.parse(topic)
-    question = None
-    if isinstance(request, Request):
-        question = Question(
-            topic,
-            request,
-            payload,
-            reply_topic=target.topics.response(request.operation),
-            max_payload_bytes=target.settings.interface.max_payload_bytes,
-            has_properties=target.has_properties,
-        )
+    question = target.question_at(topic, request, payload) if isinstance(request, Request) else None
     return _Plan(
         target=target,
         message=question.message if question else OutgoingMessage(topic, payload),

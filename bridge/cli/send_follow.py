@@ -1,4 +1,4 @@
-"""Follows workflows to their end through their status messages, for `argo-bridge send --wait`.
+"""Follows workflows to their end through their status messages, for the commands that have ``--wait``.
 
 A request's reply names its workflow. A sensor message has no reply: what it started is what the mappings that listen
 to its topic are first heard of right after it, and if that is several workflows, all are followed.

@@ -1,7 +1,7 @@
-"""What `argo-bridge send` asks, and which of the messages it then sees is the answer. Pure.
+"""What a command asks a bridge, and which of the messages it then sees is the answer. Pure.
 
 A reply goes to PREFIX/response/OPERATION, where the replies to others go too. Ours is known by its Correlation Data
-(MQTT 5.0), else by its ``requestId``, which is added where the request has none.
+(MQTT 5.0, AMQP), else by its ``requestId``, which is added where the request has none.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Question:
         payload: as given.
         reply_topic: where this bridge answers it.
         max_payload_bytes: a larger request is refused unread, so its reply has no ``requestId``.
-        has_properties: whether the connection speaks MQTT 5.0.
+        has_properties: whether messages of the connection carry properties (MQTT 5.0, AMQP).
     """
 
     def __init__(

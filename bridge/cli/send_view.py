@@ -1,6 +1,7 @@
-"""Shows people how `argo-bridge send` goes, on standard error: live on a terminal, plain lines elsewhere.
+"""Shows people how a command that asks a bridge goes, on standard error: live on a terminal, plain lines elsewhere.
 
-Decides nothing. Thread: the command's main thread (rich repaints the spinner on its own).
+Decides nothing. What came from outside is made harmless. Thread: the command's main thread (rich repaints the spinner
+on its own).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from bridge.cli.plain_text import printable
 from bridge.cli.progress_bar import progress_bar
 from bridge.cli.send_request import Reply
 from bridge.cli.status_message import WorkflowStatus
@@ -41,17 +43,18 @@ class SendView:
 
     def say(self, text: str) -> None:
         """Write one line."""
-        self._console.print(text)
+        self._console.print(printable(text))
 
     def wait_for(self, text: str) -> None:
         """Say what is being waited for, on a terminal only, until the next news."""
         if not self._console.is_terminal:
             return
+        shown = escape(printable(text))
         if self._status is None:
-            self._status = self._console.status(escape(text))
+            self._status = self._console.status(shown)
             self._status.start()
         else:
-            self._status.update(escape(text))
+            self._status.update(shown)
 
     def replied(self, reply: Reply) -> None:
         """Tell a refusal with all its reasons; a success needs no words, its reply is on standard output."""
@@ -68,17 +71,15 @@ class SendView:
 
     def progressed(self, status: WorkflowStatus) -> None:
         """Show a workflow's state: its end as a line, the way there as a bar on a terminal and as lines elsewhere."""
-        line = f"{status.ref}  {status.phase:<9} {status.progress:>4}"
-        line = f"{line}  {status.message}".rstrip() if status.message else line
         if status.has_ended:
             self._rest()
-            self.say(line)
+            self.say(status.line)
         elif self._console.is_terminal:
             bar = progress_bar(status.percent)
             self.wait_for(f"{status.ref}  {status.phase} {bar} {status.progress}  {status.message}".rstrip())
-        elif line != self._said:
-            self.say(line)
-        self._said = line
+        elif status.line != self._said:
+            self.say(status.line)
+        self._said = status.line
 
     def _rest(self) -> None:
         if self._status is not None:

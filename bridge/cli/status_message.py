@@ -48,6 +48,11 @@ class WorkflowStatus:
     finished_at: str = ""
 
     @property
+    def line(self) -> str:
+        """The state as one line of plain text, for whoever has no terminal."""
+        return f"{self.ref}  {self.phase:<9} {self.progress:>4}  {self.message}".rstrip()
+
+    @property
     def ref(self) -> str:
         """NAMESPACE/NAME."""
         return f"{self.namespace}/{self.name}"

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.cli.broker_visit import VisitOptions, visitor_options
+from bridge.cli.send_request import Question
 from bridge.configfile.problems import Problems
 from bridge.configfile.quantities import parse_duration
 from bridge.core import log
 from bridge.core.errors import ConfigError
-from bridge.interface.topics import Topics
+from bridge.interface.operations import Operation
+from bridge.interface.topics import Request, Topics
 from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
@@ -54,6 +56,23 @@ class Target:
         """Where a request goes that names no namespace."""
         return self.settings.argo.namespaces[0]
 
+    def question(self, operation: Operation, namespace: str, payload: bytes) -> Question:
+        """Return a request for this bridge; the topic has the namespace, unless that is ""."""
+        topic = f"{self.topics.prefix}/{operation.value}"
+        topic = f"{topic}/{namespace}" if namespace else topic
+        return self.question_at(topic, Request(operation, namespace or None), payload)
+
+    def question_at(self, topic: str, request: Request, payload: bytes) -> Question:
+        """Return a request on a topic that means `request`."""
+        return Question(
+            topic,
+            request,
+            payload,
+            reply_topic=self.topics.response(request.operation),
+            max_payload_bytes=self.settings.interface.max_payload_bytes,
+            has_properties=self.has_properties,
+        )
+
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--config`` and ``--connection``."""
@@ -61,14 +80,14 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--connection", metavar="NAME", help="which of its connections, where it has several")
 
 
-def add_timeout(parser: argparse.ArgumentParser, what: str, default: str = "30s") -> None:
+def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
     """Add ``--timeout``, whose meaning is `what`; the value is in seconds."""
     parser.add_argument(
         "--timeout",
         metavar="DURATION",
         type=duration_s,
-        default=duration_s(default),
-        help=f"{what} (default {default})",
+        default=30.0,
+        help=f"{what} (default 30s)",
     )
 
 

@@ -31,10 +31,7 @@ class Change:
     @property
     def line(self) -> str:
         """One line of plain text."""
-        if self.is_gone:
-            return f"{self.status.ref}  gone"
-        text = f"{self.status.ref}  {self.status.phase:<9} {self.status.progress:>4}"
-        return f"{text}  {self.status.message}".rstrip() if self.status.message else text
+        return f"{self.status.ref}  gone" if self.is_gone else self.status.line
 
 
 class WatchStory:
@@ -57,7 +54,8 @@ class WatchStory:
             return None
         self._shown.pop(topic, None)
         self._shown[topic] = status  # the newest news last
-        self._forget_old()
+        if status.has_ended:
+            self._forget_old()
         return Change(status)
 
     def reconnected(self) -> None:

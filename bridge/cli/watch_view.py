@@ -69,7 +69,7 @@ class PlainWatch:
             print(f"{now}  {printable(change.line)}", flush=True)
 
     def tick(self, problem: str) -> None:
-        """Say once that the connection is lost, and once that it is back; on standard error."""
+        """Say once of each reason that the connection is lost, and once that it is back; on standard error."""
         if problem != self._problem:
             print(f"not connected: {problem}" if problem else "connected again", file=sys.stderr, flush=True)
         self._problem = problem

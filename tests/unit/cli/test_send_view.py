@@ -32,11 +32,11 @@ def test_without_a_terminal_each_change_is_one_line():
         lambda view: view.wait_for("waiting"),
         progressed("Running", "33%"),
         progressed("Running", "33%"),
-        progressed("Failed", "66%", "failed at [reset]"),
+        progressed("Failed", "66%", "failed at [reset] \x1b[2J"),
     )
     assert text.splitlines() == [
         "factory/w-1  Running    33%",
-        "factory/w-1  Failed     66%  failed at [reset]",
+        "factory/w-1  Failed     66%  failed at [reset] \\x1b[2J",
     ]
 
 
