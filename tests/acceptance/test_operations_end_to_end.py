@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.bridge_files import NAMESPACE, TEMPLATE
+from tests.support.bridge_process import clean_environment
 from tests.support.mosquitto import Mosquitto
 from tests.support.spine import Spine
 from tests.support.transport_ends import wait_until
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("ARGO_", "COLUMNS"))}
 WAITING = {
     "metadata": {"name": "waiting"},
     "spec": {
@@ -53,7 +52,9 @@ class Operator:
     def run(self, verb: str, *arguments: str, code: int = 0) -> str:
         """Run a command, and return its standard output; fail unless it ends with `code`."""
         command = [sys.executable, "-m", "bridge", verb, "--config", str(self.spine.files.config), *arguments]
-        done = subprocess.run(command, capture_output=True, timeout=100, check=False, env=ENVIRONMENT, text=True)
+        done = subprocess.run(
+            command, capture_output=True, timeout=100, check=False, env=clean_environment(), text=True
+        )
         assert done.returncode == code, (verb, arguments, done)
         return done.stdout
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ from bridge.configfile.source import read_file
 from tests.support.documents import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+PART_OF = {"referencing": "jsonschema"}
+"""Modules that come with a declared dependency, which has them in its own interface."""
 
 
 def copied() -> list[str]:
@@ -91,6 +96,31 @@ def test_the_unit_is_understood(tmp_path: Path) -> None:
     assert [line for line in result.stderr.splitlines() if "argo-bridge.service" in line] == []
 
 
+def imported() -> set[str]:
+    """The modules of others that the product imports."""
+    found = set()
+    for path in (ROOT / "bridge").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"bridge", "_typeshed"}
+
+
+def test_what_is_imported_is_installed_with_it() -> None:
+    """Whoever installs the wheel needs nothing else: each module belongs to a dependency that it declares."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split("[<>=!~ ;]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    owners = packages_distributions()
+    names = {
+        module: {name.replace("_", "-") for name in [PART_OF.get(module, ""), *owners.get(module, ())]}
+        for module in imported()
+    }
+    assert {"pika", "paho", "yaml"} <= names.keys(), "the search is broken"
+    assert {module: found for module, found in names.items() if not found & declared} == {}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of an environment with the wheel in it, not editable; its dependencies are those of this one."""
@@ -122,6 +152,11 @@ def command(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str
     return subprocess.run(line, cwd=installed, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 
+def files_below(folder: Path) -> set[Path]:
+    """The paths of all files within a folder."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_wheel_gives_the_whole_command(installed: Path) -> None:
@@ -137,3 +172,5 @@ def test_the_wheel_gives_the_whole_command(installed: Path) -> None:
     schemas = command(installed, "schemas", "list").stdout
     for path in (ROOT / "schemas" / "argo").glob("*.json"):
         assert path.stem in schemas
+    shipped = next(installed.parent.glob("lib/python*/site-packages/bridge/_schemas"))
+    assert files_below(shipped) == files_below(ROOT / "schemas")

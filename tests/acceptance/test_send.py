@@ -102,7 +102,7 @@ def argo():
         for namespace in ("factory", "other"):
             simulator.put_template(namespace, template("quick", "true"))
             simulator.put_template(namespace, template("bad", "exit 3"))
-            simulator.put_template(namespace, template("slow", "true", "60"))
+            simulator.put_template(namespace, template("slow", "true", "20"))
         yield simulator
 
 
@@ -169,7 +169,7 @@ def test_waiting_ends_with_the_workflow(plant):
 
 
 def test_waiting_gives_up_in_time(plant):
-    """Exit code 4, and the reply of the trigger message is still there."""
+    """Exit code 4, and the reply is still there; the time that is waited without --timeout would see the end."""
     sent = plant.send("trigger", submit("slow"), "--wait", "--timeout", "4s")
     assert sent.code == 4
     assert sent.reply["workflowId"]
