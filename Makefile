@@ -1,5 +1,5 @@
-# Everything runs in .venv, which the first target that needs it makes. No target needs root but `make test`,
-# which installs Mosquitto and RabbitMQ from Debian's packages where they are missing.
+# Everything runs in .venv, which the first target that needs it makes. No target needs root but `make test`, `faults`
+# and `bench`, which install Mosquitto and RabbitMQ from Debian's packages where they are missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -109,6 +109,15 @@ def real_metrics(metrics: Metrics) -> Iterator[tuple[str, tuple[str, tuple[str, 
             yield metric._name + ending, (metric._type, tuple(metric._labelnames))
 
 
+def test_every_action_of_the_log_is_in_the_table() -> None:
+    """What a line says was being done, and nothing that no line says."""
+    row = read("docs/operations.md").partition("\n| `action` |")[2].partition("\n")[0]
+    found = set()
+    for path in (ROOT / "bridge").rglob("*.py"):
+        found |= set(re.findall(r'fields\(\s*action="([a-z-]+)"', path.read_text(encoding="utf-8")))
+    assert set(re.findall(r"`([a-z-]+)`", row)) == found
+
+
 def verbs() -> set[str]:
     actions = [action for action in build_parser()._actions if action.choices and action.dest == "verb"]
     return set(actions[0].choices or ())
