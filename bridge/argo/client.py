@@ -1,4 +1,4 @@
-"""Single requests to the Argo Server, each waited for, on `requests`: the bridge's own reads, lists and templates.
+"""Single requests to the Argo Server, each waited for, on `requests`: the bridge's own reads and lists.
 
 Retries nothing but a read whose connection had died; keeps no state beyond connections. Three things go through
 `exchanges` and pycurl instead: rows of the spool, because `requests` takes 13 times as long for each create and starves
@@ -11,37 +11,32 @@ Any thread; each call uses a session of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-
-import orjson
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import Answer, AnswerKind, Fault, error_of, failure, incomplete, token_unreadable
 from bridge.argo.handles import HttpRequest
 from bridge.argo.options import (
+    HEAVY_FIELDS,
     VERSION_PATH,
     ArgoOptions,
-    cluster_template_path,
-    template_path,
     with_query,
+    workflow_page_path,
     workflow_path,
-    workflows_path,
 )
 from bridge.argo.session import ArgoSession
 from bridge.argo.trust import Trust
 from bridge.core.errors import TransientError
 
 _IDLE_SESSIONS = 8
-_PAGE = 500
 _PASSES = 3
 
-# What a follower of status does not need and what makes objects large (server-api.md section 6). Excluding keeps error
-# frames whole; including would turn them into "{}" (section 3). Of the spec, suspend and shutdown tell of the status.
+# What a follower of status does not need and what makes objects large. Excluding keeps error frames whole; including
+# would turn them into "{}" (server-api.md section 3). Of the spec, suspend and shutdown tell of the status.
 LEFT_OUT = (
-    "metadata.managedFields",
+    *HEAVY_FIELDS,
     "spec.templates",
     "spec.arguments",
     "spec.templateDefaults",
@@ -54,11 +49,6 @@ LEFT_OUT = (
     "spec.tolerations",
     "spec.hooks",
     "spec.metrics",
-    "status.nodes",
-    "status.compressedNodes",
-    "status.storedTemplates",
-    "status.storedWorkflowTemplateSpec",
-    "status.taskResultsCompletionStatus",
 )
 
 _NODES = ("status.nodes", "status.compressedNodes")
@@ -176,11 +166,10 @@ class ArgoClient:
     def list_workflows(self, namespace: str, selector: str = "") -> WorkflowList:
         """Return all workflows of a namespace ("" = all that the token may see) that match a label selector.
 
-        Pages by offset with ``ext.showRemainingItemCount``, without which 4.x ends early (server-api.md section 2).
-        Rows move between pages while workflows start, and then one can be passed over: where the resource version
-        changed on the way, it goes through the pages again until nothing new is found (3 times at most; a periodic
-        re-list is needed all the same). The resource version is the first page's: what changes meanwhile comes again
-        in the watch.
+        Pages by offset. Rows move between pages while workflows start, and then one can be passed over: where the
+        resource version changed on the way, it goes through the pages again until nothing new is found (3 times at
+        most; a periodic re-list is needed all the same). The resource version is the first page's: what changes
+        meanwhile comes again in the watch.
 
         Raises:
             TransientAnswerError: ``incomplete-list``: a list without ``metadata.resourceVersion`` is no answer.
@@ -201,7 +190,7 @@ class ArgoClient:
         first, offset = "", 0
         seen: set[str] = set()
         while True:
-            body = self.call(HttpRequest("GET", _list_path(namespace, selector, offset)), action)
+            body = self.call(HttpRequest("GET", workflow_page_path(namespace, selector, offset, LEFT_OUT)), action)
             metadata = body.get("metadata")
             version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
             if metadata is None or not isinstance(version, str) or not version:
@@ -216,35 +205,6 @@ class ArgoClient:
                 return first, version
             seen.update(page)
             offset += len(items)
-
-    def get_template(self, namespace: str, name: str) -> dict[str, Any]:
-        """Return one WorkflowTemplate; code ``template-not-found`` where there is none."""
-        return self.call(HttpRequest("GET", template_path(namespace, name)), f"get template {namespace}/{name}")
-
-    def get_cluster_template(self, name: str) -> dict[str, Any]:
-        """Return one ClusterWorkflowTemplate; code ``template-not-found`` where there is none."""
-        return self.call(HttpRequest("GET", cluster_template_path(name)), f"get cluster template {name}")
-
-    def create_workflow_template(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Create a WorkflowTemplate; CONFLICT where one of that name exists."""
-        body = orjson.dumps({"template": manifest})
-        return self.call(HttpRequest("POST", template_path(namespace), body), f"create template in {namespace}")
-
-    def delete_workflow(self, namespace: str, name: str, *, force: bool = False) -> None:
-        """Delete a workflow; `force` clears finalizers first."""
-        path = with_query(workflow_path(namespace, name), force="true" if force else "")
-        self.call(HttpRequest("DELETE", path), f"delete workflow {namespace}/{name}")
-
-
-def _list_path(namespace: str, selector: str, offset: int) -> str:
-    return with_query(
-        workflows_path(namespace),
-        listOptions__labelSelector=selector,
-        listOptions__fieldSelector="ext.showRemainingItemCount=true",
-        listOptions__limit=str(_PAGE),
-        **{"listOptions.continue": str(offset) if offset else ""},
-        fields="-" + ",".join(f"items.{field}" for field in LEFT_OUT),
-    )
 
 
 def _uid(item: object) -> str:

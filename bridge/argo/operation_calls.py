@@ -20,7 +20,7 @@ from bridge.argo.manifests import (
     TOPIC_ANNOTATION,
     Marks,
 )
-from bridge.argo.options import segment, with_query, workflow_path
+from bridge.argo.options import HEAVY_FIELDS, segment, with_query, workflow_path
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
 from bridge.interface.operations import Operation
@@ -44,15 +44,14 @@ _NOT_INHERITED = frozenset(
 )
 _OWN = "argo-bridge/"
 
-_BRIEF = (
-    "metadata.managedFields,spec,status.nodes,status.compressedNodes,status.storedTemplates,"
-    "status.storedWorkflowTemplateSpec,status.taskResultsCompletionStatus"
-)
+BRIEF_LEFT_OUT = ("spec", *HEAVY_FIELDS)
+"""What is left out where only metadata and the small part of a status are wanted."""
 
 
 def look_at(namespace: str, name: str) -> HttpRequest:
     """Return the request that reads a workflow's metadata and the small part of its status."""
-    return HttpRequest("GET", with_query(workflow_path(namespace, name), fields=f"-{_BRIEF}"), expects=name)
+    path = with_query(workflow_path(namespace, name), fields="-" + ",".join(BRIEF_LEFT_OUT))
+    return HttpRequest("GET", path, expects=name)
 
 
 def source_of(namespace: str, name: str) -> HttpRequest:

@@ -14,22 +14,21 @@ import orjson
 
 from bridge.argo.errors import Answer, incomplete, stream_error
 from bridge.argo.handles import HttpRequest
+from bridge.argo.operation_calls import BRIEF_LEFT_OUT
 from bridge.argo.options import (
     cluster_template_path,
     segment,
     template_path,
     with_query,
+    workflow_page_path,
     workflow_path,
     workflows_path,
 )
 from bridge.argo.sse import FrameTooLargeError, SseParser
 
-_PAGE = 500
 _TEMPLATE_PAGE = 100
 # Rows move up while workflows are deleted between two pages of an offset; so many deletions skip nobody.
 _OVERLAP = 50
-_LIST_FIELDS = ("spec", "metadata.managedFields", "status.nodes", "status.compressedNodes", "status.storedTemplates")
-_LIST_FIELDS_MORE = ("status.storedWorkflowTemplateSpec", "status.taskResultsCompletionStatus")
 _LOG_OPTIONS = ("container", "tailLines", "sinceSeconds", "timestamps", "previous", "limitBytes", "follow")
 # A line is bounded by what a container writes without a break; the packet that it goes out in is smaller.
 MAX_LOG_FRAME = 2 * 1024 * 1024
@@ -112,15 +111,7 @@ class WorkflowPages(Pages):
         """See `Pages`."""
         if self._offset is None:
             return None
-        path = with_query(
-            workflows_path(self._namespace),
-            listOptions__labelSelector=self._selector,
-            # Without it 4.x ends early (server-api.md section 2).
-            listOptions__fieldSelector="ext.showRemainingItemCount=true",
-            listOptions__limit=str(_PAGE),
-            **{"listOptions.continue": str(self._offset) if self._offset else ""},
-            fields="-" + ",".join(f"items.{field}" for field in _LIST_FIELDS + _LIST_FIELDS_MORE),
-        )
+        path = workflow_page_path(self._namespace, self._selector, self._offset, BRIEF_LEFT_OUT)
         return HttpRequest("GET", path)
 
     def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
@@ -143,8 +134,13 @@ class TemplatePages(Pages):
         """See `Pages`."""
         if self._token is None:
             return None
-        more = {"listOptions.continue": self._token, "listOptions.limit": str(_TEMPLATE_PAGE)}
-        return HttpRequest("GET", with_query(self._path, listOptions__labelSelector=self._selector, **more))
+        path = with_query(
+            self._path,
+            listOptions__labelSelector=self._selector,
+            listOptions__continue=self._token,
+            listOptions__limit=str(_TEMPLATE_PAGE),
+        )
+        return HttpRequest("GET", path)
 
     def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
         token = metadata.get("continue")

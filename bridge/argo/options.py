@@ -110,10 +110,37 @@ def segment(name: str, what: str = "name") -> str:
 
 VERSION_PATH = "/api/v1/version"
 
+HEAVY_FIELDS = (
+    "metadata.managedFields",
+    "status.nodes",
+    "status.compressedNodes",
+    "status.storedTemplates",
+    "status.storedWorkflowTemplateSpec",
+    "status.taskResultsCompletionStatus",
+)
+"""What makes a workflow large and what only one who asks for all of it needs (server-api.md section 6)."""
+
+_PAGE = 500
+
 
 def workflows_path(namespace: str) -> str:
     """Path to create and list; namespace "" is all of them (GET only). Source: server-api.md section 2."""
     return "/api/v1/workflows/" + (segment(namespace, "namespace") if namespace else "")
+
+
+def workflow_page_path(namespace: str, selector: str, offset: int, left_out: tuple[str, ...]) -> str:
+    """Path of one page of the workflows that match a label selector, without the fields `left_out`.
+
+    ``ext.showRemainingItemCount``, because without it 4.x ends early (server-api.md section 2).
+    """
+    return with_query(
+        workflows_path(namespace),
+        listOptions__labelSelector=selector,
+        listOptions__fieldSelector="ext.showRemainingItemCount=true",
+        listOptions__limit=str(_PAGE),
+        listOptions__continue=str(offset) if offset else "",
+        fields="-" + ",".join(f"items.{field}" for field in left_out),
+    )
 
 
 def workflow_path(namespace: str, name: str, verb: str = "") -> str:

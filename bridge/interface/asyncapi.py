@@ -54,7 +54,7 @@ def document(described: Described) -> Part:
     """Return the AsyncAPI document, ready to be written as JSON or YAML."""
     builder = _Builder(described)
     builder.build()
-    identity = {} if described.topics.availability.find(ANY_BRIDGE) >= 0 else {"id": _urn(described)}
+    identity = {} if ANY_BRIDGE in described.topics.availability else {"id": _urn(described)}
     return {
         "asyncapi": ASYNCAPI_VERSION,
         **identity,

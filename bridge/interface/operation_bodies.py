@@ -15,6 +15,7 @@ import orjson
 
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Phase
+from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import percentage
 
 Object = Mapping[str, Any]
@@ -40,19 +41,6 @@ MAX_MESSAGE = 256
 MAX_TEMPLATE_PARAMETERS = 50
 
 
-def part(holder: object, *path: str) -> Object:
-    """Return the object under `path`, empty where there is none."""
-    for key in path:
-        holder = holder.get(key) if isinstance(holder, Mapping) else None
-    return holder if isinstance(holder, Mapping) else {}
-
-
-def text_in(holder: Object, key: str) -> str:
-    """Return the text under `key`, "" where there is none."""
-    value = holder.get(key)
-    return value if isinstance(value, str) else ""
-
-
 def workflow_status(workflow: Object, max_message: int | None = None) -> dict[str, Any]:
     """Return the five keys of a status message, as Argo has them now.
 
@@ -60,47 +48,46 @@ def workflow_status(workflow: Object, max_message: int | None = None) -> dict[st
         workflow: as Argo answers it.
         max_message: characters of ``message`` that are kept, None = all.
     """
-    metadata, status = part(workflow, "metadata"), part(workflow, "status")
-    message = text_in(status, "message")
+    metadata, status = object_at(workflow, "metadata"), object_at(workflow, "status")
+    message = text_at(status, "message")
     return {
-        "namespace": text_in(metadata, "namespace"),
-        "workflowId": text_in(metadata, "name"),
-        "status": text_in(status, "phase") or Phase.PENDING.value,
-        "progress": percentage(text_in(status, "progress")),
+        "namespace": text_at(metadata, "namespace"),
+        "workflowId": text_at(metadata, "name"),
+        "status": text_at(status, "phase") or Phase.PENDING.value,
+        "progress": percentage(text_at(status, "progress")),
         "message": message if max_message is None else cut(message, max_message),
     }
 
 
 def listed_workflow(workflow: Object) -> dict[str, Any]:
     """Return one item of ``workflows``: the five keys of a status message, and ``details``."""
-    metadata, status = part(workflow, "metadata"), part(workflow, "status")
+    metadata, status = object_at(workflow, "metadata"), object_at(workflow, "status")
     details = {
-        "uid": text_in(metadata, "uid"),
-        "mapping": text_in(part(metadata, "annotations"), _MAPPING),
-        "createdAt": text_in(metadata, "creationTimestamp"),
-        "startedAt": text_in(status, "startedAt"),
-        "finishedAt": text_in(status, "finishedAt"),
+        "uid": text_at(metadata, "uid"),
+        "mapping": text_at(object_at(metadata, "annotations"), _MAPPING),
+        "createdAt": text_at(metadata, "creationTimestamp"),
+        "startedAt": text_at(status, "startedAt"),
+        "finishedAt": text_at(status, "finishedAt"),
     }
     return workflow_status(workflow, MAX_MESSAGE) | {"details": {key: text for key, text in details.items() if text}}
 
 
 def listed_template(template: Object) -> dict[str, Any]:
     """Return one item of ``templates``: its name, and what somebody who triggers it must know."""
-    metadata, spec = part(template, "metadata"), part(template, "spec")
-    entries = part(spec, "arguments").get("parameters")
-    given = entries[:MAX_TEMPLATE_PARAMETERS] if isinstance(entries, list) else []
+    metadata, spec = object_at(template, "metadata"), object_at(template, "spec")
+    given = list_at(object_at(spec, "arguments"), "parameters")[:MAX_TEMPLATE_PARAMETERS]
     parameters = [
         {key: entry[key] for key in ("name", "value", "default", "enum", "description") if entry.get(key) is not None}
         for entry in given
         if isinstance(entry, Mapping)
     ]
     told = {
-        "description": cut(text_in(part(metadata, "annotations"), _DESCRIPTION), MAX_MESSAGE),
-        "entrypoint": text_in(spec, "entrypoint"),
+        "description": cut(text_at(object_at(metadata, "annotations"), _DESCRIPTION), MAX_MESSAGE),
+        "entrypoint": text_at(spec, "entrypoint"),
         "parameters": parameters,
-        "createdAt": text_in(metadata, "creationTimestamp"),
+        "createdAt": text_at(metadata, "creationTimestamp"),
     }
-    return {"template": text_in(metadata, "name"), **{key: value for key, value in told.items() if value}}
+    return {"template": text_at(metadata, "name"), **{key: value for key, value in told.items() if value}}
 
 
 def continue_behind(place: tuple[str, ...]) -> str:
@@ -168,9 +155,9 @@ def trimmed(whole: Object, room: int) -> Trimmed:
         left_out.append(path)
         if len(orjson.dumps(value)) <= room:
             return Trimmed(value, tuple(left_out))
-    metadata = part(whole, "metadata")
+    metadata = object_at(whole, "metadata")
     return Trimmed(
-        {"metadata": {key: cut(text_in(metadata, key)) for key in _IDENTITY}}, ("metadata", "spec", "status")
+        {"metadata": {key: cut(text_at(metadata, key)) for key in _IDENTITY}}, ("metadata", "spec", "status")
     )
 
 

@@ -31,7 +31,6 @@ class Kind(Enum):
     """
 
     TEXT = "text"
-    IDENTITY = "text or number"
     BOOLEAN = "boolean"
     INTEGER = "integer"
     TIME = "time (RFC 3339)"
@@ -85,7 +84,6 @@ _VALUES: dict[str, Any] = {
 }
 _SCHEMAS: dict[Kind, dict[str, Any]] = {
     Kind.TEXT: {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-    Kind.IDENTITY: {"type": ["string", "number"], "minLength": 1},
     Kind.BOOLEAN: {"type": "boolean"},
     Kind.INTEGER: {"type": "integer"},
     Kind.TIME: {"type": "string", "format": "date-time"},
@@ -97,7 +95,6 @@ _SCHEMAS: dict[Kind, dict[str, Any]] = {
         "oneOf": [{"enum": list(PHASES)}, {"type": "array", "minItems": 1, "items": {"enum": list(PHASES)}}],
     },
     Kind.OBJECT: {"type": "object"},
-    Kind.LIST: {"type": "array", "items": {"type": "object"}},
 }
 
 
@@ -148,16 +145,6 @@ class OperationSpec:
         """What its `name_key` means, as a sentence without a full stop."""
         return f"name of the {_NOUNS[self.name_key]}"
 
-    def option(self, key: str) -> Option | None:
-        """Return one of its options, or None."""
-        return next((option for option in self.options if option.key == key), None)
-
-
-COMMON_OPTIONS = (
-    Option("namespace", Kind.TEXT, "where; absent: the one in the topic, else the first of argo.namespaces"),
-    Option("eventId", Kind.IDENTITY, "what makes two messages the same request"),
-)
-"""Taken by every operation, beside ``requestId``, which may be any JSON value."""
 
 _SELECTOR = "which nodes are meant, as a field selector, e.g. `displayName=approve`"
 _NODES = Option("nodeFieldSelector", Kind.TEXT, _SELECTOR)
@@ -368,7 +355,8 @@ SPECS: dict[Operation, OperationSpec] = {
 }
 """Every operation but `trigger`, whose message has a shape of its own (`bridge.interface.messages`)."""
 
-OPTION_KEYS = frozenset(option.key for spec in SPECS.values() for option in spec.options)
-NAME_KEYS = frozenset(spec.name_key for spec in SPECS.values() if spec.name_key)
-INTERFACE_KEYS = frozenset({"namespace", "workflow", "submit", "requestId", "eventId"}) | NAME_KEYS | OPTION_KEYS
+INTERFACE_KEYS = frozenset({"namespace", "workflow", "submit", "requestId", "eventId"}).union(
+    (spec.name_key for spec in SPECS.values() if spec.name_key),
+    (option.key for spec in SPECS.values() for option in spec.options),
+)
 """Every key that some request may have: what an operation does not use of it is accepted."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.core.model import Phase
 from bridge.interface import replies
+from bridge.interface.operation_options import PHASES
 from bridge.interface.schema_parts import Schema, closed, fixed, open_object, ref, text
+from bridge.interface.status import PERCENTAGE
+from bridge.interface.status_updates import NAME
 
-PHASES = [phase.value for phase in Phase if phase is not Phase.ABSENT]
 _TIME = {"format": "date-time"}
-_PROGRESS = "^(100|[1-9]?[0-9])%$"
-_NAME = "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+_PROGRESS = f"^{PERCENTAGE}$"
+_NAME = f"^{NAME}$"
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def body_schemas() -> Iterator[tuple[str, Schema]]:
     """Yield name and schema of every body that no operation has."""
-    yield "Phase", {"description": "Argo's phase; Pending also while it has none", "enum": PHASES}
+    yield "Phase", {"description": "Argo's phase; Pending also while it has none", "enum": list(PHASES)}
     yield "WorkflowStatus", closed(_five_keys(), _five_keys(), "the state of one workflow")
     either: Schema = {"oneOf": [ref("StatusDetails"), ref("ExternalDetails")]}
     yield "Status", closed({**_five_keys(), "details": either}, [*_five_keys(), "details"], _STATUS)

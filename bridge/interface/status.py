@@ -12,6 +12,8 @@ import orjson
 from bridge.core.errors import cut
 from bridge.core.model import Phase, WorkflowRef
 
+PERCENTAGE = r"(100|[1-9]?[0-9])%"
+_PERCENTAGE = re.compile(PERCENTAGE)
 _PROGRESS = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _ALWAYS = ("bridge", "uid", "truncated")
 
@@ -30,7 +32,7 @@ class StatusUpdate:
     Attributes:
         workflow: which workflow.
         phase: Argo's; ABSENT is written as ``Pending``.
-        progress: Argo's ``N/M``, or "".
+        progress: Argo's ``N/M``, a percentage, or "".
         message: a sentence, "" when there is none.
         details: bridge, uid, mapping, startedAt, finishedAt, outputs, failedNode, ...; keys without value are left out.
     """
@@ -43,9 +45,14 @@ class StatusUpdate:
 
 
 def percentage(progress: str) -> str:
-    """Return Argo's ``N/M`` as the seed's percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``."""
+    """Return Argo's ``N/M`` as the seed's percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``.
+
+    A percentage is itself.
+    """
     found = _PROGRESS.fullmatch(progress)
-    if not found or int(found[2]) == 0:
+    if not found:
+        return progress if _PERCENTAGE.fullmatch(progress) else "0%"
+    if int(found[2]) == 0:
         return "0%"
     return f"{min(100, int(found[1]) * 100 // int(found[2]))}%"
 

@@ -18,6 +18,8 @@ from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Phase
 from bridge.core.nearest import did_you_mean
 from bridge.interface.messages import MAX_SHOWN, json_type, refuse_unknown
+from bridge.interface.operation_options import PHASES
+from bridge.interface.status import PERCENTAGE
 
 UPDATE_KEYS = ("namespace", "workflowId", "status", "progress", "message", "details", "requestId")
 INVALID_UPDATE = "Invalid status update format"
@@ -25,9 +27,9 @@ INVALID_REASON = "invalid-status-update"
 NO_PROGRESS = "0%"
 
 # Source: Kubernetes, "Object Names and IDs": the names of objects; nothing else may become a topic level.
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_PROGRESS = re.compile(r"(?:100|[1-9]?[0-9])%")
-_PHASES = tuple(phase.value for phase in Phase if phase is not Phase.ABSENT)
+NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_NAME = re.compile(NAME)
+_PROGRESS = re.compile(PERCENTAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,9 @@ def _findings(body: dict[str, object]) -> Iterator[object]:
         yield _finding("workflowId", f'"{cut(name, MAX_SHOWN)}" cannot be the name of a workflow')
     phase = body.get("status")
     yield from _text(body, "status", required=True)
-    if isinstance(phase, str) and phase and phase not in _PHASES:
-        hint = did_you_mean(phase, _PHASES)
-        yield _finding("status", f'status is one of {", ".join(_PHASES)}, found "{cut(phase, MAX_SHOWN)}"{hint}')
+    if isinstance(phase, str) and phase and phase not in PHASES:
+        hint = did_you_mean(phase, PHASES)
+        yield _finding("status", f'status is one of {", ".join(PHASES)}, found "{cut(phase, MAX_SHOWN)}"{hint}')
     progress = body.get("progress", NO_PROGRESS)
     if not isinstance(progress, str) or not _PROGRESS.fullmatch(progress):
         yield _finding("progress", f"progress is a text from 0% to 100%, found {_shown(progress)}")

@@ -98,6 +98,13 @@ class Topics:
         return topic == self.prefix or topic.startswith((self._head, BRIDGE_ROOT + "/"))
 
 
+def published_problem(topic: str) -> str:
+    """Return why no message may be published to `topic`, or ""."""
+    if topic.startswith("$"):
+        return "topics that begin with $ belong to the broker"
+    return topic_filter.name_problem(topic)
+
+
 def response_topic_problem(topic: str, subscriptions: frozenset[str]) -> str:
     """Return why no reply can go to the Response Topic `topic`, or "".
 
@@ -105,11 +112,9 @@ def response_topic_problem(topic: str, subscriptions: frozenset[str]) -> str:
         topic: as the request carries it.
         subscriptions: every filter of the bridge: a reply there would come back as a request, for ever.
     """
-    problem = topic_filter.name_problem(topic)
+    problem = published_problem(topic)
     if problem:
         return problem
-    if topic.startswith("$"):
-        return "it begins with $"
     for subscription in subscriptions:
         if topic_filter.matches(subscription, topic):
             return f'the bridge itself is subscribed to it ("{subscription}")'

@@ -18,7 +18,7 @@ from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.core import topic_filter
 from bridge.core.nearest import did_you_mean
-from bridge.interface.topics import BRIDGE_ROOT
+from bridge.interface.topics import BRIDGE_ROOT, published_problem
 from bridge.mapping.routes import TopicPattern
 
 if TYPE_CHECKING:
@@ -92,25 +92,20 @@ def _check_topic(definition: MappingDefinition, context: MappingContext, problem
         if definition.topic == root or definition.topic.startswith(f"{root}/"):
             text = f'"topic" lies under {root}, where the bridge itself publishes; listen to a topic of your own'
             _error(definition, where, Code.RESERVED_TOPIC, text, problems)
-    _check_dots(definition, context, problems)
+    listening = context.dotless & {definition.connection} if definition.connection else context.dotless
+    for text in _dot_problems(TopicPattern.parse(definition.topic).topic_filter, listening):
+        _error(definition, where, Code.BAD_TOPIC, f'"topic" {text}, or name another connection', problems)
     return True
 
 
-def _check_dots(definition: MappingDefinition, context: MappingContext, problems: Problems) -> None:
-    """A connection to the exchange of RabbitMQ's MQTT plugin cannot tell a dot from a slash, nor * from any level."""
-    named = frozenset({definition.connection}) if definition.connection else context.connections
-    dotless = sorted(named & context.dotless)
-    if not dotless:
-        return
-    status = definition.status.topic if definition.status is not None else None
-    for path, key, topic in ((("topic",), "topic", definition.topic), (("status", "topic"), "status.topic", status)):
-        found = next((char for char in ".*" if char in _CAPTURE.sub("", topic or "")), "")
-        if found:
-            text = (
-                f'"{key}" has "{found}", which connection {quote(dotless[0])} cannot carry: on exchange amq.topic / is '
-                f"written as a dot and nothing is escaped; use another topic, another exchange, or another connection"
-            )
-            _error(definition, definition.position(*path), Code.BAD_TOPIC, text, problems)
+def _dot_problems(topic_filter_text: str, dotless: frozenset[str]) -> Iterable[str]:
+    """What a connection cannot carry that cannot tell a dot from a slash, nor * from any level."""
+    found = next((char for char in ".*" if char in topic_filter_text), "")
+    if dotless and found:
+        yield (
+            f'has "{found}", which connection {quote(min(dotless))} cannot carry: on exchange amq.topic / is written '
+            f"as a dot and nothing is escaped; use another topic or another exchange"
+        )
 
 
 def _topic_problem(topic: str) -> str:
@@ -167,16 +162,17 @@ def _check_status(
     for path, topic in topics:
         key, where = "status.notify" if "notify" in path else "status.topic", definition.position(*path)
         pattern = TopicPattern.parse(topic)
-        why = _topic_problem(topic) or _not_published(topic) or _unknown_capture(definition, pattern, key)
+        why = _topic_problem(topic) or published_problem(_CAPTURE.sub("x", topic))
+        why = why or _unknown_capture(definition, pattern, key)
         if why:
             _error(definition, where, Code.BAD_TOPIC, f'"{key}": {why}', problems)
             continue
-        for code, text in _published_problems(pattern.topic_filter, routed, context.prefix):
+        for code, text in _published_problems(pattern.topic_filter, routed, context):
             _error(definition, where, code, f'"{key}" {text}', problems)
 
 
 def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: str) -> str:
-    """Of `status.topic` the compiler tells: that one may hold expressions, too."""
+    """What is no capture in a topic of notices; of `status.topic` the compiler tells."""
     known = TopicPattern.parse(definition.topic).names
     unknown = [name for name in pattern.names if name not in known]
     if key == "status.topic" or not unknown:
@@ -185,10 +181,15 @@ def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: 
 
 
 def _published_problems(
-    topic_filter_text: str, routed: Iterable[MappingDefinition], prefix: str
+    topic_filter_text: str, routed: Iterable[MappingDefinition], context: MappingContext
 ) -> Iterable[tuple[Code, str]]:
-    """What is wrong with publishing statuses to the topics of a filter: they could come back as readings."""
-    for root in (prefix, BRIDGE_ROOT):
+    """What is wrong with publishing statuses to the topics of a filter: they could come back as readings.
+
+    They go to every connection, whichever one the mapping listens on.
+    """
+    for text in _dot_problems(topic_filter_text, context.dotless):
+        yield Code.BAD_TOPIC, text
+    for root in (context.prefix, BRIDGE_ROOT):
         if topic_filter.overlap(topic_filter_text, f"{root}/#"):
             yield Code.RESERVED_TOPIC, f"can lie under {root}, which is not for mappings"
     for other in routed:
@@ -203,7 +204,7 @@ def check_notices(
     context: MappingContext,
     problems: Problems,
 ) -> None:
-    """Check that no mapping hears the topics of `status.notify` in bridge.yaml.
+    """Check that every connection can carry the topics of `status.notify` in bridge.yaml, and no mapping hears them.
 
     Args:
         topics: topic names, each with its place.
@@ -213,14 +214,8 @@ def check_notices(
     """
     routed = [one for one in definitions if not _topic_problem(one.topic)]
     for topic, where in topics:
-        for code, text in _published_problems(topic, routed, context.prefix):
+        for code, text in _published_problems(topic, routed, context):
             problems.error(where, code, f"status.notify: {quote(topic)} {text}")
-
-
-def _not_published(topic: str) -> str:
-    if topic.startswith("$"):
-        return "topics that begin with $ belong to the broker"
-    return topic_filter.name_problem(_CAPTURE.sub("x", topic))
 
 
 def _completed(definition: MappingDefinition, context: MappingContext, problems: Problems) -> MappingDefinition:

@@ -331,7 +331,8 @@ class Dispatcher:
         if flight.is_seen:
             verdict = Done()
         elif isinstance(verdict, GoOn | Note) and flight.plan.step is Step.CREATE and self._is_over(event):
-            verdict = _expired(event)
+            # What creates nothing goes on to ask only after a try whose answer did not tell.
+            verdict = _expired(event, is_asked=isinstance(verdict, GoOn))
         if isinstance(verdict, Note):
             verdict = self._noted(event, verdict)
         if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
@@ -410,6 +411,6 @@ def _may_exist(event: WaitingEvent) -> bool:
     return event.attempts > 0 and operation_of(event.event) in CREATING
 
 
-def _expired(event: WaitingEvent) -> Dead:
-    may_be_done = operation_of(event.event) not in CREATING and (event.attempts or event.note)
+def _expired(event: WaitingEvent, *, is_asked: bool = False) -> Dead:
+    may_be_done = operation_of(event.event) not in CREATING and (is_asked or event.attempts or event.note)
     return _UNANSWERED if may_be_done else _EXPIRED

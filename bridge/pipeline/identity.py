@@ -46,7 +46,7 @@ def event_of_request(bridge_id: str, topic: str, event_identity: tuple[str, ...]
 
 
 def delivered_event(delivery_id: bytes, mapping: str) -> bytes:
-    """Return the identity of an event that nothing names but its delivery (`mapping` "" for a trigger message)."""
+    """Return the identity of an event that nothing names but its delivery (`mapping` "" for a request)."""
     return digest("delivered", delivery_id, mapping)
 
 
@@ -60,7 +60,7 @@ class DeliveryIdentity:
         self.row: Inflight | None = None
 
     def id(self) -> bytes:
-        """Return the delivery id; `row` is then what must be committed with the event (None at QoS 0)."""
+        """Return the delivery id; `row` is then what must be committed with the event (None where nothing need be)."""
         if not self._id:
             self._id, self.row = self._deliveries.identify(self._message)
         return self._id
@@ -82,8 +82,9 @@ class Deliveries:
         return DeliveryIdentity(message, self)
 
     def identify(self, message: Message) -> tuple[bytes, Inflight | None]:
-        """Return the delivery id of `message`, and the row that remembers it (None at QoS 0: never redelivered).
+        """Return the delivery id of `message`, and the row that remembers it.
 
+        None at QoS 0, which is never redelivered, and where the sender named the message: its name tells it again.
         DUP=1 asks the spool and the batch under way; DUP=0 is always a new delivery, whatever packet id it has.
         """
         if message.qos == 0:

@@ -1,8 +1,8 @@
 """Which waiting row is next: round robin over lanes, so that one failing mapping or namespace starves no other.
 
-A lane (a mapping, or the trigger messages of a namespace) reads ahead a page of rows, so memory stays flat whatever
-the backlog. A parked lane lets one row through a minute, as its probe, until one succeeds. So does a lane whose rows
-failed one after the other, more often: each failure slows the gate, which all lanes share.
+A lane (a mapping, or a namespace's trigger messages or operations) reads ahead a page of rows, so memory stays flat
+whatever the backlog. A parked lane lets one row through a minute, as its probe, until one succeeds. So does a lane
+whose rows failed one after the other, more often: each failure slows the gate, which all lanes share.
 
 Thread: the dispatcher's alone. Reads the spool; writes nothing.
 """

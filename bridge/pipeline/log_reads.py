@@ -18,7 +18,6 @@ from bridge.argo.operation_calls import look_at
 from bridge.interface.operation_bodies import LogLine, in_packets, last_lines
 from bridge.interface.replies import Refusal
 from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.outcomes import refusal_of
 from bridge.pipeline.read_plans import LIMIT_S, Answered, Keys, ReadPlan, Result
 
 FOLLOW_S = 600.0
@@ -53,8 +52,7 @@ class _Log(ReadPlan):
         self._take(self._frames.close())
         error = self._frames.error
         if error is not None and error.code != _NATURAL_END:
-            dead = refusal_of(error)
-            return Refusal(dead.code, dead.message)
+            return self._failed(error)
         return Answered(self._last)
 
     def _take(self, lines: list[tuple[str, str]]) -> None:

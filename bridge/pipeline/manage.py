@@ -31,7 +31,7 @@ from bridge.argo.operation_calls import (
 )
 from bridge.core.model import Phase, WorkflowOrder
 from bridge.interface.operations import Operation
-from bridge.pipeline.outcomes import Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
+from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
 from bridge.pipeline.plans import Creation, OrderCheck, Plan, create, look_up, marks_of
 from bridge.spool.records import Asked, NewEvent, WaitingEvent
 
@@ -66,7 +66,7 @@ class Plans:
         Args:
             waiting: the row.
             step: LOOK_UP: the workflow that it makes may be there already.
-            is_untouched: whatever was asked for it before was certainly not carried out.
+            is_untouched: whatever was asked for it before, at any try, was certainly not carried out.
         """
         event = waiting.event
         marks = marks_of(self._bridge_id, event)
@@ -226,6 +226,13 @@ class _Selection(_Compared):
     def __init__(self, operation: Operation, event: NewEvent, asked: Asked, note: str, *, is_untouched: bool) -> None:
         super().__init__(operation, event, asked, note)
         self._is_repeat = bool(note) and not is_untouched
+
+    def answered(self, answer: Answer) -> Verdict:
+        verdict = super().answered(answer)
+        if isinstance(verdict, Again) and self._is_repeat:
+            # That this try certainly did nothing says nothing of the one before.
+            return Again(Step.LOOK_UP, verdict.own_fault)
+        return verdict
 
     def _gone(self, refusal: Dead) -> Verdict:
         return refusal

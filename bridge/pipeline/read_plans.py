@@ -16,7 +16,8 @@ from bridge.argo import operation_reads as calls
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.handles import HttpRequest
 from bridge.interface import operation_bodies as bodies
-from bridge.interface.operation_bodies import Object, part, text_in
+from bridge.interface.loose_json import object_at, text_at
+from bridge.interface.operation_bodies import Object
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW, Refusal
 from bridge.pipeline.operation_intake import Read
@@ -115,7 +116,7 @@ class _Get(ReadPlan):
 
     def _ok(self, answer: Answer) -> Result:
         workflow = answer.body or {}
-        wanted, uid = self.read.options.get("uid"), text_in(part(workflow, "metadata"), "uid")
+        wanted, uid = self.read.options.get("uid"), text_at(object_at(workflow, "metadata"), "uid")
         if wanted and wanted != uid:
             return Refusal("workflow-not-found", f'the workflow "{self.read.name}" has another uid: {uid}')
         return Answered(lambda room: self._keys(workflow, room))
@@ -149,7 +150,7 @@ class _GetTemplate(ReadPlan):
 
 class _Lint(ReadPlan):
     def request(self) -> HttpRequest:
-        return calls.lint(self.read.namespace, part(self.read.options, "workflow"))
+        return calls.lint(self.read.namespace, object_at(self.read.options, "workflow"))
 
     def _ok(self, answer: Answer) -> Result:  # noqa: ARG002 - that it came is all that there is to tell
         return Answered(lambda _room: {})
@@ -217,7 +218,7 @@ class _Paged(ReadPlan):
 
     def _is_wanted(self, item: Object) -> bool:
         prefix = self.read.options.get("prefix")
-        return not isinstance(prefix, str) or text_in(part(item, "metadata"), "name").startswith(prefix)
+        return not isinstance(prefix, str) or text_at(object_at(item, "metadata"), "name").startswith(prefix)
 
     def _told(self, item: Object) -> dict[str, Any]:
         raise NotImplementedError
@@ -231,16 +232,16 @@ class _List(_Paged):
         super().__init__(read, calls.WorkflowPages(read.namespace, _selector(read)))
 
     def _place(self, item: Object) -> tuple[str, ...]:
-        metadata = part(item, "metadata")
-        return tuple(text_in(metadata, key) for key in ("creationTimestamp", "name", "uid"))
+        metadata = object_at(item, "metadata")
+        return tuple(text_at(metadata, key) for key in ("creationTimestamp", "name", "uid"))
 
     def _is_wanted(self, item: Object) -> bool:
         options = self.read.options
         phases = options.get("phase")
         if isinstance(phases, list) and bodies.workflow_status(item)["status"] not in phases:
             return False
-        created = _seconds(text_in(part(item, "metadata"), "creationTimestamp"))
-        finished = _seconds(text_in(part(item, "status"), "finishedAt"))
+        created = _seconds(text_at(object_at(item, "metadata"), "creationTimestamp"))
+        finished = _seconds(text_at(object_at(item, "status"), "finishedAt"))
         after, before = options.get("createdAfter"), options.get("finishedBefore")
         if isinstance(after, float) and not (created is not None and created > after):
             return False
@@ -260,7 +261,7 @@ class _ListTemplates(_Paged):
         super().__init__(read, calls.TemplatePages(read.namespace, _selector(read), cluster=cluster))
 
     def _place(self, item: Object) -> tuple[str, ...]:
-        return (text_in(part(item, "metadata"), "name"),)
+        return (text_at(object_at(item, "metadata"), "name"),)
 
     def _told(self, item: Object) -> dict[str, Any]:
         return bodies.listed_template(item)

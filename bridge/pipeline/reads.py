@@ -246,7 +246,6 @@ class Reads:
             self._end(number, _SILENT)
 
     def _cut_short(self, number: int, refusal: Refusal) -> None:
-        self._parts.exchanges.give_up(number)
         self._end(number, self._flights[number].plan.cut_short(refusal))
 
     def _end(self, number: int, result: Result) -> None:

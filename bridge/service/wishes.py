@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bridge.core import topic_filter
 from bridge.interface.status import NoticeKind
+from bridge.interface.topics import published_problem
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings import Settings
 from bridge.status.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes, scope_selector
@@ -41,5 +42,5 @@ def mapping_wishes(mappings: MappingSet, name: str, topic: str) -> Wishes:
     captured = mapping.pattern.captured(topic)
     filled = ((pattern.filled(captured), failed_only) for pattern, failed_only in wishes.notices)
     # A level may be empty, or make a topic that begins with $.
-    sendable = ((text, only) for text, only in filled if not topic_filter.name_problem(text) and text[0] != "$")
+    sendable = ((text, only) for text, only in filled if not published_problem(text))
     return Wishes(wishes.nodes, tuple(Notice(text, only) for text, only in sendable))

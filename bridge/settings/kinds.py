@@ -10,9 +10,8 @@ from typing import Any
 from bridge.configfile.kinds import Kind, Place
 from bridge.configfile.nodes import MapNode, Node, ScalarNode, quote
 from bridge.configfile.problems import Code
-from bridge.core import topic_filter
 from bridge.core.nearest import did_you_mean
-from bridge.interface.topics import BRIDGE_ROOT
+from bridge.interface.topics import BRIDGE_ROOT, published_problem
 
 # Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -129,21 +128,12 @@ class Scope(Kind):
 
 def prefix_problem(prefix: str) -> str:
     """Why a text cannot be the interface's prefix, or ""."""
-    why = topic_filter.name_problem(prefix)
+    why = published_problem(prefix)
     if why:
         return why
     levels = prefix.split("/")
     if "" in levels:
         return "it begins or ends with /, or has an empty level"
-    if prefix.startswith("$"):
-        return "topics that begin with $ belong to the broker"
     if levels[:2] == BRIDGE_ROOT.split("/"):
         return f"topics under {BRIDGE_ROOT} are the bridge's own"
     return "" if prefix.isprintable() else "it has characters that cannot be printed"
-
-
-def notice_topic_problem(topic: str) -> str:
-    """Why a text cannot be a topic that notices go to, or ""."""
-    if topic.startswith("$"):
-        return "topics that begin with $ belong to the broker"
-    return topic_filter.name_problem(topic)

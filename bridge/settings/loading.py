@@ -103,6 +103,10 @@ def _notices(status: Any, root: MapNode) -> tuple[tuple[str, Position], ...]:
 
 def _check(values: dict[str, Any], checked: Checked) -> None:
     bridge, argo, connections = values["bridge"], values["argo"], values["connections"]
+    interface, dotless = values["interface"], _dotless(connections)
+    if interface is not INVALID and dotless and any(char in interface.prefix for char in ".*"):
+        text = f'"prefix" has a dot or *, which connection {quote(min(dotless))} cannot carry on {PLUGIN_EXCHANGE}'
+        checked.error(("interface", "prefix"), Code.BAD_TOPIC, text)
     if bridge is not INVALID:
         check_bridge(bridge, checked)
     if argo is not INVALID:

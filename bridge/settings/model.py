@@ -16,6 +16,7 @@ from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Size, Text, Url
 from bridge.interface.operations import Operation
 from bridge.interface.status import NoticeKind
+from bridge.interface.topics import published_problem
 from bridge.settings.kinds import (
     BRIDGE_ID,
     BRIDGE_ID_WORDS,
@@ -27,7 +28,6 @@ from bridge.settings.kinds import (
     Scope,
     Secret,
     StatusScope,
-    notice_topic_problem,
     prefix_problem,
 )
 
@@ -253,7 +253,7 @@ class NoticeSettings:
     """A topic that is told of the ends of workflows."""
 
     topic: str = declare(
-        Text(what="a topic", check=notice_topic_problem), "Topic that gets the last status of a run, not retained."
+        Text(what="a topic", check=published_problem), "Topic that gets the last status of a run, not retained."
     )
     on: NoticeKind = declare(
         Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"

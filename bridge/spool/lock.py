@@ -78,7 +78,7 @@ class DataDirLock:
                     is_told = True
                     keys = fields(action="lock", delay_s=patience_s)
                     _log.info("another process uses %s, waiting for its end", self._data_dir, extra=keys)
-                time.sleep(LOOK_S)
+                time.sleep(LOOK_S)  # flock waits for ever or not at all, and tells nobody when it could be had
             else:
                 return
 

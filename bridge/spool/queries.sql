@@ -283,6 +283,7 @@ union all select 'numbers not yet given out',
     (select count(*) from events where seq >= (select next_seq from state))
     + (select count(*) from outbox where seq >= (select next_seq from state))
     + (select count(*) from dead_letters where seq >= (select next_seq from state))
+    + (select count(*) from external where seq >= (select next_seq from state))
     + (select count(*) from manifests where id >= (select next_seq from state))
     + (select count(*) from lanes where id >= (select next_seq from state)), 0
 union all select 'waiting without a lane', (select count(*) from waiting where lane not in (select id from lanes)), 0

@@ -10,7 +10,6 @@ Thread: the status thread owns it.
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from bridge.core.clock import Clock
@@ -62,7 +61,7 @@ class Announcer:
         self._stream = stream
         self._propose = propose
         self._due: list[tuple[float, str]] = []
-        self._still: deque[tuple[float, str, tuple[str, str]]] = deque()
+        self._still: dict[str, tuple[float, tuple[str, str]]] = {}
         self._asked: set[str] = set()
 
     def consider(self, record: Tracked, seen: Observed) -> None:
@@ -103,6 +102,7 @@ class Announcer:
     def forget(self, record: Tracked) -> None:
         """A workflow is gone: its last word goes out if it is the end, for the streams."""
         self._asked.discard(record.ref.uid)
+        self._still.pop(record.ref.uid, None)
         if record.seen is not None and record.seen.phase.ended:
             self._emit(record, record.seen)
 
@@ -110,7 +110,7 @@ class Announcer:
         """Return in how many seconds `tick` has something to do; infinity for never."""
         times = [self._due[0][0]] if self._due else []
         if self._still and len(self._asked) < MAX_ASKED:
-            times.append(self._still[0][0])
+            times.append(next(iter(self._still.values()))[0])
         return max(0.0, min(times) - self._clock.monotonic_s()) if times else float("inf")
 
     def tick(self) -> None:
@@ -121,8 +121,11 @@ class Announcer:
             record = self._registry.find(uid)
             if record is not None and record.due_s == due_s:
                 self._make(record)
-        while self._still and self._still[0][0] <= now and len(self._asked) < MAX_ASKED:
-            _, uid, place = self._still.popleft()
+        while self._still and len(self._asked) < MAX_ASKED:
+            uid, (due_s, place) = next(iter(self._still.items()))
+            if due_s > now:
+                break
+            del self._still[uid]
             record = self._registry.find(uid)
             if record is not None and record.seen is not None and self._may_wait(record, record.seen) == place:
                 self._asked.add(uid)
@@ -160,7 +163,9 @@ class Announcer:
         place = self._may_wait(record, seen)
         if place is not None and record.asked_place != place:
             record.asked_place = place
-            self._still.append((self._clock.monotonic_s() + STILL_S, record.ref.uid, place))
+            # To the end: the first is the one that is due first. One each, however often it went on meanwhile.
+            self._still.pop(record.ref.uid, None)
+            self._still[record.ref.uid] = (self._clock.monotonic_s() + STILL_S, place)
 
     def _may_wait(self, record: Tracked, seen: Observed) -> tuple[str, str] | None:
         """Where a running workflow stands that may be at a Suspend node, None where it cannot, or it is known."""

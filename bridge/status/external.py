@@ -9,6 +9,8 @@ Thread: the status thread owns it.
 
 from __future__ import annotations
 
+import heapq
+
 import orjson
 
 from bridge.core import log
@@ -82,8 +84,8 @@ class Externals:
             self._last_seq = row.seq
             self._rows[row.namespace, row.name] = row
             self._soonest_s = min(self._soonest_s, row.expires_at_s)
-        while len(self._rows) > MAX_EXTERNAL:
-            place = min(self._rows, key=lambda place: self._rows[place].expires_at_s)
+        excess = max(0, len(self._rows) - MAX_EXTERNAL)
+        for place in heapq.nsmallest(excess, self._rows, key=lambda place: self._rows[place].expires_at_s):
             self._end(place, "dropped")
         return [row for row in found if self._rows.get((row.namespace, row.name)) is row]
 
@@ -109,16 +111,10 @@ class Externals:
         self._shown.discard(place)
         return None if was_shown else row
 
-    def refuse(self, namespace: str, name: str, outcome: str) -> None:
-        """What waits for this workflow is not applied.
-
-        Args:
-            namespace: of the workflow.
-            name: of the workflow.
-            outcome: why, for the counter: ``not-followed``.
-        """
+    def refuse(self, namespace: str, name: str) -> None:
+        """The workflow is not followed here: what waits for it is not applied."""
         if self.has(namespace, name):
-            self._end((namespace, name), outcome)
+            self._end((namespace, name), "not-followed")
 
     def absent(self, namespace: str, name: str) -> None:
         """Argo does not know the workflow: retain what another system says of it."""
@@ -130,7 +126,7 @@ class Externals:
         update = StatusUpdate(
             workflow=_ref(place),
             phase=Phase(document["status"]),
-            progress=document["progress"].replace("%", "/100"),
+            progress=document["progress"],
             message=document["message"],
             details={**document["details"], "bridge": self._bridge_id, "source": "external"},
         )
@@ -151,7 +147,7 @@ class Externals:
         if allowed:
             text = "another system says that a workflow is %s; for Argo it is %s, and that is shown"
             keys = log.fields(action="external-status", workflow=ref.name, held_back=held)
-            _LOG.info(text, said.value, is_so.value or Phase.PENDING.value, extra=keys)
+            _LOG.info(text, said.value, is_so.value, extra=keys)
 
     def next_due_s(self) -> float:
         """Return in how many seconds `tick` has something to do; infinity for never."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.errors import cut
-from bridge.status.reading import list_at, object_at, text_at
+from bridge.interface.loose_json import list_at, object_at, text_at
 
 _CHILD = re.compile(r"child '([^']+)' (?:failed|errored)")
 _EXIT_TEXT = re.compile(r"^(?:[^\s:]+: )?Error \(exit code \d+\)(?:: )?| \(exit code \d+\)")

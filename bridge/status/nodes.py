@@ -12,9 +12,9 @@ from typing import Any
 
 from bridge.core.errors import cut
 from bridge.core.model import Phase
+from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.status import percentage
 from bridge.status.failures import FailedNode, find_failed_node
-from bridge.status.reading import object_at, text_at
 from bridge.status.sources import Workflow
 
 MAX_NODES = 100

@@ -18,7 +18,7 @@ class StatusParts:
 
     Attributes:
         argo: reads workflows.
-        store: the spool's table of retained topics.
+        store: the spool's tables for status.
         transports: every connection; status goes to all.
         clock: time.
         metrics: counters.

@@ -133,7 +133,7 @@ class Publisher:
 
     def _drop_if_told(self, key: Key) -> None:
         if key[1] and not any(link.wants(key) for link in self._links.values()):
-            # On the stream nothing is ever sent again, so a value that everyone was told is of no more use.
+            # Without retain nothing is ever sent again, so a value that everyone was told is of no more use.
             self._values.pop(key, None)
             self._gone.pop(key, None)
 

@@ -62,7 +62,6 @@ class Reports:
         self, parts: StatusParts, topics: Topics, publisher: Publisher, bridge_id: str, namespaces: Iterable[str]
     ) -> None:
         self._clock: Clock = parts.clock
-        self._transports = parts.transports
         self._topics = topics
         self._publisher = publisher
         self._bridge_id = bridge_id
@@ -82,7 +81,7 @@ class Reports:
         place = self._place(record.ref.namespace)
         if place is None:
             return
-        phase = Phase.PENDING if seen.phase is Phase.ABSENT else seen.phase
+        phase = seen.shown_phase
         if record.counted != (phase, seen.mapping):
             self._uncount(place, record)
             record.counted = (phase, seen.mapping)
@@ -143,9 +142,6 @@ class Reports:
             return
         place.digest, place.published_s = digest, now
         document = orjson.dumps({**said, "time": rfc3339(self._clock.wall_s())})
-        limit = min((transport.max_publish_bytes for transport in self._transports), default=len(document))
-        if len(document) > limit:
-            document = orjson.dumps({**said, "mappings": {}, "truncated": True, "time": rfc3339(self._clock.wall_s())})
         ref = WorkflowRef(namespace, "", "")
         statement = Statement(ref, document, len(document), digest_of(document), ended=False)
         self._publisher.show(statement, [self._topics.report_of(namespace)], initial=False)

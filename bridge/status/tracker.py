@@ -15,8 +15,7 @@ import orjson
 
 from bridge.core import log
 from bridge.core.model import Phase, WorkflowRef
-from bridge.core.topic_filter import name_problem
-from bridge.interface.topics import RetainedStatus, Topics
+from bridge.interface.topics import RetainedStatus, Topics, published_problem
 from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.announcer import Announcer, Propose
 from bridge.status.events import (
@@ -224,7 +223,7 @@ class Tracker:
             if seen.persisted:
                 self._absent(seen.ref)
             else:
-                self._externals.refuse(seen.ref.namespace, seen.ref.name, "not-followed")
+                self._externals.refuse(seen.ref.namespace, seen.ref.name)
         else:
             self._apply(seen)
             record = self._registry.find(seen.ref.uid)
@@ -273,7 +272,7 @@ class Tracker:
         record.detail = self._hints.pop(seen.ref.uid, None)
         waiting = self._externals.take(seen.ref.namespace, seen.ref.name)
         if waiting is not None:
-            self._overlay(record, seen, waiting)
+            self._overlay(record, waiting)
         return record
 
     def _may_show(self, seen: Observed) -> bool:
@@ -281,7 +280,7 @@ class Tracker:
         topic = seen.status_topic
         if not topic or seen.bridge != self._follow.bridge_id:
             return False
-        return not (name_problem(topic) or topic.startswith("$") or self._topics.is_interface(topic))
+        return not (published_problem(topic) or self._topics.is_interface(topic))
 
     def _report(self, seen: Observed) -> None:
         if seen.event_id and seen.bridge == self._follow.bridge_id:
@@ -293,7 +292,7 @@ class Tracker:
         """Apply what another system sent, or ask Argo whether it knows the workflow."""
         ref = WorkflowRef(namespace, name)
         if namespace not in self._follow.namespaces:
-            self._externals.refuse(namespace, name, "not-followed")
+            self._externals.refuse(namespace, name)
             return
         record = self._registry.named(ref)
         if record is None:
@@ -301,18 +300,18 @@ class Tracker:
                 self._propose(ref, False)
             return
         waiting = self._externals.take(namespace, name)
-        if waiting is None:
-            return
-        self._overlay(record, record.seen, waiting)
+        if waiting is not None:
+            self._overlay(record, waiting)
 
-    def _overlay(self, record: Tracked, seen: Observed | None, waiting: ExternalStatus) -> None:
+    def _overlay(self, record: Tracked, waiting: ExternalStatus) -> None:
+        seen = record.seen
         if seen is None or seen.phase.ended:
             self._externals.count("ended")
             return
         document = orjson.loads(waiting.body)
         said = Phase(document["status"])
-        if said not in (seen.phase, Phase.PENDING if seen.phase is Phase.ABSENT else seen.phase):
-            self._externals.phase_ignored(record.ref, said, seen.phase)
+        if said is not seen.shown_phase:
+            self._externals.phase_ignored(record.ref, said, seen.shown_phase)
         else:
             self._externals.count("applied")
         self._announcer.overlay(record, document["progress"], document["message"])

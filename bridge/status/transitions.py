@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import StatusUpdate, body
 from bridge.status.failures import message_for
 from bridge.status.nodes import NodeDetail
-from bridge.status.reading import list_at, object_at, text_at
 from bridge.status.sources import (
     BRIDGE_LABEL,
     EVENT_ANNOTATION,
@@ -81,6 +81,11 @@ class Observed:
     def is_failed(self) -> bool:
         """Whether the run ended badly, so that its failed node is worth a GET."""
         return self.phase in (Phase.FAILED, Phase.ERROR)
+
+    @property
+    def shown_phase(self) -> Phase:
+        """Argo's phase; PENDING while it has none."""
+        return Phase.PENDING if self.phase is Phase.ABSENT else self.phase
 
     @property
     def said(self) -> tuple[object, ...]:
@@ -177,7 +182,7 @@ def update_of(
     failed = detail.failed if detail and seen.is_failed and detail.tells_failure_of(seen.started_at) else None
     progress, message = seen.progress, message_for(seen.message, failed)
     if overlay is not None and overlay.said == seen.said and running:
-        progress = overlay.progress.replace("%", "/100") or progress
+        progress = overlay.progress or progress
         message = overlay.message or message
     return StatusUpdate(
         workflow=seen.ref,
@@ -228,6 +233,8 @@ def digest_of(payload: bytes) -> bytes:
 class Statement:
     """A status message in its final form, small: it is all that is kept of what an ended workflow said.
 
+    A namespace's report is one, too; its `ref` has no name.
+
     Attributes:
         ref: which workflow.
         packed: the message without a size limit, compressed where that makes it smaller.
@@ -252,12 +259,12 @@ class Statement:
         if self.size <= max_bytes:
             return self.document
         document = orjson.loads(self.document)
-        if "status" not in document:
-            return self.document  # a report is made to fit
+        if not self.ref.name:
+            return orjson.dumps({**document, "mappings": {}, "truncated": True})  # all else of a report is short
         whole = StatusUpdate(
             workflow=self.ref,
             phase=Phase(document["status"]),
-            progress=document["progress"].replace("%", "/100"),
+            progress=document["progress"],
             message=document["message"],
             details=document["details"],
         )

@@ -19,7 +19,6 @@ _STEP = math.log(1.025)
 class _Slice:
     """The ends of one slice of time."""
 
-    number: int
     succeeded: int = 0
     failed: int = 0
     bins: Counter[int] = field(default_factory=Counter)
@@ -48,7 +47,7 @@ class Window:
         number = int(at_s // self._slice_s)
         if number <= int(now_s // self._slice_s) - SLICES:
             return
-        place = self._slices.setdefault(number, _Slice(number))
+        place = self._slices.setdefault(number, _Slice())
         place.succeeded += succeeded
         place.failed += not succeeded
         if duration_s is not None:

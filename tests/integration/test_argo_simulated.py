@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import orjson
 import pytest
 
 from bridge.argo.client import ArgoClient
@@ -16,9 +17,12 @@ from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.gate import Gate, GateOptions
 from bridge.argo.manifests import Manifests, Marks, bridge_of, event_of, template_manifest
 from bridge.argo.names import workflow_name
-from bridge.argo.options import ArgoOptions, workflow_path, workflows_path
+from bridge.argo.operation_calls import change
+from bridge.argo.operation_reads import one_template
+from bridge.argo.options import ArgoOptions, template_path, workflow_path, workflows_path
 from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
 from bridge.core.model import WorkflowOrder
+from bridge.interface.operations import Operation
 from bridge.simulator import RELEASES, Fault, FaultKind, Simulator, SimulatorOptions
 
 NS = "argo"
@@ -215,25 +219,27 @@ def test_a_list_without_resource_version_is_no_answer(start):
 
 def test_single_requests(start):
     """Templates, a workflow with and without nodes, its deletion, and the proof that it is gone."""
+    template = one_template(NS, "inspect", cluster=False)
+    creation = HttpRequest("POST", template_path(NS), orjson.dumps({"template": TEMPLATE}))
     simulator = start()
     with ArgoClient(ArgoOptions(simulator.url)) as client:
         with pytest.raises(TransientAnswerError, match='"inspect" not found') as missing:
-            client.get_template(NS, "inspect")
+            client.call(template, "get a template")
         assert missing.value.code == "template-not-found"
         with pytest.raises(TransientAnswerError) as missing:
-            client.get_cluster_template("inspect")
+            client.call(one_template(NS, "inspect", cluster=True), "get a cluster template")
         assert missing.value.code == "template-not-found"
-        client.create_workflow_template(NS, TEMPLATE)
+        client.call(creation, "create a template")
         with pytest.raises(PermanentAnswerError) as taken:
-            client.create_workflow_template(NS, TEMPLATE)
+            client.call(creation, "create a template")
         assert taken.value.answer.kind is AnswerKind.CONFLICT
-        simulator.wait_for(lambda _: client.get_template(NS, "inspect")["metadata"]["name"] == "inspect")
+        simulator.wait_for(lambda _: client.ask(template).ok)
         submit(simulator, range(1))
         name = workflow_name("inspect", event(0))
         simulator.wait_for(lambda _: client.get_workflow(NS, name)["status"].get("phase") == "Running")
         assert "nodes" not in client.get_workflow(NS, name)["status"]
         assert client.get_workflow(NS, name, with_nodes=True)["status"]["nodes"]
-        client.delete_workflow(NS, name)
+        client.call(change(Operation.DELETE, NS, name, {}), "delete a workflow")
         with pytest.raises(PermanentAnswerError) as gone:
             client.get_workflow(NS, name)
         assert gone.value.answer.proves_absence

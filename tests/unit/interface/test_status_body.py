@@ -21,11 +21,14 @@ SEED_KEYS = {"namespace", "workflowId", "status", "progress", "message", "detail
         ("3/2", "100%"),
         ("2/3", "66%"),
         ("x/y", "0%"),
+        ("77%", "77%"),
+        ("101%", "0%"),
+        ("5%\n", "0%"),
         ("9" * 5000 + "/1", "0%"),
     ],
 )
 def test_progress_is_a_percentage(progress: str, shown: str) -> None:
-    """Argo's N/M becomes a percentage; nonsense, however long, is 0%."""
+    """Argo's N/M becomes a percentage, which stays one; nonsense, however long, is 0%."""
     assert percentage(progress) == shown
 
 

@@ -96,7 +96,7 @@ def test_what_belongs_to_the_interface(topic: str, expected: bool) -> None:
         ("argo/workflows/response/trigger", ""),
         ("replies/+", "wildcard"),
         ("#", "wildcard"),
-        ("$SYS/x", "begins with $"),
+        ("$SYS/x", "topics that begin with $"),
         ("a\0b", "NUL"),
         ("\ud800", "UTF-8"),
         ("argo/workflows/trigger/ns", "subscribed"),

@@ -22,9 +22,9 @@ mappings:
 """
 
 
-def problems(folder, topic, exchange="amq.topic", more=""):
+def problems(folder, topic, exchange="amq.topic", more="", bridge=""):
     """What loading says about one mapping."""
-    (folder / "bridge.yaml").write_text(BRIDGE.replace("EXCHANGE", exchange))
+    (folder / "bridge.yaml").write_text(BRIDGE.replace("EXCHANGE", exchange) + bridge)
     (folder / "mappings.yaml").write_text(MAPPING.replace("TOPIC", topic) + more)
     return [problem.message for problem in load(folder / "bridge.yaml", {}).problems]
 
@@ -37,10 +37,34 @@ def test_a_topic_that_cannot_be_carried_is_refused(tmp_path, topic):
     assert "amq.topic" in problem
 
 
-def test_the_status_topic_is_one_too(tmp_path):
-    """The device would never hear of it."""
-    (problem,) = problems(tmp_path, "sensors/{x}", more="    status: {topic: 'out/v1.2/{x}'}\n")
-    assert '"status.topic" has "."' in problem
+@pytest.mark.parametrize("connection", ["", "    connection: plant\n"])
+@pytest.mark.parametrize(
+    ("status", "key"),
+    [("topic: 'out/v1.2/{x}'", "status.topic"), ("notify: [{topic: 'out.{x}'}, {topic: 'out/v1.2'}]", "status.notify")],
+)
+def test_so_is_what_a_mapping_tells(tmp_path, connection, status, key):
+    """Statuses go to every connection: as another topic, nobody would hear of it, or a mapping would start more."""
+    more = f"{connection}    status: {{{status}}}\n"
+    found = [text for text in problems(tmp_path, "sensors/{x}", more=more) if "cannot carry" in text]
+    assert len(found) == 1
+    assert f'"{key}" has "."' in found[0]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "text"),
+    [
+        (
+            "status: {notify: [{topic: all.ends, on: ended}]}\n",
+            'status.notify: "all.ends" has ".", which connection "both"',
+        ),
+        ("interface: {prefix: acme.argo/workflows}\n", 'interface: "prefix" has a dot or *, which connection "both"'),
+    ],
+)
+def test_so_are_topics_of_the_bridge_itself(tmp_path, bridge, text):
+    """Requests under such a prefix would mean nothing to it."""
+    (problem,) = problems(tmp_path, "sensors/{x}", bridge=bridge)
+    assert text in problem
+    assert problems(tmp_path, "sensors/{x}", exchange="argo.workflows", bridge=bridge) == []
 
 
 @pytest.mark.parametrize(

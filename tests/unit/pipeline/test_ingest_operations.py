@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pipeline_fakes import FakeDelivery, FakeMapping, IngestBench, request, sensor
 
 from bridge.core.errors import SpoolError
+from bridge.core.model import Flaw
 from bridge.spool.records import Finished, Outcome
 
 GET = "argo/workflows/get"
@@ -83,3 +85,13 @@ def test_a_read_that_is_not_well_formed_is_refused_like_any_request(bench: Inges
     (delivery,) = bench.receive(request({"workflwId": "w"}, topic=GET))
     assert 'did you mean "workflowId"?' in bench.replies()[0]["error"]
     assert (delivery.acks, bench.reads.room, bench.reasons()) == (1, 16, ["unknown-key"])
+
+
+@pytest.mark.parametrize("topic", [STOP, GET, "argo/workflows/status", "sensors/a"])
+def test_what_its_transport_could_not_read_is_refused(bench: IngestBench, topic: str) -> None:
+    """Whatever it would have been: a dead letter with the transport's words, and a reply where somebody asked."""
+    flawed = replace(request(ASKED, topic=topic), flaw=Flaw("bad-header", "a header cannot be read"))
+    (delivery,) = bench.receive(flawed)
+    is_asked = topic != "sensors/a"
+    assert [body["error"] for body in bench.replies()] == ["a header cannot be read"] * is_asked
+    assert (delivery.acks, bench.reasons(), bench.waiting(), bench.reads.asked) == (1, ["bad-header"], [], [])

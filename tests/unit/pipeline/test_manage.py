@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operation_fakes import OperationsModel, model_of, operation_event
 
-from bridge.interface.operation_options import SPECS
+from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS
 from bridge.interface.operations import Operation
 
 LOST = ["cut after", "504 after", "not-argo after"]
@@ -200,6 +200,15 @@ def test_a_selector_that_means_nothing_is_an_error_after_a_throttle_too(bench: D
     assert "no suspend nodes" in str(ask(bench, Operation.RESUME, nodeFieldSelector="id=x")["error"])
 
 
+@pytest.mark.parametrize("refused", ["429", "unreachable"])
+def test_what_a_lost_try_did_is_found_after_a_throttle_too(bench: DispatchBench, refused: str) -> None:
+    """Carried out and not heard; that the next try certainly did nothing does not make the one after it the first."""
+    model_of(bench).suspend_nodes.add("w")
+    bench.argo.script.extend(["ok", "ok", "cut after", "ok", "ok", refused])
+    assert "status" in ask(bench, Operation.RESUME, nodeFieldSelector="id=x")
+    assert model_of(bench).effects == {("resume", "w"): 1}
+
+
 def test_operations_on_one_workflow_keep_their_order(bench: DispatchBench) -> None:
     """While the first is not through the second waits; another workflow's goes on."""
     model = model_of(bench)
@@ -246,6 +255,20 @@ def test_an_expiry_does_not_claim_that_nothing_happened(bench: DispatchBench, op
     assert "may have been done" in str(answer(bench)["error"])
 
 
+def test_an_expiry_behind_a_page_does_not_claim_it_either(bench: DispatchBench) -> None:
+    """Done, somebody's page in place of the answer, and no time left to ask again: it may have been done."""
+    bench.argo.script.extend(["ok", "not-argo after"])
+    bench.store(operation_event(1, Operation.SUSPEND, "w"))
+    bench.step()
+    bench.exchanges.is_holding = True
+    bench.step()
+    bench.clock.advance(OPERATION_MAX_AGE_S)
+    bench.exchanges.is_holding = False
+    bench.run_until_ended()
+    assert model_of(bench).effects == {("suspend", "w"): 1}
+    assert "may have been done" in str(answer(bench)["error"])
+
+
 @pytest.mark.parametrize("operation", [Operation.RESUBMIT, Operation.TRIGGER_CRON])
 def test_what_may_run_is_never_told_to_be_expired(bench: DispatchBench, operation: Operation) -> None:
     """A workflow that was made without an answer is looked up, however long Argo stays away."""
@@ -275,7 +298,7 @@ def test_a_note_waits_for_the_spool(bench: DispatchBench) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from([Operation.RETRY, Operation.DELETE, Operation.RESUBMIT, Operation.TRIGGER_CRON]),
+    st.sampled_from([Operation.RETRY, Operation.DELETE, Operation.RESUME, Operation.RESUBMIT, Operation.TRIGGER_CRON]),
     st.lists(
         st.sampled_from(["ok", "cut", "cut after", "500", "504 after", "429", "unreachable", "modified"]), max_size=12
     ),
@@ -287,9 +310,11 @@ def test_whatever_is_lost_it_is_done_once_and_told(operation: Operation, script:
         bench = DispatchBench(Path(folder), OperationsModel())
         model = model_of(bench)
         model.put("bad", "Failed")
+        model.suspend_nodes.add("bad")
         model.script.extend(script)
         target = "nightly" if operation is Operation.TRIGGER_CRON else "bad"
-        bench.store(operation_event(1, operation, target))
+        selector = {"nodeFieldSelector": "id=x"} if operation is Operation.RESUME else {}
+        bench.store(operation_event(1, operation, target, **selector))
         for turn in range(1, 41):
             bench.step()
             if turn in restarts:

@@ -11,11 +11,13 @@ from dispatch_fakes import error_answer
 from reads_fakes import ReadsBench, workflow
 
 from bridge.argo.errors import Answer, Fault, classify, failure
+from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress
 from bridge.interface.operations import Operation
 from bridge.pipeline.operation_intake import Read
 from bridge.pipeline.read_plans import LIMIT_S
 from bridge.pipeline.reads import MAX_AT_ONCE, MAX_FOLLOWED
+from bridge.spool.records import Batch
 
 
 @pytest.fixture
@@ -124,6 +126,23 @@ def test_nothing_is_acknowledged_before_its_reply_is_stored(bench: ReadsBench) -
     bench.spool.failing.clear()
     bench.run_s(1)
     assert (delivery.acks, bench.codes) == (1, ["200"])
+
+
+def test_a_reply_that_cannot_be_stored_holds_up_no_other(bench: ReadsBench) -> None:
+    """It alone is dropped, and acknowledged as it would only come again; the one beside it is told."""
+    bad, good = bench.ask(Operation.GET, "bad"), bench.ask(Operation.GET, "good")
+    bench.step()
+
+    def refuse(batch: Batch) -> PermanentError | None:
+        is_bad = any(b'"bad"' in row.message.payload for row in batch.outbox)
+        return PermanentError("store messages: not Unicode", code="not-storable") if is_bad else None
+
+    bench.spool.refuses = refuse
+    for key, name in zip(list(bench.exchanges.started), ("bad", "good"), strict=True):
+        bench.exchanges.answers.append((key, classify(200, {}, orjson.dumps(workflow(name)), 0.0)))
+    bench.step()
+    assert [body["workflowId"] for body in bench.replies] == ["good"]
+    assert (bad.acks, good.acks) == (1, 1)
 
 
 def test_one_surprise_ends_one_read(bench: ReadsBench, monkeypatch: pytest.MonkeyPatch) -> None:

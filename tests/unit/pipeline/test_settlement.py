@@ -95,7 +95,7 @@ def test_nothing_to_mark_is_no_commit(bench: SettleBench) -> None:
 
 
 def test_a_failing_spool_loses_and_doubles_nothing(bench: SettleBench) -> None:
-    """Everything is kept and tried again: done, dead and postponed rows, their replies and letters, once each."""
+    """All is kept and tried again, replies and letters too, once each; until then it is said why it waits."""
     done, dead, postponed = bench.taken(3, asked=True)
     bench.settlement.done(done)
     bench.settlement.dead(dead, "name-taken", "taken")
@@ -104,9 +104,12 @@ def test_a_failing_spool_loses_and_doubles_nothing(bench: SettleBench) -> None:
     for _ in range(5):
         with pytest.raises(SpoolError):
             bench.settlement.flush(bench.lanes)
+    assert bench.settlement.problem is not None
+    assert bench.settlement.problem.code == "disk-full"
     assert bench.settlement.seqs == {done.seq, dead.seq, postponed.seq}
     bench.spool.failing = set()
     bench.settlement.flush(bench.lanes)
+    assert bench.settlement.problem is None
     bench.settlement.flush(bench.lanes)
     assert bench.settlement.seqs == frozenset()
     assert bench.replies() == ["replies/1", "replies/1"]

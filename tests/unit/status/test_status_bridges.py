@@ -8,7 +8,8 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, w
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
-from bridge.status.events import ForeignSeen
+from bridge.status.events import Connected, ForeignSeen, Ready
+from bridge.status.retained import read_retained
 from bridge.status.sources import FollowedWorkflows, FrameKind
 from bridge.transports.base import Session
 
@@ -134,6 +135,33 @@ def test_a_reconnect_repeats_nothing_that_the_broker_holds(bench: Bench, broker:
     bench.connect(session=Session.RESUMED)
     bench.wait(3)
     assert broker.messages == before
+
+
+def reconnect_slowly(bench: Bench, count: int) -> None:
+    """Reconnect with the session kept; the broker takes half a second for each retained message that it delivers."""
+    topics = [TOPICS.status_of(NS, f"w-{number}") for number in range(count)]
+    payloads = [bench.transports["plant"].broker.retained.get(topic, b"") for topic in topics]
+    bench.transports["plant"].is_ready = True
+    bench.handle(Connected("plant", Session.RESUMED), Ready("plant"))
+    for topic, payload in zip(topics, payloads, strict=True):
+        bench.wait(0.5)
+        event = read_retained(TOPICS, bench.follow.bridge_id, "plant", topic, payload)
+        bench.handle(*([event] if event is not None else []))
+
+
+@pytest.mark.parametrize(("count", "repeats"), [(8, False), (40, True)])
+def test_a_broker_that_delivers_slowly_is_waited_for(
+    bench: Bench, broker: FakeBroker, count: int, repeats: bool
+) -> None:
+    """Nothing that it holds is repeated while it still delivers; but ten seconds in all are enough to wait."""
+    for number in range(count):
+        bench.frame(workflow(f"w-{number}", f"u-{number}", number, phase="Running"))
+    bench.wait(600, step_s=10)
+    before = len(broker.messages)
+    bench.disconnect()
+    reconnect_slowly(bench, count)
+    bench.wait(3)
+    assert (len(broker.messages) > before) == repeats
 
 
 def test_memory_is_one_value_a_topic_while_the_broker_is_away(bench: Bench) -> None:

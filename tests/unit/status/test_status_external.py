@@ -104,6 +104,16 @@ def test_a_workflow_that_argo_does_not_know_is_retained_for_a_time(bench: Bench,
     assert (bench.store.updates, bench.store.rows) == ({}, {})
 
 
+def test_a_workflow_that_only_the_archive_knows_counts_as_unknown(bench: Bench, broker: FakeBroker) -> None:
+    """GET answers from the archive: the workflow is gone, so what another system says of the name is retained."""
+    send(bench, status="Running", message="again")
+    archived = {"workflows.argoproj.io/workflow-archiving-status": "Persisted"}
+    bench.answer(ASKED, workflow(version=5, phase="Succeeded", labels=archived))
+    bench.wait(2)
+    assert shown(broker) == ("Running", "0%", "again")
+    assert broker.bodies(OWN)[-1]["details"]["source"] == "external"
+
+
 def test_the_time_goes_on_over_a_restart(bench: Bench, broker: FakeBroker) -> None:
     """What was sent before a restart is still shown after it, published once, and expires when it should."""
     send(bench, keep_s=100)
@@ -118,6 +128,21 @@ def test_the_time_goes_on_over_a_restart(bench: Bench, broker: FakeBroker) -> No
     after.wait(12, step_s=1)
     assert broker.retained == {}
     assert after.store.rows == {}
+
+
+def test_a_status_that_goes_back_to_what_it_was_is_shown_again(bench: Bench, broker: FakeBroker) -> None:
+    """Right after a start too, when it is what the broker had delivered as retained."""
+    send(bench, message="first")
+    bench.answer(ASKED, None)
+    bench.wait(2)
+    after = Bench(FakeTransport(broker), store=bench.store, clock=bench.clock)
+    after.connect()
+    after.list()
+    for message in ("second", "first"):
+        send(after, message=message)
+        after.answer(ASKED, None)
+        after.wait(2)
+        assert shown(broker)[2] == message
 
 
 def test_argo_away_decides_nothing(bench: Bench, broker: FakeBroker) -> None:

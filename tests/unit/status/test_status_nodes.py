@@ -11,7 +11,7 @@ from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeTransport,
 from bridge.core.model import WorkflowRef
 from bridge.status.announcer import MAX_ASKED
 from bridge.status.nodes import MAX_NODES, read_nodes
-from bridge.status.sources import FollowedWorkflows, Wishes
+from bridge.status.sources import FollowedWorkflows, FrameKind, Wishes
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")
@@ -110,6 +110,21 @@ def test_hundreds_that_stand_still_are_asked_about_in_turn(broker: FakeBroker) -
         bench.answer(ref, workflow(ref.name, ref.uid, 1000, nodes=WAITS, **RUNS))
         bench.wait(0.2)
     assert len(asked) == 3 * MAX_ASKED
+
+
+def test_questions_do_not_pile_up_while_argo_refuses_to_answer(broker: FakeBroker) -> None:
+    """One question a workflow waits, about where it stands now; none of those that are gone."""
+    bench = ready(broker)
+    names = [f"w-{number}" for number in range(MAX_ASKED + 2)]
+    for version in range(1, 30):
+        for name in names:
+            bench.frame(workflow(name, f"u-{name}", version, **RUNS | {"progress": f"{version}/30"}))
+        bench.wait(2, step_s=1.0)
+    assert len(bench.open) == MAX_ASKED
+    assert len(bench.tracker._announcer._still) <= len(names)
+    for name in names:
+        bench.frame(workflow(name, f"u-{name}", 99), FrameKind.DELETED)
+    assert not bench.tracker._announcer._still
 
 
 def test_a_restart_does_not_forget_who_waits(broker: FakeBroker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +141,24 @@ def test_hundreds_of_mappings_fit_the_brokers_limit(broker: FakeBroker) -> None:
     bench.wait(8, step_s=1.0)
     report = broker.bodies(REPORT)[-1]
     assert (report["mappings"], report["truncated"]) == ({}, True)
+
+
+def test_a_report_fits_a_limit_that_is_known_later(broker: FakeBroker) -> None:
+    """Argo may be listed before the broker tells its largest packet; then each broker gets what fits it."""
+    small = FakeBroker()
+    bench = Bench(FakeTransport(broker), FakeTransport(small, "tight"), reports=True)
+    bench.list(*(workflow(f"w-{n}", f"u-{n}", n, annotations={"argo-bridge/mapping": f"m-{n}"}) for n in range(100)))
+    bench.transports["tight"].max_publish_bytes = 1024
+    for name in bench.transports:
+        bench.connect(name)
+    bench.wait(3)
+    assert len(orjson.loads(broker.retained[REPORT])["mappings"]) == 100
+    assert len(small.retained[REPORT]) <= 1024
+    report = orjson.loads(small.retained[REPORT])
+    assert (report["workflows"]["Pending"], report["mappings"], report["truncated"]) == (100, {}, True)
+    before = [len(one.bodies(REPORT)) for one in (broker, small)]
+    bench.wait(600, step_s=5.0)
+    assert [len(one.bodies(REPORT)) for one in (broker, small)] == before
 
 
 @given(st.lists(st.tuples(st.floats(0, 7200), st.integers(0, 10**6)), min_size=1, max_size=50))
