@@ -29,6 +29,7 @@ from bridge.argo.options import (
 from bridge.argo.session import ArgoSession
 from bridge.argo.trust import Trust
 from bridge.core.errors import TransientError
+from bridge.interface.loose_json import object_at, text_at
 
 _IDLE_SESSIONS = 8
 _PASSES = 3
@@ -197,7 +198,7 @@ class ArgoClient:
                 raise error_of(incomplete("the list has no resourceVersion, so it is no answer"), action)
             first = first or version
             items = body.get("items") or []
-            page = {uid: item for item in items if (uid := _uid(item))}
+            page = {uid: item for item in items if (uid := uid_of(item))}
             found.update(page)
             # A server that does not understand "continue" would give the same page for ever.
             is_last = not (metadata.get("continue") or metadata.get("remainingItemCount"))
@@ -207,10 +208,9 @@ class ArgoClient:
             offset += len(items)
 
 
-def _uid(item: object) -> str:
-    metadata = item.get("metadata") if isinstance(item, dict) else None
-    uid = metadata.get("uid") if isinstance(metadata, dict) else None
-    return uid if isinstance(uid, str) else ""
+def uid_of(workflow: object) -> str:
+    """Return ``metadata.uid``, "" where there is none."""
+    return text_at(object_at(workflow, "metadata"), "uid")
 
 
 def _not_argo(message: str) -> Answer:

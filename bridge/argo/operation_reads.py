@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from bridge.argo.client import uid_of
 from bridge.argo.errors import Answer, incomplete, stream_error
 from bridge.argo.handles import HttpRequest
 from bridge.argo.operation_calls import BRIEF_LEFT_OUT
@@ -90,7 +91,7 @@ class Pages:
             return incomplete("the list has no resourceVersion, so it is no answer")
         items = [item for item in (answer.body or {}).get("items") or [] if isinstance(item, dict)]
         known = len(self.items)
-        self.items.update((uid, item) for item in items if (uid := _uid(item)))
+        self.items.update((uid, item) for item in items if (uid := uid_of(item)))
         self._turn(metadata, len(items), is_new=len(self.items) > known)
         return answer
 
@@ -145,12 +146,6 @@ class TemplatePages(Pages):
     def _turn(self, metadata: dict[str, Any], count: int, *, is_new: bool) -> None:
         token = metadata.get("continue")
         self._token = token if isinstance(token, str) and token and count and is_new else None
-
-
-def _uid(item: dict[str, Any]) -> str:
-    metadata = item.get("metadata")
-    uid = metadata.get("uid") if isinstance(metadata, dict) else None
-    return uid if isinstance(uid, str) else ""
 
 
 class LogFrames:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bridge.cli.plain_text import printable, short, shown_duration, shown_time, table
 from bridge.cli.status_message import status_of
+from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.operations import Operation
 
 MAX_NODES = 200
@@ -43,21 +44,21 @@ def cut_note(body: Body) -> str:
     after = body.get("continue")
     if isinstance(after, str) and after:
         return f"there are more: go on with --continue {printable(after)}"
-    if _object(body, "details").get("truncated"):
+    if object_at(body, "details").get("truncated"):
         return "the reply was cut to fit the largest packet; --json shows what is there"
     return ""
 
 
 def _done(body: Body, namespace: str) -> Iterator[str]:
-    name = _text(body, "workflowId") or _text(body, "cron")
-    done = printable(_text(body, "status") or "done")
+    name = text_at(body, "workflowId") or text_at(body, "cron")
+    done = printable(text_at(body, "status") or "done")
     yield f"{done}: {namespace}/{printable(name)}" if name else done
 
 
 def _list(body: Body) -> Iterator[str]:
     rows: list[tuple[str, ...]] = []
     for item in _objects(body.get("workflows")):
-        status, details = status_of(item), _object(item, "details")
+        status, details = status_of(item), object_at(item, "details")
         if status is None:
             continue
         times = details.get("startedAt"), details.get("finishedAt")
@@ -70,7 +71,11 @@ def _list(body: Body) -> Iterator[str]:
 
 def _list_templates(body: Body) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [
-        (short(_text(item, "template"), 80), short(", ".join(_parameters(item)), 60), short(_text(item, "description")))
+        (
+            short(text_at(item, "template"), 80),
+            short(", ".join(_parameters(item)), 60),
+            short(text_at(item, "description")),
+        )
         for item in _objects(body.get("templates"))
     ]
     yield from _table_or(_TEMPLATE_COLUMNS, rows, "no templates")
@@ -84,46 +89,46 @@ def _parameters(item: Body) -> list[str]:
     found = item.get("parameters")
     if isinstance(found, Mapping):
         return [str(name) for name in found]
-    return [one if isinstance(one, str) else _text(one, "name") for one in found] if isinstance(found, list) else []
+    return [one if isinstance(one, str) else text_at(one, "name") for one in found] if isinstance(found, list) else []
 
 
 def _get_template(body: Body) -> Iterator[str]:
-    manifest = _object(body, "manifest")
-    spec = _object(manifest, "spec")
+    manifest = object_at(body, "manifest")
+    spec = object_at(manifest, "spec")
     facts = [
-        ("template", _text(body, "template")),
-        ("created", shown_time(_object(manifest, "metadata").get("creationTimestamp"))),
-        ("entrypoint", _text(spec, "entrypoint")),
+        ("template", text_at(body, "template")),
+        ("created", shown_time(object_at(manifest, "metadata").get("creationTimestamp"))),
+        ("entrypoint", text_at(spec, "entrypoint")),
     ]
     yield from _facts(facts)
-    yield from _assigned("parameters", _object(spec, "arguments").get("parameters"))
-    templates = [short(_text(item, "name"), 80) for item in _objects(spec.get("templates"))]
+    yield from _assigned("parameters", object_at(spec, "arguments").get("parameters"))
+    templates = [short(text_at(item, "name"), 80) for item in _objects(spec.get("templates"))]
     yield from _section("templates", templates)
 
 
 def _get(body: Body) -> Iterator[str]:
-    workflow = _object(body, "workflow")
-    spec, status = _object(workflow, "spec"), _object(workflow, "status")
-    summary = _object(body, "workflowStatus")
+    workflow = object_at(body, "workflow")
+    spec, status = object_at(workflow, "spec"), object_at(workflow, "status")
+    summary = object_at(body, "workflowStatus")
     begun, ended = status.get("startedAt"), status.get("finishedAt")
-    reference = _object(spec, "workflowTemplateRef")
+    reference = object_at(spec, "workflowTemplateRef")
     facts = [
-        ("workflow", _text(body, "workflowId")),
-        ("namespace", _text(summary, "namespace")),
-        ("status", _text(summary, "status") or _text(status, "phase")),
-        ("progress", _text(summary, "progress")),
-        ("message", _text(summary, "message") or _text(status, "message")),
-        ("template", _text(reference, "name")),
-        ("created", shown_time(_object(workflow, "metadata").get("creationTimestamp"))),
+        ("workflow", text_at(body, "workflowId")),
+        ("namespace", text_at(summary, "namespace")),
+        ("status", text_at(summary, "status") or text_at(status, "phase")),
+        ("progress", text_at(summary, "progress")),
+        ("message", text_at(summary, "message") or text_at(status, "message")),
+        ("template", text_at(reference, "name")),
+        ("created", shown_time(object_at(workflow, "metadata").get("creationTimestamp"))),
         ("started", shown_time(begun)),
         ("finished", shown_time(ended)),
         ("duration", shown_duration(begun, ended)),
-        ("uid", _text(_object(workflow, "metadata"), "uid")),
+        ("uid", text_at(object_at(workflow, "metadata"), "uid")),
     ]
     yield from _facts(facts)
-    yield from _assigned("parameters", _object(spec, "arguments").get("parameters"))
-    yield from _assigned("outputs", _object(status, "outputs").get("parameters"))
-    yield from _nodes(_object(status, "nodes"), _text(_object(workflow, "metadata"), "name"))
+    yield from _assigned("parameters", object_at(spec, "arguments").get("parameters"))
+    yield from _assigned("outputs", object_at(status, "outputs").get("parameters"))
+    yield from _nodes(object_at(status, "nodes"), text_at(object_at(workflow, "metadata"), "name"))
 
 
 def _facts(facts: list[tuple[str, str]]) -> Iterator[str]:
@@ -137,7 +142,7 @@ def _assigned(title: str, parameters: object) -> Iterator[str]:
     for one in _objects(parameters):
         value = one.get("value")
         shown = value if isinstance(value, str) else "-" if value is None else json.dumps(value)
-        lines.append(f"{short(_text(one, 'name'))} = {short(shown, 120)}")
+        lines.append(f"{short(text_at(one, 'name'))} = {short(shown, 120)}")
     yield from _section(title, lines)
 
 
@@ -151,7 +156,7 @@ def _nodes(nodes: Body, workflow: str) -> Iterator[str]:
     """The nodes as a tree, each once, in the order of the tree; beyond `MAX_NODES` only their number."""
     objects = {key: node for key, node in nodes.items() if isinstance(node, Mapping)}
     children = {child for node in objects.values() for child in _children(node)}
-    roots = [key for key, node in objects.items() if key not in children or _text(node, "name") == workflow]
+    roots = [key for key, node in objects.items() if key not in children or text_at(node, "name") == workflow]
     waiting = [(key, 0) for key in reversed(roots)]
     rows: list[tuple[str, ...]] = []
     seen: set[str] = set()
@@ -176,28 +181,18 @@ def _children(node: Body) -> list[str]:
 
 
 def _node_row(node: Body, depth: int) -> tuple[str, ...]:
-    name = _text(node, "displayName") or _text(node, "name")
+    name = text_at(node, "displayName") or text_at(node, "name")
     duration = shown_duration(node.get("startedAt"), node.get("finishedAt"))
-    template = _text(node, "templateName") or _text(node, "type")
+    template = text_at(node, "templateName") or text_at(node, "type")
     # A deep chain of steps must not push the other columns off the screen.
     return (
         "  " * min(depth, 10) + short(name),
         short(template),
-        _text(node, "phase"),
+        text_at(node, "phase"),
         duration,
-        short(_text(node, "message"), 80),
+        short(text_at(node, "message"), 80),
     )
-
-
-def _object(body: Body, key: str) -> Body:
-    value = body.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _objects(value: object) -> list[Body]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
-def _text(body: Body, key: str) -> str:
-    value = body.get(key)
-    return value if isinstance(value, str) else ""

@@ -172,7 +172,7 @@ def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
 
 
 def _refuse_misplaced(body: dict[str, object]) -> None:
-    misplaced = sorted(set(body) & set(SUBMIT_KEYS))
+    misplaced = sorted(key for key in SUBMIT_KEYS if key in body)
     if misplaced:
         texts = [f'the key "{key}" of a trigger message stands under submit' for key in misplaced]
         details = tuple({"pointer": f"/{key}", "message": text} for key, text in zip(misplaced, texts, strict=True))

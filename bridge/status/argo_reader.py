@@ -12,11 +12,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.argo.client import LEFT_OUT, ArgoClient
+from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import AnswerKind, PermanentAnswerError, TransientAnswerError, error_of
-from bridge.argo.handles import HttpRequest
-from bridge.argo.options import ArgoOptions, with_query, workflow_path
+from bridge.argo.options import ArgoOptions
 from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchRequest
 from bridge.argo.watch import WatchFrame as ArgoFrame
 from bridge.core.errors import PermanentError
@@ -27,8 +26,6 @@ from bridge.status.sources import FrameKind, Listing, WatchExpiredError, WatchFr
 # without a word must be noticed before that.
 SILENCE_S = 18.0
 
-# A list, a frame and a GET must show the same of a workflow, or status would flap between them.
-_WITH_NODES = "-" + ",".join(field for field in LEFT_OUT if field not in ("status.nodes", "status.compressedNodes"))
 _KINDS = {kind.value: kind for kind in FrameKind}
 
 
@@ -56,10 +53,7 @@ class ArgoServerReader:
     def get(self, ref: WorkflowRef, *, nodes: bool) -> dict[str, Any] | None:
         """Return one workflow, None when it certainly does not exist."""
         try:
-            if nodes:
-                path = with_query(workflow_path(ref.namespace, ref.name), fields=_WITH_NODES)
-                return self._client.call(HttpRequest("GET", path), f"get workflow {ref.namespace}/{ref.name}")
-            return self._client.get_workflow(ref.namespace, ref.name)
+            return self._client.get_workflow(ref.namespace, ref.name, with_nodes=nodes)
         except PermanentAnswerError as error:
             if error.answer.proves_absence:
                 return None
