@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,13 @@ from tests.support.transports import TransportMaker
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
-_BROKER_FIXTURES = {"mosquitto", "start_mosquitto"}
-_RABBITMQ_FIXTURES = {"rabbitmq", "start_rabbitmq"}
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the broker, so that `-m "not mosquitto"` leaves it out."""
+    """Mark what needs a broker, so that e.g. `-m "not mosquitto"` leaves it out."""
     for item in items:
-        if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.mosquitto)
-        if _RABBITMQ_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.rabbitmq)
+        for broker in ("mosquitto", "rabbitmq"):
+            if f"needs_{broker}" in getattr(item, "fixturenames", ()):
+                item.add_marker(broker)
 
 
 @pytest.fixture(autouse=True)
@@ -45,24 +42,31 @@ def log_as_it_was() -> Iterator[None]:
     root.propagate = propagate
 
 
-@pytest.fixture
-def start_mosquitto() -> Iterator[Callable[[MosquittoOptions], Mosquitto]]:
-    """Start real Mosquitto brokers with the options given; all are stopped after the test."""
-    if find_mosquitto() is None:
-        reason = "the mosquitto broker is not installed: sh tests/install-brokers.sh, or apt-get install mosquitto"
+def _require(program: object, name: str, package: str) -> None:
+    if program is None:
+        reason = f"the {name} broker is not installed: sh tests/install-brokers.sh, or apt-get install {package}"
         if os.environ.get("ARGO_BRIDGE_REQUIRE_BROKERS") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    started: list[Mosquitto] = []
 
-    def start(options: MosquittoOptions) -> Mosquitto:
-        broker = Mosquitto(options)
-        started.append(broker)
-        return broker.start()
 
-    yield start
-    for broker in started:
-        broker.close()
+@pytest.fixture(scope="session")
+def needs_mosquitto() -> None:
+    """Skip where Mosquitto is not installed."""
+    _require(find_mosquitto(), "Mosquitto", "mosquitto")
+
+
+@pytest.fixture(scope="session")
+def needs_rabbitmq() -> None:
+    """Skip where RabbitMQ is not installed."""
+    _require(find_rabbitmq(), "RabbitMQ", "rabbitmq-server")
+
+
+@pytest.fixture
+def start_mosquitto(needs_mosquitto: None) -> Iterator[Callable[[MosquittoOptions], Mosquitto]]:
+    """Start real Mosquitto brokers with the options given; all are killed after the test."""
+    with ExitStack() as started:
+        yield lambda options: started.enter_context(Mosquitto(options))
 
 
 @pytest.fixture
@@ -71,34 +75,16 @@ def mosquitto(start_mosquitto: Callable[[MosquittoOptions], Mosquitto]) -> Mosqu
     return start_mosquitto(MosquittoOptions())
 
 
-def _require_rabbitmq() -> None:
-    if find_rabbitmq() is None:
-        reason = "the RabbitMQ broker is not installed: sh tests/install-brokers.sh, or apt-get install rabbitmq-server"
-        if os.environ.get("ARGO_BRIDGE_REQUIRE_BROKERS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @pytest.fixture
-def start_rabbitmq() -> Iterator[Callable[[RabbitMqOptions], RabbitMq]]:
+def start_rabbitmq(needs_rabbitmq: None) -> Iterator[Callable[[RabbitMqOptions], RabbitMq]]:
     """Start real RabbitMQ nodes of this test's own, which takes some ten seconds each; all are killed after it."""
-    _require_rabbitmq()
-    started: list[RabbitMq] = []
-
-    def start(options: RabbitMqOptions) -> RabbitMq:
-        broker = RabbitMq(options)
-        started.append(broker)
-        return broker.start()
-
-    yield start
-    for broker in started:
-        broker.close()
+    with ExitStack() as started:
+        yield lambda options: started.enter_context(RabbitMq(options))
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitMq]:
+def rabbitmq(needs_rabbitmq: None) -> Iterator[RabbitMq]:
     """A real RabbitMQ, shared by all tests of this process: each uses names of its own."""
-    _require_rabbitmq()
     with RabbitMq(SHARED_RABBITMQ) as broker:
         yield broker
 

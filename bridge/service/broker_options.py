@@ -6,7 +6,7 @@ Apart from the other options, so that a command that only visits a broker import
 from __future__ import annotations
 
 from bridge.interface.topics import Topics
-from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings
+from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings, TlsSettings
 from bridge.status.availability import OFFLINE
 from bridge.transports.amqp_options import AmqpOptions, Declare
 from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
@@ -14,7 +14,6 @@ from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
 
 def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topics) -> MqttOptions:
     """Return what one MQTT connection is told."""
-    tls = mqtt.tls
     return MqttOptions(
         name=name,
         url=mqtt.url,
@@ -22,7 +21,7 @@ def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topi
         version=MqttVersion(mqtt.version.value),
         username=mqtt.username or "",
         password_file=str(mqtt.password_file or ""),
-        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        tls=_tls(mqtt.tls),
         will=Will(topics.availability, OFFLINE),
         keepalive_s=int(mqtt.keepalive_s),
         session_expiry_s=int(mqtt.session_expiry_s),
@@ -35,7 +34,6 @@ def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topi
 
 def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptions:
     """Return what one AMQP connection is told."""
-    tls = amqp.tls
     return AmqpOptions(
         name=name,
         url=amqp.url,
@@ -47,9 +45,13 @@ def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptio
         username=amqp.username or "",
         password_file=str(amqp.password_file or ""),
         is_certificate_login=amqp.login is AmqpLogin.CERTIFICATE,
-        tls=TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure),
+        tls=_tls(amqp.tls),
         heartbeat_s=int(amqp.heartbeat_s),
         prefetch=amqp.prefetch,
         max_payload_bytes=settings.interface.max_payload_bytes,
         max_publish_bytes=settings.interface.max_publish_bytes,
     )
+
+
+def _tls(tls: TlsSettings) -> TlsOptions:
+    return TlsOptions(str(tls.ca or ""), str(tls.cert or ""), str(tls.key or ""), tls.insecure)

@@ -26,7 +26,7 @@ from bridge.transports.amqp_link import AmqpLink, LinkParts
 from bridge.transports.amqp_messages import MessageReader
 from bridge.transports.amqp_options import AmqpOptions, Declare, DeliveryMemory, NoMemory, parse_nodes
 from bridge.transports.amqp_session import AmqpSession
-from bridge.transports.amqp_topology import Binding, read_bindings, wanted_bindings
+from bridge.transports.amqp_topology import Binding, Wanted, read_bindings, wanted_bindings
 from bridge.transports.amqp_wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
 from bridge.transports.mqtt_options import FilterMemory, TlsOptions
@@ -93,10 +93,8 @@ class AmqpTransport:
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
         self._reader = MessageReader(options)
         self._intake = self._make_intake(receiver)
-        self._lock = threading.Lock()
         self._wanted = wanted_bindings(options, frozenset(), frozenset())
-        self._revision = 0
-        self._bound_revision = 0
+        self._asked: Wanted | None = None
         self._known = read_bindings(self._memory.bindings.known)
         self._link: AmqpLink | None = None
         self._is_accepted = False
@@ -146,8 +144,8 @@ class AmqpTransport:
     def is_ready(self) -> bool:
         """Connected, and every queue, binding and consumer is there or was refused. Thread: any."""
         link = self._link
-        is_bound = self._bound_revision == self._revision
-        return self._is_accepted and is_bound and link is not None and link.is_settled
+        # In this order: a link that was asked for what is wanted now has not settled with what was wanted before.
+        return self._is_accepted and link is not None and link.wanted is self._wanted and link.is_settled
 
     @property
     def max_publish_bytes(self) -> int:
@@ -169,10 +167,7 @@ class AmqpTransport:
 
         Thread: any.
         """
-        wanted = wanted_bindings(self._options, filters, retained)
-        with self._lock:
-            self._wanted = wanted
-            self._revision += 1
+        self._wanted = wanted_bindings(self._options, filters, retained)
         self._inbox.wake()
 
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
@@ -222,7 +217,7 @@ class AmqpTransport:
         now_s = self._clock.monotonic_s()
         if self._link is None and now_s >= self._connect_at_s:
             self._connect()
-        if self._is_accepted and self._bound_revision != self._revision:
+        if self._is_accepted and self._asked is not self._wanted:
             self._bind()
         timeout_s = self._intake.next_due_s()
         if self._link is None:
@@ -244,13 +239,13 @@ class AmqpTransport:
     def _on_link(self, work: Callable[[AmqpLink], object]) -> None:
         link = self._link
         if link is not None:
-            self._loop.call(functools.partial(_do, work, link))
+            self._loop.call(functools.partial(work, link))
 
     def _connect(self) -> None:
         self._attempt += 1
         parts = LinkParts(self._options, self._loop, self._outgoing, self._metrics, self._inbox.put)
         self._link = AmqpLink(parts, next(self._nodes), may_consume=self._intake.problem is None)
-        self._bound_revision = -1
+        self._asked = None
         self._loop.call(self._link.open)
 
     def _heard(self, event: Event) -> None:
@@ -280,12 +275,10 @@ class AmqpTransport:
         self._bind()
 
     def _bind(self) -> None:
-        with self._lock:
-            wanted, revision = self._wanted, self._revision
+        wanted = self._asked = self._wanted
         self._reader.expect(wanted.request_filters)
         stale = self._known - wanted.bindings.keys()
         self._remember(self._known | wanted.bindings.keys())
-        self._bound_revision = revision
         self._on_link(functools.partial(AmqpLink.bind, wanted=wanted, stale=stale))
 
     def _remember(self, bindings: frozenset[Binding]) -> None:
@@ -299,9 +292,9 @@ class AmqpTransport:
 
     def _settled(self, event: Settled) -> None:
         self._attempt = 0
-        if not self.is_ready or self._link is None:
+        if not self.is_ready or self._link is None or self._asked is None:
             return
-        self._remember(frozenset(self._wanted.bindings))
+        self._remember(frozenset(self._asked.bindings))
         if not event.is_news:
             return
         for problem in self._link.problems:
@@ -368,7 +361,3 @@ class AmqpTransport:
         link = self._link
         if link is not None:
             link.crashed(error)
-
-
-def _do(work: Callable[[AmqpLink], object], link: AmqpLink) -> None:
-    work(link)

@@ -73,4 +73,6 @@ def addresses_for(exchange: str) -> Addresses:
 def key_problem(key: str) -> str:
     """Return why `key` cannot be a routing or binding key, or ""."""
     size_bytes = len(key.encode("utf-8", "surrogatepass"))
-    return f"its routing key has {size_bytes} bytes, at most {MAX_KEY_BYTES} are possible" if size_bytes > 255 else ""
+    if size_bytes <= MAX_KEY_BYTES:
+        return ""
+    return f"its routing key has {size_bytes} bytes, at most {MAX_KEY_BYTES} are possible"

@@ -36,7 +36,6 @@ class Ended:
 
     link: int
     problem: ConnectionProblem
-    was_accepted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ BATCH_COUNT = 500
 RETRY_S = 1.0
 GRACE_S = 2.0
 """An acknowledgement that the broker has taken is on its disk a moment later; only then a repetition is ruled out."""
+FORGET_EVERY_S = 1.0
+"""Forgetting is a commit: not one a batch, but one for all that came due within this time."""
 UNSEEN_S = 60.0
 """What was unacknowledged comes again before anything else; after a minute without a redelivery none is left."""
 
@@ -190,8 +192,9 @@ class AmqpIntake:
         """
         now_s = self._parts.clock.monotonic_s()
         numbers: list[int] = []
-        while self._settled and (everything or self._settled[0][0] <= now_s):
-            numbers += self._settled.popleft()[1]
+        if everything or (self._settled and self._settled[0][0] + FORGET_EVERY_S <= now_s):
+            while self._settled and (everything or self._settled[0][0] <= now_s):
+                numbers += self._settled.popleft()[1]
         try:
             if numbers:
                 self._parts.memory.forget(numbers)
@@ -205,5 +208,5 @@ class AmqpIntake:
         """Seconds until `retry` or `forget_due` have work; a large number when there is none."""
         times = [self._unseen_at_s if self.problem is None else self._retry_at_s]
         if self._settled:
-            times.append(self._settled[0][0])
+            times.append(self._settled[0][0] + FORGET_EVERY_S)
         return min(3600.0, max(0.0, min(times) - self._parts.clock.monotonic_s()))

@@ -55,6 +55,7 @@ class AmqpLink:
 
     Attributes:
         number: of this attempt.
+        wanted: what `bind` was asked for last, None before; `is_settled` says nothing of anything later.
         is_settled: declared, bound, consuming and able to publish, or refused; nothing is under way.
     """
 
@@ -77,10 +78,10 @@ class AmqpLink:
         self._must_declare = False
         self._is_news = True
         self._is_over = False
-        self._was_accepted = False
         self._attempts = 0
         self._retry: object | None = None
         self.number = next(_numbers)
+        self.wanted: Wanted | None = None
         self.is_settled = False
 
     @property
@@ -122,7 +123,6 @@ class AmqpLink:
     def _publishing_opened(self, connection: Any) -> None:
         if self._is_over:
             return
-        self._was_accepted = True
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(self._unblock)
         self._publisher.open(connection)
@@ -147,7 +147,7 @@ class AmqpLink:
         self.is_settled = False
         self._parts.outgoing.fail_all()
         self._close_connections()
-        self._parts.tell(Ended(self.number, problem, self._was_accepted))
+        self._parts.tell(Ended(self.number, problem))
 
     def crashed(self, error: Exception) -> None:
         """Something failed that nobody expected: end this attempt."""
@@ -163,6 +163,8 @@ class AmqpLink:
             self._must_declare = True
             return
         self._is_busy = True
+        # A queue that is found is no problem any more, and not bound yet.
+        self.is_settled = False
         self._must_declare = False
         self._retry = None
         Steps(self._consuming, self._topology.declarations(), self._declared).run()
@@ -176,6 +178,7 @@ class AmqpLink:
             self._is_busy = True
             self._is_news = True
             self.is_settled = False
+            self.wanted = wanted
             Steps(self._consuming, self._topology.bindings(wanted, stale), self._consume).run()
 
     def _consume(self) -> None:

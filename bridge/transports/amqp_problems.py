@@ -22,7 +22,6 @@ CONNECTION_FORCED = 320
 ACCESS_REFUSED = 403
 NOT_FOUND = 404
 PRECONDITION_FAILED = 406
-NOT_ALLOWED = 530
 
 _ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: (received .*)", re.DOTALL)
 

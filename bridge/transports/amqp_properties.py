@@ -17,7 +17,7 @@ from bridge.transports.amqp_fields import MalformedError, Reader, Value, tables_
 CLOUD_EVENTS = ("cloudEvents:", "cloudEvents_")
 """Before the attributes of an event in binary mode; without it they are named as in MQTT."""
 
-# The flags of the properties, in their order; `content` is what stands in the message for each.
+# Flag, name and form of each property, in the order in which they stand in a message.
 _FIELDS = (
     (1 << 15, "content_type", "short"),
     (1 << 14, "content_encoding", "short"),

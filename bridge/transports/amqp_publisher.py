@@ -176,11 +176,6 @@ class AmqpPublisher:
             self._careful = CAREFUL_COUNT
             self._reopen()
 
-    def close(self) -> None:
-        """Close the channel; what is unconfirmed is lost."""
-        if self._channel is not None and self._channel.is_open:
-            self._channel.close()
-
 
 def _properties_problem(message: OutgoingMessage) -> str:
     if len(message.correlation_data) > _MAX_SHORT_BYTES:

@@ -110,7 +110,7 @@ class AmqpLoop:
         """Start the thread."""
         self._thread.start()
 
-    def call(self, work: Callable[[], None]) -> None:
+    def call(self, work: Callable[[], object]) -> None:
         """Run `work` on the thread soon. Thread: any."""
         self._loop.add_callback_threadsafe(work)
 

@@ -1,7 +1,7 @@
 """The contract between the bridge and a message broker, spoken by MQTT and AMQP alike.
 
-A transport owns one connection and one thread. That thread reads from the broker, hands what it read to the
-`Receiver` as one batch, and sends acknowledgements. Publishing may be asked for from any thread.
+A transport owns one connection and a thread that hands what was read to the `Receiver` as one batch, and has it
+acknowledged; over AMQP a second thread does the I/O. Publishing may be asked for from any thread.
 
 What a transport never does: it decides nothing about a message, dedupes nothing, and queues nothing while the
 broker is away (`publish` says False, and the owner of the value tries again after `Listener.connected`).
@@ -50,7 +50,7 @@ class Receiver(Protocol):
 
 
 class Session(Enum):
-    """What the broker said about the session when it accepted the connection (CONNACK, session present)."""
+    """What the broker kept for us while we were away: session present of CONNACK; over AMQP, the queues."""
 
     NEW = "new"
     RESUMED = "resumed"
@@ -76,7 +76,7 @@ class Listener(Protocol):
         """The broker accepted us; `session` NEW means that it kept nothing. Called before any message is handed in."""
 
     def ready(self, connection: str) -> None:
-        """Every SUBACK arrived, refused filters or not; called after each (re)connect and each change of filters."""
+        """Every filter was subscribed (bound) or refused; called after each (re)connect and each change of filters."""
 
     def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
         """The connection is gone, or could not be made."""
@@ -118,7 +118,7 @@ class Transport(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Connected and every SUBACK read."""
+        """Connected, and every filter was subscribed (bound) or refused."""
 
     @property
     def max_publish_bytes(self) -> int:
@@ -142,7 +142,7 @@ class Transport(Protocol):
 
         Args:
             message: its topic has no wildcards; its payload fits `max_publish_bytes`.
-            done: called once on the transport's thread with how it ended.
+            done: called once with how it ended, on the thread that does the I/O; it must return at once.
 
         Returns:
             False when not connected or the window is full: nothing was taken, `done` is not called.

@@ -1,4 +1,4 @@
-"""What was handed to `publish` and is not confirmed yet. Sends nothing itself; owned by the transport's thread.
+"""What was handed to `publish` and is not confirmed yet. Sends nothing itself; owned by the thread that does the I/O.
 
 Only `offer` is called by other threads. While the connection is away it takes nothing: the owners of the values
 publish them again once connected (DESIGN 3), so nothing is kept here to be sent twice.
@@ -20,7 +20,7 @@ _log = logger(__name__)
 
 
 class Outgoing:
-    """A window of messages: waiting for the transport's thread, for the socket (QoS 0), or for PUBACK (QoS 1)."""
+    """A window of messages: waiting to be sent, for the socket (QoS 0), or for PUBACK or confirm."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """Make it closed; `wake` is called, on the publisher's thread, when there is something to send."""
@@ -74,7 +74,7 @@ class Outgoing:
         self._unwritten.append((end_bytes, done))
 
     def await_confirmed(self, packet_id: int, done: PublishDone) -> None:
-        """The message is done once PUBACK for `packet_id` arrives (QoS 1)."""
+        """The message is done once the broker answers `packet_id` (MQTT: QoS 1; AMQP: the delivery tag)."""
         self._unconfirmed[packet_id] = done
 
     def written(self, sent_bytes: int) -> None:
@@ -83,7 +83,7 @@ class Outgoing:
             finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
 
     def answered(self, packet_id: int, result: PublishResult) -> None:
-        """PUBACK arrived; unknown packet ids are ignored."""
+        """The broker answered; unknown packet ids are ignored."""
         done = self._unconfirmed.pop(packet_id, None)
         if done is not None:
             finish(done, result)

@@ -22,15 +22,15 @@ READING = {"value": 95.5, "seq": 1}
 
 
 @pytest.fixture(scope="module")
-def broker():
+def broker(needs_rabbitmq):
     """A broker with the definitions of the example."""
     with RabbitMq(RabbitMqOptions(definitions=DEFINITIONS)) as one:
         yield one
 
 
 @pytest.fixture
-def spine(start_rabbitmq, broker, tmp_path):
-    """A bridge that logs in as the example's user. start_rabbitmq skips where there is no RabbitMQ."""
+def spine(broker, tmp_path):
+    """A bridge that logs in as the example's user."""
     (tmp_path / "password").write_text("change-me\n")
     login = "username: bridge, password-file: password"
     with AmqpSpine(tmp_path, broker, MAPPINGS, name="plant-1", exchange="argo.workflows", amqp=login) as one:

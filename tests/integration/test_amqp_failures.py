@@ -12,7 +12,7 @@ import pytest
 
 from bridge.core.backoff import Backoff
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp import Declare
+from bridge.transports.amqp import Declare, FilterMemory
 from bridge.transports.base import PublishResult
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes
@@ -169,6 +169,25 @@ def test_a_topic_that_is_too_long_for_a_key_is_refused_alone(place):
     wait_until(lambda: outcomes.results == [PublishResult.REFUSED], "a refusal")
     place.client.publish("sensors/a", b"bound")
     wired.await_payloads(b"bound")
+
+
+def test_a_filter_that_is_not_bound_yet_is_not_ready(place):
+    """is_ready is False from subscribe() on until the broker has bound; what is unbound is remembered until then."""
+    remembered: list[frozenset[str]] = []
+    memory = FilterMemory(changed=remembered.append)
+    wired = place.start("old", memory=memory)
+    wait_until(lambda: wired.listener.count("ready") == 1, "ready with the old filter")
+    may_go_on = threading.Event()
+    wired.transport._loop.call(lambda: may_go_on.wait(60))
+    try:
+        wired.transport.subscribe(frozenset({"new"}), frozenset())
+        wait_until(lambda: len(remembered[-1]) == 2, "both bindings to be remembered")
+        assert not wired.transport.is_ready
+    finally:
+        may_go_on.set()
+    wait_until(lambda: wired.listener.count("ready") == 2, "ready with the new filter")
+    assert wired.transport.is_ready
+    wait_until(lambda: len(remembered[-1]) == 1, "the old binding to be forgotten")
 
 
 class Owner:

@@ -27,7 +27,7 @@ def authority_of_all(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plugged(authority_of_all):
+def plugged(needs_rabbitmq, authority_of_all):
     """A broker with both plugins, which asks TLS clients for a certificate."""
     options = RabbitMqOptions(
         plugins=("rabbitmq_mqtt", "rabbitmq_auth_mechanism_ssl"),
@@ -39,12 +39,7 @@ def plugged(authority_of_all):
         yield broker
 
 
-@pytest.fixture(autouse=True)
-def needs_rabbitmq(start_rabbitmq):
-    """Skip where RabbitMQ is not installed."""
-
-
-def test_a_device_speaks_mqtt_and_a_service_amqp_to_one_bridge(needs_rabbitmq, plugged, tmp_path):
+def test_a_device_speaks_mqtt_and_a_service_amqp_to_one_bridge(plugged, tmp_path):
     """On amq.topic a device publishes over MQTT, a service asks over AMQP, and both see the same status."""
     status = "sensors/{device}/workflow"
     mappings = mapping("plain", "sensors/{device}/plain", f"status: {{topic: '{status}'}}")
@@ -73,7 +68,7 @@ def test_a_device_speaks_mqtt_and_a_service_amqp_to_one_bridge(needs_rabbitmq, p
         wait_until(lambda: "Succeeded" in [body["status"] for body in bodies(device.messages, own)], "the device's own")
 
 
-def test_a_certificate_is_the_login(needs_rabbitmq, plugged, authority_of_all, transports):
+def test_a_certificate_is_the_login(plugged, authority_of_all, transports):
     """SASL EXTERNAL over TLS: the name in the client's certificate is the user, and there is no password."""
     own = authority_of_all.issue(LOGIN)
     tls = TlsOptions(ca=str(own.ca), cert=str(own.certificate), key=str(own.key))
@@ -84,7 +79,7 @@ def test_a_certificate_is_the_login(needs_rabbitmq, plugged, authority_of_all, t
     assert wired.problem_codes == []
 
 
-def test_a_broker_that_is_not_trusted_is_told(needs_rabbitmq, plugged, authority_of_all, tmp_path, transports):
+def test_a_broker_that_is_not_trusted_is_told(plugged, authority_of_all, tmp_path, transports):
     """A certificate of another authority: tls-failed, with what to check."""
     stranger = Authority(tmp_path, "stranger")
     own = authority_of_all.issue("other")
@@ -93,7 +88,7 @@ def test_a_broker_that_is_not_trusted_is_told(needs_rabbitmq, plugged, authority
     assert "tls.ca" in wired.await_problem("tls-failed")
 
 
-def test_a_tls_port_that_is_spoken_to_in_plain_is_told(needs_rabbitmq, plugged, transports):
+def test_a_tls_port_that_is_spoken_to_in_plain_is_told(plugged, transports):
     """amqp:// to the port of amqps:// is refused with a hint."""
     wired = transports.start_amqp(f"amqp://127.0.0.1:{plugged.tls_port}", "a", bridge_id="plain")
     assert "amqps://" in wired.await_problem("refused")

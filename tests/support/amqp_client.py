@@ -54,13 +54,13 @@ class AmqpClient:
     def _run(self) -> None:
         try:
             self._connection = pika.BlockingConnection(self._parameters)
+            self._channel = self._connection.channel()
+            self._channel.confirm_delivery()
         except Exception as error:
             self._failure = error
-            self._ready.set()
             return
-        self._channel = self._connection.channel()
-        self._channel.confirm_delivery()
-        self._ready.set()
+        finally:
+            self._ready.set()
         while not self._over:
             self._connection.process_data_events(0.5)
         self._connection.close()
@@ -137,7 +137,9 @@ class AmqpClient:
 
     def __enter__(self) -> AmqpClient:
         self._thread.start()
-        assert self._ready.wait(WAIT_S)
+        if not self._ready.wait(WAIT_S):
+            self._over = True  # its thread must not outlive the test when it comes back after all
+            raise AssertionError("the client is not connected")
         if self._failure is not None:
             self._thread.join()
             raise self._failure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import Counter
 from types import TracebackType
 from typing import Any
@@ -12,27 +11,9 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPError, NackError, UnroutableError
 
-from tests.support.bridge_files import NAMESPACE, TEMPLATE
+from tests.support.bridge_files import TEMPLATE
+from tests.support.publisher import trigger_body
 from tests.support.transport_ends import wait_until
-
-MAPPINGS = f"""\
-  - name: with-id
-    topic: sensors/{{device}}/counted
-    event-id: payload.n
-    workflow:
-      namespace: {NAMESPACE}
-      template: {TEMPLATE}
-      parameters:
-        n: ${{payload.n}}
-  - name: without-id
-    topic: sensors/{{device}}/plain
-    workflow:
-      namespace: {NAMESPACE}
-      template: {TEMPLATE}
-      parameters:
-        n: ${{payload.n}}
-"""
-"""The mapping file that the events of an `AmqpPublisher` are for."""
 
 EXCHANGE = "argo.workflows"
 ANSWERS = "answers"
@@ -41,6 +22,8 @@ KINDS = 5
 
 class AmqpPublisher:
     """A thread that publishes while the context is entered, each event once the broker confirmed the one before.
+
+    Its events are for `publisher.MAPPINGS`.
 
     Kinds, by turns: a mapped event with ``event-id``, one without a name, one with a message id, a trigger message
     with ``eventId`` and one without. What ends without a confirmation is published again only if it names itself.
@@ -54,6 +37,7 @@ class AmqpPublisher:
         self._port = port
         self._pause_s = 1.0 / rate_per_s
         self._stop = threading.Event()
+        self._is_over = threading.Event()
         self._may_publish = threading.Event()
         self._may_publish.set()
         self._is_idle = threading.Event()
@@ -83,13 +67,13 @@ class AmqpPublisher:
             self.requests.add(number)
         # As a sender does that missed the confirmation.
         copies = 2 if number % (KINDS * 2) == 0 else 1
-        while True:
+        while not self._is_over.is_set():
             try:
                 channel = self._open()
                 for _ in range(copies):
                     channel.basic_publish(EXCHANGE, key, json.dumps(body).encode(), properties, mandatory=True)
             except UnroutableError:
-                time.sleep(0.02)  # it was taken by nobody: the queue is being made again
+                self._is_over.wait(0.02)  # it was taken by nobody: the queue is being made again
                 continue
             except (AMQPError, OSError) as error:
                 self._channel = self._channel if isinstance(error, NackError) else None
@@ -109,7 +93,8 @@ class AmqpPublisher:
                 self._channel.queue_declare(ANSWERS, durable=True, arguments={"x-queue-type": "quorum"})
             except (AMQPError, OSError):
                 self._channel = None
-                time.sleep(0.1)
+                if self._is_over.wait(0.1):  # the broker is away, and nobody waits for it any more
+                    raise
         return self._channel
 
     def pause(self) -> None:
@@ -158,6 +143,7 @@ class AmqpPublisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._is_over.set()
         self._may_publish.set()
         self._thread.join(90)
         if self._channel is not None and self._channel.connection.is_open:
@@ -172,11 +158,7 @@ def _event(number: int) -> tuple[str, dict[str, Any], pika.BasicProperties]:
         return f"sensors.{device}.plain", {"n": number}, pika.BasicProperties(delivery_mode=2)
     if kind == 2:
         return f"sensors.{device}.plain", {"n": number}, pika.BasicProperties(delivery_mode=2, message_id=f"m{number}")
-    body = {
-        "namespace": NAMESPACE,
-        "submit": {"template": TEMPLATE, "parameters": {"n": number}},
-        "requestId": number,
-    }
+    body = trigger_body(number, TEMPLATE)
     if kind == 3:
         body["eventId"] = f"event-{number}"
     properties = pika.BasicProperties(delivery_mode=2, reply_to=ANSWERS, correlation_id=str(number))

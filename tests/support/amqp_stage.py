@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.accounting import Account, account
-from tests.support.amqp_publisher import MAPPINGS, AmqpPublisher
+from tests.support.amqp_publisher import AmqpPublisher
 from tests.support.bridge_files import CONNECTION, INSPECT, BridgeFiles
 from tests.support.bridge_inside import LeftBehind
 from tests.support.bridge_process import BridgeProcess
 from tests.support.mosquitto import free_port
+from tests.support.publisher import MAPPINGS
 from tests.support.rabbitmq import RabbitMq
 from tests.support.simulator_process import SimulatorProcess
 from tests.support.tcp_proxy import TcpProxy

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
+from tests.support.broker_process import BrokerProcess
 from tests.support.certificates import ServerCertificates
 from tests.support.transport_ends import wait_until
 
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 30.0
+# Below those that the system gives to outgoing connections, and to whoever listens on port 0 (32768 and up on Linux):
+# a broker may take seconds from the choice of its port until it listens there, while other tests open many.
+_PORTS = range(20_000, 32_000)
 
 
 def find_mosquitto() -> str | None:
@@ -32,10 +36,12 @@ def find_security_plugin() -> Path | None:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A TCP port that nobody listens on now, and that the system gives to nobody who asks for any."""
+    while True:
+        port = secrets.choice(_PORTS)  # `random` is seeded alike in all processes that run tests
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)
@@ -62,19 +68,13 @@ class MosquittoOptions:
     filters: tuple[str, ...] | None = None
 
 
-class Mosquitto:
-    """A running broker; use it as a context manager, or call `start` and `stop`."""
+class Mosquitto(BrokerProcess):
+    """A running Mosquitto."""
 
     def __init__(self, options: MosquittoOptions | None = None) -> None:
+        super().__init__("mosquitto")
         self.options = options or MosquittoOptions()
         self.port = free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="mosquitto-")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where its files are."""
-        return Path(self._folder.name)
 
     @property
     def scheme(self) -> str:
@@ -92,7 +92,7 @@ class Mosquitto:
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def start(self) -> Mosquitto:
+    def start(self) -> Self:
         """Start it, and return once it takes connections."""
         program = find_mosquitto()
         if program is None:
@@ -100,7 +100,7 @@ class Mosquitto:
         self._write_config(program)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(self.folder / "conf")], stdout=log, stderr=log)
-        self._await_ready()
+        self._await_port(self._process, self.port, time.monotonic() + READY_WITHIN_S)
         return self
 
     def _write_config(self, program: str) -> None:
@@ -152,22 +152,6 @@ class Mosquitto:
             subprocess.run([tool, "-b", str(path), name, password], check=True, capture_output=True)
         return path
 
-    def _await_ready(self) -> None:
-        process = self._process
-        assert process is not None
-        deadline_s = time.monotonic() + READY_WITHIN_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError as error:
-                try:
-                    process.wait(0.02)
-                except subprocess.TimeoutExpired:
-                    if time.monotonic() < deadline_s:
-                        continue
-                raise RuntimeError(f"mosquitto does not take connections:\n{self.log}") from error
-
     def await_saved(self) -> None:
         """Return once the broker has saved all that it knew when this was called (each save is a new file)."""
         saved = self.folder / "mosquitto.db"
@@ -177,55 +161,3 @@ class Mosquitto:
 
         before = inode()
         wait_until(lambda: inode() != before, "a save by the broker")
-
-    def kill(self) -> None:
-        """SIGKILL: what it had not saved is lost."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM, and wait; harmless when it does not run."""
-        self._end(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Start it again, on the same port and with the same folder, stopping it first if it runs."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing is answered, as on a half-open connection."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _end(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(number)
-        process.send_signal(signal.SIGCONT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def close(self) -> None:
-        """Stop it and remove its folder."""
-        self.stop()
-        self._folder.cleanup()
-
-    def __enter__(self) -> Mosquitto:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -113,7 +113,7 @@ class Publisher:
         if self.waits(number):
             return "sensors/any/parked", {"n": number}, None
         if self.dies(number):
-            return TRIGGER_TOPIC, _request(number, MISSING) | {"eventId": f"event-{number}"}, None
+            return TRIGGER_TOPIC, trigger_body(number, MISSING) | {"eventId": f"event-{number}"}, None
         return _event(number)
 
     def _on_connect(self, client: Client, *_: Any) -> None:
@@ -193,7 +193,7 @@ def _event(number: int) -> tuple[str, dict[str, Any], Properties | None]:
         return f"sensors/{device}/counted", {"n": number}, None
     if number % 4 == 1:
         return f"sensors/{device}/plain", {"n": number}, None
-    body = _request(number, TEMPLATE)
+    body = trigger_body(number, TEMPLATE)
     if number % 4 == 3:
         return TRIGGER_TOPIC, body, None
     properties = Properties(PacketTypes.PUBLISH)
@@ -202,7 +202,8 @@ def _event(number: int) -> tuple[str, dict[str, Any], Properties | None]:
     return TRIGGER_TOPIC, body | {"eventId": f"event-{number}"}, properties
 
 
-def _request(number: int, template: str) -> dict[str, Any]:
+def trigger_body(number: int, template: str) -> dict[str, Any]:
+    """A trigger message whose workflow and reply tell `number`."""
     return {
         "namespace": NAMESPACE,
         "submit": {"template": template, "parameters": {"n": number}},

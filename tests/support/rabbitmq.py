@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
+from tests.support.broker_process import BrokerProcess
 from tests.support.certificates import ServerCertificates
 from tests.support.mosquitto import free_port
 
 BIN = Path("/usr/lib/rabbitmq/bin")
 READY_WITHIN_S = 90.0
+"""For all of a start: less than a test may take, so that its log is shown where it does not come up."""
 # Two schedulers that do not spin: beside three other nodes on two cores, that is what starts soonest.
 _ERLANG = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -69,22 +69,16 @@ class RabbitMqOptions:
     tls: ServerCertificates | None = None
 
 
-class RabbitMq:
-    """A running node; use it as a context manager, or call `start` and `close`."""
+class RabbitMq(BrokerProcess):
+    """A running node; signals go to all of its processes."""
 
     def __init__(self, options: RabbitMqOptions | None = None) -> None:
+        super().__init__("rabbitmq")
         self.options = options or RabbitMqOptions()
         self.port, self.mqtt_port, self.tls_port = free_port(), free_port(), free_port()
         self._epmd_port, self._dist_port = free_port(), free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="rabbitmq-")
         self._node = f"argo-{secrets.token_hex(4)}@localhost"
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where its files are."""
-        return Path(self._folder.name)
 
     @property
     def url(self) -> str:
@@ -160,22 +154,19 @@ class RabbitMq:
             found[key] = [*found.get(key, []), *values]
         return found
 
-    def start(self) -> RabbitMq:
+    def start(self) -> Self:
         """Start it, and return once it takes connections."""
         program = find_rabbitmq()
         if program is None:
             raise RuntimeError("rabbitmq-server is not installed")
         self._write_files()
         environment = self._environment()
-        if self._epmd is None:
-            self._epmd = subprocess.Popen(
-                ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            self._await_port(self._epmd_port)
+        until_s = time.monotonic() + READY_WITHIN_S
         with (self.folder / "out").open("ab") as out:
+            if self._epmd is None:
+                command = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+                self._epmd = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+                self._await_port(self._epmd, self._epmd_port, until_s)
             self._process = subprocess.Popen(
                 [str(program)],
                 env=environment,
@@ -184,22 +175,10 @@ class RabbitMq:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._await_port(self.port)
+        self._await_port(self._process, self.port, until_s)
         if "rabbitmq_mqtt" in self.options.plugins:
-            self._await_port(self.mqtt_port)
+            self._await_port(self._process, self.mqtt_port, until_s)
         return self
-
-    def _await_port(self, port: int) -> None:
-        deadline_s = time.monotonic() + READY_WITHIN_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
-                return
-            except OSError as error:
-                ended = self._process is not None and self._process.poll() is not None
-                if ended or time.monotonic() > deadline_s:
-                    raise RuntimeError(f"rabbitmq takes no connections on {port}:\n{self.log[-4000:]}") from error
-            time.sleep(0.05)
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl; returns what it printed."""
@@ -212,61 +191,18 @@ class RabbitMq:
         """Raise or end the memory alarm: while it is on, connections that publish are blocked."""
         self.ctl("set_vm_memory_high_watermark", "0.0000001" if is_on else "0.4")
 
-    def kill(self) -> None:
-        """SIGKILL to all of its processes."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM, and wait; harmless when it does not run."""
-        self._end(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """Start it again, on the same ports and with the same folder, stopping it first if it runs."""
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing is answered, as on a half-open connection."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGCONT)
-
-    def _end(self, number: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for each in (number, signal.SIGCONT):
-            os.killpg(process.pid, each)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def _signal(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
 
     def close(self) -> None:
-        """Kill it and remove its folder."""
+        """Kill it and what it needs, and remove its folder."""
         self.kill()
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait()
             self._epmd = None
-        self._folder.cleanup()
-
-    def __enter__(self) -> RabbitMq:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
 
 
 SHARED_RABBITMQ = RabbitMqOptions(

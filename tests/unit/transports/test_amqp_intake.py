@@ -10,7 +10,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.amqp_intake import GRACE_S, RETRY_S, UNSEEN_S, AmqpIntake, IntakeParts
+from bridge.transports.amqp_intake import FORGET_EVERY_S, GRACE_S, RETRY_S, UNSEEN_S, AmqpIntake, IntakeParts
 from bridge.transports.amqp_messages import Arrival, MessageReader
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
 from bridge.transports.amqp_session import AmqpSession
@@ -24,6 +24,7 @@ class FlakyNotes(DeliveryNotes):
     """A memory that cannot be reached on demand."""
 
     error: Exception | None = None
+    commits = 0
 
     def begin(self) -> int:
         """See `DeliveryMemory`."""
@@ -33,6 +34,7 @@ class FlakyNotes(DeliveryNotes):
     def forget(self, numbers: Sequence[int]) -> None:
         """See `DeliveryMemory`."""
         self._fail()
+        self.commits += 1
         super().forget(numbers)
 
     def _fail(self) -> None:
@@ -205,19 +207,32 @@ def test_a_taken_acknowledgement_is_forgotten_a_little_later() -> None:
     rig.intake.settled(1, 1)
     rig.intake.forget_due()
     assert rig.notes.forgotten == []
-    assert rig.intake.next_due_s() <= GRACE_S
-    rig.clock.advance(GRACE_S)
+    assert rig.intake.next_due_s() <= GRACE_S + FORGET_EVERY_S
+    rig.clock.advance(GRACE_S + FORGET_EVERY_S)
     rig.notes.error = SpoolError("forget: disk full")
     rig.intake.forget_due()
     rig.notes.error = None
     rig.intake.forget_due()
     assert rig.notes.forgotten == []
-    rig.clock.advance(GRACE_S)
+    rig.clock.advance(GRACE_S + FORGET_EVERY_S)
     rig.intake.forget_due()
     assert rig.notes.forgotten == [1]
     rig.intake.settled(1, 2)
     rig.intake.forget_due(everything=True)
     assert rig.notes.forgotten == [1, 2]
+
+
+def test_forgetting_under_load_is_one_commit_a_second() -> None:
+    """Each is an fsync: not one for every batch."""
+    rig = Rig()
+    rig.arrive(*(b"%d" % number for number in range(100)))
+    rig.session.take_acknowledgements()
+    for tag in range(1, 101):
+        rig.intake.settled(1, tag)
+        rig.intake.forget_due()
+        rig.clock.advance(0.1)
+    assert len(rig.notes.forgotten) >= 50
+    assert rig.notes.commits <= 10
 
 
 def test_what_does_not_come_again_is_forgotten_a_minute_after_the_last_redelivery() -> None:
