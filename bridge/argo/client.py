@@ -35,7 +35,7 @@ _IDLE_SESSIONS = 8
 _PASSES = 3
 
 # What a follower of status does not need and what makes objects large. Excluding keeps error frames whole; including
-# would turn them into "{}" (server-api.md section 3). Of the spec, suspend and shutdown tell of the status.
+# would turn them into "{}" (docs/design/argo-server.md, Watch). Of the spec, suspend and shutdown tell of the status.
 LEFT_OUT = (
     *HEAVY_FIELDS,
     "spec.templates",

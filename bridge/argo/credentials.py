@@ -38,8 +38,8 @@ class Credentials:
     def authorization(self) -> str:
         """Return the header's value, or "" where no token is configured.
 
-        A file's token gets ``Bearer `` before it unless it begins with ``Bearer `` or ``Basic `` (server-api.md
-        section 4); a given value is complete (``ARGO_TOKEN``).
+        A file's token gets ``Bearer `` before it unless it begins with ``Bearer `` or ``Basic ``;
+        a given value is complete (``ARGO_TOKEN``).
 
         Raises:
             TransientError: ``token-unreadable``: the file is missing, unreadable or empty, or what it holds cannot be a

@@ -1,7 +1,7 @@
-"""What an answer of the Argo Server, or the lack of one, means for the request (DESIGN 3c). Pure; any thread.
+"""What an answer of the Argo Server, or the lack of one, means for the request. Pure; any thread.
 
 Nothing here sends, retries or logs. No status, header or body makes it raise.
-Source: server-api.md sections 1 to 4 and 12; the recordings of five releases.
+Source: docs/design/argo-server.md, Errors; the recordings of five releases.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ MAX_RETRY_AFTER_S = 3600.0
 class AnswerKind(Enum):
     """What to do about an answer.
 
-    OK: done. CONFLICT: an object of that name exists; GET it (DESIGN 3b). NOT_FOUND: the addressed workflow is not
-    there. INVALID: it will never work. UNAVAILABLE: try again. DENIED, MISCONFIGURED: the cluster or the configuration
-    is at fault, not the event.
+    OK: done. CONFLICT: an object of that name exists; GET it. NOT_FOUND: the addressed workflow is not there.
+    INVALID: it will never work. UNAVAILABLE: try again. DENIED, MISCONFIGURED: the cluster or the configuration is at
+    fault, not the event.
     """
 
     OK = "ok"
@@ -93,7 +93,7 @@ class Answer:
 
     @property
     def strains(self) -> bool:
-        """Whether it tells that the server is overloaded or away, so that the gate slows down (DESIGN 3c)."""
+        """Whether it tells that the server is overloaded or away, so that the gate slows down."""
         if self.code in ("watch-ended", "modified-meanwhile", "stopped"):
             return False
         return self.kind is AnswerKind.UNAVAILABLE or self.code in ("tls-failed", "not-http")
@@ -171,7 +171,7 @@ def token_unreadable(error: BridgeError) -> Answer:
 
 
 def incomplete(message: str) -> Answer:
-    """Return the answer for a 200 that lacks what makes it one (server-api.md section 12: no resourceVersion)."""
+    """Return the answer for a 200 that lacks what makes it one (a list: resourceVersion)."""
     return Answer(AnswerKind.UNAVAILABLE, 200, "incomplete-list", message)
 
 
@@ -240,7 +240,7 @@ def _success(body: bytes, elapsed_s: float) -> Answer:
         parsed = None
     if isinstance(parsed, dict):
         return Answer(AnswerKind.OK, 200, "ok", body=parsed, elapsed_s=elapsed_s)
-    # Any path outside /api answers the user interface's page with 200 (server-api.md section 0); but a proxy may also
+    # Any path outside /api answers the user interface's page with 200; but a proxy may also
     # have put its page in place of the answer to a request that was carried out.
     what = "HTML" if body.lstrip()[:1] == b"<" else "something else"
     text = f"answered {what} instead of JSON"
@@ -347,7 +347,7 @@ def _meaning(status: int, grpc_code: int | None, text: str) -> tuple[AnswerKind,
 def retry_after_s(headers: Mapping[str, str], wall_s: float) -> float | None:
     """Return the seconds of a Retry-After header, 0 to 3600, or None where there is none that can be read.
 
-    A number, or a date: Argo's own limiter ends it in ``UTC`` instead of ``GMT`` (server-api.md section 4). A date is
+    A number, or a date: Argo's own limiter ends it in ``UTC`` instead of ``GMT``. A date is
     measured against the answer's Date header where there is one, since a gateway's own clock may stand in 1970.
     """
     value = headers.get("retry-after", "").strip()

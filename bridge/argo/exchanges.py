@@ -35,7 +35,7 @@ class Exchanges:
     """Requests in flight, their handles and kept-alive connections.
 
     A request on a kept connection that dies without an answer is sent again by libcurl. So only what may be repeated
-    goes on one: reads, and creates with a fixed name (DESIGN 3b). A PUT or DELETE gets a connection of its own.
+    goes on one: reads, and creates with a fixed name. A PUT or DELETE gets a connection of its own.
 
     Epoll rather than ``select``: a descriptor over 1023 would be the end of it. Bare rather than through `selectors`:
     libcurl asks to watch and to forget a socket once a request, and the wrapper takes as long as parsing the answer.

@@ -1,4 +1,4 @@
-"""How many requests the Argo Server may be given now: additive growth, halving, pauses, probes (DESIGN 3c). Pure.
+"""How many requests the Argo Server may be given now: additive growth, halving, pauses, probes. Pure.
 
 Sends nothing, sleeps never, reads no clock: the caller passes monotonic seconds. One owner: the thread that submits.
 

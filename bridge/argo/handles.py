@@ -4,7 +4,7 @@ Everything about TLS, proxies, protocols and bounds is decided here for creates 
 decide it for single requests. Drives nothing (`exchanges` does). One owner at a time: whoever runs the transfer.
 
 Proxies of the environment and ``.netrc`` are ignored: the Argo Server stands beside the bridge as a rule, and a proxy
-meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (server-api.md section 7).
+meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (docs/design/argo-server.md).
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Handle:
             return
         self._shape = (authorization, accept)
         headers = [
-            # Compared for exact equality by Argo (server-api.md section 3).
+            # Compared for exact equality by Argo (docs/design/argo-server.md, Watch).
             f"Accept: {accept}",
             "Content-Type: application/json",
             # An empty "Expect:" saves the round trip of a 100-continue for bodies over 1 MiB.

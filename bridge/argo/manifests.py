@@ -35,7 +35,7 @@ _CACHED_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What says on a workflow that it is ours, and whose (DESIGN 3b). "" leaves an annotation out.
+    """What says on a workflow that it is ours, and whose. "" leaves an annotation out.
 
     Attributes:
         bridge_id: label ``argo-bridge/bridge``.
@@ -82,7 +82,7 @@ class Manifests:
 
         `order.parameters` replace entries of the same name in ``spec.arguments.parameters`` (their ``valueFrom`` goes,
         other keys stay), others are added behind; all values are strings, because the Argo Server rounds numbers and
-        empties objects (server-api.md section 5).
+        empties objects (docs/design/argo-server.md).
 
         Raises:
             PermanentError: ``bad-manifest``: no JSON object with objects in the expected places, or text that UTF-8
@@ -250,7 +250,7 @@ def _text_of(workflow: Mapping[str, Any], group: str, key: str) -> str:
 def template_workflow(template: str, cluster: bool = False) -> dict[str, Any]:
     """Return the workflow object that runs a WorkflowTemplate (`cluster`: a ClusterWorkflowTemplate).
 
-    ``spec.workflowTemplateRef`` rather than ``/submit`` (DESIGN 8).
+    ``spec.workflowTemplateRef`` rather than ``/submit`` (docs/design/argo-server.md).
     """
     reference: dict[str, Any] = {"name": template}
     if cluster:

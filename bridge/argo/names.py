@@ -1,4 +1,4 @@
-"""The name of a workflow, made once for an event and never changed (DESIGN 3b). Pure; any thread."""
+"""The name of a workflow, made once for an event and never changed. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def workflow_name(base: str, event_id: bytes) -> str:
     Args:
         base: generateName, template or mapping name, in any writing; ``Über hitzung-`` becomes ``uber-hitzung``. What
             has no letter or digit becomes ``workflow``.
-        event_id: at least 10 bytes of a digest (DESIGN 3a); HASH is 80 bits of it as 16 base32 characters.
+        event_id: at least 10 bytes of a digest; HASH is 80 bits of it as 16 base32 characters.
     """
     digest = base64.b32encode(event_id[:10]).decode("ascii").lower()[:_HASH_CHARACTERS]
     return f"{_label(base)}-{digest}"

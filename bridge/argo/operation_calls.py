@@ -1,7 +1,7 @@
 """Requests to the Argo Server that change something about a workflow or CronWorkflow, made from options. Pure.
 
 Sends nothing and decides nothing: what an answer means for an operation is decided in the pipeline. Any thread.
-Source: server-api.md section 2 (bodies, and what the server does with them) and its recordings.
+Source: docs/design/argo-server.md, Operations; the recordings.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _members(metadata: Mapping[str, Any], group: str) -> list[tuple[str, Any]]:
 
 
 def is_archived_only(workflow: Mapping[str, Any]) -> bool:
-    """Whether the archive answered for a workflow that the cluster has no longer (server-api.md section 12)."""
+    """Whether the archive answered for a workflow that the cluster has no longer (docs/design/argo-server.md)."""
     metadata = workflow.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     return isinstance(labels, dict) and labels.get(ARCHIVING_LABEL) == PERSISTED

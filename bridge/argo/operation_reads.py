@@ -2,7 +2,7 @@
 
 Sends nothing; what an answer means for the one who asked is decided in the pipeline. Any thread; `Pages` and
 `LogFrames` have one owner each.
-Source: server-api.md sections 2 and 3, and 12 for what a list may be.
+Source: docs/design/argo-server.md, Reading and Watch.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def lint(namespace: str, workflow: Mapping[str, Any]) -> HttpRequest:
 def log(namespace: str, name: str, options: Mapping[str, object]) -> HttpRequest:
     """Return the request that streams a workflow's log.
 
-    ``logOptions.container`` is always there: without any ``logOptions`` the Argo Server crashes (server-api.md
-    section 2).
+    ``logOptions.container`` is always there: without any ``logOptions`` the Argo Server crashes
+    (docs/design/argo-server.md, Reading).
     """
     asked = {f"logOptions__{key}": _query_text(options[key]) for key in _LOG_OPTIONS if options.get(key)}
     asked.setdefault("logOptions__container", "main")
@@ -179,7 +179,7 @@ class LogFrames:
                 continue
             result = body.get("result") if isinstance(body, dict) else None
             if isinstance(result, dict):
-                # An empty line has no content (server-api.md section 2).
+                # An empty line has no content.
                 pod, text = result.get("podName"), result.get("content")
                 lines.append((pod if isinstance(pod, str) else "", text if isinstance(text, str) else ""))
             elif isinstance(body, dict) and body.get("error") is not None:

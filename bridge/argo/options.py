@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bridge.core.errors import ConfigError, PermanentError, cut
 
-# What kube accepts as an object's name (RFC 1123 subdomain; server-api.md section 5). Checked here because names come
+# What kube accepts as an object's name (RFC 1123 subdomain). Checked here because names come
 # from messages: "..", "/" or ":" in a path would reach another route than the one that policy allowed.
 _SEGMENT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
@@ -40,7 +40,7 @@ class ArgoOptions:
         client_key: PEM file of its key; None = it is in `client_cert`.
         connect_timeout_s: seconds until a connection, TLS included, must stand.
         timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a slot that
-            waits is a slot lost, and an unknown outcome is asked for by GET anyway (DESIGN 3b).
+            waits is a slot lost, and an unknown outcome is asked for by GET anyway.
         max_answer_bytes: a longer answer is given up (Argo's own bound is 100 MiB, ``GRPC_MESSAGE_SIZE``).
 
     Raises:
@@ -118,20 +118,20 @@ HEAVY_FIELDS = (
     "status.storedWorkflowTemplateSpec",
     "status.taskResultsCompletionStatus",
 )
-"""What makes a workflow large and what only one who asks for all of it needs (server-api.md section 6)."""
+"""What makes a workflow large and what only one who asks for all of it needs."""
 
 _PAGE = 500
 
 
 def workflows_path(namespace: str) -> str:
-    """Path to create and list; namespace "" is all of them (GET only). Source: server-api.md section 2."""
+    """Path to create and list; namespace "" is all of them (GET only)."""
     return "/api/v1/workflows/" + (segment(namespace, "namespace") if namespace else "")
 
 
 def workflow_page_path(namespace: str, selector: str, offset: int, left_out: tuple[str, ...]) -> str:
     """Path of one page of the workflows that match a label selector, without the fields `left_out`.
 
-    ``ext.showRemainingItemCount``, because without it 4.x ends early (server-api.md section 2).
+    ``ext.showRemainingItemCount``, because without it 4.x ends early (docs/design/argo-server.md, Reading).
     """
     return with_query(
         workflows_path(namespace),
@@ -161,7 +161,7 @@ def cluster_template_path(name: str) -> str:
 
 
 def watch_path(namespace: str) -> str:
-    """Path of the watch; namespace "" is all of them. Source: server-api.md section 3."""
+    """Path of the watch; namespace "" is all of them."""
     return "/api/v1/workflow-events/" + (segment(namespace, "namespace") if namespace else "")
 
 

@@ -51,7 +51,7 @@ class ArgoSession(requests.Session):
         self.headers.clear()
         self.headers.update(
             {
-                # Compared for exact equality by Argo (server-api.md section 3).
+                # Compared for exact equality by Argo (docs/design/argo-server.md, Watch).
                 "Accept": "application/json",
                 "Accept-Encoding": SKIP_HEADER,
                 "Content-Type": "application/json",

@@ -15,9 +15,9 @@ class FrameTooLargeError(Exception):
 class SseParser:
     """Feeds on bytes in any chunks and gives whole frames.
 
-    Source: server-api.md section 3 (``data: JSON `` + blank lines; ``:`` as heartbeat; the error frame may come
-    unterminated at the end) and the WHATWG rules for what proxies may make of it (CR, LF or CRLF, no space after the
-    colon, several data lines, fields that we do not use, a byte order mark).
+    Source: docs/design/argo-server.md, Watch (``data: JSON `` + blank lines; ``:`` as heartbeat; the error frame may
+    come unterminated at the end) and the WHATWG rules for what proxies may make of it (CR, LF or CRLF, no space after
+    the colon, several data lines, fields that we do not use, a byte order mark).
     """
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:

@@ -50,7 +50,7 @@ class Trust:
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # HTTP/2 is gRPC to Argo 3.5 (server-api.md section 7).
+        # HTTP/2 is gRPC to Argo 3.5 (docs/design/argo-server.md).
         context.set_alpn_protocols(["http/1.1"])
         # As libcurl does: an intermediate authority in the file is enough.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

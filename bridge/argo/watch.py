@@ -25,7 +25,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions, watch_path, with_query
 from bridge.argo.sse import MAX_FRAME_BYTES, FrameTooLargeError, SseParser
 
-# Argo sends ":" each 15 s (server-api.md section 3); headers come with the first byte, so no earlier either.
+# Argo sends ":" each 15 s (docs/design/argo-server.md, Watch); headers come with the first byte, so no earlier either.
 SILENCE_S = 40.0
 
 
@@ -218,7 +218,7 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
         return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch is no JSON object", sent=False))
     result = body.get("result")
     if body.get("error") is not None or not isinstance(result, dict):
-        # "{}" is what a filter leaves of an error frame (server-api.md section 3): it ends the watch without a reason.
+        # "{}" is what a filter leaves of an error frame: it ends the watch without a reason.
         answer = stream_error(data) if body.get("error") is not None else _nameless()
         return WatchEnd(_reason(answer), answer)
     kind, workflow = result.get("type"), result.get("object")

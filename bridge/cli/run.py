@@ -1,7 +1,7 @@
 """``argo-bridge run``: one bridge in the foreground, until SIGTERM or SIGINT.
 
 The first signal drains and says ``offline``; a second one ends at once, and loses nothing either: what was
-acknowledged is committed, what is under way is done again after the next start (DESIGN 3b).
+acknowledged is committed, what is under way is done again after the next start (docs/design/promises.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Wall time, monotonic time, and the bridge's own clock that survives restarts and jumps (DESIGN 3).
+"""Wall time, monotonic time, and the bridge's own clock that survives restarts and jumps.
+
+Source: docs/design/promises.md, Time.
 
 Wall time is for display only. Every age (keep-done, max-age, not-before, cooldown) is measured on the
 `AgeClock`: gateways boot in 1970, and NTP moves the wall clock by decades in one step.

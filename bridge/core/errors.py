@@ -70,5 +70,5 @@ class SpoolError(BridgeError):
 
 
 def cut(text: str, limit: int = 256) -> str:
-    """Return `text` cut to `limit` characters, for remote bodies in messages and logs (HOUSE-STYLE, Errors)."""
+    """Return `text` cut to `limit` characters, for remote bodies in messages and logs."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

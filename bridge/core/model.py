@@ -59,7 +59,7 @@ class Message:
         topic: MQTT topic name (AMQP: routing key translated to a topic).
         payload: the bytes, unread.
         qos: 0 or 1 as delivered; only 1 is acknowledged, and only 1 is ever redelivered.
-        retain: True = the broker's memory, not an event (DESIGN 3).
+        retain: True = a retained message delivered on subscribing; ignored.
         dup: the broker says that it may have sent it before.
         packet_id: MQTT packet identifier of this delivery; 0 at QoS 0. Means something only within the session of its
             connection. AMQP has none that outlives a channel, so its transport gives numbers of its own.
@@ -113,7 +113,7 @@ class WorkflowRef:
 
 
 class Phase(Enum):
-    """Argo's workflow phases (server-api.md section 6). ABSENT: the controller has not seen it yet."""
+    """Argo's workflow phases (docs/design/argo-server.md, Status). ABSENT: the controller has not seen it yet."""
 
     ABSENT = ""
     PENDING = "Pending"
@@ -153,7 +153,7 @@ class WorkflowOrder:
 
     Attributes:
         namespace: where it is created.
-        name: metadata.name, fixed when the row is written (DESIGN 3b); "" until then.
+        name: metadata.name, fixed when the row is written; "" until then.
         base: what a generated name is made of (generateName, else template, else mapping name).
         manifest: JSON bytes of the workflow without per-event values: ``{"metadata": {...}, "spec": {...}}``.
             Many events share one; the spool stores it once by digest.

@@ -1,7 +1,7 @@
 """Report files for unexpected exceptions: what happened, where, without payloads or secrets.
 
-An unexpected exception while handling one message, row or frame never ends a thread (HOUSE-STYLE, Threads): the
-item is dead-lettered as ``internal-error`` and this file is what a bug report needs.
+An unexpected exception while handling one message, row or frame never ends a thread: the item
+is dead-lettered as ``internal-error`` and this file is what a bug report needs.
 
 Thread: any.
 """

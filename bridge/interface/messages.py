@@ -41,7 +41,7 @@ class Submit:
     Attributes:
         template: name of a WorkflowTemplate, or "".
         cluster_template: name of a ClusterWorkflowTemplate, or ""; exactly one of the two is given.
-        parameters: by name, as text (DESIGN 6: an object or array becomes JSON text).
+        parameters: by name, as text; an object or array becomes JSON text.
         name: metadata.name, or "".
         generate_name: metadata.generateName, or "".
         entrypoint: or "".

@@ -3,8 +3,7 @@
 The parser, the JSON Schemas, the commands and the tests of the reference all come from it. Pure; decides nothing about
 a request.
 
-Source: server-api.md section 2 (the options are those of the Argo Server's own endpoints); the interface seed for
-``namespace``, ``workflowId`` and the style of replies.
+Source: docs/design/argo-server.md, Operations (the options are those of the Argo Server's own endpoints).
 """
 
 from __future__ import annotations

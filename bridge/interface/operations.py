@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Operation(Enum):
-    """One operation; the value is its topic level (DESIGN 5) and its name in ``interface.operations``."""
+    """One operation; the value is its topic level and its name in ``interface.operations``."""
 
     TRIGGER = "trigger"
     STOP = "stop"

@@ -1,4 +1,4 @@
-"""Builds the body of a status message: the seed's five keys, always all of them, and ``details`` (DESIGN 5). Pure."""
+"""Builds the body of a status message: the seed's five keys, always all of them, and ``details``. Pure."""
 
 from __future__ import annotations
 

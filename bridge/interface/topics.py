@@ -1,4 +1,4 @@
-"""Builds and parses every topic of the interface (DESIGN 5). Pure.
+"""Builds and parses every topic of the interface. Pure.
 
 Source: the interface reference (docs/interface.md); MQTT 5.0 section 4.7 for what a topic may hold.
 """

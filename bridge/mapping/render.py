@@ -32,7 +32,7 @@ _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an expone
 
 
 class BracesError(PermanentError):
-    """A value brought `{{` along, which Argo would expand (DESIGN 6)."""
+    """A value brought `{{` along, which Argo would expand (docs/design/argo-server.md)."""
 
     default_code = "template-braces"
 

@@ -97,7 +97,7 @@ class ClusterSchema:
     def check_order(self, order: WorkflowOrder) -> None:
         """Check a stored order; a manifest that many events share is checked once a version.
 
-        A value outside of its parameter's own ``enum`` is refused too: Argo does not look (server-api.md section 12).
+        A value outside of its parameter's own ``enum`` is refused too: Argo does not look.
 
         Raises:
             PermanentError: as `check`.

@@ -1,4 +1,4 @@
-"""From waiting rows to workflows and operations: take, ask, mark; retry, wait, or dead-letter (DESIGN 3, 3b, 3c).
+"""From waiting rows to workflows and operations: take, ask, mark; retry, wait, or dead-letter.
 
 What is asked for a row, and what the answers mean, is its `Plan`'s to say. One thread drives all requests to the Argo
 Server through one multiplexer and one gate. What it holds is known in memory only: after a crash a row is simply
@@ -386,7 +386,7 @@ class Dispatcher:
             self._lanes.give_back(event)
 
     def _remember(self, event: WaitingEvent, step: Step) -> None:
-        # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows (DESIGN 3b). What
+        # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows. What
         # creates nothing knows a repeat by its row's note, and that it is none by this.
         is_creating = operation_of(event.event) in CREATING
         if is_creating and step is Step.LOOK_UP:

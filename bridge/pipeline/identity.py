@@ -1,4 +1,4 @@
-"""What makes two messages the same event (DESIGN 3a).
+"""What makes two messages the same event (docs/design/promises.md).
 
 An identity is 32 bytes of SHA-256 and the only thing that dedupes is the spool's UNIQUE column. Correlation Data and
 ``requestId`` are never part of it: clients count them from 1.

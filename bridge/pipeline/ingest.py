@@ -1,4 +1,4 @@
-"""From a batch of deliveries to one commit and its acknowledgements (DESIGN 3).
+"""From a batch of deliveries to one commit and its acknowledgements (docs/design/promises.md).
 
 Each message becomes a `Draft`: what it leads to, complete or not at all. The drafts of a batch are committed
 together; then, and only then, the deliveries are acknowledged. One message that cannot be handled, whatever its

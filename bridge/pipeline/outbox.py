@@ -1,4 +1,4 @@
-"""Sends what the outbox holds: replies and dead-letter notices, each until its broker confirmed it (DESIGN 3).
+"""Sends what the outbox holds: replies and dead-letter notices, each until its broker confirmed it.
 
 A row is deleted after PUBACK or confirm; a crash in between repeats a message and never loses one. While a broker is
 away its rows wait in the spool, not in memory.

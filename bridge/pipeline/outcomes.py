@@ -1,4 +1,4 @@
-"""What an answer of the Argo Server means for the row that asked (DESIGN 3b, 3c). Pure."""
+"""What an answer of the Argo Server means for the row that asked (docs/design/promises.md). Pure."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Plan(Protocol):
 
 
 class Creation:
-    """Makes a workflow whose name is fixed, and looks it up wherever it may be there already (DESIGN 3b).
+    """Makes a workflow whose name is fixed, and looks it up wherever it may be there already (docs/design/promises.md).
 
     Args:
         event: the row's.

@@ -156,7 +156,7 @@ class _Lint(ReadPlan):
         return Answered(lambda _room: {})
 
     def _failed(self, answer: Answer) -> Result:
-        # What a lint finds has 500 and code 2, as nothing else has (server-api.md section 2).
+        # What a lint finds has 500 and code 2, as nothing else has (docs/design/argo-server.md, Errors).
         if (answer.status, answer.grpc_code) == (500, _LINT_FAILED) or answer.kind is AnswerKind.INVALID:
             return Refusal("invalid-workflow", f"{INVALID_WORKFLOW}: {answer.message}")
         return super()._failed(answer)

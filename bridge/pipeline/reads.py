@@ -46,7 +46,7 @@ MAX_AT_ONCE = 16
 MAX_FOLLOWED = 4
 """Of those at once, how many may follow logs."""
 SILENCE_S = 40.0
-"""A stream without a byte for so long is dead: Argo sends a comment each 15 s (server-api.md section 3)."""
+"""A stream without a byte for so long is dead: Argo sends a comment each 15 s (docs/design/argo-server.md, Watch)."""
 IDLE_S = 1.0
 ACTIVE_S = 0.1
 SPOOL_RETRY_S = 0.2

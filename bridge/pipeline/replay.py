@@ -1,4 +1,4 @@
-"""Takes a dead letter up again: its events go back to dispatch, or its message is read once more (DESIGN 7).
+"""Takes a dead letter up again: its events go back to dispatch, or its message is read once more.
 
 An event that died in dispatch keeps its identity and its workflow's name. A message that was refused before it was an
 event is read as ingest reads it, by the mapping that refused it alone, since the others had it already. Its delivery

@@ -1,7 +1,7 @@
 """Collects the ends of rows, with their replies and dead letters, into few commits.
 
 A commit costs an fsync, so marks wait a moment for company: until nothing is in flight, a sender waits for its
-reply, or `LINGER_S` is over. What waits is lost in a crash, and then done again harmlessly (DESIGN 3b).
+reply, or `LINGER_S` is over. What waits is lost in a crash, and then done again harmlessly (docs/design/promises.md).
 
 Thread: the dispatcher's alone.
 """

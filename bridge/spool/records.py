@@ -35,7 +35,7 @@ class NewEvent:
     """One event to store; becomes exactly one workflow, or one operation carried out.
 
     Attributes:
-        id: 32 bytes (SHA-256, DESIGN 3a); the UNIQUE column that is the only dedupe.
+        id: 32 bytes (SHA-256); the UNIQUE column that is the only dedupe.
         lane: what shares its fate in dispatch: the mapping's name, ``trigger:NAMESPACE`` or ``operation:NAMESPACE``.
             A parked lane holds up no other.
         order: the workflow to create, its name fixed; for an operation namespace and name of what it ends up with,
@@ -71,7 +71,7 @@ REMEMBERED_DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Inflight:
-    """Remembers which delivery a packet id was, so that a DUP=1 of it is the same event (DESIGN 3a).
+    """Remembers which delivery a packet id was, so that a DUP=1 of it is the same event.
 
     Attributes:
         connection: the connection's name.
@@ -293,7 +293,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class RetainedTopic:
-    """A retained message that is ours to clear (DESIGN 5).
+    """A retained message that is ours to clear.
 
     Attributes:
         connection: where it is retained.
@@ -337,7 +337,7 @@ class SpoolFigures:
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """Bounds of the spool and of its dead letters (DESIGN 7).
+    """Bounds of the spool and of its dead letters.
 
     Attributes:
         max_rows: event rows, ended ones included. Ended rows go before their time to make room; when only waiting

@@ -1,7 +1,7 @@
 """Finds the node that made a workflow fail, and says it in a sentence that a person understands. Pure.
 
 Argo's own message is nearly useless (``child 'x-2210537113' failed``); the reason is in ``status.nodes``
-(server-api.md section 12).
+(docs/design/argo-server.md, Status).
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Lookups:
                 self._step()
             except BridgeError as error:
                 self._pause(error)
-            except Exception as error:  # noqa: BLE001 - one bad answer never ends the thread (HOUSE-STYLE, Threads)
+            except Exception as error:  # noqa: BLE001 - one bad answer never ends the thread
                 self._failures += 1
                 self._parts.metrics.internal_errors.labels("status-lookups").inc()
                 path = self._parts.reports.write("status-lookups", error, self._clock.wall_s())

@@ -1,7 +1,7 @@
 """Reads a workflow's nodes: what it failed by, whether it waits for somebody, and the list for ``details.nodes``. Pure.
 
 Nodes are large, so that lists and watches leave them out; they come by GET, for the few states that need them.
-Source: server-api.md section 6 (nodes, Suspend).
+Source: docs/design/argo-server.md, Status.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Registry:
     def add(self, record: Tracked, status_topic: str) -> None:
         """Add a workflow; it takes its name, and `status_topic` unless a newer one shows there.
 
-        The newest is the one created last, by creationTimestamp, then name (DESIGN 5). One that lost the topic never
+        The newest is the one created last, by creationTimestamp, then name. One that lost the topic never
         gets it back: the topic is cleared when the workflow it shows is gone.
         """
         self._by_uid[record.ref.uid] = record

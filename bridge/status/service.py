@@ -154,7 +154,7 @@ class StatusService:
         for event in events:
             try:
                 self._tracker.handle(event)
-            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread (HOUSE-STYLE, Threads)
+            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread
                 self._report(error)
         try:
             self._tracker.tick()

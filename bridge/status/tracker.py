@@ -1,7 +1,7 @@
 """Decides what the topics of every followed workflow show, and what GET has to confirm before it is believed.
 
-The rules (DESIGN 3c): a workflow is gone when a DELETED frame says so, when GET answers 404, or when GET answers from
-the archive (``Persisted``). Absence from a list proves nothing, and a list that no watch goes on from only proposes.
+The rules: a workflow is gone when a DELETED frame says so, when GET answers 404, or when GET answers from the archive
+(``Persisted``). Absence from a list proves nothing, and a list that no watch goes on from only proposes.
 It does no I/O: values go to the publisher, and `propose` queues a GET. When messages are made, `Announcer` decides.
 
 Thread: the status thread owns it; `size` may be read from any thread.

@@ -1,6 +1,6 @@
 """From a workflow as Argo shows it to the status message that is due, if one is. Pure.
 
-Source: server-api.md section 6 (status model). The phase is read from ``status.phase`` alone: right after a retry the
+Source: docs/design/argo-server.md, Status. The phase is read from ``status.phase`` alone: right after a retry the
 label still says the old one. An ended phase is final only for one run, which is (uid, startedAt).
 """
 

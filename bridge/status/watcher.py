@@ -1,6 +1,6 @@
 """Follows one namespace: list, then watch from there, over every kind of end.
 
-It hands on what it reads and decides nothing about workflows. Source: server-api.md section 3.
+It hands on what it reads and decides nothing about workflows. Source: docs/design/argo-server.md, Watch.
 
 Thread: one ``status-watch-NAMESPACE`` each runs `run`; `problem` may be read from any thread.
 """
@@ -66,7 +66,7 @@ class Watcher:
                 self._list_again()
             except BridgeError as error:
                 self._pause(error)
-            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread (HOUSE-STYLE, Threads)
+            except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread
                 self._version = ""
                 self._report(error)
 

@@ -28,8 +28,8 @@ class Delivery(Protocol):
         """Acknowledge; call it after the commit.
 
         Belongs to the network connection that the message came on: after a reconnect it does nothing but count
-        (packet ids are reused; a late acknowledgement would acknowledge another message, DESIGN 3). Acks leave in
-        order of arrival (MQTT 5.0 section 4.6), joined into one write a batch. A no-op at QoS 0.
+        (packet ids are reused; a late acknowledgement would acknowledge another message, docs/design/brokers.md). Acks
+        leave in order of arrival (MQTT 5.0 section 4.6), joined into one write a batch. A no-op at QoS 0.
 
         Thread: any.
         """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 PUBLISH = 0x30
-MAX_PACKET_BYTES = 16 * 1024 * 1024  # what we announce as Maximum Packet Size (DESIGN 3)
+MAX_PACKET_BYTES = 16 * 1024 * 1024  # what we announce as Maximum Packet Size (docs/design/brokers.md)
 
 
 class ProtocolError(Exception):

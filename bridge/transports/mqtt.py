@@ -264,7 +264,7 @@ class MqttTransport:
             _log.exception("the connection's listener failed", extra=fields(connection=self.name))
 
     def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
-        """Return the problem to show and the seconds to wait; counts rivals (DESIGN 5, session taken over)."""
+        """Return the problem to show and the seconds to wait; counts rivals."""
         if lived_s is not None and lived_s >= SETTLED_S:
             self._attempt, self._takeovers, self._quick_closes = 1, 0, 0
             self._rival = None

@@ -175,7 +175,7 @@ class Conversation:
         outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
         packet_id, cause = 0, "no packet id is free"
         if limit is not None and _size_bytes(message) > limit:
-            # Handed to the broker it would end the connection, and again after each reconnect (DESIGN 3).
+            # Handed to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
             cause = f"it is larger than the broker's limit of {limit} bytes"
         else:
             try:

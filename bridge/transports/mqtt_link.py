@@ -298,7 +298,7 @@ class Link:
                 [
                     (
                         each.topic_filter,
-                        # Retain As Published stays 0: RETAIN=1 then always means "kept by the broker" (DESIGN 3).
+                        # Retain As Published stays 0: RETAIN=1 then always means "kept by the broker".
                         SubscribeOptions(
                             qos=1,
                             # Source: MQTT 5.0 section 3.8.3.1.

@@ -1,7 +1,7 @@
 """What was handed to `publish` and is not confirmed yet. Sends nothing itself; owned by the thread that does the I/O.
 
 Only `offer` is called by other threads. While the connection is away it takes nothing: the owners of the values
-publish them again once connected (DESIGN 3), so nothing is kept here to be sent twice.
+publish them again once connected, so nothing is kept here to be sent twice.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _properties(packet_type: int) -> Properties:
 
 
 def set_will(client: Client, options: MqttOptions) -> None:
-    """Give `client` the last will of `options`, if there is one; Will Delay 0 (DESIGN 5)."""
+    """Give `client` the last will of `options`, if there is one; Will Delay 0."""
     will = options.will
     if will is None:
         return

@@ -43,8 +43,8 @@ class DeliverySession:
     """What was delivered and not acknowledged yet, in order of arrival, by generation of the network connection.
 
     A packet id means something on one network connection only: after a reconnect the broker may use it for another
-    message, which a late acknowledgement would lose (DESIGN 3). So each connection is a generation, a delivery knows
-    its own, and an acknowledgement of an earlier generation is only counted.
+    message, which a late acknowledgement would lose (docs/design/brokers.md). So each connection is a generation, a
+    delivery knows its own, and an acknowledgement of an earlier generation is only counted.
 
     Acknowledgements leave in order of arrival (MQTT 5.0 section 4.6): the longest acknowledged run from the front.
 

@@ -1,4 +1,4 @@
-"""What a publisher may ask for: namespaces, manifests, names, labels and the ``{{`` rule (DESIGN 2.6, 6). Pure.
+"""What a publisher may ask for: namespaces, manifests, names, labels and the ``{{`` rule. Pure.
 
 The shape of a manifest, its names and labels are the validator's; this module decides what is allowed whatever the
 shape, and never trusts that somebody looked before.
@@ -126,7 +126,7 @@ def _key_findings(holder: Mapping[str, object], path: Path) -> Iterator[dict[str
 
 
 def check_parameters(parameters: Mapping[str, str], where: str) -> None:
-    """Refuse values that Argo would expand: anything with ``{{`` (DESIGN 6; server-api.md section 12).
+    """Refuse values that Argo would expand: anything with ``{{`` (docs/design/argo-server.md).
 
     Raises:
         PermanentError: ``template-braces``, naming each parameter.

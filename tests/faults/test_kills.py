@@ -18,7 +18,7 @@ from tests.support.publisher import MAPPINGS, Publisher
 KILLS = 12
 """A version of MQTT; each point in particular is for `at_each_point`."""
 
-# As config/mosquitto.conf has it (DESIGN 8).
+# As config/mosquitto.conf has it.
 BROKER = MosquittoOptions(
     persistence=True, config=("max_queued_messages 0", "max_inflight_messages 1000", "max_packet_size 33554432")
 )

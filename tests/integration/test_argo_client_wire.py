@@ -242,7 +242,7 @@ def test_a_read_survives_kept_connections_that_died_unseen(serve):
 
 
 def test_a_cookie_is_not_kept(serve):
-    """Argo takes a cookie for a token (server-api.md section 4), so nobody may set one for us."""
+    """Argo takes a cookie for a token (docs/design/argo-server.md, Rights), so nobody may set one for us."""
     server = serve(plain("200 OK", b"{}", "Set-Cookie: authorization=mine; Path=/"))
     with ArgoClient(at(server)) as client:
         assert client.ask(READ).ok

@@ -27,7 +27,7 @@ class Block:
 
 def documents() -> list[Path]:
     """Every Markdown document that users and contributors read."""
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def name_of(path: Path) -> str:

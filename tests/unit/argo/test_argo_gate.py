@@ -70,7 +70,7 @@ class Run:
 
 
 def token_bucket(per_s: float, burst: float, base_s: float) -> Server:
-    """Argo in server mode: requests beyond --kube-api-qps are delayed, not refused (server-api.md section 4)."""
+    """Argo in server mode: requests beyond --kube-api-qps are delayed, not refused."""
     free = [0.0]
 
     def serve(now_s: float, _flying: int, _number: int) -> tuple[float, Answer]:

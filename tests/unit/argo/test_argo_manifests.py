@@ -38,7 +38,7 @@ def create(manifest: Any, parameters: dict[str, str] | None = None, marks: Marks
 
 
 def test_a_workflow_says_whose_it_is():
-    """Name, namespace, label and annotations of DESIGN 3b; the topic as it is."""
+    """Name, namespace, label and annotations that mark a workflow as ours; the topic as it is."""
     metadata = create({"spec": {"entrypoint": "main"}})["metadata"]
     assert metadata == {
         "name": "base-abc",

@@ -1,4 +1,4 @@
-"""What each answer means for the row that asked (DESIGN 3b, 3c), as one table."""
+"""What each answer means for the row that asked, as one table (docs/design/promises.md)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_a_bridge_on_3_1_1_is_told_to_try_5() -> None:
 
 
 def test_a_session_taken_over_names_the_client_id() -> None:
-    """DISCONNECT 0x8E reads as DESIGN 5 says."""
+    """DISCONNECT 0x8E names the client id that another client uses."""
     found = disconnected_by_broker(0x8E, OPTIONS, BROKER)
     assert found.code == "taken-over"
     assert "another client uses client id bridge-1" in found.message
