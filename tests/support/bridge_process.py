@@ -58,10 +58,23 @@ class BridgeProcess:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended by itself; one that has is forgotten."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        return self._process is not None
+
+    @property
     def peak_kib(self) -> int:
         """The most memory that the process that runs has taken so far, in KiB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+
+    @property
+    def cpu_s(self) -> float:
+        """The CPU time that the process that runs has used so far, seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
 
     def start(self) -> BridgeProcess:
         """Start it; returns at once."""

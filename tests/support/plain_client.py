@@ -21,9 +21,12 @@ class PlainClient:
     messages: all that arrived, as paho gives them.
     """
 
-    def __init__(self, port: int, client_id: str = "plain", *, v5: bool = False) -> None:
+    def __init__(self, port: int, client_id: str = "plain", *, v5: bool = False, password: str = "") -> None:
+        """With a `password`, the client id is the user name too."""
         self._port = port
         self._client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTv5 if v5 else MQTTv311)
+        if password:
+            self._client.username_pw_set(client_id, password)
         self._client.max_inflight_messages = 1000
         self._connected = threading.Event()
         self._subscribed: set[int] = set()
