@@ -39,7 +39,8 @@ def message(text: str, connection: str = "plant") -> OutboxMessage:
 def letter(
     reason: str = "invalid-payload", mapping: str = "boiler", payload: bytes = b"\xff{", **more: Any
 ) -> NewDeadLetter:
-    return NewDeadLetter(reason, "no good", "sensors/1", "plant", mapping, payload, **more)
+    topic = more.pop("topic", "sensors/1")
+    return NewDeadLetter(reason, "no good", topic, more.pop("connection", "plant"), mapping, payload, **more)
 
 
 def done(seq: int, *texts: str, **more: Any) -> Finished:
