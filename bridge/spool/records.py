@@ -240,6 +240,7 @@ class WaitingEvent:
         expires_at_s: age-clock seconds after which it is dead-lettered, or None.
         stored_at_s: age-clock seconds of its commit.
         note: what `Spool.note` was given, or "".
+        size_bytes: of the row and its manifest, which it may share.
     """
 
     seq: int
@@ -250,6 +251,7 @@ class WaitingEvent:
     expires_at_s: float | None = None
     stored_at_s: float = 0.0
     note: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,19 @@ def test_a_retained_topic_shows_the_workflow_last_told(spool: Spool) -> None:
     assert spool.retained() == ()
 
 
+def test_statuses_of_other_systems_come_in_pages_of_bytes(spool: Spool) -> None:
+    """Large ones come some MiB at a time, every one and in order."""
+    rows = tuple(NewExternalStatus("factory", f"w-{number}", b"x" * 900_000, 60.0) for number in range(12))
+    spool.commit(Batch(external=rows))
+    names: list[str] = []
+    last = 0
+    while page := spool.external(last):
+        assert len(page) <= 5
+        names += [row.name for row in page]
+        last = page[-1].seq
+    assert names == [row.name for row in rows]
+
+
 def test_a_status_of_another_system_is_the_newest_until_it_is_taken(spool: Spool, clock: FakeClock) -> None:
     """One row a workflow, with the time until which it may be shown; taking up an old one leaves the newer."""
     first, other = NewExternalStatus("factory", "a", b"1", 10.0), NewExternalStatus("factory", "b", b"2", 20.0)
