@@ -134,10 +134,11 @@ class ReplyAddress:
 
     Attributes:
         connection: the connection that the request came on.
-        topic: the Response Topic, or PREFIX/response/OPERATION; "" = this sender cannot be answered.
+        topic: the Response Topic, or PREFIX/response/OPERATION.
         correlation_data: the request's own.
         request_id: the body's ``requestId`` as JSON text, or "" when it had none.
         queue: AMQP only: the request's reply_to, which goes before `topic`; "" when it had none.
+        refused: why the reply does not go where the request wants it, or "".
     """
 
     connection: str
@@ -145,6 +146,7 @@ class ReplyAddress:
     correlation_data: bytes = b""
     request_id: str = ""
     queue: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,8 @@ def components(described: Described) -> Part:
         },
         "replyAddresses": {
             "responseTopic": {
-                "description": "MQTT 5.0 Response Topic, AMQP reply_to; without one the reply goes to the response "
-                "channel",
+                "description": "MQTT 5.0 Response Topic, AMQP reply_to, where interface.response-topics and "
+                "interface.reply-queues allow it; else the reply goes to the response channel",
                 "location": "$message.header#/responseTopic",
             }
         },
@@ -222,7 +222,8 @@ def _traits() -> Part:
         "source": text(f"{binary}: with id, what makes two messages the same event"),
         "id": text(f"{binary}: see source"),
     }
-    answered = {"code": code, "correlationData": identity}
+    refused = text("why the reply does not go to the Response Topic or reply_to, likewise")
+    answered = {"code": code, replies.REFUSED_ADDRESS: refused, "correlationData": identity}
     return {
         "request": {
             "headers": {"type": "object", "properties": asked},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import orjson
 
@@ -17,10 +16,9 @@ from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 
 CONTENT_TYPE = "application/json"
+REFUSED_ADDRESS = "reply-address-refused"
+"""User property (AMQP: header) of a reply that does not go where the request wants it; its value says why."""
 MAX_DETAILS = 100
-MAX_DETAIL_CHARACTERS = 65_536
-"""Of all details together: names and values of a message stand in them."""
-MAX_SENTENCE = 2000
 MIN_TEXT = 32
 _CUTTABLE = ("error", "message", "topic")
 
@@ -113,7 +111,7 @@ def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMess
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
-    """Return the error reply; its details are `bounded`."""
+    """Return the error reply; at most `MAX_DETAILS` details, and a count of the rest."""
     body: dict[str, object] = {"error": refusal.message}
     if refusal.details:
         body["details"] = bounded(refusal.details)
@@ -121,13 +119,11 @@ def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
 
 
 def bounded(details: Sequence[object]) -> tuple[object, ...]:
-    """Return at most `MAX_DETAILS` details of `MAX_DETAIL_CHARACTERS` in all, and a count of the rest."""
-    sizes = accumulate(len(str(detail)) for detail in details[:MAX_DETAILS])
-    shown = sum(size <= MAX_DETAIL_CHARACTERS for size in sizes)
-    if shown == len(details):
+    """Return at most `MAX_DETAILS` details, and a count of the rest."""
+    if len(details) <= MAX_DETAILS:
         return tuple(details)
-    rest = {"message": f"{len(details) - shown} more findings are not shown"}
-    return (*details[:shown], rest)
+    rest = {"message": f"{len(details) - MAX_DETAILS} more findings are not shown"}
+    return (*details[:MAX_DETAILS], rest)
 
 
 def shrink(payload: bytes, max_bytes: int) -> bytes:
@@ -159,6 +155,6 @@ def _message(address: ReplyAddress, body: dict[str, object], code: int) -> Outgo
         payload=orjson.dumps(body),
         correlation_data=address.correlation_data,
         content_type=CONTENT_TYPE,
-        user=(("code", str(code)),),
+        user=(("code", str(code)), *(((REFUSED_ADDRESS, address.refused),) if address.refused else ())),
         queue=address.queue,
     )

@@ -103,19 +103,3 @@ def published_problem(topic: str) -> str:
     if topic.startswith("$"):
         return "topics that begin with $ belong to the broker"
     return topic_filter.name_problem(topic)
-
-
-def response_topic_problem(topic: str, subscriptions: frozenset[str]) -> str:
-    """Return why no reply can go to the Response Topic `topic`, or "".
-
-    Args:
-        topic: as the request carries it.
-        subscriptions: every filter of the bridge: a reply there would come back as a request, for ever.
-    """
-    problem = published_problem(topic)
-    if problem:
-        return problem
-    for subscription in subscriptions:
-        if topic_filter.matches(subscription, topic):
-            return f'the bridge itself is subscribed to it ("{subscription}")'
-    return ""

@@ -159,6 +159,16 @@ class Mapping:
         """What its events share in dispatch (`NewEvent.lane`): the mapping's name."""
         return self.name
 
+    @property
+    def published(self) -> frozenset[str]:
+        """Topic filters of all that is published for its workflows: status topic and notices."""
+        filters = {pattern.topic_filter for pattern, _ in self.status_wishes.notices}
+        if self.status_topic is not None:
+            # A value is never more than a part of one level (`_status_level`).
+            text = "".join(part if isinstance(part, str) else "+" for part in self.status_topic.parts)
+            filters.add("/".join("+" if "+" in level else level for level in text.split("/")))
+        return frozenset(filters)
+
     def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
         """Return what the message leads to; never raises for what a message holds.
 

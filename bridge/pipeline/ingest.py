@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core.clock import Clock
-from bridge.core.errors import PermanentError, SpoolError
+from bridge.core.errors import PermanentError, SpoolError, cut
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Flaw, Message, OutgoingMessage, ReplyAddress
@@ -23,6 +23,7 @@ from bridge.core.report import ReportWriter
 from bridge.interface import messages, replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
+from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.status_updates import is_from_bridge
 from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
 from bridge.pipeline.drafts import Draft, joined
@@ -67,13 +68,12 @@ class IngestRules:
     Attributes:
         topics: the bridge's.
         max_payload_bytes: larger payloads are refused.
-        subscriptions: the filters of each connection, by its name. No reply may match one of them, whichever
-            connection it goes out on: two can lead to one broker.
+        addresses: where requests may want their replies.
     """
 
     topics: Topics
     max_payload_bytes: int
-    subscriptions: dict[str, frozenset[str]]
+    addresses: ReplyAddresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,6 @@ class Ingest:
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
-        self._subscriptions = frozenset({rules.topics.retained_filter}).union(*rules.subscriptions.values())
 
     @property
     def problem(self) -> SpoolError | None:
@@ -261,7 +260,7 @@ class Ingest:
         except PermanentError as error:
             self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
             return
-        draft.events.append(replace(event, reply=address if address.topic else None))
+        draft.events.append(replace(event, reply=address))
 
     def _status_update(self, message: Message, draft: Draft) -> None:
         if is_from_bridge(message.payload):
@@ -278,18 +277,21 @@ class Ingest:
         except PermanentError as error:
             self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
             return
-        if address.topic:
-            draft.outbox.append(OutboxMessage(address.connection, replies.status_received(address)))
-            self._parts.metrics.replies.labels("200").inc()
+        draft.outbox.append(OutboxMessage(address.connection, replies.status_received(address)))
+        self._parts.metrics.replies.labels("200").inc()
 
     def _address(self, message: Message, default_topic: str) -> ReplyAddress:
-        addressed = reply_address(message, default_topic, self._subscriptions)
-        if addressed.problem:
-            self._parts.metrics.replies_unsendable.labels("response-topic").inc()
-            keys = fields(action="reply", connection=message.connection, topic=message.topic)
-            if self._throttle.allow(message.topic, self._parts.clock.monotonic_s())[0]:
-                _log.warning("cannot answer at the Response Topic: %s", addressed.problem, extra=keys)
-        return addressed.address
+        address = reply_address(message, default_topic, self._rules.addresses)
+        if address.refused:
+            self._parts.metrics.replies_unsendable.labels("reply-address").inc()
+            key = f"reply-address {message.connection} {address.refused}"
+            allowed, held = self._throttle.allow(key, self._parts.clock.monotonic_s())
+            if allowed:
+                keys = fields(action="reply", connection=message.connection, topic=message.topic, held_back=held)
+                wanted = cut(message.properties.response_topic or message.properties.reply_queue)
+                text = 'no reply goes to "%s", which a request gave as its address: %s; it goes to %s'
+                _log.warning(text, wanted, address.refused, default_topic, extra=keys)
+        return address
 
     def _too_large(self, message: Message) -> Refusal:
         limit = self._rules.max_payload_bytes

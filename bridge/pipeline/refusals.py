@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import orjson
 
 from bridge.core.clock import Clock, rfc3339
-from bridge.core.errors import cut
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, ReplyAddress
@@ -75,21 +74,20 @@ class Refusals:
         # What made the message unusable must not make its dead letter unusable.
         letter = replace(
             letter,
-            message=cut(well_formed(letter.message), replies.MAX_SENTENCE),
+            message=well_formed(letter.message),
             topic=well_formed(letter.topic),
             details=replies.bounded(letter.details),
         )
         self._metrics.dead_letters.labels(letter.reason).inc()
         self._say(letter)
         refusal = Refusal(letter.reason, letter.message, letter.details)
-        answered = [address for address in addresses if address.topic]
         outbox = [OutboxMessage(letter.connection, self._notice(letter))]
-        outbox += [OutboxMessage(address.connection, replies.refused(address, refusal)) for address in answered]
-        self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc(len(answered))
+        outbox += [OutboxMessage(address.connection, replies.refused(address, refusal)) for address in addresses]
+        self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc(len(addresses))
         return Refused(letter, tuple(outbox))
 
     def _say(self, letter: NewDeadLetter) -> None:
-        key = f"{letter.reason} {letter.mapping} {letter.topic}"
+        key = f"{letter.reason} {letter.mapping or letter.topic}"
         allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
         if not allowed:
             self._metrics.log_suppressed.labels("dead-letter").inc()

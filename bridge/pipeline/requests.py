@@ -20,7 +20,8 @@ from bridge.interface import messages
 from bridge.interface.messages import RequestBody, Submit, TriggerMessage
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW
-from bridge.interface.topics import Request, Topics, response_topic_problem
+from bridge.interface.reply_addresses import ReplyAddresses
+from bridge.interface.topics import Request, Topics
 from bridge.pipeline import identity
 from bridge.pipeline.identity import DeliveryIdentity
 from bridge.spool.records import NewEvent
@@ -53,27 +54,14 @@ class RequestRules:
     check_workflow: WorkflowCheck
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
-    """Where a request is answered.
-
-    Attributes:
-        address: with topic "" when it cannot be.
-        problem: why it cannot be, or "".
-    """
-
-    address: ReplyAddress
-    problem: str = ""
-
-
-def reply_address(message: Message, default_topic: str, subscriptions: frozenset[str]) -> Addressed:
-    """Return where `message` is answered: its reply queue or Response Topic, else `default_topic`."""
-    properties = message.properties
-    given = properties.response_topic
-    problem = response_topic_problem(given, subscriptions) if given else ""
-    topic = "" if problem else given or default_topic
-    address = ReplyAddress(message.connection, topic, properties.correlation_data, queue=properties.reply_queue)
-    return Addressed(address, problem)
+def reply_address(message: Message, default_topic: str, addresses: ReplyAddresses) -> ReplyAddress:
+    """Return where `message` is answered: its reply queue or Response Topic where that may be, else `default_topic`."""
+    topic, queue = message.properties.response_topic, message.properties.reply_queue
+    refused = (topic and addresses.topic_problem(topic, default_topic)) or (queue and addresses.queue_problem(queue))
+    if refused:
+        topic = queue = ""
+    correlation_data = message.properties.correlation_data
+    return ReplyAddress(message.connection, topic or default_topic, correlation_data, queue=queue, refused=refused)
 
 
 @contextmanager

@@ -27,7 +27,6 @@ LINGER_S = 0.05
 FULL = 256
 MAX_UNMARKED = 2000
 """Rows posted and not marked; more would be repeated after a crash."""
-MAX_UNMARKED_BYTES = 64 * 2**20
 
 
 class Settlement:
@@ -53,7 +52,6 @@ class Settlement:
         self._clock = clock
         self._on_outbox = on_outbox
         self._events: dict[int, WaitingEvent] = {}
-        self._bytes = 0
         self._finished: list[Finished] = []
         self._postponed: list[Postponed] = []
         self._since_s: float | None = None
@@ -68,13 +66,12 @@ class Settlement:
     @property
     def has_room(self) -> bool:
         """Whether more rows may be submitted before a commit."""
-        return len(self._events) < MAX_UNMARKED and self._bytes < MAX_UNMARKED_BYTES
+        return len(self._events) < MAX_UNMARKED
 
     def done(self, event: WaitingEvent) -> None:
         """The row's workflow exists, or its operation was carried out."""
         operation, name = operation_of(event.event), event.event.order.name
-        addresses = [address for address in event.replies if address.topic]
-        outbox = tuple(OutboxMessage(a.connection, replies.done(a, operation, name)) for a in addresses)
+        outbox = tuple(OutboxMessage(a.connection, replies.done(a, operation, name)) for a in event.replies)
         if outbox:
             self._metrics.replies.labels("200").inc(len(outbox))
         self._finish(event, Finished(event.seq, Outcome.DONE, outbox=outbox, answered=len(event.replies)))
@@ -145,7 +142,7 @@ class Settlement:
         self.problem = None
         sent = any(finished.outbox for finished in self._finished)
         outcomes = {finished.seq: finished for finished in self._finished}
-        events, self._events, self._bytes = self._events, {}, 0
+        events, self._events = self._events, {}
         self._finished, self._postponed, self._since_s, self._urgent = [], [], None, False
         repeated = {event.seq for event in again}
         for seq, event in events.items():
@@ -181,6 +178,5 @@ class Settlement:
 
     def _hold(self, event: WaitingEvent) -> None:
         self._events[event.seq] = event
-        self._bytes += event.size_bytes
         if self._since_s is None:
             self._since_s = self._clock.monotonic_s()

@@ -24,6 +24,7 @@ from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ReportWriter
 from bridge.interface.operations import Operation
+from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
@@ -41,7 +42,7 @@ from bridge.pipeline.requests import Requests
 from bridge.pipeline.settlement import Settlement
 from bridge.pipeline.status_updates import StatusUpdates
 from bridge.service.connections import ConnectionParts, thread_names
-from bridge.service.options import SPOOL_FILE, argo_options, request_rules, spool_limits
+from bridge.service.options import SPOOL_FILE, argo_options, reply_rules, request_rules, spool_limits
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.service.wishes import followed_workflows
@@ -109,17 +110,14 @@ class Service:
         self._listeners = ListenerSlot()
         self._ingest_slot = ReceiverSlot()
         self._transports: dict[str, Transport] = {}
-        self._subscriptions: dict[str, frozenset[str]] = {}
         parts = ConnectionParts(
             self._settings, self._topics, self._ingest_slot, self._listeners, self._spool, self.metrics, self._clock
         )
         for name in self._settings.connections:
             transport = parts.transport(name)
             requests = self._topics.request_filters(frozenset(Operation)) | {self._topics.status_stream}
-            live = requests | self._mappings.filters(name)
-            transport.subscribe(live, frozenset({self._topics.retained_filter}))
+            transport.subscribe(requests | self._mappings.filters(name), frozenset({self._topics.retained_filter}))
             self._transports[name] = transport
-            self._subscriptions[name] = live
 
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
@@ -141,8 +139,9 @@ class Service:
         )
         self._reads = self._build_reads(refusals)
         rules = request_rules(settings, self._topics, self._schema)
+        addresses = ReplyAddresses(self._topics, reply_rules(settings, self._mappings, self._topics))
         self._ingest = Ingest(
-            IngestRules(self._topics, settings.interface.max_payload_bytes, self._subscriptions),
+            IngestRules(self._topics, settings.interface.max_payload_bytes, addresses),
             IngestParts(
                 spool=self._spool,
                 requests=Requests(rules),

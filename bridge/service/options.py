@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bridge.argo.options import ArgoOptions
+from bridge.interface.reply_addresses import ReplyRules
 from bridge.interface.topics import Topics
+from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.requests import RequestRules
+from bridge.service.broker_options import amqp_options
 from bridge.settings import Settings
 from bridge.spool.records import SpoolLimits
 from bridge.validation.policy import Policy
@@ -36,6 +39,20 @@ def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> 
         policy=Policy(settings.argo.namespaces, settings.interface.manifests),
         operations=frozenset(settings.interface.operations),
         check_workflow=schema.check,
+    )
+
+
+def reply_rules(settings: Settings, mappings: MappingSet, topics: Topics) -> ReplyRules:
+    """Return where requests may want their replies as the configuration has it."""
+    listened = [mappings.filters(name) for name in settings.connections]
+    notices = {notice.topic for notice in settings.status.notify}
+    brokers = [amqp_options(settings, name, one.amqp) for name, one in settings.connections.items() if one.amqp]
+    allowed = settings.interface.response_topics
+    return ReplyRules(
+        topics=(f"{topics.prefix}/response/#",) if allowed is None else allowed,
+        queues=settings.interface.reply_queues,
+        own_topics=frozenset(notices).union(*listened, *(mapping.published for mapping in mappings)),
+        own_queues=frozenset(queue.name for options in brokers for queue in options.queues()),
     )
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from bridge.configfile.containers import ListOf, MapOf, Nullable
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Size, Text, Url
+from bridge.core import topic_filter
 from bridge.interface.operations import Operation
+from bridge.interface.reply_addresses import REPLY_QUEUES
 from bridge.interface.status import NoticeKind
 from bridge.interface.topics import published_problem
 from bridge.settings.kinds import (
@@ -234,6 +236,17 @@ class InterfaceSettings:
         ListOf(Choice(Operation), distinct=True),
         "What may be asked by message; all else is refused. Absent, everything may.",
         default=[operation.value for operation in Operation],
+    )
+    response_topics: tuple[str, ...] | None = declare(
+        ListOf(Text(what="a topic filter", check=topic_filter.filter_problem), distinct=True),
+        "Topics that a request may name for its reply, + and # included, the bridge's own excepted. Absent, "
+        "PREFIX/response/#.",
+        default=ABSENT,
+    )
+    reply_queues: tuple[str, ...] = declare(
+        ListOf(Text(what="the name of a queue; * stands for any characters"), distinct=True),
+        "Queues that a request over AMQP may name for its reply; RabbitMQ's direct reply-to always works.",
+        default=list(REPLY_QUEUES),
     )
     manifests: bool = declare(
         Boolean(), "Whether a trigger message may carry a whole workflow; false leaves templates only.", default=True

@@ -71,12 +71,14 @@ def decode_reply(blob: bytes) -> ReplyAddress:
 
 def _reply_list(reply: ReplyAddress) -> tuple[str, ...]:
     parts = (reply.connection, reply.topic, reply.correlation_data.decode("latin-1"), reply.request_id)
+    if reply.refused:
+        return (*parts, reply.queue, reply.refused)
     return (*parts, reply.queue) if reply.queue else parts
 
 
 def _reply_of(parts: list[str]) -> ReplyAddress:
-    connection, topic, correlation, request_id, *queue = parts
-    return ReplyAddress(connection, topic, correlation.encode("latin-1"), request_id, *queue)
+    connection, topic, correlation, request_id, *rest = parts
+    return ReplyAddress(connection, topic, correlation.encode("latin-1"), request_id, *rest)
 
 
 def encode_event(event: NewEvent) -> bytes:
@@ -145,8 +147,7 @@ def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddres
     )
     replies = extra if reply is None else (reply, *extra)
     not_before_s, expires_at_s = times
-    size = len(body) + len(manifest)
-    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "", size)
+    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "")
 
 
 def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from bridge.core.errors import cut
@@ -61,7 +60,6 @@ class MessageReader:
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
         self._addresses = addresses_for(options.exchange)
-        self._own = frozenset(queue.name for queue in options.queues() if queue.name)
         self._names = {queue.kind: queue.name for queue in options.queues()}
         self._request_filters: tuple[str, ...] = ()
 
@@ -79,9 +77,6 @@ class MessageReader:
         topic = self._addresses.topic_of(arrival.routing_key)
         read = read_properties(arrival.header, now_s)
         shared, payload, flaw = read.shared, arrival.body, read.flaw
-        if shared.reply_queue in self._own:
-            # Its answers would come to the bridge itself, for ever.
-            shared = replace(shared, reply_queue="")
         if flaw is None and read.content_encoding not in _AS_IS:
             payload, flaw = self._decoded(arrival.body, read.content_encoding)
         message = Message(

@@ -18,6 +18,7 @@ from pika import exceptions
 from bridge.core.errors import cut
 from bridge.core.log import fields, logger
 from bridge.core.model import OutgoingMessage
+from bridge.interface.reply_addresses import DIRECT_REPLY
 from bridge.transports.amqp_addresses import addresses_for, key_problem
 from bridge.transports.amqp_fields import MalformedError
 from bridge.transports.amqp_options import AmqpOptions
@@ -27,8 +28,6 @@ from bridge.transports.outgoing import WINDOW, Outgoing, finish
 
 _log = logger(__name__)
 
-DIRECT_REPLY = "amq.rabbitmq.reply-to."
-"""The reply address of a client that waits on its own channel: no queue, so that `mandatory` would always fail."""
 CAREFUL_COUNT = 20
 """Messages that go out one at a time after the broker closed the channel."""
 _MAX_SHORT_BYTES = 255
@@ -116,6 +115,7 @@ class AmqpPublisher:
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._topics[tag] = message.queue or message.topic
         self._outgoing.await_confirmed(tag, done)
+        # A direct reply address is no queue, so that `mandatory` would always fail.
         is_mandatory = bool(message.queue) and not message.queue.startswith(DIRECT_REPLY)
         properties = pika.BasicProperties(
             content_type=message.content_type or None,

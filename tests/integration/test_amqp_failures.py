@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import pika
 import pytest
 
 from bridge.core.backoff import Backoff
@@ -451,12 +450,10 @@ def test_properties_travel_both_ways(place):
 
 
 def test_a_direct_publish_to_a_queue_is_no_request(place):
-    """What is sent to the bridge's queue by its name bears no topic of the interface, and its replies go elsewhere."""
+    """What is sent to the bridge's queue by its name bears no topic of the interface."""
     wired = place.start("requests/trigger").await_ready()
     queue = place.queue("requests")
-    properties = pika.BasicProperties(reply_to=queue)
-    place.client.do(lambda channel: channel.basic_publish("", queue, b"direct", properties))
+    place.client.do(lambda channel: channel.basic_publish("", queue, b"direct"))
     wired.await_payloads(b"direct")
     message = wired.receiver.messages[0]
     assert message.topic == queue.replace(".", "/")
-    assert message.properties.reply_queue == ""

@@ -47,7 +47,7 @@ def test_a_trigger_message_is_answered_on_its_direct_reply_address(spine):
 
 
 def test_a_reply_goes_to_the_queue_that_the_request_names(spine):
-    """reply_to may be any queue; without one the reply is published under the response topic."""
+    """A queue that RabbitMQ named is one of reply-queues; without one the reply is published under its topic."""
     queue = spine.client.do(lambda channel: channel.queue_declare("", exclusive=True)).method.queue
     spine.publish(TRIGGER, submit(requestId="queue"), reply_to=queue)
 
@@ -57,6 +57,18 @@ def test_a_reply_goes_to_the_queue_that_the_request_names(spine):
 
     wait_until(lambda: (body := got()) is not None and orjson.loads(body)["requestId"] == "queue", "the reply")
     assert "workflowId" in spine.ask(submit(requestId="topic"))
+
+
+def test_no_reply_goes_into_a_queue_of_somebody_else(spine):
+    """A durable queue, or the bridge's own: it stays empty, and the reply is published with the reason as a header."""
+    spine.client.do(lambda channel: channel.queue_declare("victim", durable=True))
+    for queue in ("victim", spine.queue("requests")):
+        answer = spine.ask(submit(requestId=f"to {queue}"), reply_to=queue, correlation_id=f"to {queue}")
+        assert answer["requestId"] == f"to {queue}"
+        reply = spine.client.on(RESPONSE)[-1]
+        assert reply.properties.correlation_id == f"to {queue}"
+        assert reply.properties.headers["reply-address-refused"]
+        assert spine.client.depth(queue) == 0
 
 
 def test_status_is_published_under_its_routing_key_until_the_end(spine):
@@ -175,7 +187,7 @@ def test_cloud_events_in_both_modes_name_their_event(spine):
 
 def test_a_reply_that_cannot_be_routed_is_counted_and_blocks_nothing(spine):
     """reply_to names a queue that is not there: the workflow runs, the reply is dropped, and the next one is sent."""
-    spine.publish(TRIGGER, submit(requestId="nowhere"), reply_to="no-such-queue")
+    spine.publish(TRIGGER, submit(requestId="nowhere"), reply_to="argo-bridge.gone.replies")
     spine.bridge.await_count("replies_unsendable_total", 1, cause="unroutable")
     assert "workflowId" in spine.ask(submit(requestId="after"))
 

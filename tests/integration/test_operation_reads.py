@@ -128,8 +128,8 @@ def test_a_read_that_hangs_holds_up_nothing_else(spine):
 def test_a_read_fails_at_once_while_argo_is_away(spine):
     """It is not kept for later: an error with code 503."""
     spine.take_argo_away()
-    spine.publish("argo/workflows/list", {}, ResponseTopic="answers")
-    (reply,) = spine.messages("answers")
+    spine.publish("argo/workflows/list", {}, ResponseTopic="argo/workflows/response/mine/answers")
+    (reply,) = spine.messages("argo/workflows/response/mine/answers")
     assert "error" in orjson.loads(reply.payload)
     assert dict(reply.properties.UserProperty)["code"] == "503"
     spine.simulator.start_serving()

@@ -148,8 +148,13 @@ def test_a_bridge_that_is_killed_in_between_knows_it_the_next_time(spine):
 
 def test_an_error_is_told_with_its_code_where_it_was_asked_to(spine):
     """At the Response Topic of 5.0, with its Correlation Data and the HTTP-like code beside the body."""
-    spine.publish("argo/workflows/stop", named("gone"), ResponseTopic="answers/7", CorrelationData=b"\x00\xff")
-    (reply,) = spine.messages("answers/7")
+    spine.publish(
+        "argo/workflows/stop",
+        named("gone"),
+        ResponseTopic="argo/workflows/response/mine/answers/7",
+        CorrelationData=b"\x00\xff",
+    )
+    (reply,) = spine.messages("argo/workflows/response/mine/answers/7")
     assert orjson.loads(reply.payload) == {"error": 'workflows.argoproj.io "gone" not found'}
     assert dict(reply.properties.UserProperty)["code"] == "404"
     assert reply.properties.CorrelationData == b"\x00\xff"

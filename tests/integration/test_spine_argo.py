@@ -41,15 +41,15 @@ def test_an_outage_of_argo_loses_nothing_and_ends_at_once(tmp_path, mosquitto):
     with Spine(tmp_path, mosquitto, HERE) as spine:
         spine.take_argo_away()
         publish(spine, "sensors/here/1", *range(100))
-        spine.publish(TRIGGER, submit(requestId=1), ResponseTopic="answers")
+        spine.publish(TRIGGER, submit(requestId=1), ResponseTopic="argo/workflows/response/mine/answers")
         spine.bridge.await_count("events_stored_total", 100, mapping="here")
-        assert spine.on("answers") == []
+        assert spine.on("argo/workflows/response/mine/answers") == []
         assert not spine.bridge.service.readiness()
         spine.simulator.start_serving()
         back_s = time.monotonic()
         spine.await_numbers(*range(100))
         assert time.monotonic() - back_s < 8  # the longest pause between probes is 5 s, and its jitter
-        assert "workflowId" in spine.bodies("answers")[0]
+        assert "workflowId" in spine.bodies("argo/workflows/response/mine/answers")[0]
         assert spine.on(DEAD_LETTER) == []
 
 

@@ -109,7 +109,7 @@ def test_the_interface_never_feeds_a_mapping(tmp_path, mosquitto):
         spine.publish("any/thing", {"n": 1})
         spine.publish("argo/workflows/status", {"n": 2})
         spine.publish("argo/bridge/other/state", {"n": 3})
-        spine.publish(TRIGGER, submit(n=4), ResponseTopic="own/answers")
+        spine.publish(TRIGGER, submit(n=4), ResponseTopic="argo/workflows/response/mine/own")
         spine.fence()
         spine.await_numbers(1)
 

@@ -79,10 +79,12 @@ REQUESTS = {
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_a_bad_request_is_refused_where_its_sender_sees_it(version, tmp_path, mosquitto):
     """Each gets its code and a sentence, a dead letter and a count; none starts a workflow; the next good one does."""
-    topic = "answers" if version == "5" else RESPONSE
+    topic = "argo/workflows/response/mine/answers" if version == "5" else RESPONSE
     with Spine(tmp_path, mosquitto, version=version) as spine:
         for count, (name, (body, code, reason, text)) in enumerate(REQUESTS.items(), 1):
-            spine.publish(TRIGGER, body, ResponseTopic="answers", CorrelationData=name.encode())
+            spine.publish(
+                TRIGGER, body, ResponseTopic="argo/workflows/response/mine/answers", CorrelationData=name.encode()
+            )
             reply = spine.messages(topic, count)[-1]
             answer = orjson.loads(reply.payload)
             assert text in answer["error"], name
@@ -113,15 +115,32 @@ def test_the_request_id_comes_back_with_the_error(tmp_path, mosquitto):
 
 
 @pytest.mark.parametrize(
-    "topic", ["answers/#", "+/answers", "$SYS/x", TRIGGER, f"{TRIGGER}/x", "argo/workflows/status/factory/w"]
+    "topic",
+    [
+        "answers/#",
+        "+/answers",
+        "$SYS/x",
+        "a/" * 250,
+        TRIGGER,
+        f"{TRIGGER}/x",
+        "argo/workflows/status/factory/w",
+        "argo/workflows/report/factory",
+        "argo/bridge/under-test/availability",
+        "victim",
+    ],
 )
-def test_a_response_topic_that_leads_back_gets_no_reply(topic, tmp_path, mosquitto):
-    """The workflow runs all the same; the unsendable reply is counted, and no request is made of an answer."""
-    with Spine(tmp_path, mosquitto) as spine:
-        spine.publish(TRIGGER, submit(), ResponseTopic=topic)
-        spine.publish(TRIGGER, b"bad", ResponseTopic=topic)
+def test_a_response_topic_that_may_not_be_is_told_where_replies_go_without_one(topic, tmp_path, mosquitto):
+    """The workflow runs all the same, and no request is made of an answer; the bridge publishes nothing there."""
+    with Spine(tmp_path, mosquitto, more="interface: {response-topics: ['a/#', 'argo/#']}") as spine:
+        for body in (submit(), b"bad"):
+            spine.publish(TRIGGER, body, ResponseTopic=topic, CorrelationData=b"c")
         spine.fence()
-        assert spine.bridge.count("replies_unsendable_total", cause="response-topic") == 2
+        told = [dict(one.properties.UserProperty) for one in spine.messages(RESPONSE, 3)[:2]]
+        assert all(properties["reply-address-refused"] for properties in told)
+        assert [one.properties.CorrelationData for one in spine.on(RESPONSE)[:2]] == [b"c", b"c"]
+        assert not any(
+            b"workflowId" in one.payload or b"error" in one.payload for one in spine.on(topic) if topic != TRIGGER
+        )
         assert len(spine.simulator.created) == 2
         assert [letter["reason"] for letter in spine.bodies(DEAD_LETTER)] == ["invalid-json"]
 
@@ -185,8 +204,12 @@ def test_a_topic_that_nobody_mapped_leads_to_nothing(tmp_path, mosquitto):
 def test_what_is_not_allowed_says_so(tmp_path, mosquitto):
     """Every operation answers; one that the operator left out is refused as forbidden, not ignored."""
     with Spine(tmp_path, mosquitto, more="interface: {operations: [trigger, stop]}") as spine:
-        spine.publish("argo/workflows/retry", {"namespace": "factory", "workflowId": "w"}, ResponseTopic="answers")
-        (reply,) = spine.messages("answers")
+        spine.publish(
+            "argo/workflows/retry",
+            {"namespace": "factory", "workflowId": "w"},
+            ResponseTopic="argo/workflows/response/mine/answers",
+        )
+        (reply,) = spine.messages("argo/workflows/response/mine/answers")
         assert dict(reply.properties.UserProperty)["code"] == "403"
         assert orjson.loads(reply.payload)["error"] == "retry is not allowed on this bridge"
 
@@ -222,8 +245,8 @@ def test_a_handler_that_raises_meets_its_message_once(tmp_path, mosquitto, poiso
     with Spine(tmp_path, mosquitto, MAPPINGS) as spine:
         for payload in (b'{"n": 1}', b'{"n": "poison"}', b'{"n": 2}'):
             spine.publish("sensors/a/1", payload)
-        spine.publish(TRIGGER, submit(requestId="poison"), ResponseTopic="answers")
-        (reply,) = spine.messages("answers")
+        spine.publish(TRIGGER, submit(requestId="poison"), ResponseTopic="argo/workflows/response/mine/answers")
+        (reply,) = spine.messages("argo/workflows/response/mine/answers")
         assert dict(reply.properties.UserProperty)["code"] == "500"
         spine.await_numbers(1, 2)
         spine.restart(lambda: None)

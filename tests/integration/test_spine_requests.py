@@ -66,14 +66,16 @@ def test_an_invalid_workflow_gets_the_error_of_the_interface(version, tmp_path, 
 def test_a_request_in_5_0_is_answered_where_it_asks(tmp_path, mosquitto):
     """Response Topic, Correlation Data and user property `code`; nothing goes to the common response topic."""
     with Spine(tmp_path, mosquitto) as spine:
-        spine.publish(TRIGGER, SEED_REQUEST, ResponseTopic="answers/me", CorrelationData=b"\x00\xff7")
-        (reply,) = spine.messages("answers/me")
+        spine.publish(
+            TRIGGER, SEED_REQUEST, ResponseTopic="argo/workflows/response/mine/answers/me", CorrelationData=b"\x00\xff7"
+        )
+        (reply,) = spine.messages("argo/workflows/response/mine/answers/me")
         assert reply.properties.CorrelationData == b"\x00\xff7"
         assert code_of(reply) == "200"
         assert reply.properties.ContentType == "application/json"
         assert spine.simulator.workflow("example-namespace", "example-workflow") is not None
-        spine.publish(TRIGGER, b"{", ResponseTopic="answers/me", CorrelationData=b"8")
-        _, refused = spine.messages("answers/me", 2)
+        spine.publish(TRIGGER, b"{", ResponseTopic="argo/workflows/response/mine/answers/me", CorrelationData=b"8")
+        _, refused = spine.messages("argo/workflows/response/mine/answers/me", 2)
         assert (refused.properties.CorrelationData, code_of(refused)) == (b"8", "400")
         assert spine.on(RESPONSE) == []
 
@@ -82,11 +84,11 @@ def test_a_bridge_in_3_1_1_answers_at_the_common_topic(tmp_path, mosquitto):
     """It cannot see a Response Topic; the sender finds its answer by requestId, of any JSON type."""
     with Spine(tmp_path, mosquitto, version="3.1.1") as spine:
         for request_id in ("mine", 7, {"a": [1, None]}, None):
-            reply = spine.ask(submit(requestId=request_id), ResponseTopic="answers/me")
+            reply = spine.ask(submit(requestId=request_id), ResponseTopic="argo/workflows/response/mine/answers/me")
             assert reply["requestId"] == request_id
             assert set(reply) == {"status", "workflowId", "requestId"}
         assert set(spine.ask(submit())) == {"status", "workflowId"}
-        assert spine.on("answers/me") == []
+        assert spine.on("argo/workflows/response/mine/answers/me") == []
 
 
 @both_versions
@@ -136,9 +138,11 @@ def test_a_repeated_request_is_answered_with_the_first_error(tmp_path, mosquitto
     with Spine(tmp_path, mosquitto) as spine:
         body = submit(eventId="a", submit={"template": "missing"})
         for correlation in (b"1", b"2"):
-            spine.publish(TRIGGER, body, ResponseTopic="answers", CorrelationData=correlation)
-            spine.messages("answers", int(correlation))
-        first, again = spine.on("answers")
+            spine.publish(
+                TRIGGER, body, ResponseTopic="argo/workflows/response/mine/answers", CorrelationData=correlation
+            )
+            spine.messages("argo/workflows/response/mine/answers", int(correlation))
+        first, again = spine.on("argo/workflows/response/mine/answers")
         assert (first.payload, code_of(first)) == (again.payload, code_of(again))
         assert (code_of(first), again.properties.CorrelationData) == ("404", b"2")
         assert spine.bridge.count("submit_failures_total", code="template-not-found") == 1
@@ -150,10 +154,12 @@ def test_a_request_repeated_while_it_waits_is_answered_twice(tmp_path, mosquitto
     with Spine(tmp_path, mosquitto) as spine:
         spine.simulator.stop_serving()
         for number in (1, 2):
-            spine.publish(TRIGGER, submit(eventId="a"), ResponseTopic=f"answers/{number}")
+            spine.publish(TRIGGER, submit(eventId="a"), ResponseTopic=f"argo/workflows/response/mine/answers/{number}")
         spine.bridge.await_count("events_duplicate_total", 1, mapping="")
         spine.simulator.start_serving()
-        assert spine.bodies("answers/1") == spine.bodies("answers/2")
+        assert spine.bodies("argo/workflows/response/mine/answers/1") == spine.bodies(
+            "argo/workflows/response/mine/answers/2"
+        )
         assert len(spine.simulator.created) == 1
 
 
@@ -171,8 +177,10 @@ def test_a_request_that_expires_is_answered_and_not_run_late(tmp_path, mosquitto
     """MQTT 5 Message Expiry while Argo is away: an error reply, a dead letter, and no workflow afterwards."""
     with Spine(tmp_path, mosquitto) as spine:
         spine.take_argo_away()
-        spine.publish(TRIGGER, submit(requestId=1), ResponseTopic="answers", MessageExpiryInterval=1)
-        (reply,) = spine.messages("answers")
+        spine.publish(
+            TRIGGER, submit(requestId=1), ResponseTopic="argo/workflows/response/mine/answers", MessageExpiryInterval=1
+        )
+        (reply,) = spine.messages("argo/workflows/response/mine/answers")
         assert code_of(reply) == "504"
         (letter,) = spine.bodies(DEAD_LETTER)
         assert letter["reason"] == "expired"
@@ -185,8 +193,8 @@ def test_a_name_that_is_taken_is_an_error(tmp_path, mosquitto):
     """A workflow of that name that is not of this event stays as it is; the sender is told."""
     with Spine(tmp_path, mosquitto) as spine:
         spine.ask(SEED_REQUEST)
-        spine.publish(TRIGGER, SEED_REQUEST, ResponseTopic="answers")
-        (reply,) = spine.messages("answers")
+        spine.publish(TRIGGER, SEED_REQUEST, ResponseTopic="argo/workflows/response/mine/answers")
+        (reply,) = spine.messages("argo/workflows/response/mine/answers")
         assert code_of(reply) == "409"
         assert b'a workflow \\"example-workflow\\" exists already' in reply.payload
         (letter,) = spine.bodies(DEAD_LETTER)

@@ -145,8 +145,8 @@ def test_another_system_may_send_status(version, tmp_path, mosquitto):
         assert refusal["details"][0]["pointer"] == "/progress"
         assert spine.bodies(DEAD_LETTER)[0]["reason"] == "invalid-status-update"
         if version == "5":
-            spine.publish(STREAM, body, ResponseTopic="me/answers", CorrelationData=b"c")
-            (answer,) = spine.messages("me/answers")
+            spine.publish(STREAM, body, ResponseTopic="argo/workflows/response/mine/me", CorrelationData=b"c")
+            (answer,) = spine.messages("argo/workflows/response/mine/me")
             assert answer.properties.CorrelationData == b"c"
         spine.restart(lambda: None)
         spine.fence()

@@ -16,7 +16,7 @@ from tests.support.publisher import trigger_body
 from tests.support.transport_ends import wait_until
 
 EXCHANGE = "argo.workflows"
-ANSWERS = "answers"
+ANSWERS = "argo-bridge.test.replies"
 KINDS = 5
 
 

@@ -47,7 +47,7 @@ class AmqpSpine(Spine):
     def take_argo_away(self) -> None:
         """Stop serving, and return once the bridge has noticed, at the expense of one request."""
         self.simulator.stop_serving()
-        self.publish(TRIGGER, submit(), reply_to="nobody")
+        self.publish(TRIGGER, submit(), reply_to="argo-bridge.nobody.replies")
         wait_until(lambda: self.bridge.service._gate.is_away, "a gate that is closed")
 
     def queue(self, kind: str) -> str:

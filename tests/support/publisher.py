@@ -50,7 +50,7 @@ PARKED = f"""\
 
 TRIGGER_TOPIC = "argo/workflows/trigger"
 RESPONSE_TOPIC = "argo/workflows/response/trigger"
-OWN_RESPONSE_TOPIC = "answers/publisher"
+OWN_RESPONSE_TOPIC = "argo/workflows/response/mine/publisher"
 UNCONFIRMED = 64
 
 

@@ -147,7 +147,7 @@ class Spine:
     def take_argo_away(self) -> None:
         """Stop serving, and return once the bridge has noticed, at the expense of one request."""
         self.simulator.stop_serving()
-        self.publish(TRIGGER, submit(), ResponseTopic="never/mind")
+        self.publish(TRIGGER, submit(), ResponseTopic="argo/workflows/response/mine/never-mind")
         wait_until(lambda: self.bridge.service._gate.is_away, "a gate that is closed")
 
     def fence(self) -> None:

@@ -14,6 +14,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, WorkflowOrder
 from bridge.core.report import ReportWriter
 from bridge.interface.operations import Operation
+from bridge.interface.reply_addresses import ReplyAddresses, ReplyRules
 from bridge.interface.topics import Topics
 from bridge.mapping.compiled import Fired, Outcome, Quiet
 from bridge.mapping.routes import Match
@@ -162,9 +163,10 @@ class IngestBench:
             reports=ReportWriter(folder),
             clock=self.clock,
         )
-        subscriptions = {"plant": TOPICS.request_filters(frozenset(Operation)), "office": frozenset({"office/+"})}
+        allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")
+        replies = ReplyRules(allowed, own_topics=frozenset({"office/+"}))
         self.ingest = Ingest(
-            IngestRules(TOPICS, 256 * 1024, subscriptions),
+            IngestRules(TOPICS, 256 * 1024, ReplyAddresses(TOPICS, replies)),
             parts,
             IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
         )
@@ -234,7 +236,7 @@ def event(number: int, lane: str = "m", **changes: Any) -> NewEvent:
     given: dict[str, Any] = {
         "id": number.to_bytes(32, "big"),
         "lane": lane,
-        "order": WorkflowOrder("factory", "t", MANIFEST, f"w-{number}", changes.pop("parameters", {})),
+        "order": WorkflowOrder("factory", "t", MANIFEST, f"w-{number}"),
         "mapping": mapping,
         "topic": "sensors/a",
         "connection": "plant",

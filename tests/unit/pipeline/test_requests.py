@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pipeline_fakes import IngestBench, request, sensor
+from pipeline_fakes import TOPICS, IngestBench, request, sensor
 
 from bridge.core.errors import PermanentError
 from bridge.pipeline.cluster import ClusterSchema
@@ -132,16 +132,27 @@ def test_a_refused_operation_is_answered_on_its_own_topic(bench: IngestBench) ->
 
 
 @pytest.mark.parametrize(
-    "topic", ["replies/+", "$SYS/x", "argo/workflows/trigger", "office/1", "argo/workflows/status/factory/w"]
+    ("given", "key"),
+    [
+        ({"response_topic": "elsewhere"}, "interface.response-topics"),
+        ({"reply_queue": "elsewhere"}, "interface.reply-queues"),
+    ],
 )
-def test_no_reply_goes_where_it_must_not(bench: IngestBench, topic: str) -> None:
-    """Wildcards, $ topics, and whatever the bridge listens to on any connection: counted, logged, not answered."""
-    bench.receive(request({}, properties={"response_topic": topic}), request(properties={"response_topic": topic}))
-    assert bench.replies() == []
-    assert bench.count("replies_unsendable_total", cause="response-topic") == 2
-    assert bench.reasons() == ["invalid-request"]
+def test_a_reply_that_may_not_go_where_it_should_goes_to_the_response_topic(
+    bench: IngestBench, given: dict[str, str], key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its Correlation Data and a user property that says why; counted, and logged once with the key to set."""
+    properties = given | {"correlation_data": b"c"}
+    bench.receive(request({}, properties=properties), request(properties=properties))
+    (reply,) = [one for one in bench.sent() if one.topic != TOPICS.dead_letter]
+    assert (reply.topic, reply.queue, reply.correlation_data) == ("argo/workflows/response/trigger", "", b"c")
+    assert dict(reply.user)["reply-address-refused"] == f"it is not one of {key}"
     (row,) = bench.waiting()
-    assert row.replies == ()
+    (address,) = row.replies
+    assert (address.topic, address.queue, address.refused) == (reply.topic, "", f"it is not one of {key}")
+    assert bench.count("replies_unsendable_total", cause="reply-address") == 2
+    (line,) = [record.getMessage() for record in caplog.records if key in record.getMessage()]
+    assert "elsewhere" in line
 
 
 def test_the_seeds_example_is_stored_as_it_stands(bench: IngestBench) -> None:

@@ -43,11 +43,14 @@ def test_an_update_is_stored_and_answered(bench: IngestBench) -> None:
 
 def test_a_request_of_mqtt_5_is_answered_where_it_wants(bench: IngestBench) -> None:
     """Response Topic and Correlation Data are used; one that leads back to the bridge is not."""
-    bench.receive(update(properties={"response_topic": "me/answers", "correlation_data": b"c"}))
+    bench.receive(update(properties={"response_topic": "replies/me", "correlation_data": b"c"}))
     bench.receive(update(properties={"response_topic": "office/x"}))
-    (reply,) = bench.sent()
-    assert (reply.topic, reply.correlation_data) == ("me/answers", b"c")
-    assert bench.count("replies_unsendable_total", cause="response-topic") == 1
+    reply, other = bench.sent()
+    assert (reply.topic, reply.correlation_data) == ("replies/me", b"c")
+    assert (other.topic, [name for name, _ in other.user]) == (
+        TOPICS.status_response,
+        ["code", "reply-address-refused"],
+    )
     assert len(bench.spool.real.external()) == 1
 
 

@@ -94,9 +94,3 @@ def test_a_request_counts_on_one_queue(kind: QueueKind, key: str, from_queue: st
     """A mapping's filter may catch requests: they are handled where the queue of requests brings them."""
     headers = {"x-death": [{"queue": from_queue, "reason": "delivery_limit"}]} if from_queue else None
     assert read(kind=kind, key=key, headers=headers).is_copy == is_copy
-
-
-def test_no_reply_goes_to_the_bridge_s_own_queues() -> None:
-    """They would be requests, for ever."""
-    assert read(reply_to=EVENTS).message.properties.reply_queue == ""
-    assert read(reply_to="answers").message.properties.reply_queue == "answers"
