@@ -1,11 +1,9 @@
-"""Single requests to the Argo Server, each waited for, on `requests`: the bridge's own reads and lists.
+"""Single requests to the Argo Server, each waited for: the bridge's own reads and lists.
 
-Retries nothing but a read whose connection had died; keeps no state beyond connections. Three things go through
-`exchanges` and pycurl instead: rows of the spool, because `requests` takes 13 times as long for each create and starves
-ingest through the interpreter lock; the watch, whose headers may come 15 s late and which must end at once; and reads
-asked for by message, of which many are under way in one thread and each must end in time.
+They go through `exchanges`, as everything that the running bridge asks does. Retries nothing but a read whose
+connection was cut; keeps no state beyond connections.
 
-Any thread; each call uses a session of its own.
+Any thread; each call drives exchanges of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from bridge.argo.credentials import Credentials
-from bridge.argo.errors import Answer, AnswerKind, Fault, error_of, failure, incomplete, token_unreadable
-from bridge.argo.handles import HttpRequest
+from bridge.argo.errors import Answer, AnswerKind, Fault, error_of, failure, incomplete
+from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.options import (
     HEAVY_FIELDS,
     VERSION_PATH,
@@ -26,12 +24,10 @@ from bridge.argo.options import (
     workflow_page_path,
     workflow_path,
 )
-from bridge.argo.session import ArgoSession
-from bridge.argo.trust import Trust
-from bridge.core.errors import TransientError
 from bridge.interface.loose_json import object_at, text_at
 
-_IDLE_SESSIONS = 8
+_MAX_IDLE = 8
+_STEP_S = 60.0
 _PASSES = 3
 
 # What a follower of status does not need and what makes objects large. Excluding keeps error frames whole; including
@@ -81,11 +77,10 @@ class ArgoClient:
         """Open nothing yet; `credentials` None = made from `options`."""
         self.options = options
         self.credentials = credentials or Credentials(options.token_file, options.authorization)
-        self._trust = Trust(options)
         self._lock = threading.Lock()
-        self._idle: list[ArgoSession] = []
-        self._busy: set[ArgoSession] = set()
-        self._closed = threading.Event()
+        self._idle: list[Exchanges] = []
+        self._busy: set[Exchanges] = set()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -99,45 +94,43 @@ class ArgoClient:
     def close(self) -> None:
         """Free idle connections; calls under way are given up, later ones answer ``stopped``."""
         with self._lock:
-            self._closed.set()
+            self._is_closed = True
             idle, self._idle = self._idle, []
-            busy = list(self._busy)
-        for session in busy:
-            session.line.cut()
-        for session in idle:
-            session.close()
+            for exchanges in self._busy:
+                exchanges.wake()
+        for exchanges in idle:
+            exchanges.close()
 
     def ask(self, request: HttpRequest) -> Answer:
         """Send one request and return its answer, whatever it is; never raises for one."""
-        try:
-            authorization = self.credentials.authorization()
-        except TransientError as error:
-            return token_unreadable(error)
-        is_read = request.method == "GET"
-        # On a kept connection that has died nobody knows whether the request was carried out: no matter for a read, a
-        # second workflow for a resubmit that is sent again.
-        answer = self._perform(request, authorization, may_reuse=is_read)
-        if answer.code == Fault.CUT.value and is_read:
-            answer = self._perform(request, authorization, may_reuse=False)
-        return answer
-
-    def _perform(self, request: HttpRequest, authorization: str, *, may_reuse: bool) -> Answer:
         with self._lock:
-            if self._closed.is_set():
-                return failure(Fault.STOPPED, "the bridge is stopping", sent=False)
-            session = self._idle.pop() if may_reuse and self._idle else ArgoSession(self.options, self._trust)
-            self._busy.add(session)
-        is_kept = False
+            if self._is_closed:
+                return _stopped(request)
+            exchanges = self._idle.pop() if self._idle else Exchanges(self.options, self.credentials, window=1)
+            self._busy.add(exchanges)
         try:
-            return session.answer(request, authorization)
+            answer = self._perform(exchanges, request)
+            if answer.code == Fault.CUT.value and request.method == "GET":
+                answer = self._perform(exchanges, request)
+            return answer
         finally:
-            with self._lock:
-                self._busy.discard(session)
-                if not self._closed.is_set() and len(self._idle) < _IDLE_SESSIONS:
-                    self._idle.append(session)
-                    is_kept = True
-            if not is_kept:
-                session.close()
+            self._put_back(exchanges)
+
+    def _perform(self, exchanges: Exchanges, request: HttpRequest) -> Answer:
+        exchanges.start(None, request)
+        while not self._is_closed:
+            for _, answer in exchanges.poll(_STEP_S):
+                return answer
+        exchanges.cancel()
+        return _stopped(request)
+
+    def _put_back(self, exchanges: Exchanges) -> None:
+        with self._lock:
+            self._busy.discard(exchanges)
+            if not self._is_closed and len(self._idle) < _MAX_IDLE:
+                self._idle.append(exchanges)
+                return
+        exchanges.close()
 
     def call(self, request: HttpRequest, action: str) -> dict[str, Any]:
         """Send one request and return the object it answers; `action` begins the message of an error."""
@@ -147,7 +140,7 @@ class ArgoClient:
         return answer.body
 
     def version(self) -> str:
-        """Return Argo's version, e.g. ``v4.1.2``. Answers even for a token that kube would refuse (section 12)."""
+        """Return Argo's version, e.g. ``v4.1.2``. Answers even for a token that kube would refuse."""
         body = self.call(HttpRequest("GET", VERSION_PATH), "read Argo's version")
         version = body.get("version")
         if not isinstance(version, str):
@@ -211,6 +204,10 @@ class ArgoClient:
 def uid_of(workflow: object) -> str:
     """Return ``metadata.uid``, "" where there is none."""
     return text_at(object_at(workflow, "metadata"), "uid")
+
+
+def _stopped(request: HttpRequest) -> Answer:
+    return failure(Fault.STOPPED, "the bridge is stopping", sent=request.method != "GET")
 
 
 def _not_argo(message: str) -> Answer:

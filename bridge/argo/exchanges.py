@@ -1,7 +1,7 @@
 """Many requests at once in the caller's thread: the hot path to the Argo Server, on libcurl's multi interface.
 
-Creates and the watch, on pycurl; single requests that are waited for go through `client`, on `requests`. Measured:
-18,100 durable events/s with pycurl, 1,390 with `requests`, which also starves ingest through the interpreter lock.
+On pycurl: 18,100 durable events/s were measured, 1,390 with `requests`, which also starves ingest through the
+interpreter lock.
 
 Retries nothing, decides nothing (`gate` says how many, dispatch says what). No threads of its own; DNS is libcurl's.
 One owner: the thread that calls `start` and `poll`. Only `wake` may be called from others.

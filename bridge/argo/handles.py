@@ -1,7 +1,7 @@
 """One libcurl easy handle: set up from `ArgoOptions`, loaded with a request, read as an `Answer`.
 
-Everything about TLS, proxies, protocols and bounds is decided here for creates and watches, as `session` and `trust`
-decide it for single requests. Drives nothing (`exchanges` does). One owner at a time: whoever runs the transfer.
+Everything about TLS, proxies, protocols and bounds is decided here. Drives nothing (`exchanges` does). One owner at a
+time: whoever runs the transfer.
 
 Proxies of the environment and ``.netrc`` are ignored: the Argo Server stands beside the bridge as a rule, and a proxy
 meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (docs/design/argo-server.md).
@@ -9,6 +9,8 @@ meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 f
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, nam
 from bridge.argo.options import ArgoOptions, system_ca_file
 
 _SSE = "text/event-stream"
+_CA_CACHE_TIMEOUT = 321  # CURLOPT_CA_CACHE_TIMEOUT, libcurl 7.87; pycurl has no name for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,8 @@ class Handle:
             sent = True  # better one GET too many than one workflow
         place = self._options.place
         reason = text or f"libcurl error {error}"
+        if fault is Fault.UNREACHABLE and (number := self.curl.getinfo(pycurl.OS_ERRNO)):
+            reason = f"{reason} ({os.strerror(number)})"
         return failure(fault, f"{place}: {reason}", sent=sent and fault is not Fault.TLS, elapsed_s=elapsed_s)
 
 
@@ -191,9 +196,9 @@ def _configure(curl: pycurl.Curl, options: ArgoOptions) -> None:
     ca_file = str(options.ca_file) if options.ca_file else system_ca_file()
     if ca_file:
         curl.setopt(pycurl.CAINFO, ca_file)
-    if options.client_cert:
-        curl.setopt(pycurl.SSLCERT, str(options.client_cert))
-        curl.setopt(pycurl.SSLKEY, str(options.client_key or options.client_cert))
+    # Without a bound libcurl keeps a renewed file's old content for a day. Older ones have no such cache.
+    with contextlib.suppress(pycurl.error):
+        curl.setopt(_CA_CACHE_TIMEOUT, 1)
 
 
 _UNREACHABLE = frozenset(

@@ -36,8 +36,6 @@ class ArgoOptions:
         authorization: complete value of the Authorization header (``ARGO_TOKEN``), or "".
         ca_file: PEM file with the certificates to trust instead of the system's.
         insecure: accept any certificate (``ARGO_INSECURE_SKIP_VERIFY``).
-        client_cert: PEM file of our own certificate, with `client_key`, where the server asks for one.
-        client_key: PEM file of its key; None = it is in `client_cert`.
         connect_timeout_s: seconds until a connection, TLS included, must stand.
         timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a slot that
             waits is a slot lost, and an unknown outcome is asked for by GET anyway.
@@ -52,8 +50,6 @@ class ArgoOptions:
     authorization: str = field(default="", repr=False)
     ca_file: Path | None = None
     insecure: bool = False
-    client_cert: Path | None = None
-    client_key: Path | None = None
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
     max_answer_bytes: int = 100 * 1024 * 1024

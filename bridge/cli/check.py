@@ -1,6 +1,6 @@
-"""``argo-bridge check``: tells every problem of a configuration at once, without connecting to anything.
+"""``argo-bridge check``: reports every problem of a configuration at once; with ``--live`` it asks the Argo Server too.
 
-Prints one line a problem and then the sum, all to stdout; reads files and starts nothing.
+Prints one line for each problem and then the sum, all to stdout. Reads files, starts and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 
 from bridge.cli import exit_codes
-from bridge.configfile.problems import Severity
+from bridge.configfile.problems import Problem, Severity
 from bridge.configuration import Loaded, load
+from bridge.settings import Settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
@@ -19,11 +20,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and tell every problem with "
-        "its file, line and column. Connects to nothing. Exit code 0: it can be used (there may be warnings), "
-        "1: problems found, 2: wrong usage.",
+        description="Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and report every problem "
+        "with its file, line and column. Connects to nothing without --live. Exit code 0: it can be used (there may be "
+        "warnings), 1: problems found, 2: wrong usage.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to check")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="also ask the Argo Server: its version, the bridge's rights, whether each mapping's template exists",
+    )
     parser.set_defaults(handler=run_check)
 
 
@@ -33,7 +39,20 @@ def run_check(args: argparse.Namespace) -> int:
     for problem in loaded.problems:
         print(problem.render())
     print(summary(loaded))
-    return exit_codes.OK if loaded.ok else exit_codes.PROBLEMS
+    if not loaded.ok or loaded.settings is None:
+        return exit_codes.PROBLEMS
+    return _live(loaded, loaded.settings, args.config) if args.live else exit_codes.OK
+
+
+def _live(loaded: Loaded, settings: Settings, config: Path) -> int:
+    from bridge.cli.live_check import check_live  # requests takes long to import
+
+    code = exit_codes.OK
+    for found in check_live(settings, loaded.mappings, config):
+        if isinstance(found, Problem):
+            code = exit_codes.PROBLEMS
+        print(found.render() if isinstance(found, Problem) else found)
+    return code
 
 
 def summary(loaded: Loaded) -> str:

@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_is_a_problem(folder):
     assert result.stdout == told
 
 
-@pytest.mark.parametrize("arguments", [(), ("--config",), ("--config", "config/bridge.yaml", "--live"), ("more",)])
+@pytest.mark.parametrize("arguments", [(), ("--config",), ("--config", "config/bridge.yaml", "--lively"), ("more",)])
 def test_wrong_usage_is_exit_code_2(folder, arguments):
     """With the usage on standard error."""
     result = check(folder, *arguments)

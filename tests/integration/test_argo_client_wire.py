@@ -1,4 +1,4 @@
-"""Single requests on `requests`, by bare sockets: connections, bounds, and their end from another thread."""
+"""Single requests that are waited for, by bare sockets: connections, bounds, and their end from another thread."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bridge.argo.exchanges import HttpRequest
 from bridge.argo.options import ArgoOptions
 from tests.integration.test_argo_wire import CREATE, JSON_200, BareServer, Handler, at, hang, hold, plain, reply
 from tests.support.certificates import Authority
+from tests.support.transport_ends import wait_until
 
 READ = HttpRequest("GET", "/api/v1/version")
 AT_ONCE_S = 1.0
@@ -65,7 +66,7 @@ def tls_of(authority: Authority) -> ssl.SSLContext:
 class Call:
     """One request under way in a thread of its own."""
 
-    def __init__(self, options: ArgoOptions, request: HttpRequest = CREATE) -> None:
+    def __init__(self, options: ArgoOptions, request: HttpRequest = READ) -> None:
         self.client = ArgoClient(options)
         self.answers: list[Answer] = []
         self._thread = threading.Thread(target=lambda: self.answers.append(self.client.ask(request)))
@@ -112,11 +113,11 @@ def begin_and_hang(start: bytes) -> Handler:
 )
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 def test_close_ends_a_call_in_every_phase(serve, authority, start, secure):
-    """No server holds the bridge when it stops; what was sent may have been carried out."""
+    """No server holds the bridge when it stops; what could change something may have been carried out."""
     reached = Reached(begin_and_hang(start) if start else hang)
     server = serve(reached, tls_of(authority) if secure else None)
     url = f"{'https' if secure else 'http'}://127.0.0.1:{server.port}"
-    call = Call(ArgoOptions(url, ca_file=authority.ca))
+    call = Call(ArgoOptions(url, ca_file=authority.ca), CREATE)
     assert reached.event.wait(5)
     answer = call.end()
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "stopped", True)
@@ -140,9 +141,7 @@ def test_close_ends_a_handshake(serve):
 def test_close_ends_connecting(unanswered):
     """A host that drops packets: nothing was sent."""
     call = Call(ArgoOptions(f"http://127.0.0.1:{unanswered}", connect_timeout_s=30.0))
-    until_s = time.monotonic() + 5
-    while not any(session.line._socket for session in list(call.client._busy)):
-        assert time.monotonic() < until_s
+    wait_until(lambda: any(exchanges.in_flight for exchanges in list(call.client._busy)), "it is connecting")
     answer = call.end()
     assert (answer.code, answer.ambiguous) == ("stopped", False)
 
@@ -203,13 +202,13 @@ def test_a_trickle_over_tls_is_given_up_in_time(serve, authority):
     assert time.monotonic() - began_s < 2.5
 
 
-def test_reads_share_a_connection_and_nothing_else_does(serve):
-    """A kept connection may have died unnoticed: a read is repeated then, a resubmit must not be."""
+def test_reads_share_a_connection_and_changes_do_not(serve):
+    """A kept connection may have died unnoticed: a read is repeated then, a delete or a resubmit must not be."""
     server = serve(reply(JSON_200))
     with ArgoClient(at(server)) as client:
         assert all(client.ask(READ).ok for _ in range(5))
         assert server.connections == 1
-        assert client.ask(CREATE).ok
+        assert client.ask(HttpRequest("PUT", "/api/x", b"{}")).ok
         assert client.ask(HttpRequest("DELETE", "/api/x")).ok
         assert server.connections == 3
 

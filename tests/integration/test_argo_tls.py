@@ -17,6 +17,7 @@ from bridge.argo.options import ArgoOptions
 from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchRequest
 from tests.integration.test_argo_wire import BareServer, plain
 from tests.support.certificates import Authority, ServerCertificates
+from tests.support.transport_ends import wait_until
 
 VERSION = HttpRequest("GET", "/api/v1/version")
 Ask = Callable[[ArgoOptions], Answer]
@@ -118,22 +119,6 @@ def test_a_missing_authority_file_is_told(ask, start, authority: Authority, tmp_
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.MISCONFIGURED, "tls-failed", False)
 
 
-def test_our_own_certificate_is_shown(ask, start, authority: Authority):
-    """Mutual TLS, which Argo 4.1 can ask for."""
-    own = authority.issue("bridge")
-    url = start(authority.issue("argo"), client_ca=authority.ca)
-    options = ArgoOptions(url, ca_file=authority.ca, client_cert=own.certificate, client_key=own.key)
-    assert reached(ask(options))
-
-
-def test_a_certificate_of_ours_that_the_server_does_not_know(ask, start, authority: Authority, tmp_path: Path):
-    """Of another authority: the configuration's fault as well."""
-    own = Authority(tmp_path, "another authority").issue("bridge")
-    url = start(authority.issue("argo"), client_ca=authority.ca)
-    answer = ask(ArgoOptions(url, ca_file=authority.ca, client_cert=own.certificate, client_key=own.key))
-    assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "tls-failed")
-
-
 def test_the_servers_own_certificate_may_be_the_trusted_one(ask, start, authority: Authority):
     """argo.tls.ca with what Argo shows, its authority being unknown here."""
     shown = authority.issue("argo")
@@ -141,13 +126,23 @@ def test_the_servers_own_certificate_may_be_the_trusted_one(ask, start, authorit
 
 
 def test_a_renewed_certificate_is_used_while_running(start, authority: Authority, tmp_path: Path):
-    """argo.tls.ca is read again when it has changed, without a restart."""
+    """argo.tls.ca is read again when it has changed, without a restart; for single requests and on the hot path."""
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(Authority(tmp_path, "the old authority").ca.read_bytes())
-    with ArgoClient(ArgoOptions(start(authority.issue("argo")), ca_file=trusted)) as client:
-        assert client.ask(VERSION).code == "tls-failed"
-        trusted.write_bytes(authority.ca.read_bytes() + b"\n")
-        assert client.ask(VERSION).ok
+    options = ArgoOptions(start(authority.issue("argo")), ca_file=trusted)
+    with ArgoClient(options) as client, Exchanges(options, Credentials(None)) as exchanges:
+
+        def by_hot_path() -> Answer:
+            exchanges.start(0, VERSION)
+            ((_, answer),) = exchanges.poll(20.0)
+            return answer
+
+        ways = [lambda: client.ask(VERSION), by_hot_path]
+        assert [way().code for way in ways] == ["tls-failed", "tls-failed"]
+        trusted.write_bytes(authority.ca.read_bytes())
+        for way in ways:
+            # libcurl looks at the file once a second.
+            wait_until(lambda way=way: way().ok, "the renewed certificate is trusted")
 
 
 def test_without_our_certificate_it_is_the_configurations_fault(ask, start, authority: Authority):
