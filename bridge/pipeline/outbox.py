@@ -1,7 +1,8 @@
 """Sends what the outbox holds: replies and dead-letter notices, each until its broker confirmed it.
 
 A row is deleted after PUBACK or confirm; a crash in between repeats a message and never loses one. While a broker is
-away its rows wait in the spool, not in memory.
+away its rows wait in the spool, not in memory. What ends the connection each time it is sent becomes a dead letter, of
+the outbox as of every other part that publishes.
 
 Thread: ``outbox``, the only owner of the cursors. `wake`, `connected` and the confirmations come from any thread.
 """
@@ -13,11 +14,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bridge.core.errors import SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.errors import SpoolError, cut
+from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
 from bridge.interface import replies
-from bridge.spool.records import OutboxMessage
+from bridge.pipeline.refusals import Refusals
+from bridge.spool.records import NewDeadLetter, OutboxMessage
 from bridge.spool.store import Spool
 from bridge.transports.base import PublishResult, Transport
 
@@ -29,10 +32,24 @@ DRAIN_STEP_S = 0.05
 DRAIN_SHARE = 0.8
 
 
+SET_ASIDE = "set-aside"
+"""Reason of the dead letter of a message of the bridge's own that its broker does not take."""
+_ENDED_IT = "the broker ended the connection each time; check its limits and access rules"
+
+
 @dataclass
 class _Cursor:
     after_seq: int = 0
     in_flight: set[int] = field(default_factory=set)
+
+
+@dataclass
+class _Ends:
+    """What the next commit says of messages that have ended."""
+
+    seqs: list[int] = field(default_factory=list)
+    letters: list[NewDeadLetter] = field(default_factory=list)
+    notices: list[OutboxMessage] = field(default_factory=list)
 
 
 class OutboxSender:
@@ -41,22 +58,24 @@ class OutboxSender:
     Args:
         spool: whose outbox.
         transports: by connection name.
+        refusals: makes dead letters.
         metrics: counters.
     """
 
-    def __init__(self, spool: Spool, transports: Mapping[str, Transport], metrics: Metrics) -> None:
+    def __init__(self, spool: Spool, transports: Mapping[str, Transport], refusals: Refusals, metrics: Metrics) -> None:
         self._spool = spool
         self._transports = transports
+        self._refusals = refusals
         self._metrics = metrics
         self._cursors = {name: _Cursor() for name in transports}
-        self._confirmed: deque[tuple[str, int, PublishResult]] = deque()
+        self._confirmed: deque[tuple[str, int, OutgoingMessage, PublishResult]] = deque()
+        self._aside: deque[tuple[str, OutgoingMessage]] = deque()
         self._restart: deque[str] = deque()
-        self._sent: list[int] = []
+        self._ends = _Ends()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._drain_s = 0.0
         self._problem: SpoolError | None = None
-        self._throttle = Throttle()
         self._thread = threading.Thread(target=self._run, name="outbox")
 
     def start(self) -> None:
@@ -73,6 +92,11 @@ class OutboxSender:
 
     def wake(self) -> None:
         """Say that there are new rows. Thread: any."""
+        self._wake.set()
+
+    def set_aside(self, connection: str, message: OutgoingMessage) -> None:
+        """Say that another part's message ended the connection each time it was sent alone. Thread: any."""
+        self._aside.append((connection, message))
         self._wake.set()
 
     def connected(self, connection: str) -> None:
@@ -127,14 +151,29 @@ class OutboxSender:
 
     def _forget_confirmed(self) -> None:
         while self._confirmed:
-            name, seq, result = self._confirmed.popleft()
+            name, seq, message, result = self._confirmed.popleft()
             self._cursors[name].in_flight.discard(seq)
             # What was lost is sent again after the reconnect; what was refused never (MQTT 5.0 section 4.4).
             if result is not PublishResult.LOST:
-                self._sent.append(seq)
-        if self._sent:
-            self._spool.outbox_sent(self._sent)
-            self._sent = []
+                self._ends.seqs.append(seq)
+            if result is PublishResult.SET_ASIDE:
+                self._bury(name, message, _ENDED_IT)
+        while self._aside:
+            self._bury(*self._aside.popleft(), _ENDED_IT)
+        if self._ends.seqs or self._ends.letters:
+            self._spool.outbox_sent(self._ends.seqs, self._ends.letters, self._ends.notices)
+            if self._ends.notices:
+                self._wake.set()
+            self._ends = _Ends()
+
+    def _bury(self, connection: str, message: OutgoingMessage, cause: str) -> None:
+        size, place = len(message.payload), message.queue or message.topic
+        text = f'the bridge\'s own message of {size} bytes to "{cut(place)}" is not sent: {cause}'
+        letter = NewDeadLetter(SET_ASIDE, text, place, connection, payload_bytes=size)
+        refused = self._refusals.of_letter(letter, ())
+        self._ends.letters.append(refused.dead_letter)
+        # If it is such a notice itself that no broker takes, a notice of it would be the next.
+        self._ends.notices += [notice for notice in refused.outbox if notice.message.topic != message.topic]
 
     def _send(self, name: str, transport: Transport, cursor: _Cursor) -> None:
         while rows := self._spool.outbox(name, cursor.after_seq, PAGE):
@@ -152,10 +191,10 @@ class OutboxSender:
             payload = replies.shrink(row.message.payload, transport.max_publish_bytes)
             if len(payload) > transport.max_publish_bytes:
                 # The broker would close the connection, and get it again after each reconnect.
-                self._give_up(name, seq, row)
+                self._give_up(name, seq, row.message)
             else:
                 message = replace(row.message, payload=payload)
-                taken = transport.publish(message, lambda result: self._done(name, seq, row, result))
+                taken = transport.publish(message, lambda result: self._done(name, seq, message, result))
         except Exception:  # noqa: BLE001 - one message's surprise must not end the thread; once more after a reconnect
             cursor.in_flight.discard(seq)
             self._metrics.internal_errors.labels("outbox").inc()
@@ -165,21 +204,17 @@ class OutboxSender:
             cursor.in_flight.discard(seq)
         return taken
 
-    def _give_up(self, name: str, seq: int, row: OutboxMessage) -> None:
+    def _give_up(self, name: str, seq: int, message: OutgoingMessage) -> None:
         self._metrics.replies_unsendable.labels("too-large").inc()
-        keys = fields(action="outbox", connection=name, topic=row.message.topic)
-        _log.warning("a message is larger than what the broker takes, and is dropped", extra=keys)
-        self._ended(name, seq, PublishResult.REFUSED)
+        self._bury(name, message, "it is larger than what the broker takes")
+        self._ended(name, seq, message, PublishResult.REFUSED)
 
-    def _done(self, name: str, seq: int, row: OutboxMessage, result: PublishResult) -> None:
-        if result is PublishResult.REFUSED:
-            self._metrics.replies_unsendable.labels("refused").inc()
-            allowed, held = self._throttle.allow(row.message.topic, self._spool.age.now_s())
-            if allowed:
-                keys = fields(action="outbox", connection=name, topic=row.message.topic, held_back=held)
-                _log.warning("the broker refused a message, which is dropped; check its access rules", extra=keys)
-        self._ended(name, seq, result)
+    def _done(self, name: str, seq: int, message: OutgoingMessage, result: PublishResult) -> None:
+        # The transport has told of it, with its topic.
+        if result in (PublishResult.REFUSED, PublishResult.SET_ASIDE):
+            self._metrics.replies_unsendable.labels(result.value).inc()
+        self._ended(name, seq, message, result)
 
-    def _ended(self, name: str, seq: int, result: PublishResult) -> None:
-        self._confirmed.append((name, seq, result))
+    def _ended(self, name: str, seq: int, message: OutgoingMessage, result: PublishResult) -> None:
+        self._confirmed.append((name, seq, message, result))
         self._wake.set()

@@ -26,6 +26,7 @@ from bridge.pipeline import identity
 from bridge.pipeline.identity import Deliveries, DeliveryIdentity
 from bridge.pipeline.mapped import MappedEvents
 from bridge.pipeline.operation_intake import OperationIntake, is_spooled
+from bridge.pipeline.outbox import SET_ASIDE
 from bridge.pipeline.requests import Requests
 from bridge.spool.records import DeadLetter, NewEvent, Replayed
 from bridge.spool.store import Spool
@@ -107,6 +108,8 @@ class Replay:
 
     def _message(self, kept: DeadLetter) -> Message:
         letter = kept.letter
+        if letter.reason == SET_ASIDE:
+            raise PermanentError("it is a message of the bridge itself, which nobody sent to it", code="not-replayable")
         if letter.payload_bytes > self._parts.max_payload_bytes:
             limit = self._parts.max_payload_bytes
             text = f"its payload has {letter.payload_bytes} bytes, at most {limit} are taken (interface.max-payload)"

@@ -122,7 +122,7 @@ class Service:
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
         refusals = Refusals(self._topics, metrics, clock)
-        self._outbox = OutboxSender(self._spool, self._transports, metrics)
+        self._outbox = OutboxSender(self._spool, self._transports, refusals, metrics)
         settlement = Settlement(self._spool, refusals, metrics, clock, self._outbox.wake)
         self._dispatcher = Dispatcher(
             settings.bridge.id,

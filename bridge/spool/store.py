@@ -49,6 +49,7 @@ from bridge.spool.records import (
     DeadLetter,
     Finished,
     LetterFilter,
+    NewDeadLetter,
     NewEvent,
     OutboxMessage,
     Postponed,
@@ -317,14 +318,23 @@ class Spool(StatusTables):
             rows = reads.run("outbox_rows", (connection, after_seq, limit))
             return tuple((seq, decode_message(connection, head, payload)) for seq, head, payload in rows)
 
-    def outbox_sent(self, seqs: Iterable[int]) -> None:
+    def outbox_sent(
+        self, seqs: Iterable[int], dead_letters: Sequence[NewDeadLetter] = (), notices: Sequence[OutboxMessage] = ()
+    ) -> None:
         """Delete messages that their broker has confirmed, in one commit; call it with many at once.
+
+        Args:
+            seqs: their numbers, and those of messages that no broker takes.
+            dead_letters: what is kept of the latter.
+            notices: what tells of them.
 
         Raises:
             SpoolError: as `settle`.
         """
         with self._database.transaction("delete sent messages") as commit:
             commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
+            store_outbox(commit, notices)
+            store_letters(commit, dead_letters)
 
     # What status keeps is in `StatusTables`; this is for the others.
 

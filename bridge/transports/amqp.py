@@ -89,7 +89,7 @@ class AmqpTransport:
         self._throttle = Throttle()
         self._inbox = Inbox()
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
-        self._outgoing = Outgoing(lambda: self._loop.call(self._pump))
+        self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock)
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
         self._reader = MessageReader(options)
         self._intake = self._make_intake(receiver)

@@ -23,8 +23,8 @@ from bridge.transports.amqp_addresses import addresses_for, key_problem
 from bridge.transports.amqp_fields import MalformedError
 from bridge.transports.amqp_options import AmqpOptions
 from bridge.transports.amqp_properties import message_id_of
-from bridge.transports.base import PublishDone, PublishResult
-from bridge.transports.outgoing import WINDOW, Outgoing, finish
+from bridge.transports.base import PublishResult
+from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 
 _log = logger(__name__)
 
@@ -103,18 +103,19 @@ class AmqpPublisher:
     def pump(self) -> None:
         """Publish what was handed over and may go out now."""
         while self.is_open and not self._is_blocked and (taken := self._outgoing.take()) is not None:
-            self._publish(*taken)
+            self._publish(taken)
 
-    def _publish(self, message: OutgoingMessage, done: PublishDone) -> None:
+    def _publish(self, handed: Handed) -> None:
+        message, _ = handed
         key = message.queue or self._addresses.key_of(message.topic)
         problem = key_problem(key) or _properties_problem(message)
         if problem:
             _log.error("cannot publish: %s", problem, extra=self._keys(message.topic))
-            finish(done, PublishResult.REFUSED)
+            self._outgoing.unsent(handed, PublishResult.REFUSED)
             return
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._topics[tag] = message.queue or message.topic
-        self._outgoing.await_confirmed(tag, done)
+        self._outgoing.await_confirmed(tag, handed)
         # A direct reply address is no queue, so that `mandatory` would always fail.
         is_mandatory = bool(message.queue) and not message.queue.startswith(DIRECT_REPLY)
         properties = pika.BasicProperties(

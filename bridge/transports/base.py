@@ -87,12 +87,14 @@ class PublishResult(Enum):
 
     CONFIRMED: PUBACK or confirm arrived (QoS 0: written to the socket). REFUSED: the broker answered that it will not
     take it, or it can take none of that size; sending it again is pointless and against MQTT 5.0 section 4.4. LOST:
-    the connection ended before the answer, so that it may have been taken.
+    the connection ended before the answer, so that it may have been taken. SET_ASIDE: the broker ended the connection
+    each time when this message was sent alone; it is to be told of and not sent again.
     """
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     LOST = "lost"
+    SET_ASIDE = "set-aside"
 
     def __bool__(self) -> bool:
         """Whether it was confirmed."""

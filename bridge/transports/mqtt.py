@@ -41,7 +41,8 @@ __all__ = ["Bounds", "FilterMemory", "MqttOptions", "MqttTransport", "MqttVersio
 _log = logger(__name__)
 
 SETTLED_S = 10.0  # a connection that lives longer has settled: it was not ended by a rival, and backoff begins anew
-QUICK_CLOSES = 3
+QUICK_CLOSES = 5
+"""So many connections in a row, closed soon and for nothing that we sent, are a rival's work."""
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
 _STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
 # A message that is published before the broker knows the subscription is for nobody.
@@ -88,12 +89,13 @@ class MqttTransport:
             options,
             session,
             intake,
-            Outgoing(self._wakeup.wake),
+            Outgoing(self._wakeup.wake, self._clock),
             Subscriptions(memory or FilterMemory()),
             self._wakeup,
             listener,
             metrics,
             self._clock,
+            self._throttle,
         )
         self._conversation: Conversation | None = None
         self._problem = ConnectionProblem("connecting", f"not connected to broker {self._broker} yet")
@@ -252,7 +254,7 @@ class MqttTransport:
         if self._stop is None and self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
             keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=round(delay_s, 3))
             _log.warning("%s", problem.message, extra=keys)
-        parts.outgoing.fail_all()
+        parts.outgoing.fail_all(is_suspicious=lost.is_suspicious)
         self._tell(problem)
         return delay_s
 
@@ -264,19 +266,32 @@ class MqttTransport:
             _log.exception("the connection's listener failed", extra=fields(connection=self.name))
 
     def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
-        """Return the problem to show and the seconds to wait; counts rivals."""
+        """Return the problem to show and the seconds to wait; counts what may be a rival's work."""
         if lived_s is not None and lived_s >= SETTLED_S:
             self._attempt, self._takeovers, self._quick_closes = 1, 0, 0
             self._rival = None
         problem = lost.problem
-        if lived_s is not None and lived_s < SETTLED_S and lost.by_peer:
-            # 3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: a rival shows only
-            # in being closed soon after each connect.
+        if self._is_rivals_work(lost, lived_s):
             self._quick_closes += 1
             if self._quick_closes >= QUICK_CLOSES:
                 problem = taken_over(self._options)
+        elif lost.is_suspicious and self._parts.outgoing.is_unanswered:
+            self._attempt = 1  # what the broker does not take is set aside after few such ends: no reason to wait
         if problem.code != "taken-over":
             return problem, self._options.backoff.delay_s(self._attempt)
         self._rival = problem
         self._takeovers += 1
         return problem, self._options.taken_over_backoff.delay_s(self._takeovers)
+
+    def _is_rivals_work(self, lost: LinkLost, lived_s: float | None) -> bool:
+        """Whether another client may have taken the session over.
+
+        3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: a rival shows only in
+        being closed soon after each connect. So does a broker that restarts, but then it is away in between, and one
+        that will not have a packet of ours, but then that is unanswered.
+        """
+        if lived_s is None:
+            self._quick_closes = 0
+            return False
+        is_answered = self._parts.subscriptions.is_settled and not self._parts.outgoing.is_unanswered
+        return lived_s < SETTLED_S and lost.by_peer and lost.is_suspicious and is_answered

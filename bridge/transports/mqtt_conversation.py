@@ -6,22 +6,24 @@ Runs on the transport's thread, which gives it the parts that outlive a connecti
 from __future__ import annotations
 
 import select
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bridge.core.clock import Clock
-from bridge.core.log import fields, logger
+from bridge.core.errors import cut
+from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import Listener, PublishDone, PublishResult, Session
+from bridge.transports.base import Listener, PublishResult, Session
 from bridge.transports.frames import PUBLISH, Frame, ProtocolError
 from bridge.transports.intake import Intake
 from bridge.transports.keepalive import KeepAlive
 from bridge.transports.mqtt_link import Connack, Link, Suback
 from bridge.transports.mqtt_options import MqttOptions, MqttVersion
 from bridge.transports.mqtt_problems import LinkLost, reason_name
-from bridge.transports.outgoing import Outgoing, finish
+from bridge.transports.outgoing import Handed, Outgoing
 from bridge.transports.publish_packet import parse_publish
 from bridge.transports.session import DeliverySession, MqttDelivery
 from bridge.transports.subscriptions import FILTERS_PER_PACKET, Subscriptions
@@ -54,6 +56,7 @@ class Parts:
     listener: Listener
     metrics: Metrics
     clock: Clock
+    throttle: Throttle
 
 
 class Conversation:
@@ -169,9 +172,10 @@ class Conversation:
     def _send_outgoing(self) -> None:
         outgoing = self._parts.outgoing
         while (taken := outgoing.take()) is not None:
-            self._send(*taken)
+            self._send(taken)
 
-    def _send(self, message: OutgoingMessage, done: PublishDone) -> None:
+    def _send(self, handed: Handed) -> None:
+        message, _ = handed
         outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
         packet_id, cause = 0, "no packet id is free"
         if limit is not None and _size_bytes(message) > limit:
@@ -182,13 +186,25 @@ class Conversation:
                 packet_id = self._link.publish(message)
             except ValueError as error:
                 cause = str(error)
+            except (struct.error, OverflowError, TypeError) as error:
+                # What paho does not check itself: one message fails, the connection goes on.
+                self._parts.metrics.internal_errors.labels(where="mqtt").inc()
+                cause = f"unexpected {type(error).__name__}: {error}"
         if not packet_id:
-            _log.error("cannot publish: %s", cause, extra=fields(connection=self._name, topic=message.topic))
-            finish(done, PublishResult.REFUSED)
+            self._say_refused(message, f"cannot publish: {cause}")
+            outgoing.unsent(handed, PublishResult.REFUSED)
         elif message.qos:
-            outgoing.await_confirmed(packet_id, done)
+            outgoing.await_confirmed(packet_id, handed)
         else:
-            outgoing.await_written(self._link.socket.written_bytes, done)
+            outgoing.await_written(self._link.socket.written_bytes, handed)
+
+    def _say_refused(self, message: OutgoingMessage, text: str) -> None:
+        now_s = self._parts.clock.monotonic_s()
+        # One line a minute, whatever the topic: where one is refused, thousands may be.
+        allowed, held = self._parts.throttle.allow(self._name, now_s)
+        if allowed:
+            keys = fields(action="publish", connection=self._name, topic=cut(message.topic), held_back=held)
+            _log.warning("%s", text, extra=keys)
 
     # What we hear.
 
@@ -265,12 +281,12 @@ class Conversation:
                 else:
                     parts.subscriptions.suback(answer.packet_id, answer.codes)
             else:
-                result = PublishResult.CONFIRMED
-                if answer.code >= 0x80:
-                    result = PublishResult.REFUSED
-                    text = "the broker refused a message: %s"
-                    _log.warning(text, reason_name(answer.code), extra=fields(connection=self._name))
-                parts.outgoing.answered(answer.packet_id, result)
+                is_refused = answer.code >= 0x80
+                result = PublishResult.REFUSED if is_refused else PublishResult.CONFIRMED
+                message = parts.outgoing.answered(answer.packet_id, result)
+                if is_refused and message is not None:
+                    text = f"the broker refused a message: {reason_name(answer.code)}; check its access rules"
+                    self._say_refused(message, text)
 
     def _accept(self, connack: Connack) -> None:
         parts = self._parts
@@ -290,9 +306,9 @@ class Conversation:
         now_s = self._parts.clock.monotonic_s()
         if self.connack is None:
             if now_s >= self._accept_by_s:
-                raise self._link.closed("no CONNACK in time")
+                raise self._link.closed("no CONNACK in time", is_silent=True)
         elif not was_heard and not self._has_more and self._keepalive.is_dead(now_s):
-            raise self._link.closed("it no longer answers")
+            raise self._link.closed("it no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:
         """Read on after a failed write or a hang-up: the DISCONNECT that tells why may be there already.

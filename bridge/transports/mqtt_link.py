@@ -159,7 +159,7 @@ class Link:
         self, _client: Client, _userdata: object, flags: DisconnectFlags, code: ReasonCode, _properties: object
     ) -> None:
         if self._lost is None and flags.is_disconnect_packet_from_server:
-            self._lost = LinkLost(disconnected_by_broker(code.value, self._options, self._broker))
+            self._lost = disconnected_by_broker(code.value, self._options, self._broker)
 
     def _on_subscribe(
         self, _client: Client, _userdata: object, packet_id: int, codes: list[ReasonCode], _properties: object
@@ -258,10 +258,10 @@ class Link:
             ConnectionProblem("protocol-error", f"broker {self._broker} sent what is not MQTT: {cut(detail)}")
         )
 
-    def closed(self, cause: str) -> LinkLost:
-        """Return what to raise when the connection has ended without a DISCONNECT."""
+    def closed(self, cause: str, *, is_silent: bool = False) -> LinkLost:
+        """Return what to raise when the connection has ended without a DISCONNECT; `is_silent`: we gave it up."""
         problem = closed_by_peer(self._options, self._broker, is_accepted=self.connack is not None, cause=cause)
-        return LinkLost(problem, by_peer=True)
+        return LinkLost(problem, by_peer=True, is_suspicious=not is_silent)
 
     def _broken(self, error: OSError) -> LinkLost:
         if isinstance(error, ssl.SSLError) and self.connack is None:

@@ -47,6 +47,8 @@ REASONS = {
     0xA2: "wildcard subscriptions not supported",
 }
 _NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
+_OVER_A_PACKET = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B})
+"""Reasons of a DISCONNECT that may lie in a packet of ours; all others are the broker's or another client's."""
 
 
 class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, not a fault of the program)
@@ -54,13 +56,15 @@ class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, 
 
     Attributes:
         problem: what to tell.
-        by_peer: True when the broker closed it without saying why.
+        by_peer: True when it ended without a DISCONNECT.
+        is_suspicious: True when the broker ended it and something that we sent may be why.
     """
 
-    def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False) -> None:
+    def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False, is_suspicious: bool = False) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.by_peer = by_peer
+        self.is_suspicious = is_suspicious
 
 
 def reason_name(code: int) -> str:
@@ -84,13 +88,15 @@ def connect_refused(code: int, options: MqttOptions, broker: Broker) -> Connecti
     return ConnectionProblem("refused", text)
 
 
-def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> ConnectionProblem:
-    """Return the problem for a DISCONNECT from the broker with reason `code`."""
+def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> LinkLost:
+    """Return what to raise for a DISCONNECT from the broker with reason `code`."""
     if code == TAKEN_OVER:
-        return taken_over(options)
+        return LinkLost(taken_over(options))
+    name, hint = "disconnected", ""
     if code in _NOT_AUTHORIZED:
-        return connect_refused(code, options, broker)
-    return ConnectionProblem("disconnected", f"broker {broker} ended the connection: {reason_name(code)}")
+        name, hint = "not-authorized", "; check its access rules"
+    text = f"broker {broker} ended the connection: {reason_name(code)}{hint}"
+    return LinkLost(ConnectionProblem(name, text), is_suspicious=code in _OVER_A_PACKET)
 
 
 def taken_over(options: MqttOptions) -> ConnectionProblem:

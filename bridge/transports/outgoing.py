@@ -2,6 +2,9 @@
 
 Only `offer` is called by other threads. While the connection is away it takes nothing: the owners of the values
 publish them again once connected, so nothing is kept here to be sent twice.
+
+A message that may be what ended the connection (see `suspects`) is sent with nothing else on its way. The others do
+not wait for it: suspects take turns with them.
 """
 
 from __future__ import annotations
@@ -10,32 +13,57 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from bridge.core.clock import Clock
 from bridge.core.log import logger
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishDone, PublishResult
+from bridge.transports.suspects import Suspects
 
 WINDOW = 100
+MAX_WAITING_SUSPECTS = 2 * WINDOW
+
+Handed = tuple[OutgoingMessage, PublishDone]
+"""A message, and whom to tell how it ended."""
 
 _log = logger(__name__)
 
 
 class Outgoing:
-    """A window of messages: waiting to be sent, for the socket (QoS 0), or for PUBACK or confirm."""
+    """A window of messages: waiting to be sent, for the socket (QoS 0), or for PUBACK or confirm.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        """Make it closed; `wake` is called, on the publisher's thread, when there is something to send."""
+    Args:
+        wake: called, on the publisher's thread, when there is something to send.
+        clock: monotonic time.
+    """
+
+    def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
+        """Make it closed."""
         self._wake = wake
+        self._suspects = Suspects(clock)
         self._lock = threading.Lock()
         self._window = 0
         self._receive_maximum = 0
-        self._queue: deque[tuple[OutgoingMessage, PublishDone]] = deque()
-        self._unwritten: deque[tuple[int, PublishDone]] = deque()
-        self._unconfirmed: dict[int, PublishDone] = {}
+        self._refused: deque[Handed] = deque()
+        self._queue: deque[Handed] = deque()
+        self._waiting: list[tuple[int, Handed]] = []
+        self._unwritten: deque[tuple[int, Handed]] = deque()
+        self._unconfirmed: dict[int, Handed] = {}
+        self._is_alone = False
+        self._until_turn = WINDOW
 
     @property
     def count(self) -> int:
         """Messages taken and not done."""
-        return len(self._queue) + len(self._unwritten) + len(self._unconfirmed)
+        return self._unsuspected + len(self._waiting)
+
+    @property
+    def _unsuspected(self) -> int:
+        return len(self._refused) + len(self._queue) + len(self._unwritten) + len(self._unconfirmed)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether something was sent that the broker has not answered."""
+        return bool(self._unconfirmed)
 
     def open(self, receive_maximum: int) -> None:
         """Take up to `WINDOW` messages at a time, of which at most `receive_maximum` may be unconfirmed."""
@@ -49,53 +77,105 @@ class Outgoing:
             self._window = 0
 
     def offer(self, message: OutgoingMessage, done: PublishDone) -> bool:
-        """Take one message, if connected and the window has room.
+        """Take one message, if connected and the window has room; suspects that wait leave it to the others.
 
         Thread: any.
         """
         with self._lock:
-            if self.count >= self._window:
+            if not self._window:
                 return False
-            self._queue.append((message, done))
+            ends_alone = self._suspects.ends_alone(message)
+            if ends_alone is not None and len(self._waiting) < MAX_WAITING_SUSPECTS:
+                self._waiting.append((ends_alone, (message, done)))
+            elif ends_alone is not None or self._unsuspected >= self._window:
+                return False
+            else:
+                place = self._refused if self._suspects.is_set_aside(message) else self._queue
+                place.append((message, done))
         self._wake()
         return True
 
-    def take(self) -> tuple[OutgoingMessage, PublishDone] | None:
+    def take(self) -> Handed | None:
         """Return the next message to send, or None; the caller then names what it waits for.
 
-        None also while the broker's Receive Maximum is used up (MQTT 5.0 section 4.9).
+        None also while the broker's Receive Maximum is used up (MQTT 5.0 section 4.9), and while a suspect is on its
+        way alone.
         """
-        if len(self._unconfirmed) >= self._receive_maximum:
+        while self._refused:
+            finish(self._refused.popleft()[1], PublishResult.REFUSED)
+        with self._lock:
+            return self._next()
+
+    def _next(self) -> Handed | None:
+        if self._is_alone or len(self._unconfirmed) >= self._receive_maximum:
             return None
-        return self._queue.popleft() if self._queue else None
+        if self._queue and (self._until_turn > 0 or not self._waiting):
+            # The more are suspected, the fewer go together: each end of the connection adds but few to them.
+            if len(self._unconfirmed) >= max(1, WINDOW - len(self._suspects)):
+                return None
+            self._until_turn -= 1
+            return self._queue.popleft()
+        if not self._waiting or self._unconfirmed or self._unwritten:
+            return None
+        self._is_alone, self._until_turn = True, WINDOW
+        # The least suspected first: most of them were only there when it happened.
+        return self._waiting.pop(min(range(len(self._waiting)), key=lambda place: self._waiting[place][0]))[1]
 
-    def await_written(self, end_bytes: int, done: PublishDone) -> None:
+    def await_written(self, end_bytes: int, handed: Handed) -> None:
         """The message is done once `end_bytes` have been sent on this connection (QoS 0)."""
-        self._unwritten.append((end_bytes, done))
+        self._unwritten.append((end_bytes, handed))
 
-    def await_confirmed(self, packet_id: int, done: PublishDone) -> None:
+    def await_confirmed(self, packet_id: int, handed: Handed) -> None:
         """The message is done once the broker answers `packet_id` (MQTT: QoS 1; AMQP: the delivery tag)."""
-        self._unconfirmed[packet_id] = done
+        self._unconfirmed[packet_id] = handed
 
     def written(self, sent_bytes: int) -> None:
         """`sent_bytes` were sent on this connection so far."""
         while self._unwritten and self._unwritten[0][0] <= sent_bytes:
-            finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
+            self._finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
 
-    def answered(self, packet_id: int, result: PublishResult) -> None:
-        """The broker answered; unknown packet ids are ignored."""
-        done = self._unconfirmed.pop(packet_id, None)
-        if done is not None:
-            finish(done, result)
+    def answered(self, packet_id: int, result: PublishResult) -> OutgoingMessage | None:
+        """The broker answered; returns the message, None for an unknown packet id."""
+        handed = self._unconfirmed.pop(packet_id, None)
+        if handed is None:
+            return None
+        self._finish(handed, result)
+        return handed[0]
 
-    def fail_all(self) -> None:
-        """The connection is gone: close, and report every message as not done."""
+    def unsent(self, handed: Handed, result: PublishResult) -> None:
+        """What `take` returned was not sent after all."""
+        self._finish(handed, result)
+
+    def _finish(self, handed: Handed, result: PublishResult) -> None:
+        message, done = handed
+        with self._lock:
+            self._suspects.acquit(message)
+        self._is_alone = self._is_alone and bool(self._unconfirmed or self._unwritten)
+        finish(done, result)
+
+    def fail_all(self, *, is_suspicious: bool = False) -> None:
+        """The connection is gone: close, and report every message as not done.
+
+        Args:
+            is_suspicious: the broker ended it, and something that is unanswered may be why. A message that did so
+                twice while it was alone is reported as `PublishResult.SET_ASIDE`.
+        """
         self.close()
-        lost = [*self._unconfirmed.values(), *(done for _, done in self._unwritten), *(done for _, done in self._queue)]
-        self._unconfirmed.clear()
-        self._unwritten.clear()
-        self._queue.clear()
-        for done in lost:
+        sent = list(self._unconfirmed.values())
+        rest = [handed for _, handed in (*self._unwritten, *self._waiting)] + [*self._queue, *self._refused]
+        for place in (self._unconfirmed, self._unwritten, self._waiting, self._queue, self._refused):
+            place.clear()
+        result = PublishResult.LOST
+        if is_suspicious and sent:
+            # Whoever saw the last end does not see the next one too.
+            self._until_turn = WINDOW if self._is_alone else 0
+            with self._lock:
+                is_set_aside = self._suspects.accuse([message for message, _ in sent])
+            result = PublishResult.SET_ASIDE if is_set_aside else result
+        self._is_alone = False
+        for _, done in sent:
+            finish(done, result)
+        for _, done in rest:
             finish(done, PublishResult.LOST)
 
 

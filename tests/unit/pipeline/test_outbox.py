@@ -7,12 +7,14 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline_fakes import FlakySpool, all_of, outbox_row
+from pipeline_fakes import FlakySpool, outbox_row
 
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.interface.topics import Topics
 from bridge.pipeline.outbox import PAGE, OutboxSender
+from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Batch
 from bridge.transports.base import PublishDone, PublishResult
 
@@ -33,7 +35,7 @@ class FakeTransport:
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
         """Take a message, if there is room."""
         self.publishes += 1
-        text = json.loads(message.payload)["error"]
+        text = _text(message)
         if text in self.raises:
             raise ValueError(text)
         if not self.is_ready or len(self.pending) >= self.window:
@@ -64,7 +66,8 @@ class OutboxBench:
 
     def restart(self) -> None:
         """A new process."""
-        self.sender = OutboxSender(self.spool, self.transports, self.metrics)  # type: ignore[arg-type]  # fakes
+        refusals = Refusals(Topics("argo/workflows", "plant-1"), self.metrics, self.clock)
+        self.sender = OutboxSender(self.spool, self.transports, refusals, self.metrics)  # type: ignore[arg-type]  # fakes
 
     def put(self, *texts: str, connection: str = "plant", topic: str = "replies/me") -> None:
         """Commit messages to send."""
@@ -73,7 +76,22 @@ class OutboxBench:
 
     def left(self, connection: str = "plant") -> list[str]:
         """What the outbox still holds."""
-        return all_of(self.spool.real.outbox(connection, 0, 10_000))
+        return [_text(row.message) for _, row in self.spool.real.outbox(connection, 0, 10_000)]
+
+    def letters(self) -> list[tuple[str, str, int]]:
+        """Reason, topic and size of each dead letter, the newest first."""
+        kept = [one.letter for one in self.spool.real.dead_letters()]
+        return [(letter.reason, letter.topic, letter.payload_bytes) for letter in kept]
+
+
+def _text(message: OutgoingMessage) -> str:
+    body = json.loads(message.payload)
+    return str(body.get("error") or f"notice of {body['topic']}")
+
+
+def size_of(text: str) -> int:
+    """The payload bytes of the message that `OutboxBench.put` makes of a text."""
+    return len(outbox_row(text, "plant", "replies/me").message.payload)
 
 
 @pytest.fixture
@@ -186,7 +204,7 @@ def test_a_full_window_goes_on_where_it_stopped() -> None:
 
 
 def test_what_no_broker_takes_is_dropped_and_told(bench: OutboxBench) -> None:
-    """Errors shrink until they fit; what still is too large is counted and goes, before it closes the connection."""
+    """Errors shrink until they fit; what still is too large is dead-lettered, before it closes the connection."""
     plant = bench.transports["plant"]
     plant.max_publish_bytes = 200
     bench.put("x" * 5000)
@@ -196,9 +214,61 @@ def test_what_no_broker_takes_is_dropped_and_told(bench: OutboxBench) -> None:
     plant.max_publish_bytes = 10
     bench.put("too large", "too large as well")
     bench.sender.step()
+    bench.sender.step()
     assert len(plant.got) == 1
     assert bench.left() == []
-    assert bench.metrics.value("replies_unsendable_total", cause="too-large") == 2
+    assert bench.metrics.value("replies_unsendable_total", cause="too-large") == 4, "two, and the notice of each"
+    assert ("set-aside", "replies/me", size_of("too large")) in bench.letters()
+
+
+def test_a_message_of_exactly_the_brokers_limit_is_sent(bench: OutboxBench) -> None:
+    """The limit is what the broker takes, not the first size that it does not."""
+    plant = bench.transports["plant"]
+    bench.put("just fits")
+    plant.max_publish_bytes = size_of("just fits")
+    bench.sender.step()
+    assert plant.got == ["just fits"]
+
+
+def test_what_ends_the_connection_is_dead_lettered_in_the_commit_that_drops_it(bench: OutboxBench) -> None:
+    """A message that is set aside is told with topic and size, and never sent again; the others go on."""
+    plant = bench.transports["plant"]
+    bench.put("poison", topic="a/" * 250)
+    bench.sender.step()
+    bench.spool.failing = {"outbox_sent"}
+    plant.confirm(PublishResult.SET_ASIDE)
+    bench.put("next")
+    bench.sender.step()
+    assert ("poison" in bench.left(), bench.letters()) == (True, [])
+    bench.spool.failing = set()
+    bench.sender.step()
+    assert ("poison" in bench.left(), bench.letters()) == (False, [("set-aside", "a/" * 250, size_of("poison"))])
+    bench.restart()
+    bench.sender.step()
+    assert plant.got == ["poison", "next", f"notice of {'a/' * 250}", "next", f"notice of {'a/' * 250}"]
+    assert bench.metrics.value("dead_letters_total", reason="set-aside") == 1
+    assert bench.metrics.value("replies_unsendable_total", cause="set-aside") == 1
+
+
+def test_what_another_part_published_is_dead_lettered_too(bench: OutboxBench) -> None:
+    """The state, a status, a report: nothing waits in the outbox for them, but what becomes of them is told."""
+    bench.sender.set_aside("plant", OutgoingMessage("argo/bridge/plant-1/state", b"{}", retain=True))
+    bench.sender.step()
+    assert bench.letters() == [("set-aside", "argo/bridge/plant-1/state", 2)]
+    bench.sender.step()
+    assert bench.transports["plant"].got == ["notice of argo/bridge/plant-1/state"]
+
+
+def test_a_notice_that_no_broker_takes_leads_to_no_other(bench: OutboxBench) -> None:
+    """Its dead letter is all: a notice of it would go the same way, for ever."""
+    plant = bench.transports["plant"]
+    bench.put("notice", topic="argo/workflows/dead-letter")
+    bench.sender.step()
+    plant.confirm(PublishResult.SET_ASIDE)
+    bench.sender.step()
+    bench.sender.step()
+    assert (plant.got, bench.left()) == (["notice"], [])
+    assert bench.letters() == [("set-aside", "argo/workflows/dead-letter", size_of("notice"))]
 
 
 def test_a_message_that_breaks_the_transport_breaks_nothing_else(bench: OutboxBench) -> None:
@@ -212,6 +282,11 @@ def test_a_message_that_breaks_the_transport_breaks_nothing_else(bench: OutboxBe
     assert plant.publishes == 2
     assert bench.metrics.value("internal_errors_total", where="outbox") == 1
     assert bench.left() == ["bad", "good"]
+    plant.raises = set()
+    plant.confirm()
+    bench.sender.connected("plant")
+    bench.sender.step()
+    assert plant.got == ["good", "bad"], "after the next connect it is tried again"
 
 
 @pytest.mark.parametrize("method", ["outbox", "outbox_sent"])

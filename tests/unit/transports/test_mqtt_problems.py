@@ -47,19 +47,28 @@ def test_a_bridge_on_3_1_1_is_told_to_try_5() -> None:
 
 def test_a_session_taken_over_names_the_client_id() -> None:
     """DISCONNECT 0x8E names the client id that another client uses."""
-    found = disconnected_by_broker(0x8E, OPTIONS, BROKER)
+    found = disconnected_by_broker(0x8E, OPTIONS, BROKER).problem
     assert found.code == "taken-over"
     assert "another client uses client id bridge-1" in found.message
 
 
 @pytest.mark.parametrize(
-    ("code", "problem"), [(0x8B, "disconnected"), (0x98, "disconnected"), (0x87, "not-authorized")]
+    ("code", "problem", "is_suspicious"),
+    [
+        (0x87, "not-authorized", True),
+        (0x8B, "disconnected", False),
+        (0x8D, "disconnected", False),
+        (0x8E, "taken-over", False),
+        (0x95, "disconnected", True),
+        (0x98, "disconnected", False),
+        (0x9A, "disconnected", True),
+    ],
 )
-def test_a_disconnect_from_the_broker_says_why(code: int, problem: str) -> None:
-    """The reason is in the sentence."""
-    found = disconnected_by_broker(code, OPTIONS, BROKER)
-    assert found.code == problem
-    assert reason_name(code) in found.message
+def test_a_disconnect_from_the_broker_says_why(code: int, problem: str, is_suspicious: bool) -> None:
+    """The reason is in the sentence, and only a reason that may lie in what we sent casts suspicion on it."""
+    lost = disconnected_by_broker(code, OPTIONS, BROKER)
+    assert (lost.problem.code, lost.is_suspicious) == (problem, is_suspicious)
+    assert code == 0x8E or reason_name(code) in lost.problem.message
 
 
 @pytest.mark.parametrize(

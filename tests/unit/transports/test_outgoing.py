@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.core.clock import FakeClock
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Outgoing
@@ -12,7 +13,7 @@ MESSAGE = OutgoingMessage("t", b"x")
 
 def opened(receive_maximum: int = 65_535) -> Outgoing:
     """A connected one."""
-    outgoing = Outgoing(lambda: None)
+    outgoing = Outgoing(lambda: None, FakeClock())
     outgoing.open(receive_maximum)
     return outgoing
 
@@ -20,7 +21,7 @@ def opened(receive_maximum: int = 65_535) -> Outgoing:
 def test_closed_it_takes_nothing() -> None:
     """Before the connection and after it, the answer is False and nothing is told."""
     outcomes = Outcomes()
-    outgoing = Outgoing(lambda: None)
+    outgoing = Outgoing(lambda: None, FakeClock())
     assert not outgoing.offer(MESSAGE, outcomes)
     outgoing.open(10)
     assert outgoing.offer(MESSAGE, outcomes)
@@ -36,7 +37,7 @@ def test_the_window_counts_what_waits_and_what_is_unconfirmed() -> None:
     for packet_id in range(1, WINDOW + 1):
         taken = outgoing.take()
         assert taken is not None
-        outgoing.await_confirmed(packet_id, taken[1])
+        outgoing.await_confirmed(packet_id, taken)
     assert not outgoing.offer(MESSAGE, outcomes)
     outgoing.answered(1, PublishResult.CONFIRMED)
     outgoing.answered(1, PublishResult.CONFIRMED)
@@ -53,7 +54,7 @@ def test_the_brokers_receive_maximum_holds() -> None:
         if packet_id < 3:
             taken = outgoing.take()
             assert taken is not None
-            outgoing.await_confirmed(packet_id, taken[1])
+            outgoing.await_confirmed(packet_id, taken)
     assert outgoing.take() is None
     outgoing.answered(2, PublishResult.REFUSED)
     assert outgoing.take() is not None
@@ -63,8 +64,8 @@ def test_the_brokers_receive_maximum_holds() -> None:
 def test_qos_0_is_done_when_its_last_byte_is_written() -> None:
     """Half a packet in the socket is not written."""
     outgoing, outcomes = opened(), Outcomes()
-    outgoing.await_written(100, outcomes)
-    outgoing.await_written(150, outcomes)
+    outgoing.await_written(100, (MESSAGE, outcomes))
+    outgoing.await_written(150, (MESSAGE, outcomes))
     outgoing.written(99)
     assert outcomes.results == []
     outgoing.written(149)
@@ -78,8 +79,8 @@ def test_a_lost_connection_fails_all_that_was_taken() -> None:
     outgoing = opened()
     waiting, unwritten, unconfirmed = Outcomes(), Outcomes(), Outcomes()
     assert outgoing.offer(MESSAGE, waiting)
-    outgoing.await_written(10, unwritten)
-    outgoing.await_confirmed(7, unconfirmed)
+    outgoing.await_written(10, (MESSAGE, unwritten))
+    outgoing.await_confirmed(7, (MESSAGE, unconfirmed))
     outgoing.fail_all()
     outgoing.fail_all()
     assert [each.results for each in (waiting, unwritten, unconfirmed)] == [[PublishResult.LOST]] * 3
@@ -93,8 +94,8 @@ def test_a_callback_that_raises_is_contained() -> None:
         raise RuntimeError("publisher's fault")
 
     outgoing, outcomes = opened(), Outcomes()
-    outgoing.await_confirmed(1, broken)
-    outgoing.await_confirmed(2, outcomes)
+    outgoing.await_confirmed(1, (MESSAGE, broken))
+    outgoing.await_confirmed(2, (MESSAGE, outcomes))
     outgoing.fail_all()
     assert outcomes.results == [PublishResult.LOST]
 
@@ -102,7 +103,7 @@ def test_a_callback_that_raises_is_contained() -> None:
 def test_the_sender_is_woken() -> None:
     """Each taken message wakes the thread that sends."""
     woken: list[int] = []
-    outgoing = Outgoing(lambda: woken.append(1))
+    outgoing = Outgoing(lambda: woken.append(1), FakeClock())
     outgoing.offer(MESSAGE, Outcomes())
     assert woken == []
     outgoing.open(1)
