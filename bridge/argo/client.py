@@ -48,7 +48,14 @@ LEFT_OUT = (
     "spec.metrics",
 )
 
-_NODES = ("status.nodes", "status.compressedNodes")
+# With nodes go the templates: they say which failures a workflow tolerates.
+_WITH_NODES = (
+    "status.nodes",
+    "status.compressedNodes",
+    "status.storedTemplates",
+    "status.storedWorkflowTemplateSpec",
+    "spec.templates",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +155,12 @@ class ArgoClient:
         return version
 
     def get_workflow(self, namespace: str, name: str, *, with_nodes: bool = False) -> dict[str, Any]:
-        """Return one workflow without most of its spec, and without its nodes unless `with_nodes`.
+        """Return one workflow without most of its spec, and without nodes and templates unless `with_nodes`.
 
         Raises:
             PermanentAnswerError: NOT_FOUND among others; only ``answer.proves_absence`` says that it is gone.
         """
-        left_out = (field for field in LEFT_OUT if not (with_nodes and field in _NODES))
+        left_out = (field for field in LEFT_OUT if not (with_nodes and field in _WITH_NODES))
         path = with_query(workflow_path(namespace, name), fields="-" + ",".join(left_out))
         return self.call(HttpRequest("GET", path, expects=name), f"get workflow {namespace}/{name}")
 

@@ -15,6 +15,7 @@ import orjson
 
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Phase
+from bridge.interface.failures import find_failed_node, message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import percentage
 
@@ -45,11 +46,11 @@ def workflow_status(workflow: Object, max_message: int | None = None) -> dict[st
     """Return the five keys of a status message, as Argo has them now.
 
     Args:
-        workflow: as Argo answers it.
+        workflow: as Argo answers it; only its nodes tell which step of a failed one failed.
         max_message: characters of ``message`` that are kept, None = all.
     """
     metadata, status = object_at(workflow, "metadata"), object_at(workflow, "status")
-    message = text_at(status, "message")
+    message = message_for(text_at(status, "message"), find_failed_node(workflow))
     return {
         "namespace": text_at(metadata, "namespace"),
         "workflowId": text_at(metadata, "name"),

@@ -96,7 +96,7 @@ def _failed_node() -> Schema:
         "message": text("what Argo says of it"),
         "exitCode": {"description": "of its main container, null where it had none", "type": ["integer", "null"]},
     }
-    return open_object(properties, [], "the node that a failure began with")
+    return open_object(properties, [], "the node that made the workflow fail")
 
 
 def _node() -> Schema:

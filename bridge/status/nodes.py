@@ -12,9 +12,9 @@ from typing import Any
 
 from bridge.core.errors import cut
 from bridge.core.model import Phase
+from bridge.interface.failures import FailedNode, find_failed_node
 from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.status import percentage
-from bridge.status.failures import FailedNode, find_failed_node
 from bridge.status.sources import Workflow
 
 MAX_NODES = 100
@@ -31,7 +31,7 @@ class NodeDetail:
         started_at: the run.
         progress: Argo's ``N/M`` at that time; ``N%`` where it is only what had been published.
         is_failed: the run had ended badly, so that `failed` is known, even if it is None.
-        failed: the node that the failure began with.
+        failed: the node that made it fail.
         waits: a Suspend node was running.
         nodes: JSON-ready, () where they are not wished.
         is_cut: there were more than `MAX_NODES`.
@@ -70,7 +70,7 @@ def read_nodes(workflow: Workflow, *, listed: bool) -> NodeDetail:
         started_at=text_at(status, "startedAt"),
         progress=text_at(status, "progress"),
         is_failed=is_failed,
-        failed=find_failed_node(workflow) if is_failed else None,
+        failed=find_failed_node(workflow),
         waits=any(text_at(node, "type") == "Suspend" and text_at(node, "phase") == "Running" for node in nodes),
         nodes=_listed(nodes) if listed else (),
         is_cut=listed and len(nodes) > MAX_NODES,

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from bridge.core.model import WorkflowRef
+from bridge.interface.failures import from_details
 from bridge.interface.loose_json import text_at
 from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.events import ForeignSeen, RetainedSeen
-from bridge.status.failures import from_details
 from bridge.status.nodes import NodeDetail
 from bridge.status.transitions import digest_of
 

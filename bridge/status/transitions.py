@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import StatusUpdate, body
-from bridge.status.failures import message_for
 from bridge.status.nodes import NodeDetail
 from bridge.status.sources import (
     BRIDGE_LABEL,

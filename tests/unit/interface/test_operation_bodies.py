@@ -67,6 +67,15 @@ def test_the_last_known_status_has_the_five_keys() -> None:
     }
 
 
+def test_a_failed_workflow_is_told_by_its_step() -> None:
+    """Where Argo's message says nothing (a DAG has none), the five keys name the step; a list has no nodes for it."""
+    step = {"id": "n", "displayName": "measure", "type": "Pod", "phase": "Failed", "boundaryID": "w"}
+    nodes = {"w": {"id": "w", "type": "DAG", "phase": "Failed"}, "n": step | {"outputs": {"exitCode": "4"}}}
+    failed = WORKFLOW | {"status": {"phase": "Failed", "nodes": nodes}}
+    assert bodies.workflow_status(failed)["message"] == 'step "measure" failed with exit code 4'
+    assert bodies.workflow_status(bodies.without(failed, "status.nodes"))["message"] == ""
+
+
 def test_a_template_is_told_by_what_its_user_must_know() -> None:
     """Name, description, entrypoint and parameters with their defaults and choices; empty ones are left out."""
     template = {
