@@ -57,7 +57,7 @@ class Quiet:
     """The message leads to nothing.
 
     Attributes:
-        cause: ``when-false`` or ``when-error``.
+        cause: ``when-false``, ``when-error`` or ``empty``.
         message: for the log, "" unless there was an error.
     """
 
@@ -70,8 +70,8 @@ class Failed:
     """The message should have led to something and cannot: a dead letter.
 
     Attributes:
-        code: ``invalid-payload``, ``duplicate-key``, ``payload-schema``, ``expression-error``, ``template-braces``,
-            ``invalid-name`` or ``invalid-status-topic``.
+        code: ``empty-payload``, ``invalid-payload``, ``duplicate-key``, ``payload-schema``, ``expression-error``,
+            ``template-braces``, ``invalid-name`` or ``invalid-status-topic``.
         message: a sentence.
         details: findings, JSON-ready.
     """
@@ -83,6 +83,8 @@ class Failed:
 
 Outcome = Fired | Quiet | Failed
 WHEN_FALSE = Quiet("when-false")
+EMPTY_SKIPPED = Quiet("empty")
+EMPTY_REFUSED = Failed("empty-payload", "decode payload: it is empty (payload.empty: dead-letter)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Mapping:
         connection: the one connection that it listens on, or "" for all.
         decoder: reads the payload.
         plan: the workflow.
+        empty: what a message without payload leads to, or None where it is read as any other.
         schema: what the payload must be, or None.
         condition: the `when`, or None for always.
         event_id: what makes two messages the same event, or None.
@@ -146,6 +149,7 @@ class Mapping:
     decoder: Decoder
     plan: WorkflowPlan
     connection: str = ""
+    empty: Outcome | None = EMPTY_SKIPPED
     schema: PayloadSchema | None = None
     condition: Condition | None = None
     event_id: Expression | None = None
@@ -177,6 +181,8 @@ class Mapping:
             captures: from `RouteTable.match`.
             wall_s: wall time in seconds since 1970, the variable `now`.
         """
+        if not message.payload and self.empty is not None:
+            return self.empty
         try:
             payload = self.decoder.decode(message.payload)
             if self.schema is not None:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, TypeVar
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
 from bridge.interface.status import NoticeKind
-from bridge.mapping.compiled import NO_STATUS_WISHES, Mapping, StatusWishes, WorkflowPlan
+from bridge.mapping.compiled import (
+    EMPTY_REFUSED,
+    EMPTY_SKIPPED,
+    NO_STATUS_WISHES,
+    Mapping,
+    Outcome,
+    StatusWishes,
+    WorkflowPlan,
+)
+from bridge.mapping.definition import EmptyPayload
 from bridge.mapping.expressions import ExpressionError, compile_condition, compile_expression
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
@@ -30,6 +39,11 @@ if TYPE_CHECKING:
     from bridge.mapping.sources import TemplateManifest
 
 _T = TypeVar("_T")
+_EMPTY: dict[EmptyPayload, Outcome | None] = {
+    EmptyPayload.SKIP: EMPTY_SKIPPED,
+    EmptyPayload.DEAD_LETTER: EMPTY_REFUSED,
+    EmptyPayload.EVENT: None,
+}
 
 
 def compile_mappings(
@@ -74,6 +88,7 @@ class _Job:
             decoder=decoders[definition.payload.format],
             plan=self._plan(template_manifest),
             connection=definition.connection or "",
+            empty=_EMPTY[definition.payload.empty],
             schema=self._schema(),
             condition=self._at("when", definition.when, compile_condition),
             event_id=self._at("event-id", definition.event_id, compile_expression),

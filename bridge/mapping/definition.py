@@ -42,6 +42,14 @@ class PayloadFormat(StrEnum):
     BYTES = "bytes"
 
 
+class EmptyPayload(StrEnum):
+    """What a message without payload is."""
+
+    SKIP = "skip"
+    DEAD_LETTER = "dead-letter"
+    EVENT = "event"
+
+
 class Trigger(StrEnum):
     """Which of the messages for which `when` holds lead to a workflow."""
 
@@ -59,6 +67,11 @@ class PayloadDefinition:
     )
     schema: Mapping[str, Any] | None = declare(
         Structure("a JSON Schema"), "JSON Schema of the decoded payload; what differs is dead-lettered.", default=ABSENT
+    )
+    empty: EmptyPayload = declare(
+        Choice(EmptyPayload),
+        "A message without payload, as clears a retained topic: skipped, dead-lettered, or read as any other.",
+        default="skip",
     )
 
 

@@ -206,6 +206,8 @@ class Ingest:
             self._parts.metrics.messages_skipped.labels("retained").inc()
             if isinstance(meaning, RetainedStatus):
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
+        elif isinstance(meaning, Request | StatusStream) and _is_nothing(message):
+            self._parts.metrics.messages_skipped.labels("empty").inc()
         elif isinstance(meaning, Request):
             self._request(message, meaning, delivery, draft)
         elif isinstance(meaning, StatusStream):
@@ -398,6 +400,11 @@ class Ingest:
             return replies.done(address, operation, outcome.name)
         self._parts.metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
         return replies.refused(address, Refusal(outcome.code, outcome.error))
+
+
+def _is_nothing(message: Message) -> bool:
+    """Whether a message only clears what the broker retained: it has no payload, and nobody waits for an answer."""
+    return not message.payload and not message.properties.asks_for_reply
 
 
 _INTERNAL_TEXT = "the bridge met an unexpected error with this message; a report was written"

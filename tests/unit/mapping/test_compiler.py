@@ -11,7 +11,7 @@ from bridge.configfile.problems import Problems
 from bridge.configfile.source import SourceFile, read_bytes
 from bridge.core.errors import ConfigError
 from bridge.core.model import Message, WorkflowOrder
-from bridge.mapping.compiled import WHEN_FALSE, Fired
+from bridge.mapping.compiled import EMPTY_REFUSED, EMPTY_SKIPPED, WHEN_FALSE, Fired
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import read_definitions
 
@@ -277,6 +277,23 @@ def test_mappings_share_what_they_can_and_keep_their_connection():
     assert [match.mapping.name for match in mappings.route("plant", "a/b")] == ["everywhere", "here"]
     assert [match.mapping.name for match in mappings.route("office", "a/b")] == ["everywhere"]
     assert mappings.route("plant", "c") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("", EMPTY_SKIPPED),
+        ("payload: {empty: skip}", EMPTY_SKIPPED),
+        ("payload: {empty: dead-letter}", EMPTY_REFUSED),
+        ("payload: {format: text, empty: event}", None),
+    ],
+)
+def test_a_mapping_says_what_no_payload_is(line, outcome):
+    """Nothing, unless it asks for a dead letter or for an event."""
+    text = f"mappings:\n  - name: m\n    topic: a\n    workflow: {{namespace: n, template: t}}\n    {line}\n"
+    mappings, problems = compiled(text)
+    assert not problems
+    assert mappings.route("plant", "a")[0].mapping.empty == outcome
 
 
 def test_a_changed_mapping_file_gives_the_same_bytes_for_the_same_workflow():

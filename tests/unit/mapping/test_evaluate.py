@@ -1,5 +1,6 @@
 """Promises of a compiled mapping: what a message leads to, and that no message makes it raise."""
 
+import dataclasses
 import json
 
 import orjson
@@ -8,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message, MessageProperties, WorkflowOrder
-from bridge.mapping.compiled import WHEN_FALSE, Failed, Fired, Mapping, Quiet, WorkflowPlan
+from bridge.mapping.compiled import (
+    EMPTY_REFUSED,
+    EMPTY_SKIPPED,
+    WHEN_FALSE,
+    Failed,
+    Fired,
+    Mapping,
+    Quiet,
+    WorkflowPlan,
+)
 from bridge.mapping.expressions import compile_condition, compile_expression
 from bridge.mapping.payload_schema import PayloadSchema
 from bridge.mapping.payloads import DECODERS
@@ -217,6 +227,19 @@ def test_other_formats_are_the_payload_itself(form, payload, condition, value):
     """Text, numbers and bytes have no fields."""
     one = mapping(form, condition=condition, parameters={"v": "${payload}"})
     assert evaluate(one, payload).order.parameters == {"v": value}
+
+
+@pytest.mark.parametrize("form", sorted(DECODERS))
+def test_no_payload_is_no_event(form):
+    """A retained topic that is cleared says nothing about the device, whatever the format."""
+    one = mapping(form, event_id="'x'", parameters={"v": "${payload}"})
+    assert evaluate(one, b"") is EMPTY_SKIPPED
+    assert evaluate(dataclasses.replace(one, empty=EMPTY_REFUSED), b"").code == "empty-payload"
+    as_any_other = evaluate(dataclasses.replace(one, empty=None), b"")
+    if form in ("text", "bytes"):
+        assert as_any_other.order.parameters == {"v": ""}
+    else:
+        assert as_any_other.code == "invalid-payload"
 
 
 JSON = st.recursive(

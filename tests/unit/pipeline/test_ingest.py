@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline_fakes import ORDER, QUIET, FakeDelivery, FakeMapping, IngestBench, request, sensor
+from pipeline_fakes import ORDER, QUIET, TOPICS, FakeDelivery, FakeMapping, IngestBench, request, sensor
 
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
+from bridge.interface.operations import Operation
 from bridge.mapping.compiled import Failed, Fired
 from bridge.spool.records import Batch, Finished, Outcome
 
@@ -67,6 +68,36 @@ def test_what_leads_to_nothing_needs_no_commit(tmp_path: Path) -> None:
     assert bench.retained == [("plant", status.topic, status.payload)]
     causes = {"when-false": 1, "no-mapping": 1, "retained": 2, "interface": 2}
     assert {cause: bench.count("messages_skipped_total", cause=cause) for cause in causes} == causes
+
+
+INTERFACE_TOPICS = [
+    *(f"argo/workflows/{operation.value}{level}" for operation in Operation for level in ("", "/factory")),
+    TOPICS.status_stream,
+]
+
+
+@pytest.mark.parametrize("topic", [*INTERFACE_TOPICS, "sensors/a"])
+def test_a_retained_message_is_never_an_event(bench: IngestBench, topic: str) -> None:
+    """What the broker remembers is carried out on no topic: a subscription delivers it anew each time."""
+    bodies = [b'{"submit": {"template": "t"}}', b'{"workflowId": "w", "status": "Running"}', b"no json", b""]
+    deliveries = bench.receive(*(sensor(body, topic=topic, retain=True) for body in bodies))
+    assert [delivery.acks for delivery in deliveries] == [1] * len(bodies)
+    assert "commit" not in bench.spool.calls
+    assert bench.reads.asked == []
+    assert bench.count("messages_skipped_total", cause="retained") == len(bodies)
+
+
+@pytest.mark.parametrize("topic", INTERFACE_TOPICS)
+def test_no_payload_is_no_request(bench: IngestBench, topic: str) -> None:
+    """Clearing what was retained on a topic of the interface is skipped, unless its sender waits for an answer."""
+    bench.receive(sensor(b"", topic=topic))
+    assert "commit" not in bench.spool.calls
+    assert bench.reads.asked == []
+    assert bench.count("messages_skipped_total", cause="empty") == 1
+    asking = ({"response_topic": "replies/me"}, {"correlation_data": b"1"}, {"reply_queue": "amq.gen-1"})
+    bench.receive(*(request(b"", topic=topic, properties=properties) for properties in asking))
+    assert len(bench.replies()) == 3
+    assert all("error" in reply for reply in bench.replies())
 
 
 def test_a_spool_that_fails_acknowledges_nothing(bench: IngestBench) -> None:

@@ -1,0 +1,17 @@
+"""Messages without payload, as whoever clears a retained topic sends them."""
+
+from __future__ import annotations
+
+from tests.hostile.attack import TRIGGER, Attack, Group, send, skipped
+from tests.hostile.stage import DEVICE, OPERATOR, PREFIX
+from tests.support.spine import mapping
+
+GROUP = Group(
+    "no-payload",
+    (
+        Attack("a cleared reading", send("sensors/cleared/7", b"", user=DEVICE), skipped("empty")),
+        Attack("a cleared trigger", send(TRIGGER, b""), skipped("empty")),
+        Attack("a cleared stop", send(f"{PREFIX}/stop", b"", user=OPERATOR), skipped("empty")),
+    ),
+    mappings=mapping("cleared", "sensors/cleared/{device}", "payload: {format: text}"),
+)
