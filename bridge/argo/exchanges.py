@@ -21,7 +21,7 @@ import pycurl
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import Answer, token_unreadable
-from bridge.argo.handles import Handle, HttpRequest, Sink
+from bridge.argo.handles import Handle, Held, HttpRequest, Sink
 from bridge.argo.options import ArgoOptions
 from bridge.core.errors import TransientError
 
@@ -54,6 +54,7 @@ class Exchanges:
         self._window = window
         self._running: dict[pycurl.Curl, tuple[Hashable, Handle]] = {}
         self._idle: list[Handle] = []
+        self._held = Held()
         self._done: list[tuple[Hashable, Answer]] = []
         self._timer_at_s: float | None = None
         self._woken = False
@@ -96,7 +97,7 @@ class Exchanges:
         except TransientError as error:
             self._done.append((key, token_unreadable(error)))
             return
-        handle = self._idle.pop() if self._idle else Handle(self._options)
+        handle = self._idle.pop() if self._idle else Handle(self._options, self._held)
         handle.load(request, authorization, sink)
         self._running[handle.curl] = (key, handle)
         self._multi.add_handle(handle.curl)

@@ -46,19 +46,33 @@ class HttpRequest:
 
 
 Sink = Callable[[bytes], None]
+SMALL_ANSWER_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class Held:
+    """What all handles of one owner hold of answers now, in bytes."""
+
+    size_bytes: int = 0
 
 
 class Handle:
     """A reusable easy handle with its buffers.
 
+    Args:
+        options: where the server is.
+        held: shared by the handles of one owner: while their answers are over `ArgoOptions.max_held_bytes`, each that
+            is not small is given up as too large, as one over `ArgoOptions.max_answer_bytes` always is.
+
     Attributes:
         curl: the libcurl handle, for whoever drives it.
     """
 
-    def __init__(self, options: ArgoOptions) -> None:
+    def __init__(self, options: ArgoOptions, held: Held) -> None:
         self._options = options
         self._base_url = options.base_url
-        self._max_bytes = options.max_answer_bytes
+        self._held = held
+        self._is_too_large = False
         self._body: list[bytes] = []
         self._size = 0
         self._headers: list[bytes] = []
@@ -76,7 +90,14 @@ class Handle:
 
     def close(self) -> None:
         """Free the handle; its connection goes too, where it is its own."""
+        self._let_go()
         self.curl.close()
+
+    def _let_go(self) -> list[bytes]:
+        body, self._body = self._body, []
+        self._held.size_bytes -= self._size
+        self._size = 0
+        return body
 
     def load(self, request: HttpRequest, authorization: str, sink: Sink | None = None) -> None:
         """Make `request` the next transfer.
@@ -87,7 +108,8 @@ class Handle:
             sink: gets the body of a 200 piece by piece as it comes (a stream: no bound in time or size), else the body
                 is kept for `answer`.
         """
-        self._body, self._size = [], 0
+        self._let_go()
+        self._is_too_large = False
         self._headers.clear()
         self._sink, self._expects = sink, request.expects
         self._set_method(request.method)
@@ -136,7 +158,11 @@ class Handle:
             self._sink(piece)
             return None
         self._size += len(piece)
-        if self._size > self._max_bytes:
+        self._held.size_bytes += len(piece)
+        is_crowded = self._held.size_bytes > self._options.max_held_bytes and self._size > SMALL_ANSWER_BYTES
+        self._is_too_large = is_crowded or self._size > self._options.max_answer_bytes
+        if self._is_too_large:
+            self._let_go()  # at once, so that those beside it have its room
             return 0
         self._body.append(piece)
         return None
@@ -148,13 +174,14 @@ class Handle:
     def answer(self, error: int, text: str) -> Answer:
         """Return what the finished transfer gave; libcurl's error number 0 = an HTTP answer came."""
         elapsed_s = self.curl.getinfo(pycurl.TOTAL_TIME)
+        body = self._let_go()
         if error:
             return self._failure(error, text, elapsed_s)
         status = self.curl.getinfo(pycurl.RESPONSE_CODE)
         if self._sink is not None and status == 200:
             return self._stream_answer(elapsed_s)
         headers = {} if status == 200 else _parse(self._headers)
-        answer = classify(status, headers, b"".join(self._body), time.time(), elapsed_s)
+        answer = classify(status, headers, b"".join(body), time.time(), elapsed_s)
         return named(answer, self._expects) if self._expects else answer
 
     def _stream_answer(self, elapsed_s: float) -> Answer:
@@ -168,7 +195,7 @@ class Handle:
         sent = self.curl.getinfo(pycurl.REQUEST_SIZE) > 0
         fault = _fault(error, text)
         if error == pycurl.E_WRITE_ERROR:
-            fault = Fault.TOO_LARGE if self._size > self._max_bytes else Fault.NOT_HTTP
+            fault = Fault.TOO_LARGE if self._is_too_large else Fault.NOT_HTTP
         if fault is Fault.TIMEOUT and not sent:
             fault = Fault.UNREACHABLE
         if fault in (Fault.CUT, Fault.NOT_HTTP):

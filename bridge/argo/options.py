@@ -40,6 +40,7 @@ class ArgoOptions:
         timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a slot that
             waits is a slot lost, and an unknown outcome is asked for by GET anyway.
         max_answer_bytes: a longer answer is given up (Argo's own bound is 100 MiB, ``GRPC_MESSAGE_SIZE``).
+        max_held_bytes: of all answers that one thread reads at a time; over it, those that are not small are given up.
 
     Raises:
         ConfigError: the URL cannot be used.
@@ -52,7 +53,8 @@ class ArgoOptions:
     insecure: bool = False
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
-    max_answer_bytes: int = 100 * 1024 * 1024
+    max_answer_bytes: int = 64 * 1024 * 1024
+    max_held_bytes: int = 96 * 1024 * 1024
 
     def __post_init__(self) -> None:
         problem = _url_problem(self.url)

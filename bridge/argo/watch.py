@@ -53,11 +53,13 @@ class WatchFrame:
         type: ADDED, MODIFIED, DELETED or BOOKMARK.
         workflow: the object, without nodes and most of its spec; DELETED carries its last state, BOOKMARK hardly any.
         resource_version: where to resume, "" where the frame has none.
+        size_bytes: of the frame.
     """
 
     type: str
     workflow: dict[str, Any]
     resource_version: str
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
         return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch has no object", sent=False))
     metadata = workflow.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return WatchFrame(kind, workflow, version if isinstance(version, str) else "")
+    return WatchFrame(kind, workflow, version if isinstance(version, str) else "", len(data))
 
 
 def _nameless() -> Answer:

@@ -3,6 +3,9 @@
 Console lines read ``14:03:07.120 INFO  pipeline.ingest  stored 12 events  connection=plant``; with
 ``format: json`` each line is one object. Payloads, tokens and headers are never logged.
 
+A flood fills no disk: texts and values are cut (a topic alone may have 64 KiB), and one place in the code logs
+`LINES_A_MINUTE` at most.
+
 Thread: any.
 """
 
@@ -12,13 +15,23 @@ import json
 import logging
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import orjson
 
 from bridge.core.clock import rfc3339
+from bridge.core.errors import cut
 
 ROOT = "bridge"
+MAX_VALUE = 256
+"""Characters of one key's value."""
+MAX_TEXT = 2000
+"""Characters of the sentence."""
+MAX_TRACEBACK = 16_000
+LINES_A_MINUTE = 200
+"""Of one place in the code; those beyond are counted, and its next line says how many they were."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -37,7 +50,16 @@ def fields(**keys: Any) -> dict[str, Any]:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {key: _cut(value) for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _cut(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float) else cut(str(value), MAX_VALUE)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    text = formatter.formatException(record.exc_info) if record.exc_info else ""
+    return text if len(text) <= MAX_TRACEBACK else f"{text[: MAX_TRACEBACK // 2]}\n…\n{text[-MAX_TRACEBACK // 2 :]}"
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -48,9 +70,9 @@ class ConsoleFormatter(logging.Formatter):
         clock = rfc3339(record.created)[11:23]
         name = record.name.removeprefix(ROOT + ".")
         keys = "  ".join(f"{key}={_plain(value)}" for key, value in _extras(record).items())
-        line = f"{clock} {record.levelname:<7} {name}: {_plain(record.getMessage())}"
+        line = f"{clock} {record.levelname:<7} {name}: {_plain(cut(record.getMessage(), MAX_TEXT))}"
         line = f"{line}  [{keys}]" if keys else line
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{_traceback(self, record)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -62,11 +84,11 @@ class JsonFormatter(logging.Formatter):
             "time": rfc3339(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": cut(record.getMessage(), MAX_TEXT),
             **_extras(record),
         }
         if record.exc_info:
-            body["traceback"] = self.formatException(record.exc_info)
+            body["traceback"] = _traceback(self, record)
         try:
             return orjson.dumps(body, default=str).decode()
         except TypeError:
@@ -79,6 +101,33 @@ def _plain(value: object) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
+class LineBudget(logging.Filter):
+    """Lets `LINES_A_MINUTE` lines through for each place in the code that logs.
+
+    Args:
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._lines: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line may be written; the first after a flood says how many were not."""
+        place = (record.pathname, record.lineno)
+        with self._lock:
+            now_s = self._monotonic()
+            since_s, count = self._lines.get(place, (now_s, 0))
+            if now_s - since_s >= 60:
+                if count > LINES_A_MINUTE:
+                    record.lines_held_back = count - LINES_A_MINUTE
+                since_s, count = now_s, 0
+            self._lines[place] = (since_s, count + 1)
+            return count < LINES_A_MINUTE
+
+
 def configure(form: str, level: str, stream: TextIO | None = None) -> None:
     """Send the bridge's log to `stream` (stderr by default).
 
@@ -88,6 +137,7 @@ def configure(form: str, level: str, stream: TextIO | None = None) -> None:
         stream: a text stream.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(LineBudget())
     handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
     root = logging.getLogger(ROOT)
     root.handlers[:] = [handler]
@@ -98,6 +148,9 @@ def configure(form: str, level: str, stream: TextIO | None = None) -> None:
 class Throttle:
     """Lets one log line a `period_s` through for each key, and counts what it held back.
 
+    Keys may be endless and long, as topics are: of the last `max_keys` a number each is kept. Of one that was
+    forgotten a line comes early; `LineBudget` bounds how many.
+
     Thread: any.
     """
 
@@ -105,16 +158,19 @@ class Throttle:
         self._period_s = period_s
         self._max_keys = max_keys
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[float, int]] = {}
+        self._seen: dict[int, tuple[float, int]] = {}
 
     def allow(self, key: str, now_s: float) -> tuple[bool, int]:
         """Return whether to log now, and how many lines of `key` were held back since the last one."""
+        place = hash(key)
         with self._lock:
-            since, held = self._seen.get(key, (float("-inf"), 0))
+            since, held = self._seen.get(place, (float("-inf"), 0))
             if now_s - since < self._period_s:
-                self._seen[key] = (since, held + 1)
+                self._seen[place] = (since, held + 1)
                 return False, held + 1
-            if len(self._seen) >= self._max_keys:
-                self._seen.clear()  # bounded: topics can be endless; losing the memory only logs once more
-            self._seen[key] = (now_s, 0)
+            # Put behind all others: the first is the one that was told longest ago.
+            self._seen.pop(place, None)
+            self._seen[place] = (now_s, 0)
+            if len(self._seen) > self._max_keys:
+                del self._seen[next(iter(self._seen))]
             return True, held

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import orjson
 
@@ -19,6 +20,9 @@ CONTENT_TYPE = "application/json"
 REFUSED_ADDRESS = "reply-address-refused"
 """User property (AMQP: header) of a reply that does not go where the request wants it; its value says why."""
 MAX_DETAILS = 100
+MAX_DETAIL_CHARACTERS = 65_536
+"""Of all details together: names and values of a message stand in them."""
+MAX_SENTENCE = 2000
 MIN_TEXT = 32
 _CUTTABLE = ("error", "message", "topic")
 
@@ -111,7 +115,7 @@ def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMess
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
-    """Return the error reply; at most `MAX_DETAILS` details, and a count of the rest."""
+    """Return the error reply; its details are `bounded`."""
     body: dict[str, object] = {"error": refusal.message}
     if refusal.details:
         body["details"] = bounded(refusal.details)
@@ -119,11 +123,13 @@ def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
 
 
 def bounded(details: Sequence[object]) -> tuple[object, ...]:
-    """Return at most `MAX_DETAILS` details, and a count of the rest."""
-    if len(details) <= MAX_DETAILS:
+    """Return at most `MAX_DETAILS` details of `MAX_DETAIL_CHARACTERS` in all, and a count of the rest."""
+    sizes = accumulate(len(str(detail)) for detail in details[:MAX_DETAILS])
+    shown = sum(size <= MAX_DETAIL_CHARACTERS for size in sizes)
+    if shown == len(details):
         return tuple(details)
-    rest = {"message": f"{len(details) - MAX_DETAILS} more findings are not shown"}
-    return (*details[:MAX_DETAILS], rest)
+    rest = {"message": f"{len(details) - shown} more findings are not shown"}
+    return (*details[:shown], rest)
 
 
 def shrink(payload: bytes, max_bytes: int) -> bytes:

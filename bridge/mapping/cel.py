@@ -1,10 +1,11 @@
 r"""The expression language: CEL with the bridge's variables, and numbers that mix.
 
-The only import of cel_expr_python. Compiles and evaluates; knows nothing of mappings or messages. Two things differ
+The only import of cel_expr_python. Compiles and evaluates; knows nothing of mappings or messages. Three things differ
 from CEL as the library brings it:
 
-- JSON numbers are doubles, and plain CEL has no `double + int`: `payload.value + 1` would be an error at run time.
-  The arithmetic operators are declared again with the mixed forms (and `%` for doubles).
+- A whole number of JSON is an `int`, any other a `double`, and plain CEL has no `double + int`: `payload.value + 0.5`
+  would work for 20.5 and be an error for 20. Operators and functions of numbers get the mixed forms.
+- What `dialect` says of division, text and what is missing.
 - The library cuts text at a NUL character, so that ``"a\0b" == "a"``: text with one is refused instead.
 
 Thread: any; a `Program` holds no state of an evaluation.
@@ -15,44 +16,26 @@ from __future__ import annotations
 import math
 import operator
 import re
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_strings
+from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
 
 from bridge.core.errors import cut
+from bridge.mapping.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
 from bridge.mapping.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from collections.abc import Mapping as MappingOf
 
 _COMPILE_ERROR = re.compile(r"ERROR: [^:]*:(?P<line>[0-9]+):(?P<column>[0-9]+): (?P<text>.*)")
 _RUN_ERROR_KIND = re.compile(r"^[A-Z_]+: ")
 
-_ARITHMETIC = ("_+_", "_-_", "_*_", "_/_", "_%_")
-_SYMBOLS = {"add": "_+_", "subtract": "_-_", "multiply": "_*_", "divide": "_/_", "modulo": "_%_"}
-# CEL's own overloads of the operators: (operator, left, right, result).
-# Source: CEL specification, "Standard Definitions".
-_STANDARD = (
-    *(
-        (verb, kind, kind, kind)
-        for verb in _SYMBOLS
-        for kind in ("int64", "uint64", "double")
-        if (verb, kind) != ("modulo", "double")
-    ),
-    ("add", "bytes", "bytes", "bytes"),
-    ("add", "string", "string", "string"),
-    ("add", "list", "list", "list"),
-    ("add", "duration", "duration", "duration"),
-    ("add", "duration", "timestamp", "timestamp"),
-    ("add", "timestamp", "duration", "timestamp"),
-    ("subtract", "duration", "duration", "duration"),
-    ("subtract", "timestamp", "duration", "timestamp"),
-    ("subtract", "timestamp", "timestamp", "duration"),
-)
-_MIXED = (*((verb, *pair) for verb in _SYMBOLS for pair in (("double", "int64"), ("int64", "double"))),)
+_BEYOND_64_BITS = re.compile(r"Integer value '-?[0-9]+' out of range")
+_LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
 
 
 class CompileError(Exception):
@@ -89,11 +72,15 @@ class Program:
     """
 
     def __init__(self, source: str) -> None:
+        compiled = _compile(source)
         try:
-            self._expression = _environment().compile(source)
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise _compile_error(str(error)) from error
-        self.result: str = self._expression.return_type().name()
+            written = in_library_terms(source)
+        except NotAPathError as error:
+            before = source[: error.offset]
+            line, column = before.count("\n") + 1, error.offset - before.rfind("\n")
+            raise CompileError(line, column, str(error)) from error
+        self._expression = compiled if written == source else _compile(written)
+        self.result: str = compiled.return_type().name()
 
     def run(self, data: MappingOf[str, Any]) -> Any:
         """Return the result as a plain Python value.
@@ -107,31 +94,37 @@ class Program:
         try:
             outcome = self._expression.eval(data=data)
             if outcome.type() == cel.Type.ERROR:
-                raise EvaluationError(cut(_RUN_ERROR_KIND.sub("", str(outcome.value()))))
+                raise EvaluationError(_run_error(str(outcome.value())))
             return outcome.plain_value()
         except (RuntimeError, ValueError, TypeError) as error:
-            raise EvaluationError(cut(str(error))) from error
+            raise EvaluationError(_run_error(str(error))) from error
 
 
 def to_cel(value: Any) -> Any:
-    """Return a decoded value as expressions see it: every number a double.
+    """Return a decoded value as expressions see it.
 
     Raises:
-        EvaluationError: an integer beyond a double, or text with a NUL character.
+        EvaluationError: text with a NUL character.
     """
     kind = type(value)
     if kind is str:
         return _without_nul(value)
-    if kind is int:
-        try:
-            return float(value)
-        except OverflowError as error:
-            raise EvaluationError("the number is too large for an expression") from error
     if kind is dict:
         return {_without_nul(key): to_cel(inner) for key, inner in value.items()}
     if kind is list:
         return [to_cel(inner) for inner in value]
     return value
+
+
+def shortest(value: float) -> int | float:
+    """Return a whole double as an integer, as long as its digits are few, so that 95.0 is written `95`.
+
+    Raises:
+        EvaluationError: it is not finite.
+    """
+    if not math.isfinite(value):
+        raise EvaluationError("the result is not a finite number")
+    return int(value) if value.is_integer() and abs(value) < _LARGEST_WRITTEN_OUT else value
 
 
 def _without_nul(text: str) -> str:
@@ -150,45 +143,47 @@ def _environment() -> cel.Env:
         MESSAGE: cel.Type.Map(text, text),
         NOW: cel.Type.TIMESTAMP,
     }
-    excluded = "".join(f'    - name: "{symbol}"\n' for symbol in _ARITHMETIC)
-    return cel.NewEnv(
-        variables=variables,
-        config=cel.NewEnvConfigFromYaml(f"stdlib:\n  exclude_functions:\n{excluded}"),
-        functions=[cel.FunctionDecl(symbol, _overloads(verb)) for verb, symbol in _SYMBOLS.items()],
-        extensions=[ext_strings.ExtStrings(), ext_math.ExtMath()],
-    )
+    libraries = (ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional(), ext_bindings.ExtBindings())
+    return cel.NewEnv(variables=variables, extensions=[*libraries, cel.CelExtension("argo-bridge", _functions())])
 
 
-def _overloads(verb: str) -> list[cel.Overload]:
-    types = {
-        "int64": cel.Type.INT,
-        "uint64": cel.Type.UINT,
-        "double": cel.Type.DOUBLE,
-        "bytes": cel.Type.BYTES,
-        "string": cel.Type.STRING,
-        "list": cel.Type.List(cel.Type.DYN),
-        "duration": cel.Type.DURATION,
-        "timestamp": cel.Type.TIMESTAMP,
-    }
-    # Without an implementation the declaration leads to the library's own one.
-    found = [
-        cel.Overload(id=f"{verb}_{left}_{right}", return_type=types[result], parameters=[types[left], types[right]])
-        for name, left, right, result in _STANDARD
-        if name == verb
+def _functions() -> list[cel.FunctionDecl]:
+    """The forms that the library's functions lack, and what `dialect` writes."""
+    kinds = {"int": cel.Type.INT, "uint": cel.Type.UINT, "double": cel.Type.DOUBLE}
+    double, dyn = cel.Type.DOUBLE, cel.Type.DYN
+    mixed = [(one, other) for one in kinds for other in kinds if one != other and "double" in (one, other)]
+    whole = [("int",), ("uint",)]
+    declared: list[tuple[str, cel.Type | None, Callable[..., Any], Sequence[tuple[str, ...]]]] = [
+        *((name, double, function, mixed) for name, function in _ARITHMETIC.items()),
+        *((name, dyn, function, [("int", "uint"), ("uint", "int")]) for name, function in _ARITHMETIC.items()),
+        ("_%_", double, _modulo, [("double", "double")]),
+        *((f"math.{name}", None, lambda value: value, whole) for name in ("ceil", "floor", "round", "trunc")),
+        ("math.isFinite", cel.Type.BOOL, lambda _: True, whole),
+        *((f"math.{name}", cel.Type.BOOL, lambda _: False, whole) for name in ("isInf", "isNaN")),
+        ("timestamp", cel.Type.TIMESTAMP, lambda value: datetime.fromtimestamp(value, UTC), [("double",)]),
+        (SHORTEST, dyn, shortest, [("double",)]),
+        (SHORTEST_TEXT, cel.Type.STRING, lambda value: repr(shortest(value)), [("double",)]),
     ]
-    mixed = [(left, right) for name, left, right in _MIXED if name == verb]
-    if verb == "modulo":
-        mixed.append(("double", "double"))
-    found += [
-        cel.Overload(
-            id=f"{verb}_{left}_{right}",
-            return_type=cel.Type.DOUBLE,
-            parameters=[types[left], types[right]],
-            impl=_DOUBLE_ARITHMETIC[verb],
+    functions = [
+        cel.FunctionDecl(
+            name,
+            [
+                cel.Overload(
+                    id="_".join((name, *taken)),
+                    return_type=returned or kinds[taken[0]],
+                    parameters=[kinds[kind] for kind in taken],
+                    impl=function,
+                )
+                for taken in signatures
+            ],
         )
-        for left, right in mixed
+        for name, returned, function, signatures in declared
     ]
-    return found
+    # Declared for the check of its arguments; `dialect` writes it in other terms before it could run.
+    return [
+        *functions,
+        cel.FunctionDecl("default", [cel.Overload(id="default", return_type=dyn, parameters=[dyn, dyn])]),
+    ]
 
 
 def _divide(left: float, right: float) -> float:
@@ -204,16 +199,31 @@ def _modulo(left: float, right: float) -> float:
     """The rest with the sign of `left`, like CEL's own `int % int`; by zero it is an error there and here."""
     if not right:
         raise ValueError("modulus by zero")
+    if isinstance(left, int) and isinstance(right, int):
+        return abs(left) % abs(right) * (1 if left > 0 else -1)
     return math.fmod(left, right)
 
 
-_DOUBLE_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": _divide,
-    "modulo": _modulo,
+_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
+    "_+_": operator.add,
+    "_-_": operator.sub,
+    "_*_": operator.mul,
+    "_/_": _divide,
+    "_%_": _modulo,
 }
+
+
+def _compile(source: str) -> cel.Expression:
+    try:
+        return _environment().compile(source)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise _compile_error(str(error)) from error
+
+
+def _run_error(text: str) -> str:
+    if _BEYOND_64_BITS.search(text):
+        return "a whole number beyond 64 bits cannot be used in an expression; take it by a bare path"
+    return cut(_RUN_ERROR_KIND.sub("", text))
 
 
 def _compile_error(text: str) -> CompileError:

@@ -1,7 +1,7 @@
 """What stands in a mapping where an expression may: a bare path, or a CEL expression. Compiled once, evaluated often.
 
-A bare path takes the decoded value as it is (integers exact); inside an expression numbers are doubles. Which of the
-two a text is, is decided here alone. Thread: any; compiled expressions hold no state of an evaluation.
+A bare path takes the decoded value as it is, integers of any size; an expression has those of 64 bits. Which of the two
+a text is, is decided here alone. Thread: any; compiled expressions hold no state of an evaluation.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bridge.mapping.paths import PAYLOAD, TOPIC, parse_path, walk
-from bridge.mapping.references import Token, tokens_of
+from bridge.mapping.tokens import Token, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,8 @@ _COMPARISON = re.compile(
           | "(?P<double>[^"\\\n\0]*)" | (?P<bool>true|false) ) \s*""",
     re.VERBOSE,
 )
+
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 def compile_native(source: str) -> Native | None:
@@ -89,7 +91,8 @@ def _comparison(source: str) -> Native | None:
     if path.root == TOPIC:
         return _on_topic(match, path.steps, compare)
     if match["number"] is not None:
-        return _on_number(path.steps, compare, float(match["number"]))
+        written = match["number"]
+        return _on_number(path.steps, compare, int(written) if _WHOLE.fullmatch(written) else float(written))
     if match["bool"] is not None:
         return _on_bool(path.steps, compare, constant=match["bool"] == "true")
     return _on_text(path.steps, compare, _text(match))
@@ -100,28 +103,27 @@ def _text(match: re.Match[str]) -> str:
 
 
 def _on_number(steps: tuple[str | int, ...], compare: Compare, constant: float) -> Native:
+    """CEL compares two whole numbers exactly, and a whole number with a double as doubles."""
+    as_double, is_whole = float(constant), isinstance(constant, int)
     if len(steps) == 1 and isinstance(steps[0], str):
-        return _on_number_of_key(steps[0], compare, constant)
+        # The commonest condition of all, without the walk.
+        key = steps[0]
+
+        def read(payload: Any) -> Any:
+            return payload.get(key) if type(payload) is dict else None
+    else:
+
+        def read(payload: Any) -> Any:
+            return walk(payload, steps)
 
     def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
-        value = walk(payload, steps)
+        value = read(payload)
         kind = type(value)  # not isinstance: a bool is no number to CEL
         if kind is float:
-            return compare(value, constant)
-        return compare(float(value), constant) if kind is int else None
-
-    return test
-
-
-def _on_number_of_key(key: str, compare: Compare, constant: float) -> Native:
-    """The commonest condition of all, without the walk."""
-
-    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
-        value = payload.get(key) if type(payload) is dict else None
-        kind = type(value)
-        if kind is float:
-            return compare(value, constant)
-        return compare(float(value), constant) if type(value) is int else None
+            return compare(value, as_double)
+        if kind is not int:
+            return None
+        return compare(value, constant) if is_whole else compare(float(value), as_double)
 
     return test
 

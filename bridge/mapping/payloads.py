@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?P<fraction>\.[0-9]*)?|(?P<bare>\.[0-9]+))(?P<exponent>[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMBER = 400
+_BEYOND_64_BITS = 2.0**63
 
 
 class PayloadError(PermanentError):
@@ -102,7 +103,7 @@ class NumberDecoder:
     """One decimal number, with white space around it if need be: ``21.5``, ``-3``, ``+7``, ``.5``, ``1e3``."""
 
     def decode(self, payload: bytes) -> int | float:
-        """Return the number, an int where it is written as one. See `Decoder`."""
+        """Return the number, an int where it is written as one; beyond 64 bits a double. See `Decoder`."""
         text = payload.strip().decode("ascii", "replace") if len(payload) <= _LONGEST_NUMBER else ""
         match = _NUMBER.fullmatch(text)
         if match is None:
@@ -111,11 +112,12 @@ class NumberDecoder:
         if math.isinf(value):
             raise PayloadError("decode payload: the number is too large")
         is_whole = match["fraction"] is None and match["bare"] is None and match["exponent"] is None
-        return int(text) if is_whole else value
+        return int(text) if is_whole and abs(value) < _BEYOND_64_BITS else value
 
-    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
-        """Return `decoded`."""
-        return decoded
+    def exact(self, payload: bytes, decoded: Any) -> Any:
+        """Return the number, an int of any size where it is written as one. See `Decoder`."""
+        is_whole = isinstance(decoded, float) and payload.strip().lstrip(b"+-").isdigit()
+        return int(payload) if is_whole else decoded
 
 
 class BytesDecoder:

@@ -1,4 +1,4 @@
-"""Finds what an expression reads: its tokens, and the paths from the root variables that it names.
+"""Finds what an expression reads: the paths from the root variables that it names.
 
 The paths serve two ends: a misspelt capture is found when the file is loaded, and CEL is handed only those parts of a
 payload that the expression names (converting a payload of 300 values costs more than all the rest).
@@ -7,38 +7,15 @@ Thread: any; everything here is pure.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bridge.mapping.cel import to_cel
 from bridge.mapping.paths import ROOTS
+from bridge.mapping.tokens import PLAIN_STRING, Token, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-# Source: CEL specification, "Syntax" (lexis).
-_TOKEN = re.compile(
-    r'''(?P<space> \s+ | //[^\n]* )
-      | (?P<string> (?i:r b? | b r) (?: """.*?""" | \'\'\'.*?\'\'\' | "[^"\n]*" | '[^'\n]*' )
-          | [bB]? (?: """(?:\\.|[^\\])*?""" | \'\'\'(?:\\.|[^\\])*?\'\'\'
-                  | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
-      | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
-      | (?P<quoted> `[^`\n]*` )
-      | (?P<number> [0-9]+ (?:\.[0-9]+)? (?:[eE][+-]?[0-9]+)? [A-Za-z0-9_]* )
-      | (?P<sign> && | \|\| | [=!<>]= | . )''',
-    re.VERBOSE | re.DOTALL,
-)
-_PLAIN_STRING = re.compile(r"""'([^'\\\n]*)'|"([^"\\\n]*)\"""")
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One word of an expression: `kind` is string, name, quoted, number or sign; `offset` counts from 0."""
-
-    kind: str
-    text: str
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +33,6 @@ class Reference:
     steps: tuple[str, ...]
     offset: int
     step_offset: int
-
-
-def tokens_of(source: str) -> list[Token]:
-    """Return the tokens of an expression without space and comments; never fails, whatever the text."""
-    return [
-        Token(match.lastgroup or "", match.group(), match.start())
-        for match in _TOKEN.finditer(source)
-        if match.lastgroup != "space"
-    ]
 
 
 def references_of(source: str) -> list[Reference]:
@@ -103,7 +71,7 @@ def _step(ahead: list[Token]) -> tuple[str, int, int] | None:
         return key.text, 2, key.offset
     if opening == "." and key.kind == "quoted":
         return key.text[1:-1], 2, key.offset
-    if opening == "[" and after == "]" and (plain := _PLAIN_STRING.fullmatch(key.text)):
+    if opening == "[" and after == "]" and (plain := PLAIN_STRING.fullmatch(key.text)):
         return plain[1] if plain[1] is not None else plain[2], 3, key.offset
     return None
 

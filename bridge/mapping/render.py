@@ -7,7 +7,6 @@ Thread: any; a `Template` holds no state of a rendering.
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.core.clock import rfc3339
 from bridge.core.errors import PermanentError
-from bridge.mapping.cel import EvaluationError
+from bridge.mapping.cel import EvaluationError, shortest
 from bridge.mapping.expressions import Expression, ExpressionError, Fault, compile_expression
-from bridge.mapping.references import tokens_of
+from bridge.mapping.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +27,6 @@ _DOLLAR = re.compile(r"\$\$|\$\{")
 _CAPTURE = re.compile(r"(?<![$])\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OPENING = re.compile(r"\{(?=\{)")
 _BRACES = re.compile(r"\{\{|\}\}")
-_LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
 
 
 class BracesError(PermanentError):
@@ -139,7 +137,7 @@ def _count_braces(text: str) -> int:
 
 
 def _float_text(value: float) -> str:
-    return repr(_shortened(value))
+    return repr(shortest(value))
 
 
 def _json_text(value: Any) -> str:
@@ -149,9 +147,7 @@ def _json_text(value: Any) -> str:
 def _shortened(value: Any) -> Any:
     """Turn whole doubles into integers, all the way down, so that 95.0 is written `95`."""
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise EvaluationError("the result is not a finite number")
-        return int(value) if value.is_integer() and abs(value) < _LARGEST_WRITTEN_OUT else value
+        return shortest(value)
     if isinstance(value, dict):
         return {to_text(key): _shortened(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -35,6 +35,7 @@ VERSION_KEY = "argo-version"
 POLL_S = 15.0
 POLL_AWAY_S = 5.0
 _REMEMBERED = 256
+_REMEMBERED_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class ClusterSchema:
             self._chosen = self._choose(library.newest, "newest known")
         self._lock = threading.Lock()
         self._accepted: OrderedDict[tuple[str, bytes], dict[str, tuple[str, ...]]] = OrderedDict()
+        self._accepted_bytes = 0
 
     def _choose(self, version: str, source: str) -> _Chosen:
         choice = self._library.for_version(version)
@@ -120,9 +122,12 @@ class ClusterSchema:
         self.check(workflow)
         enums = _enums_of(workflow)
         with self._lock:
-            self._accepted[key] = enums
-            while len(self._accepted) > _REMEMBERED:
-                self._accepted.popitem(last=False)
+            if key not in self._accepted:
+                self._accepted[key] = enums
+                self._accepted_bytes += len(manifest)
+            while len(self._accepted) > _REMEMBERED or self._accepted_bytes > _REMEMBERED_BYTES:
+                (_, oldest), _ = self._accepted.popitem(last=False)
+                self._accepted_bytes -= len(oldest)
         return enums
 
 

@@ -203,7 +203,7 @@ class Lanes:
                 return
         if lane.more:
             rows = self._rows.waiting(lane.name, lane.cursor, PAGE)
-            lane.more = len(rows) == PAGE
+            lane.more = bool(rows)  # large rows make a short page
             if rows:
                 lane.cursor = rows[-1].seq
                 lane.ready = [(row.seq, row) for row in rows if row.seq not in lane.taken]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from bridge.core.clock import Clock, rfc3339
+from bridge.core.errors import cut
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, ReplyAddress
@@ -74,7 +75,7 @@ class Refusals:
         # What made the message unusable must not make its dead letter unusable.
         letter = replace(
             letter,
-            message=well_formed(letter.message),
+            message=cut(well_formed(letter.message), replies.MAX_SENTENCE),
             topic=well_formed(letter.topic),
             details=replies.bounded(letter.details),
         )
@@ -87,7 +88,7 @@ class Refusals:
         return Refused(letter, tuple(outbox))
 
     def _say(self, letter: NewDeadLetter) -> None:
-        key = f"{letter.reason} {letter.mapping or letter.topic}"
+        key = f"{letter.reason} {letter.mapping} {letter.topic}"
         allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
         if not allowed:
             self._metrics.log_suppressed.labels("dead-letter").inc()

@@ -27,6 +27,7 @@ LINGER_S = 0.05
 FULL = 256
 MAX_UNMARKED = 2000
 """Rows posted and not marked; more would be repeated after a crash."""
+MAX_UNMARKED_BYTES = 64 * 2**20
 
 
 class Settlement:
@@ -52,6 +53,7 @@ class Settlement:
         self._clock = clock
         self._on_outbox = on_outbox
         self._events: dict[int, WaitingEvent] = {}
+        self._bytes = 0
         self._finished: list[Finished] = []
         self._postponed: list[Postponed] = []
         self._since_s: float | None = None
@@ -66,7 +68,7 @@ class Settlement:
     @property
     def has_room(self) -> bool:
         """Whether more rows may be submitted before a commit."""
-        return len(self._events) < MAX_UNMARKED
+        return len(self._events) < MAX_UNMARKED and self._bytes < MAX_UNMARKED_BYTES
 
     def done(self, event: WaitingEvent) -> None:
         """The row's workflow exists, or its operation was carried out."""
@@ -142,7 +144,7 @@ class Settlement:
         self.problem = None
         sent = any(finished.outbox for finished in self._finished)
         outcomes = {finished.seq: finished for finished in self._finished}
-        events, self._events = self._events, {}
+        events, self._events, self._bytes = self._events, {}, 0
         self._finished, self._postponed, self._since_s, self._urgent = [], [], None, False
         repeated = {event.seq for event in again}
         for seq, event in events.items():
@@ -178,5 +180,6 @@ class Settlement:
 
     def _hold(self, event: WaitingEvent) -> None:
         self._events[event.seq] = event
+        self._bytes += event.size_bytes
         if self._since_s is None:
             self._since_s = self._clock.monotonic_s()

@@ -16,14 +16,14 @@ from typing import Any
 from bridge.spool.database import Reads, Transaction
 from bridge.spool.encoding import decode_event, json_list, unanswered
 from bridge.spool.intake import EncodedEvent, is_held, store_events
-from bridge.spool.letters import kind_of, store_kind, store_letters
+from bridge.spool.letters import Kind, kind_of, recent_bytes, store_kind, store_letters
 from bridge.spool.manifests import Manifests
 from bridge.spool.records import NewDeadLetter, NewEvent, Replayed
 
 # Columns beside the body, in the table and its index.
 ROW_BYTES = 250
-# One letter's events take no more than this share of dead-letters.max-bytes, so that a storm of one kind does not
-# push all other letters out. Those beyond are counted only.
+# The events of a mapping and reason take no more than this share of dead-letters.max-bytes within a minute, so that
+# their storm does not push all other letters out. Those beyond are counted only.
 SHARE = 8
 
 
@@ -67,15 +67,14 @@ def store_deaths(
         max_bytes: dead-letters.max-bytes.
     """
     store_letters(commit, [letter for letter, row in deaths if row is None])
-    kinds: dict[tuple[str, str, bool], list[tuple[NewDeadLetter, DyingRow]]] = {}
+    kinds: dict[Kind, list[tuple[NewDeadLetter, DyingRow]]] = {}
     for letter, row in deaths:
         if row is not None:
             kinds.setdefault(kind_of(letter), []).append((letter, row))
-    for same in kinds.values():
-        letter_seq, size = store_kind(commit, [letter for letter, _ in same])
-        _keep(
-            commit, manifests, letter_seq, [(row, ended[row.columns[0]]) for _, row in same], max_bytes // SHARE - size
-        )
+    for kind, same in kinds.items():
+        letter_seq = store_kind(commit, kind, [letter for letter, _ in same])
+        room = max_bytes // SHARE - recent_bytes(commit, kind)
+        _keep(commit, manifests, letter_seq, [(row, ended[row.columns[0]]) for _, row in same], room)
 
 
 def _keep(

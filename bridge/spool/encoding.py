@@ -147,7 +147,8 @@ def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddres
     )
     replies = extra if reply is None else (reply, *extra)
     not_before_s, expires_at_s = times
-    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "")
+    size = len(body) + len(manifest)
+    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "", size)
 
 
 def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:

@@ -5,6 +5,7 @@ Thread: whoever commits, under the writer's lock.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,44 +15,68 @@ from bridge.spool.manifests import Manifests
 from bridge.spool.records import DeadLetter, LetterFilter, NewDeadLetter, SpoolLimits
 
 MERGE_S = 60.0
+# Letters of one mapping and reason within that time that have a topic each.
+MAX_TOPICS = 100
+ORIGIN_BYTES = 16
 # Columns beside head and payload.
-ROW_BYTES = 100
+ROW_BYTES = 150
 NO_FILTER = LetterFilter()
 
 
+Kind = tuple[bytes, str, str, bool]
+"""What letters that are counted on one have in common: connection and topic, mapping, reason, and: it was an event."""
+
+
 def store_letters(commit: Transaction, letters: Iterable[NewDeadLetter]) -> None:
-    """Keep the first of each mapping and reason whole; count those within a minute after it on it."""
-    kinds: dict[tuple[str, str, bool], list[NewDeadLetter]] = {}
+    """Keep the first of each kind whole; count those within a minute after it on it."""
+    kinds: dict[Kind, list[NewDeadLetter]] = {}
     for letter in letters:
         kinds.setdefault(kind_of(letter), []).append(letter)
-    for same in kinds.values():
-        store_kind(commit, same)
+    for kind, same in kinds.items():
+        store_kind(commit, kind, same)
 
 
-def kind_of(letter: NewDeadLetter) -> tuple[str, str, bool]:
-    """Return what letters that are counted on one have in common; the last part: it was an event."""
-    return letter.mapping, letter.reason, bool(letter.event_id)
+def kind_of(letter: NewDeadLetter) -> Kind:
+    """Return which letters `letter` is counted with."""
+    place = f"{letter.connection}\0{letter.topic}".encode("utf-8", "surrogatepass")
+    origin = hashlib.blake2b(place, digest_size=ORIGIN_BYTES).digest()
+    return origin, letter.mapping, letter.reason, bool(letter.event_id)
 
 
-def store_kind(commit: Transaction, same: Sequence[NewDeadLetter]) -> tuple[int, int]:
-    """Store letters of one kind; return the number and size of the row that they are counted on."""
-    newest = commit.run("newest_dead_letter", kind_of(same[0])).fetchone()
-    if newest is None or commit.now_s - newest[1] >= MERGE_S:
-        return _insert(commit, same[0], len(same))
-    commit.run("count_on_dead_letter", (len(same), commit.wall_s, newest[0]))
-    return int(newest[0]), int(newest[2])
+def store_kind(commit: Transaction, kind: Kind, same: Sequence[NewDeadLetter]) -> int:
+    """Store letters of one kind; return the number of the row that they are counted on."""
+    found = commit.run("newest_dead_letter", kind).fetchone()
+    if not _is_recent(commit, found):
+        # Endless topics would drive all other letters out: beyond so many within a minute the newest stands for them.
+        crowd = commit.run("crowded_dead_letters", (*kind[1:], MAX_TOPICS - 1)).fetchone()
+        if not _is_recent(commit, crowd):
+            return _insert(commit, kind[0], same[0], len(same))
+        found = commit.run("crowded_dead_letters", (*kind[1:], 0)).fetchone()
+    commit.run("count_on_dead_letter", (len(same), commit.wall_s, found[0]))
+    return int(found[0])
 
 
-def _insert(commit: Transaction, letter: NewDeadLetter, count: int) -> tuple[int, int]:
+def _is_recent(commit: Transaction, found: tuple[Any, ...] | None) -> bool:
+    return found is not None and commit.now_s - found[1] < MERGE_S
+
+
+def recent_bytes(commit: Transaction, kind: Kind) -> int:
+    """Return the size of the last minute's letters of a mapping and reason, whatever their topic."""
+    values = (*kind[1:], MAX_TOPICS, commit.now_s - MERGE_S)
+    return int(commit.run("dead_letters_since", values).fetchone()[0])
+
+
+def _insert(commit: Transaction, origin: bytes, letter: NewDeadLetter, count: int) -> int:
     head, payload = encode_letter(letter)
     size = len(head) + len(payload) + ROW_BYTES
     kept = 0 if letter.event_id else None
     times = (commit.now_s, commit.wall_s, commit.wall_s)
     seq = commit.ledger.take_seqs(1)
-    commit.run("insert_dead_letter", (seq, letter.mapping, letter.reason, count, kept, *times, size, head, payload))
+    row = (seq, letter.mapping, letter.reason, count, kept, *times, size, origin, head, payload)
+    commit.run("insert_dead_letter", row)
     commit.ledger.dead_letters += 1
     commit.ledger.dead_bytes += size
-    return seq, size
+    return seq
 
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:

@@ -161,16 +161,28 @@ select seq, head, payload from outbox where connection = ? and seq > ? order by 
 delete from outbox where seq in (select value from json_each(:seqs));
 
 -- name: newest_dead_letter
-select seq, first_age_s, size from dead_letters where mapping = ? and reason = ? and (kept is not null) = ?
+select seq, first_age_s from dead_letters
+where origin = ? and mapping = ? and reason = ? and (kept is not null) = ?
 order by seq desc limit 1;
+
+-- name: crowded_dead_letters
+select seq, first_age_s from dead_letters
+where mapping = ? and reason = ? and (kept is not null) = ?
+order by seq desc limit 1 offset ?;
+
+-- name: dead_letters_since
+select coalesce(sum(size), 0) from (
+    select size, first_age_s from dead_letters where mapping = ? and reason = ? and (kept is not null) = ?
+    order by seq desc limit ?
+) where first_age_s > ?;
 
 -- name: count_on_dead_letter
 update dead_letters set count = count + ?, last_wall_s = ? where seq = ?;
 
 -- name: insert_dead_letter
 insert into dead_letters
-    (seq, mapping, reason, count, kept, first_age_s, first_wall_s, last_wall_s, size, head, payload)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (seq, mapping, reason, count, kept, first_age_s, first_wall_s, last_wall_s, size, origin, head, payload)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: keep_on_dead_letter
 update dead_letters set kept = kept + ?, size = size + ? where seq = ?;

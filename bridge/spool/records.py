@@ -240,6 +240,7 @@ class WaitingEvent:
         expires_at_s: age-clock seconds after which it is dead-lettered, or None.
         stored_at_s: age-clock seconds of its commit.
         note: what `Spool.note` was given, or "".
+        size_bytes: of the row and its manifest, which it may share.
     """
 
     seq: int
@@ -250,6 +251,7 @@ class WaitingEvent:
     expires_at_s: float | None = None
     stored_at_s: float = 0.0
     note: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,11 +366,12 @@ class DeadLetter:
     Attributes:
         seq: its number, for show, replay and purge; grows, is never used again.
         letter: the first of its kind, whole (its payload cut to 64 KiB).
-        count: how many it stands for: those with its mapping and reason within a minute after it are counted on it.
-            A message that was refused and an event that died later are never counted on each other.
+        count: how many it stands for: those with its connection, topic, mapping and reason within a minute after it
+            are counted on it, and beyond 100 topics of a mapping and reason those of the topics after it. A message
+            that was refused and an event that died later are never counted on each other.
         first_wall_s: wall clock of the first, for display.
         last_wall_s: wall clock of the last one counted, for display.
-        kept: how many of its events can be replayed (an eighth of dead-letters.max-bytes a letter is kept); None =
+        kept: how many of its events can be replayed (an eighth of dead-letters.max-bytes a minute is kept); None =
             it stands for messages that never became events, and the first of them can be replayed.
     """
 

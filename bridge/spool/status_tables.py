@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.spool.database import Database, Transaction
+from bridge.spool.giving import PAGE_BYTES, within
 from bridge.spool.records import ExternalStatus, NewExternalStatus, RetainedTopic
 
 
@@ -44,13 +45,16 @@ class StatusTables:
             commit.many("release_retained", [(row.connection, row.topic, row.uid) for row in rows])
 
     def external(self, after_seq: int = 0) -> tuple[ExternalStatus, ...]:
-        """Return the statuses of other systems with a number above `after_seq`, in order of arrival.
+        """Return statuses of other systems with a number above `after_seq`, in order of arrival, some MiB at a time.
+
+        () when there is none.
 
         Raises:
             SpoolError: the file cannot be read.
         """
         with self._database.reading("read external statuses") as reads:
-            return tuple(ExternalStatus(*row) for row in reads.run("external_rows", (after_seq,)))
+            rows = (ExternalStatus(*row) for row in reads.run("external_rows", (after_seq,)))
+            return tuple(within(rows, PAGE_BYTES, lambda row: len(row.body)))
 
     def forget_external(self, rows: Sequence[ExternalStatus]) -> None:
         """Delete statuses of other systems; of a workflow that was reported again since, the newer one stays.

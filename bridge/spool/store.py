@@ -226,7 +226,8 @@ class Spool(StatusTables):
     def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
         """Return up to `limit` ready rows of `lane` with a number above `after_seq`, in order of arrival.
 
-        A row that was ever postponed comes from `due` only. Reads no other row, however many wait.
+        Fewer where they are large: some MiB at a time; () when there is none. A row that was ever postponed comes from
+        `due` only. Reads no other row, however many wait.
 
         Raises:
             SpoolError: the file cannot be read.
@@ -236,6 +237,8 @@ class Spool(StatusTables):
 
     def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
         """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, the longest due first.
+
+        Fewer where they are large, as `waiting`.
 
         Args:
             lane: which.

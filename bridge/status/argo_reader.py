@@ -102,7 +102,7 @@ class ArgoServerReader:
 
 def _frame(frame: ArgoFrame) -> WatchFrame | None:
     kind = _KINDS.get(frame.type)
-    return None if kind is None else WatchFrame(kind, frame.workflow, frame.resource_version)
+    return None if kind is None else WatchFrame(kind, frame.workflow, frame.resource_version, frame.size_bytes)
 
 
 def _ended(end: WatchEnd, namespace: str) -> None:

@@ -9,8 +9,6 @@ Thread: the status thread owns it.
 
 from __future__ import annotations
 
-import heapq
-
 import orjson
 
 from bridge.core import log
@@ -26,7 +24,8 @@ from bridge.status.transitions import transition
 
 _LOG = log.logger(__name__)
 MAX_EXTERNAL = 10_000
-"""Statuses of workflows that Argo does not know; over this the one that expires first goes."""
+MAX_EXTERNAL_BYTES = 16 * 2**20
+"""Statuses of workflows that Argo does not know, and their bytes; over this the one that expires first goes."""
 RETRY_S = 2.0
 
 Place = tuple[str, str]
@@ -56,6 +55,7 @@ class Externals:
         self._bridge_id = bridge_id
         self._last_seq = 0
         self._rows: dict[Place, ExternalStatus] = {}
+        self._bytes = 0
         self._shown: set[Place] = set()
         self._done: list[ExternalStatus] = []
         self._soonest_s = float("inf")
@@ -68,7 +68,7 @@ class Externals:
         self._must_load = True
 
     def load(self) -> list[ExternalStatus]:
-        """Return what came into the table since the last call; each is to be decided (`open_in`, `absent`, ...).
+        """Return some of what came into the table; each is to be decided (`open_in`, `absent`, ...).
 
         What cannot be read now is read later.
         """
@@ -79,15 +79,36 @@ class Externals:
         except SpoolError as error:
             self._pause("read", error)
             return []
-        self._must_load = False
+        self._must_load = bool(found)
         for row in found:
             self._last_seq = row.seq
-            self._rows[row.namespace, row.name] = row
+            place = (row.namespace, row.name)
+            self._pop(place)
+            self._rows[place] = row
+            self._bytes += len(row.body)
             self._soonest_s = min(self._soonest_s, row.expires_at_s)
-        excess = max(0, len(self._rows) - MAX_EXTERNAL)
-        for place in heapq.nsmallest(excess, self._rows, key=lambda place: self._rows[place].expires_at_s):
-            self._end(place, "dropped")
+        self._bound()
         return [row for row in found if self._rows.get((row.namespace, row.name)) is row]
+
+    def _bound(self) -> None:
+        if len(self._rows) <= MAX_EXTERNAL and self._bytes <= MAX_EXTERNAL_BYTES:
+            return
+        for place in sorted(self._rows, key=lambda place: self._rows[place].expires_at_s):
+            self._end(place, "dropped")
+            if len(self._rows) <= MAX_EXTERNAL and self._bytes <= MAX_EXTERNAL_BYTES:
+                break
+        allowed, held = self._throttle.allow("dropped", self._clock.monotonic_s())
+        if allowed:
+            text = (
+                "statuses of other systems for workflows that Argo does not know are over %d or %d bytes; some go early"
+            )
+            keys = log.fields(action="external-status", held_back=held)
+            _LOG.warning(text, MAX_EXTERNAL, MAX_EXTERNAL_BYTES, extra=keys)
+
+    def _pop(self, place: Place) -> ExternalStatus | None:
+        row = self._rows.pop(place, None)
+        self._bytes -= 0 if row is None else len(row.body)
+        return row
 
     def open_in(self, namespace: str) -> list[WorkflowRef]:
         """Return the workflows of a namespace whose status waits for a decision."""
@@ -103,7 +124,7 @@ class Externals:
         None where there is nothing, or only what was shown before Argo knew it, which ends now.
         """
         place = (namespace, name)
-        row = self._rows.pop(place, None)
+        row = self._pop(place)
         if row is None:
             return None
         self._done.append(row)
@@ -174,7 +195,9 @@ class Externals:
             self._done = []
 
     def _end(self, place: Place, outcome: str) -> None:
-        self._done.append(self._rows.pop(place))
+        row = self._pop(place)
+        if row is not None:
+            self._done.append(row)
         self._counted.labels(outcome).inc()
         self._shown.discard(place)
         if self._registry.named(_ref(place)) is None:

@@ -1,4 +1,4 @@
-"""The one way into the status thread: a bounded queue for what Argo says, an unbounded one for short signals.
+"""The one way into the status thread: a queue for what Argo says, bounded in bytes too, and one for short signals.
 
 Watchers and lookups wait when the status thread is behind. Signals (connection life, acknowledgements, retained
 messages seen) come on transport threads, which must never wait; how many there can be is bounded by what causes them
@@ -15,6 +15,7 @@ from collections import deque
 from bridge.status.events import Event
 
 CLOSED_WAIT_S = 0.02
+MAX_WAITING_BYTES = 32 * 2**20
 
 
 class Inbox:
@@ -27,20 +28,30 @@ class Inbox:
     def __init__(self, max_waiting: int = 1000) -> None:
         self._max_waiting = max_waiting
         self._changed = threading.Condition()
-        self._events: deque[Event] = deque()
+        self._events: deque[tuple[Event, int]] = deque()
+        self._bytes = 0
         self._signals: deque[Event] = deque()
         self._closed = False
 
-    def put(self, event: Event) -> bool:
-        """Add what Argo said, waiting while the queue is full; False when the inbox was closed instead."""
+    def put(self, event: Event, size_bytes: int = 0) -> bool:
+        """Add what Argo said, waiting while the queue is full; False when the inbox was closed instead.
+
+        Args:
+            event: what was said.
+            size_bytes: of the JSON that it came as.
+        """
         with self._changed:
-            while len(self._events) >= self._max_waiting and not self._closed:
+            while self._is_full() and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
-            self._events.append(event)
+            self._events.append((event, size_bytes))
+            self._bytes += size_bytes
             self._changed.notify_all()
             return True
+
+    def _is_full(self) -> bool:
+        return len(self._events) >= self._max_waiting or self._bytes >= MAX_WAITING_BYTES
 
     def signal(self, event: Event) -> None:
         """Add a signal; never waits."""
@@ -59,7 +70,9 @@ class Inbox:
             taken = list(self._signals)
             self._signals.clear()
             while self._events and len(taken) < max_events:
-                taken.append(self._events.popleft())
+                event, size_bytes = self._events.popleft()
+                taken.append(event)
+                self._bytes -= size_bytes
             self._changed.notify_all()
             return taken
 

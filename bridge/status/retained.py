@@ -15,6 +15,11 @@ from bridge.status.events import ForeignSeen, RetainedSeen
 from bridge.status.nodes import NodeDetail
 from bridge.status.transitions import digest_of
 
+MAX_HINT_BYTES = 4096
+"""A longer message spares no GET: what is kept of retained messages until the first list is small."""
+MAX_UID = 64
+"""Characters; Kubernetes' own have 36."""
+
 
 def read_retained(
     topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes
@@ -26,15 +31,16 @@ def read_retained(
     document = _object(payload)
     details = document.get("details")
     owner = details.get("bridge") if isinstance(details, dict) else None
+    is_short = len(payload) <= MAX_HINT_BYTES
     if owner not in (None, bridge_id):
         return ForeignSeen(connection, topic)
     return RetainedSeen(
         connection=connection,
         topic=topic,
-        ref=WorkflowRef(place.namespace, place.name, text_at(details, "uid")),
+        ref=WorkflowRef(place.namespace, place.name, text_at(details, "uid")[:MAX_UID]),
         digest=digest_of(payload),
         is_own=owner is not None,
-        hint=_hint(document, details) if isinstance(details, dict) and owner is not None else None,
+        hint=_hint(document, details) if is_short and isinstance(details, dict) and owner is not None else None,
     )
 
 

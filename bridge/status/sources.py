@@ -122,11 +122,13 @@ class WatchFrame:
         kind: what happened.
         workflow: as it is now, without ``status.nodes``; for DELETED its last state.
         resource_version: where to go on after this frame.
+        size_bytes: of the JSON that it came as.
     """
 
     kind: FrameKind
     workflow: Workflow
     resource_version: str
+    size_bytes: int = 0
 
 
 class WatchExpiredError(Exception):

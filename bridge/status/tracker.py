@@ -46,6 +46,9 @@ MAX_ARCHIVE_CHECKS = 200
 MAX_ENDED = 10_000
 """Workflows that went last, with their last resourceVersion: what is older of them and comes late is not believed."""
 
+MAX_HINTS = 10_000
+"""What retained messages tell of nodes before the first list; without one GET is asked."""
+
 
 class Tracker:
     """Every workflow of the followed namespaces.
@@ -369,7 +372,7 @@ class Tracker:
         record = self._registry.find(uid)
         if record is not None:
             self._announcer.hint(record, hint)
-        elif len(self._listed) < len(self._follow.namespaces):
+        elif len(self._listed) < len(self._follow.namespaces) and len(self._hints) < MAX_HINTS:
             self._hints[uid] = hint
 
     def _question(self, ref: WorkflowRef, topic: str) -> None:

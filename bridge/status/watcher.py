@@ -84,7 +84,7 @@ class Watcher:
             if frame is None:
                 continue
             if frame.kind is not FrameKind.BOOKMARK and not self._inbox.put(
-                Changed(self.namespace, frame.kind, frame.workflow)
+                Changed(self.namespace, frame.kind, frame.workflow), frame.size_bytes
             ):
                 return
             self._version = frame.resource_version or self._version

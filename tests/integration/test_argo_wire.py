@@ -276,6 +276,29 @@ def test_an_answer_beyond_the_bound_is_given_up(serve, ask, head):
     assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "answer-too-large")
 
 
+def test_many_large_answers_at_once_are_bounded_together(serve):
+    """Each is within its bound; together they are not, so some are given up, and small ones are all answered."""
+    gate = threading.Barrier(8)
+
+    def handler(connection, request):
+        size = 300 if b"/small" in request else 1_000_000
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * (size * 2 // 5))
+        gate.wait(20)  # all of them have begun
+        connection.sendall(b"x" * (size - size * 2 // 5))
+
+    options = at(serve(handler), max_held_bytes=2_000_000)
+    with Exchanges(options, Credentials(None, "")) as exchanges:
+        for number in range(8):
+            exchanges.start(number, HttpRequest("GET", "/api/v1/small" if number < 4 else "/api/v1/large"))
+        answers = {}
+        while len(answers) < 8:
+            answers.update(exchanges.poll(5.0))
+        codes = [answers[number].code for number in range(8)]
+        assert codes[:4] == ["not-argo"] * 4
+        assert 1 <= codes[4:].count("answer-too-large") <= 3
+        assert exchanges._held.size_bytes == 0
+
+
 def test_an_endless_header_is_given_up(serve, ask):
     """Memory is bounded in the headers too."""
     endless = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 1000) for n in range(2000))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
-from bridge.spool.records import Finished, NewDeadLetter, NewEvent, OutboxMessage, Outcome
+from bridge.spool.records import Finished, NewDeadLetter, NewEvent, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 
 MakeSpool = Callable[..., Spool]
@@ -39,7 +39,8 @@ def message(text: str, connection: str = "plant") -> OutboxMessage:
 def letter(
     reason: str = "invalid-payload", mapping: str = "boiler", payload: bytes = b"\xff{", **more: Any
 ) -> NewDeadLetter:
-    return NewDeadLetter(reason, "no good", "sensors/1", "plant", mapping, payload, **more)
+    topic = more.pop("topic", "sensors/1")
+    return NewDeadLetter(reason, "no good", topic, more.pop("connection", "plant"), mapping, payload, **more)
 
 
 def done(seq: int, *texts: str, **more: Any) -> Finished:
@@ -50,9 +51,16 @@ def dead(seq: int, code: str = "name-taken", **more: Any) -> Finished:
     return Finished(seq, Outcome.DEAD, "the name is taken", code, dead_letter=letter(code), **more)
 
 
+def rows_waiting(spool: Spool, lane: str = "boiler") -> list[WaitingEvent]:
+    rows: list[WaitingEvent] = []
+    while page := spool.waiting(lane, rows[-1].seq if rows else 0, 1_000_000):
+        rows += page
+    return rows
+
+
 def seqs_waiting(spool: Spool, lane: str = "boiler") -> list[int]:
-    return [row.seq for row in spool.waiting(lane, 0, 1_000_000)]
+    return [row.seq for row in rows_waiting(spool, lane)]
 
 
 def numbers_waiting(spool: Spool, lane: str = "boiler") -> list[str]:
-    return [row.event.order.name.removeprefix("boiler-") for row in spool.waiting(lane, 0, 1_000_000)]
+    return [row.event.order.name.removeprefix("boiler-") for row in rows_waiting(spool, lane)]

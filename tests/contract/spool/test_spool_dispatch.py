@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError
-from bridge.spool.records import Batch, Finished, Outcome, Postponed
+from bridge.spool.records import Batch, Finished, NewEvent, Outcome, Postponed, WaitingEvent
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import (
     dead,
@@ -17,6 +17,7 @@ from tests.contract.spool.spool_records import (
     message,
     numbers_waiting,
     reply,
+    rows_waiting,
     seqs_waiting,
 )
 
@@ -39,6 +40,36 @@ def test_lanes_are_read_apart_and_in_order(spool: Spool) -> None:
     rest = spool.waiting("odd", first[-1].seq, 99)
     assert [row.event.order.name for row in first + rest] == [f"boiler-{n}" for n in (1, 3, 5, 7, 9)]
     assert spool.waiting("nobody", 0, 9) == ()
+
+
+@pytest.mark.parametrize("large", ["values", "manifests"])
+def test_a_page_is_bounded_in_bytes(spool: Spool, clock: FakeClock, large: str) -> None:
+    """Large rows come some MiB at a time, every one and in order, be they new, due or expired; one at the least."""
+    text = "x" * 700_000
+
+    def large_event(number: int) -> NewEvent:
+        if large == "values":
+            return event(number, value=text, max_age_s=50.0)
+        return event(number, manifest=b'{"metadata":{},"spec":{"x":"%d%s"}}' % (number, text.encode()), max_age_s=50.0)
+
+    spool.commit(Batch(events=(event(0, value="x" * 6_000_000, max_age_s=50.0), *map(large_event, range(1, 13)))))
+    first = spool.waiting("boiler", 0, 256)
+    assert [row.event.order.name for row in first] == ["boiler-0"]
+    rows = rows_waiting(spool)
+    assert [row.event.order.name for row in rows] == [f"boiler-{number}" for number in range(13)]
+    assert 3 <= len(spool.waiting("boiler", first[0].seq, 256)) <= 6
+    spool.settle([], [Postponed(row.seq, 1, spool.age.now_s()) for row in rows])
+    clock.advance(60)
+    for read in (lambda skip: spool.due("boiler", spool.age.now_s(), 256, skip), lambda skip: expired(spool, skip)):
+        seen: list[int] = []
+        while page := read(frozenset(seen)):
+            assert len(page) <= 6
+            seen += [row.seq for row in page]
+        assert sorted(seen) == [row.seq for row in rows]
+
+
+def expired(spool: Spool, skip: frozenset[int]) -> tuple[WaitingEvent, ...]:
+    return spool.expired(spool.age.now_s(), 256, skip)
 
 
 def test_a_number_is_never_used_twice(spool: Spool, clock: FakeClock) -> None:

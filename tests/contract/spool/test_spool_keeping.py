@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+import pytest
+
 from bridge.core.clock import FakeClock
-from bridge.spool.records import Batch, NewExternalStatus, RetainedTopic
+from bridge.spool.letters import MAX_TOPICS
+from bridge.spool.records import Batch, Finished, NewExternalStatus, Outcome, RetainedTopic
 from bridge.spool.store import Spool
-from tests.contract.spool.spool_records import MakeSpool, dead, done, event, letter, message, seqs_waiting
+from tests.contract.spool.spool_records import MakeSpool, dead, done, event, identity, letter, message, seqs_waiting
 
 
 def test_the_outbox_keeps_a_message_until_it_was_sent(spool: Spool) -> None:
@@ -35,6 +38,19 @@ def test_a_retained_topic_shows_the_workflow_last_told(spool: Spool) -> None:
     assert spool.retained() == (other, new)
     spool.release([new, other])
     assert spool.retained() == ()
+
+
+def test_statuses_of_other_systems_come_in_pages_of_bytes(spool: Spool) -> None:
+    """Large ones come some MiB at a time, every one and in order."""
+    rows = tuple(NewExternalStatus("factory", f"w-{number}", b"x" * 900_000, 60.0) for number in range(12))
+    spool.commit(Batch(external=rows))
+    names: list[str] = []
+    last = 0
+    while page := spool.external(last):
+        assert len(page) <= 5
+        names += [row.name for row in page]
+        last = page[-1].seq
+    assert names == [row.name for row in rows]
 
 
 def test_a_status_of_another_system_is_the_newest_until_it_is_taken(spool: Spool, clock: FakeClock) -> None:
@@ -85,7 +101,7 @@ def test_a_large_payload_is_cut_with_length_and_digest(spool: Spool) -> None:
 
 
 def test_like_letters_within_a_minute_are_counted(spool: Spool, clock: FakeClock) -> None:
-    """The first of a mapping and reason is kept; those up to a minute after it are counted on it, then a new one."""
+    """The first of a topic, mapping and reason is kept; those up to a minute after it are counted on it."""
     spool.commit(Batch(dead_letters=(letter(payload=b"first"), letter(payload=b"second"), letter("other"))))
     clock.advance(59)
     spool.commit(Batch(events=(event(1),)))
@@ -102,6 +118,50 @@ def test_like_letters_within_a_minute_are_counted(spool: Spool, clock: FakeClock
         (b"\xff{", "press", "invalid-payload"): 1,
     }
     assert max(kept.last_wall_s - kept.first_wall_s for kept in spool.dead_letters()) == 59
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_device_has_its_letter(spool: Spool, at_once: bool) -> None:
+    """One that chatters hides no other: each topic of each connection has a letter, whatever comes between."""
+    chatter = [letter(topic="num/loud") for _ in range(40)]
+    others = [letter(topic=f"num/{number}", payload=b"%d" % number) for number in range(18)]
+    office = [letter(topic="num/loud", connection="office")]
+    mixed = chatter[:20] + others[:9] + chatter[20:] + others[9:] + office
+    for batch in [mixed] if at_once else [[one] for one in mixed]:
+        spool.commit(Batch(dead_letters=tuple(batch)))
+    kept = {(one.letter.connection, one.letter.topic): one.count for one in spool.dead_letters()}
+    assert kept == {("plant", "num/loud"): 40, ("office", "num/loud"): 1} | {
+        ("plant", f"num/{number}"): 1 for number in range(18)
+    }
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_endless_topics_do_not_drive_out_other_letters(make_spool: MakeSpool, clock: FakeClock, dies: bool) -> None:
+    """Within a minute so many topics of a mapping and reason have a letter; the newest stands for all beyond them."""
+    spool = make_spool(dead_max_rows=MAX_TOPICS + 5)
+    spool.commit(Batch(dead_letters=(letter("other"),)))
+
+    def flood(first: int) -> None:
+        numbers = range(first, first + 150)
+        spool.commit(Batch(events=tuple(event(number) for number in numbers)))
+        rows = [row.seq for row in spool.waiting("boiler", 0, 1000)]
+        letters = [letter(topic=f"t/{number}", event_id=identity(number) if dies else b"") for number in numbers]
+        if dies:
+            ends = [Finished(seq, Outcome.DEAD, dead_letter=one) for seq, one in zip(rows, letters, strict=True)]
+            spool.settle(ends)
+        else:
+            spool.commit(Batch(dead_letters=tuple(letters)))
+
+    flood(0)
+    flood(150)
+    spool.purge()
+    kept = spool.dead_letters(limit=1000)
+    assert [one.count for one in kept] == [201] + [1] * MAX_TOPICS
+    assert kept[-1].letter.reason == "other"
+    clock.advance(60)
+    spool.commit(Batch(dead_letters=(letter(topic="t/0"),)))
+    assert spool.dead_letters()[0].count == 1
+    assert spool.check() == ()
 
 
 def test_dead_letters_are_listed_newest_first_and_removed(spool: Spool) -> None:

@@ -16,10 +16,10 @@ def error(http_code: int, grpc_code: int, message: str) -> bytes:
 
 
 def test_a_change_is_read():
-    """Type, object and the place to resume from."""
+    """Type, object, the place to resume from, and its size."""
     workflow = {"metadata": {"name": "a", "resourceVersion": "12"}, "status": {"phase": "Running"}}
-    frame = read_frame(json.dumps({"result": {"type": "MODIFIED", "object": workflow}}).encode())
-    assert frame == WatchFrame("MODIFIED", workflow, "12")
+    data = json.dumps({"result": {"type": "MODIFIED", "object": workflow}}).encode()
+    assert read_frame(data) == WatchFrame("MODIFIED", workflow, "12", len(data))
 
 
 @pytest.mark.parametrize(

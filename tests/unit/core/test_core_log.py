@@ -2,6 +2,8 @@
 
 import io
 import json
+import logging
+import sys
 
 import pytest
 
@@ -56,3 +58,59 @@ def test_throttle_lets_one_through_a_period_and_counts_the_rest() -> None:
     assert throttle.allow("k", 2) == (False, 2)
     assert throttle.allow("other", 2) == (True, 0)
     assert throttle.allow("k", 61) == (True, 2)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_no_line_is_long_whatever_it_tells_of(form: str) -> None:
+    """A topic, a sentence and an exception of 60 KB each, control characters too, make a line of a few KB."""
+    stream = io.StringIO()
+    log.configure(form, "info", stream)
+    long = "t\n" * 30_000
+    try:
+        raise ValueError(long)
+    except ValueError:
+        log.logger("bridge.test").warning("refused %s", long, exc_info=True, extra=log.fields(topic=long, other=[long]))
+    line = stream.getvalue()
+    assert len(line) < log.MAX_TEXT * 3 + log.MAX_VALUE * 6 + log.MAX_TRACEBACK * 2 + 1000
+    assert "refused t" in line
+    assert "ValueError" in line
+
+
+def test_a_flood_from_one_place_is_bounded_and_told() -> None:
+    """One place in the code gets its lines a minute; the next line says how many there were not; others go on."""
+    now_s = 0.0
+    budget = log.LineBudget(lambda: now_s)
+
+    def record(line: int) -> logging.LogRecord:
+        return logging.LogRecord("bridge.test", logging.WARNING, "place.py", line, "text", (), None)
+
+    def written(count: int) -> int:
+        return sum(budget.filter(record(1)) for _ in range(count))
+
+    assert written(log.LINES_A_MINUTE + 700) == log.LINES_A_MINUTE
+    assert budget.filter(record(2))
+    now_s = 60.0
+    first = record(1)
+    assert budget.filter(first)
+    assert first.lines_held_back == 700
+    assert written(log.LINES_A_MINUTE) == log.LINES_A_MINUTE - 1
+
+
+def test_the_log_of_the_bridge_has_the_budget() -> None:
+    """`configure` bounds every line of the program."""
+    stream = io.StringIO()
+    log.configure("console", "info", stream)
+    for number in range(log.LINES_A_MINUTE * 3):
+        log.logger("bridge.test").warning("topic %d", number)
+    assert stream.getvalue().count("\n") == log.LINES_A_MINUTE
+
+
+def test_a_throttle_keeps_no_key() -> None:
+    """Keys of 60 KB without end cost a number each, and so many of them; the last ones are known."""
+    throttle = log.Throttle(max_keys=100)
+    for number in range(1000):
+        assert throttle.allow(f"{number}" * 20_000, 1.0) == (True, 0)
+    kept = sys.getsizeof(throttle._seen) + sum(sys.getsizeof(key) for key in throttle._seen)
+    assert kept < 20_000
+    assert throttle.allow("999" * 20_000, 2.0) == (False, 1)
+    assert throttle.allow("900" * 20_000, 2.0) == (False, 1)

@@ -209,6 +209,45 @@ def test_whole_numbers_are_exact_in_identity_and_parameters():
         assert (outcome.event_id, outcome.order.parameters["v"]) == (str(number), str(number))
 
 
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        "payload.seq",
+        "payload.boot + '-' + string(payload.seq)",
+        "'%s-%d'.format([payload.boot, payload.seq])",
+        "[payload.boot, payload.seq]",
+        "default(payload.serial, payload.seq)",
+        "payload.seq + 0",
+    ],
+)
+def test_neighbouring_numbers_are_two_events(event_id):
+    """Two ids that a double cannot tell apart are two events, however the id is made."""
+    one = mapping(event_id=event_id, parameters={"text": "${string(payload.seq)}"})
+    for first in (12345678, 2**53, 2**62, 2**63 + 2**40):
+        outcomes = [evaluate(one, {"boot": "b", "seq": first + more}) for more in range(3)]
+        assert len({outcome.event_id for outcome in outcomes}) == 3
+        assert [outcome.order.parameters["text"] for outcome in outcomes] == [str(first + more) for more in range(3)]
+
+
+def test_numbers_beyond_64_bits_compare_but_are_never_rounded_into_an_id():
+    """`when` compares them as doubles; an id made of one by an expression is a dead letter that names the way out."""
+    for form, payload in (("json", b"123456789012345678901234567890"), ("number", b"123456789012345678901234567890")):
+        one = mapping(form, condition="payload > 5 && payload < 1e30", event_id="payload", parameters={})
+        assert evaluate(one, payload).event_id == payload.decode()
+        joined = mapping(form, event_id="'a' + string(payload)", parameters={})
+        assert "bare path" in failed(joined, payload).message
+
+
+def test_an_alarm_of_a_device_without_battery_goes_out():
+    """`default` stands in for null and for what is missing, of whatever type the field is elsewhere."""
+    one = mapping(condition="payload.water_leak", parameters={"battery": "${default(payload.battery, 'unknown')}"})
+    texts = [
+        evaluate(one, {"water_leak": True, **more}).order.parameters["battery"]
+        for more in ({"battery": None}, {}, {"battery": 0}, {"battery": 87.5})
+    ]
+    assert texts == ["unknown", "unknown", "0", "87.5"]
+
+
 def test_the_same_message_always_gives_the_same_order():
     """A redelivery leads to the same workflow object."""
     one = mapping(parameters={"all": "${payload}"})

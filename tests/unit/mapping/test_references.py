@@ -1,10 +1,13 @@
 """Promises of finding what an expression reads, and of handing CEL no more than that."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.mapping.cel import EvaluationError, Program, to_cel
-from bridge.mapping.references import pick, pick_tree, references_of, tokens_of
+from bridge.mapping.references import pick, pick_tree, references_of
+from bridge.mapping.tokens import Token, tokens_of
 
 KEYS = st.sampled_from(["a", "b", "c", "x y", "size"])
 JSON = st.recursive(
@@ -41,6 +44,10 @@ SOURCES = [
     "payload.a ? payload.b : payload.c",
     "'payload.b' == payload.a // payload.c",
     "payload.a.startsWith('a')",
+    "default(payload.a.b, payload.c)",
+    "default(payload.a[0], payload['x y'])",
+    "string(payload.a) + '%s'.format([payload.b])",
+    "payload.a / payload.b",
 ]
 PROGRAMS = {source: Program(source) for source in SOURCES}
 
@@ -91,6 +98,9 @@ def test_only_what_is_named_is_converted():
 
 @given(st.text())
 def test_tokens_cover_any_text(text):
-    """No text makes the tokenizer fail, and every token stands where it says."""
-    for token in tokens_of(text):
+    """No text makes the tokenizer fail, every token stands where it says, and only space and comments are left out."""
+    end = 0
+    for token in [*tokens_of(text), Token("", "", len(text))]:
         assert text.startswith(token.text, token.offset)
+        assert re.fullmatch(r"(\s|//[^\n]*(\n|$))*", text[end : token.offset])
+        end = token.offset + len(token.text)

@@ -236,7 +236,7 @@ def event(number: int, lane: str = "m", **changes: Any) -> NewEvent:
     given: dict[str, Any] = {
         "id": number.to_bytes(32, "big"),
         "lane": lane,
-        "order": WorkflowOrder("factory", "t", MANIFEST, f"w-{number}"),
+        "order": WorkflowOrder("factory", "t", MANIFEST, f"w-{number}", changes.pop("parameters", {})),
         "mapping": mapping,
         "topic": "sensors/a",
         "connection": "plant",

@@ -74,6 +74,17 @@ def test_a_value_outside_of_its_enum_is_refused() -> None:
     assert [detail["pointer"] for detail in caught.value.details] == ["/parameters/color"]
 
 
+def test_the_manifests_that_are_remembered_have_a_budget() -> None:
+    """However many different large ones are asked about, a few MB of them are kept."""
+    schema = ClusterSchema(LIBRARY, "auto", None)
+    for number in range(60):
+        schema.check_order(order(arguments={"parameters": [{"name": "p", "value": f"{number}" + "v" * 240_000}]}))
+        schema.check_order(order())
+    kept = sum(len(manifest) for _, manifest in schema._accepted)
+    assert 2**20 < kept <= 8 * 2**20
+    assert schema._accepted_bytes == kept
+
+
 class FakeClient:
     """An Argo Server that has a version, or does not answer."""
 

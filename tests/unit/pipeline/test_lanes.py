@@ -99,6 +99,16 @@ def test_memory_is_a_page_a_lane(bench: LaneBench) -> None:
     assert repr(bench.lanes).count(f"ready={PAGE - 1}") == 2
 
 
+def test_memory_is_bounded_in_bytes_too(bench: LaneBench) -> None:
+    """Of large rows a lane reads few ahead, and all of them come, in order."""
+    bench.store("a", 30, parameters={"value": "x" * 700_000})
+    first = bench.take()
+    assert first is not None
+    assert "ready=4" in repr(bench.lanes)
+    bench.finish(first)
+    assert len(bench.drain()) == 29
+
+
 def test_a_parked_lane_lets_one_row_through_a_minute(bench: LaneBench) -> None:
     """One probe at a time, one a minute; the other lane does not notice; success opens it wholly."""
     bench.store("bad", 5)

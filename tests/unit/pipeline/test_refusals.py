@@ -79,7 +79,7 @@ def test_details_are_bounded_everywhere(refusals: Refusals) -> None:
 def test_a_flood_is_one_line_a_minute(
     refusals: Refusals, clock: FakeClock, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The same reason and mapping again within a minute is counted, not logged; the next line says how many."""
+    """The same reason, mapping and topic within a minute is counted, not logged; the next line says how many."""
     for _ in range(100):
         refusals.of_message(sensor(), Refusal("expression-error", "x"), mapping="m")
     refusals.of_message(sensor(), Refusal("expression-error", "x"), mapping="other")
@@ -89,6 +89,24 @@ def test_a_flood_is_one_line_a_minute(
     refusals.of_message(sensor(), Refusal("expression-error", "x"), mapping="m")
     assert vars(caplog.records[-1])["held_back"] == 99
     assert metrics.value("dead_letters_total", reason="expression-error") == 102
+
+
+def test_each_device_has_its_line(refusals: Refusals, caplog: pytest.LogCaptureFixture) -> None:
+    """One that chatters hides no other's line."""
+    for number in range(19):
+        for topic in (f"num/{number}", "num/loud"):
+            refusals.of_message(sensor(topic=topic), Refusal("invalid-payload", "x"), mapping="m")
+    said = [vars(record)["topic"] for record in caplog.records]
+    assert sorted(said) == sorted(["num/loud", *(f"num/{number}" for number in range(19))])
+
+
+def test_what_a_message_brings_makes_no_refusal_large(refusals: Refusals) -> None:
+    """Findings and sentences that repeat its texts are cut: letter, notice and reply stay within some 100 KB."""
+    long = "x" * 200_000
+    details = [{"pointer": "/a", "message": "short"}, *({"pointer": f"/{long}", "message": long} for _ in range(50))]
+    refused = refusals.of_message(request(), Refusal("invalid-workflow", long, details), reply=ADDRESS)
+    assert refused.dead_letter.details == (details[0], {"message": "50 more findings are not shown"})
+    assert max(len(row.message.payload) for row in refused.outbox) < 100_000
 
 
 def test_what_made_a_message_unusable_does_not_spoil_its_letter(refusals: Refusals) -> None:

@@ -13,7 +13,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.settlement import FULL, LINGER_S, MAX_UNMARKED, Settlement
+from bridge.pipeline.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.spool.records import Batch, WaitingEvent
 
 
@@ -129,6 +129,20 @@ def test_no_more_is_submitted_than_a_crash_may_repeat(bench: SettleBench) -> Non
     assert bench.settlement.has_room
     bench.settlement.done(rows[-1])
     assert not bench.settlement.has_room
+
+
+def test_large_rows_that_cannot_be_marked_are_few(bench: SettleBench) -> None:
+    """The bytes of what is not marked are bounded, and there is room again after the commit."""
+    count = MAX_UNMARKED_BYTES // 2**20
+    for number in range(count):
+        bench.spool.real.commit(Batch(events=(event(number, "m", parameters={"v": "x" * 2**20}),)))
+    bench.lanes.stored(["m"])
+    for _ in range(count):
+        assert bench.settlement.has_room
+        bench.settlement.done(bench.take())
+    assert not bench.settlement.has_room
+    bench.settlement.flush(bench.lanes)
+    assert bench.settlement.has_room
 
 
 @pytest.mark.parametrize("end", ["done", "dead"])

@@ -231,6 +231,23 @@ def test_a_flood_of_unknown_names_is_bounded(bench: Bench, broker: FakeBroker, m
     assert bench.metrics.value("external_statuses_total", outcome="dropped") == 3
 
 
+def test_large_statuses_are_bounded_in_bytes(
+    bench: Bench, broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However few there are, their bytes have a bound; what goes is told; an update of a known name counts once."""
+    monkeypatch.setattr(external, "MAX_EXTERNAL_BYTES", 100_000)
+    for number in range(12):
+        send(bench, f"w-{number}", keep_s=1000 + number, details={"text": "x" * 24_000})
+        send(bench, f"w-{number}", keep_s=1000 + number, details={"text": "y" * 24_000})
+        for ref in list(bench.open):
+            bench.answer(ref, None)
+        bench.wait(2)
+    assert set(broker.retained) == {TOPICS.status_of(NS, f"w-{number}") for number in range(8, 12)}
+    assert sum(len(row.body) for row in bench.store.updates.values()) < 100_000
+    assert bench.metrics.value("external_statuses_total", outcome="dropped") == 8
+    assert sum("some go early" in record.message for record in caplog.records) == 1
+
+
 def test_a_namespace_that_is_not_followed_any_more_is_not_shown(bench: Bench, broker: FakeBroker) -> None:
     """An update that was stored for a namespace of an earlier configuration is dropped."""
     send(bench, namespace="left")

@@ -17,7 +17,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.report import ReportWriter
 from bridge.status.availability import Availability
 from bridge.status.events import ForeignSeen, Ready, RetainedSeen
-from bridge.status.inbox import Inbox
+from bridge.status.inbox import MAX_WAITING_BYTES, Inbox
 from bridge.status.retained import read_live, read_retained
 from bridge.status.sources import scope_selector
 from bridge.status.state import REPEAT_S, StatePublisher
@@ -194,6 +194,23 @@ def test_a_full_inbox_makes_argo_wait_and_no_transport() -> None:
     blocked.join(10)
     assert not blocked.is_alive()
     assert inbox.put(Ready("five")) is False
+    assert inbox.take(0.0) == [Ready("three")]
+
+
+def test_an_inbox_is_full_of_bytes_too() -> None:
+    """A few large frames make Argo wait as many small ones do; one that is larger than the bound gets in."""
+    inbox = Inbox()
+    inbox.put(Ready("one"), MAX_WAITING_BYTES * 2)
+    waiting = threading.Thread(target=inbox.put, args=(Ready("two"), 1))
+    waiting.start()
+    assert inbox.take(1.0) == [Ready("one")]
+    waiting.join(10)
+    assert inbox.take(1.0) == [Ready("two")]
+    inbox.put(Ready("three"), MAX_WAITING_BYTES)
+    blocked = threading.Thread(target=inbox.put, args=(Ready("four"), 1))
+    blocked.start()
+    inbox.close()
+    blocked.join(10)
     assert inbox.take(0.0) == [Ready("three")]
 
 
