@@ -225,6 +225,9 @@ class Ingest:
             draft.reply = self._address(message, self._rules.topics.response(meaning.operation))
         elif isinstance(meaning, StatusStream):
             draft.reply = self._address(message, self._rules.topics.status_response)
+        elif message.properties.reply_queue:
+            # It has no topic that names an operation, and its sender waits for an answer all the same.
+            draft.reply = self._address(message, self._rules.topics.response(Operation.TRIGGER))
         self._refuse_wholly(draft, Refusal(flaw.code, flaw.message))
 
     def _mapped(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:

@@ -41,6 +41,8 @@ def amqp_options(settings: Settings, name: str, amqp: AmqpSettings) -> AmqpOptio
         hosts=amqp.hosts,
         exchange=amqp.exchange,
         prefix=settings.interface.prefix,
+        queue=amqp.queue or "",
+        queue_arguments=amqp.queue_arguments,
         declare=Declare(amqp.declaration.value),
         username=amqp.username or "",
         password_file=str(amqp.password_file or ""),

@@ -24,6 +24,9 @@ from bridge.settings.model import (
     default_client_id,
 )
 
+# Source: AMQP 0-9-1 section 3.1.3; RabbitMQ has amq.match besides.
+_NO_TOPIC_EXCHANGES = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq.match"})
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -121,6 +124,11 @@ def _check_amqp(amqp: AmqpSettings, path: tuple[str, ...], checked: Checked) -> 
     if amqp.url.startswith("amqp://") and (amqp.tls.ca or amqp.tls.cert or amqp.tls.insecure):
         text = '"tls" means nothing with amqp://; use amqps://'
         checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
+    if amqp.exchange in _NO_TOPIC_EXCHANGES:
+        text = f'"exchange" must be a topic exchange, and {quote(amqp.exchange)} is none'
+        checked.warning((*path, "exchange"), Code.BAD_VALUE, text)
+    if amqp.queue_arguments is not None and not amqp.queue:
+        checked.error((*path, "queue-arguments"), Code.MISSING_KEY, '"queue-arguments" needs "queue" beside it')
     if amqp.login is AmqpLogin.CERTIFICATE:
         if amqp.url.startswith("amqp://") or not amqp.tls.cert:
             text = '"login: certificate" needs amqps:// and "cert" under "tls"'

@@ -126,6 +126,25 @@ class Scope(Kind):
         return 'bridge, namespace or {selector: "app=x"}'
 
 
+@dataclass(frozen=True)
+class QueueArgument(Kind):
+    """What an optional argument of a queue may be: a text, a whole number or a boolean, as YAML has it."""
+
+    def read(self, node: Node, place: Place) -> Any:
+        """The value with its type, which brokers compare too."""
+        if isinstance(node, ScalarNode) and isinstance(node.value, str | int):
+            return node.value
+        return place.must_be(node, self.words())
+
+    def schema(self) -> dict[str, Any]:
+        """Any of the three."""
+        return {"type": ["string", "integer", "boolean"]}
+
+    def words(self) -> str:
+        """All three."""
+        return "a text, a whole number, true or false"
+
+
 def prefix_problem(prefix: str) -> str:
     """Why a text cannot be the interface's prefix, or ""."""
     why = published_problem(prefix)

@@ -27,6 +27,7 @@ from bridge.settings.kinds import (
     HOST_WORDS,
     Listen,
     ListenAddress,
+    QueueArgument,
     Scope,
     Secret,
     StatusScope,
@@ -150,6 +151,16 @@ class AmqpSettings:
         Text(r".{1,255}", "the name of an exchange"),
         "Topic exchange of the interface; amq.topic to meet the clients of RabbitMQ's MQTT plugin.",
         default="argo.workflows",
+    )
+    queue: str | None = declare(
+        Text(r"(?!amq\.|argo-bridge\.).{1,255}", "the name of a queue that is not the bridge's own, nor RabbitMQ's"),
+        "Queue that mappings listen to in place of the bridge's own: somebody else's, bound by them.",
+        default=ABSENT,
+    )
+    queue_arguments: Mapping[str, str | int | bool] | None = declare(
+        MapOf(QueueArgument()),
+        "Arguments with which the bridge makes `queue` where it is missing; absent, it never makes it.",
+        default=ABSENT,
     )
     declaration: AmqpDeclare = declare(
         Choice(AmqpDeclare),

@@ -116,6 +116,7 @@ class AmqpTransport:
                 metrics=self._metrics,
                 clock=self._clock,
                 give_back=lambda: self._on_link(AmqpLink.pause),
+                misrouted=lambda: self._on_link(AmqpLink.misrouted),
             )
         )
 
@@ -135,17 +136,18 @@ class AmqpTransport:
         if link is None or not self._is_accepted:
             return (self._problem,)
         found = list(link.problems)
-        if not self.is_ready:
+        if not found and not self.is_ready:
             found.append(_SUBSCRIBING)
         paused = self._intake.problem
         return tuple(found if paused is None else [*found, paused])
 
     @property
     def is_ready(self) -> bool:
-        """Connected, and every queue, binding and consumer is there or was refused. Thread: any."""
+        """Connected, the exchange is there, and every queue, binding and consumer is or was refused. Thread: any."""
         link = self._link
         # In this order: a link that was asked for what is wanted now has not settled with what was wanted before.
-        return self._is_accepted and link is not None and link.wanted is self._wanted and link.is_settled
+        is_current = self._is_accepted and link is not None and link.wanted is self._wanted and link.is_settled
+        return is_current and link is not None and link.has_exchange
 
     @property
     def max_publish_bytes(self) -> int:
@@ -276,7 +278,7 @@ class AmqpTransport:
 
     def _bind(self) -> None:
         wanted = self._asked = self._wanted
-        self._reader.expect(wanted.request_filters)
+        self._reader.expect(wanted.request_filters, wanted.event_filters)
         stale = self._known - wanted.bindings.keys()
         self._remember(self._known | wanted.bindings.keys())
         self._on_link(functools.partial(AmqpLink.bind, wanted=wanted, stale=stale))
@@ -292,15 +294,15 @@ class AmqpTransport:
 
     def _settled(self, event: Settled) -> None:
         self._attempt = 0
-        if not self.is_ready or self._link is None or self._asked is None:
+        if event.is_news and self._link is not None:
+            for problem in self._link.problems:
+                if self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
+                    _log.error("%s", problem.message, extra=fields(connection=self.name, code=problem.code))
+        if not self.is_ready or self._asked is None:
             return
         self._remember(frozenset(self._asked.bindings))
-        if not event.is_news:
-            return
-        for problem in self._link.problems:
-            if self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
-                _log.error("%s", problem.message, extra=fields(connection=self.name, code=problem.code))
-        self._listener.ready(self.name)
+        if event.is_news:
+            self._listener.ready(self.name)
 
     def _ended(self, event: Ended) -> None:
         delay_s = self._options.backoff.delay_s(max(1, self._attempt))

@@ -11,7 +11,7 @@ from typing import Any
 from pika import exceptions
 
 from bridge.transports.amqp_events import Acknowledged, Began, Event, Over
-from bridge.transports.amqp_messages import Arrival
+from bridge.transports.amqp_messages import Arrival, Origin
 from bridge.transports.amqp_options import QueueKind
 from bridge.transports.amqp_wire import AmqpLoop
 
@@ -74,8 +74,8 @@ class QueueConsumer:
         self._channel.add_on_close_callback(self._closed)
 
     def _arrived(self, _channel: Any, method: Any, header: bytes, body: bytes) -> None:
-        key, redelivered = method.routing_key, method.redelivered
-        self._tell(Arrival(self.token, self.kind, method.delivery_tag, redelivered, key, header, body))
+        origin = Origin(self.kind, method.exchange, method.routing_key)
+        self._tell(Arrival(self.token, origin, method.delivery_tag, method.redelivered, header, body))
 
     def ack(self, tag: int) -> None:
         """Acknowledge everything up to `tag`."""

@@ -18,7 +18,7 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.amqp_messages import Arrival, MessageReader, Read, unreadable
+from bridge.transports.amqp_messages import Arrival, MessageReader, Read, Skip, unreadable
 from bridge.transports.amqp_options import DeliveryMemory
 from bridge.transports.amqp_session import AmqpDelivery, AmqpSession
 from bridge.transports.base import ConnectionProblem, Receiver
@@ -48,6 +48,7 @@ class IntakeParts:
         metrics: counters.
         clock: time.
         give_back: asks the link to stop consuming and return what is unacknowledged.
+        misrouted: told that the exchange does not heed routing keys.
     """
 
     name: str
@@ -58,6 +59,7 @@ class IntakeParts:
     metrics: Metrics
     clock: Clock
     give_back: Callable[[], None]
+    misrouted: Callable[[], None]
 
 
 class AmqpIntake:
@@ -105,11 +107,13 @@ class AmqpIntake:
         for arrival in arrivals:
             read = self._read(arrival, now_s)
             delivery = parts.session.arrived(self._numbered(read.message), arrival.token, arrival.tag)
-            if read.is_copy:
-                parts.metrics.messages_skipped.labels(cause="copy").inc()
-                delivery.ack()
-            else:
+            if read.skip is None:
                 found.append(delivery)
+                continue
+            parts.metrics.messages_skipped.labels(cause=read.skip.value).inc()
+            delivery.ack()
+            if read.skip is Skip.MISROUTED:
+                parts.misrouted()
         return found
 
     def _read(self, arrival: Arrival, now_s: float) -> Read:
@@ -118,7 +122,7 @@ class AmqpIntake:
         except Exception:  # noqa: BLE001  (one message's surprise must not be met again for ever)
             self._parts.metrics.internal_errors.labels(where="amqp").inc()
             _log.exception("a message could not be read", extra=fields(connection=self._parts.name))
-            return Read(unreadable(self._parts.name, arrival), is_copy=False)
+            return Read(unreadable(self._parts.name, arrival))
 
     def _read_memory(self) -> None:
         if self._must_begin:

@@ -80,9 +80,15 @@ class AmqpLink:
         self._is_over = False
         self._attempts = 0
         self._retry: object | None = None
+        self._verifying: Steps | None = None
         self.number = next(_numbers)
         self.wanted: Wanted | None = None
         self.is_settled = False
+
+    @property
+    def has_exchange(self) -> bool:
+        """Whether there is a topic exchange to publish to, as far as anybody can tell."""
+        return self._topology.has_exchange
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
@@ -131,14 +137,17 @@ class AmqpLink:
     def _block(self, _connection: Any, frame: Any) -> None:
         self._blocked = blocked(str(frame.method.reason), self._broker)
         _log.warning("%s", self._blocked.message, extra=fields(connection=self._options.name, code="blocked"))
-        self._publisher.block(is_blocked=True)
+        self._hold()
 
     def _unblock(self, _connection: Any, _frame: Any) -> None:
         self._blocked = None
         _log.info("the broker takes messages again", extra=fields(connection=self._options.name))
-        self._publisher.block(is_blocked=False)
+        self._hold()
         self._is_news = True
         self._settle()
+
+    def _hold(self) -> None:
+        self._publisher.block(is_blocked=self._blocked is not None or not self.has_exchange)
 
     def _end(self, problem: ConnectionProblem) -> None:
         if self._is_over:
@@ -170,6 +179,7 @@ class AmqpLink:
         Steps(self._consuming, self._topology.declarations(), self._declared).run()
 
     def _declared(self) -> None:
+        self._hold()
         self._parts.tell(Declared(self.number, bool(self._topology.had_queues)))
 
     def bind(self, wanted: Wanted, stale: Iterable[Binding]) -> None:
@@ -179,6 +189,8 @@ class AmqpLink:
             self._is_news = True
             self.is_settled = False
             self.wanted = wanted
+            if self._verifying is not None:
+                self._verifying.cancel()
             Steps(self._consuming, self._topology.bindings(wanted, stale), self._consume).run()
 
     def _consume(self) -> None:
@@ -233,7 +245,7 @@ class AmqpLink:
         self.is_settled = self._publisher.is_open and not is_starting
         if not self.is_settled:
             return
-        if self._topology.problems and self._retry is None:
+        if self._retry is None:
             self._schedule(self._options.retry_s)
         self._parts.tell(Settled(self.number, self._is_news))
         self._is_news = False
@@ -245,9 +257,22 @@ class AmqpLink:
 
     def _try_again(self) -> None:
         self._retry = None
-        self._is_recovering = False
-        if not self._is_over:
+        if self._is_over:
+            return
+        if self._is_recovering or self._topology.problems or self.wanted is None:
+            self._is_recovering = False
             self._declare()
+        else:
+            # Nobody tells that an exchange was deleted, or made anew without the bindings.
+            self._verifying = Steps(self._consuming, self._topology.verification(self.wanted), self._verified)
+            self._verifying.run()
+
+    def _verified(self) -> None:
+        self._verifying = None
+        if self._topology.problems:
+            self._declare()
+        else:
+            self._settle()
 
     # What the transport asks for.
 
@@ -267,6 +292,15 @@ class AmqpLink:
         """Consume again."""
         self._may_consume = True
         self._declare()
+
+    def misrouted(self) -> None:
+        """What the bridge said of itself came to its queue of requests: publish no more."""
+        if self.has_exchange:
+            text = "what was published for others came to the queue of requests, unless somebody else has bound that"
+            self._topology.misrouted(text)
+            self._hold()
+            self._is_news = True
+            self._settle()
 
     def pump(self) -> None:
         """Publish what was handed over."""
@@ -312,9 +346,13 @@ class AmqpLink:
         self._is_news = True  # what was lost with the channel before is published again
         self._settle()
 
-    def _reopen_publisher(self) -> None:
+    def _reopen_publisher(self, missing: str) -> None:
         if not self._is_over:
             self.is_settled = False
+            if missing:
+                self._topology.lost_exchange(missing)
+                self._hold()
+                self._declare()
             self._loop.call_later(self._options.backoff.delay_s(1), self._open_publisher)
 
     def _open_publisher(self) -> None:

@@ -7,18 +7,34 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from enum import Enum
 from typing import NamedTuple
 
 from bridge.core.errors import cut
 from bridge.core.model import Flaw, Message
 from bridge.core.topic_filter import MAX_TOPIC_BYTES, matches
+from bridge.interface.topics import BRIDGE_ROOT
 from bridge.transports.amqp_addresses import addresses_for
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
-from bridge.transports.amqp_properties import AmqpProperties, read_properties
+from bridge.transports.amqp_properties import Death, read_properties
 
 _AS_IS = frozenset({"", "identity", "utf-8", "utf8", "binary", "8bit"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+
+class Origin(NamedTuple):
+    """Where a message came from.
+
+    Attributes:
+        kind: of the queue.
+        exchange: that it was published to, "" = the default exchange: it was sent to the queue by its name.
+        routing_key: bytes where it is no UTF-8.
+    """
+
+    kind: QueueKind
+    exchange: str
+    routing_key: str | bytes
 
 
 class Arrival(NamedTuple):
@@ -26,28 +42,37 @@ class Arrival(NamedTuple):
 
     Attributes:
         token: which consuming it belongs to.
-        kind: of its queue.
+        origin: of the queue that it came from just now.
         tag: its delivery tag on the channel.
         redelivered: the broker says that it sent it before.
-        routing_key: bytes where it is no UTF-8.
         header: the properties, unread.
         body: the payload.
     """
 
     token: int
-    kind: QueueKind
+    origin: Origin
     tag: int
     redelivered: bool
-    routing_key: str | bytes
     header: bytes
     body: bytes
 
 
+class Skip(Enum):
+    """Why a message is not to be handled; the value is the label of ``messages_skipped``.
+
+    COPY: a sensor mapping's queue has what the queue of requests has as well. MISROUTED: the queue of requests has what
+    the bridge itself published about itself: the exchange does not heed routing keys.
+    """
+
+    COPY = "copy"
+    MISROUTED = "misrouted"
+
+
 class Read(NamedTuple):
-    """A message, and whether the queue of requests has it as well, so that it is not to be handled here."""
+    """A message, and why it is not to be handled, None if it is."""
 
     message: Message
-    is_copy: bool
+    skip: Skip | None = None
 
 
 class MessageReader:
@@ -60,12 +85,13 @@ class MessageReader:
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
         self._addresses = addresses_for(options.exchange)
-        self._names = {queue.kind: queue.name for queue in options.queues()}
+        self._queues = {queue.kind: queue for queue in options.queues()}
         self._request_filters: tuple[str, ...] = ()
+        self._event_filters: tuple[str, ...] = ()
 
-    def expect(self, request_filters: Iterable[str]) -> None:
-        """Say what the queue of requests is bound to."""
-        self._request_filters = tuple(request_filters)
+    def expect(self, request_filters: Iterable[str], event_filters: Iterable[str]) -> None:
+        """Say which topics are requests, and to which mappings listen."""
+        self._request_filters, self._event_filters = tuple(request_filters), tuple(event_filters)
 
     def read(self, arrival: Arrival, now_s: float) -> Read:
         """Return the message of `arrival`, its packet id still 0.
@@ -74,11 +100,13 @@ class MessageReader:
             arrival: what came.
             now_s: wall time, seconds.
         """
-        topic = self._addresses.topic_of(arrival.routing_key)
+        topic = self._addresses.topic_of(arrival.origin.routing_key)
         read = read_properties(arrival.header, now_s)
         shared, payload, flaw = read.shared, arrival.body, read.flaw
         if flaw is None and read.content_encoding not in _AS_IS:
             payload, flaw = self._decoded(arrival.body, read.content_encoding)
+        origin = self._first_origin(arrival.origin, read.death)
+        skip = self._skip(origin, topic)
         message = Message(
             connection=self._options.name,
             topic=topic[:MAX_TOPIC_BYTES],
@@ -86,18 +114,49 @@ class MessageReader:
             qos=1,
             dup=arrival.redelivered or read.death is not None,
             properties=shared,
-            flaw=flaw,
+            flaw=flaw or self._misplaced(origin, topic),
         )
-        return Read(message, self._is_copy(arrival, read, topic))
+        return Read(message, skip)
 
-    def _is_copy(self, arrival: Arrival, read: AmqpProperties, topic: str) -> bool:
-        """Whether a message for sensor mappings is one of the interface too: both queues got it from the exchange."""
-        kind = arrival.kind
-        if kind is QueueKind.REDELIVERED and read.death is not None:
-            is_event = read.death.queue == self._names[QueueKind.EVENTS]
-        else:
-            is_event = kind is QueueKind.EVENTS
-        return is_event and any(matches(each, topic) for each in self._request_filters)
+    def _first_origin(self, origin: Origin, death: Death | None) -> Origin:
+        """Return where a message was before the broker took it out of its queue."""
+        if origin.kind is QueueKind.REDELIVERED and death is not None:
+            for kind, queue in self._queues.items():
+                if queue.name == death.queue:
+                    return Origin(kind, death.exchange, origin.routing_key)
+        return origin
+
+    def _skip(self, origin: Origin, topic: str) -> Skip | None:
+        if origin.kind is QueueKind.REQUESTS and topic.startswith(f"{BRIDGE_ROOT}/"):
+            return Skip.MISROUTED
+        if origin.kind is not QueueKind.EVENTS or not self._is_request(topic):
+            return None
+        # The queue of requests got it from the exchange as well.
+        is_copy = origin.exchange and (
+            self._queues[QueueKind.EVENTS].is_own or origin.exchange == self._options.exchange
+        )
+        return Skip.COPY if is_copy else None
+
+    def _misplaced(self, origin: Origin, topic: str) -> Flaw | None:
+        """Return what is wrong with a message that is on a queue where nothing takes it for what it is."""
+        queue = self._queues[origin.kind]
+        text = ""
+        if queue.is_own and not origin.exchange and origin.kind is not QueueKind.VISIT:
+            text = "it was sent to the queue by its name, so that it has no topic"
+        elif origin.kind is QueueKind.REQUESTS and not topic.startswith(f"{self._options.prefix}/"):
+            text = "only requests are taken from there"
+        elif not queue.is_own and self._is_request(topic):
+            text = "no requests are taken from there"
+        elif not queue.is_own and not any(matches(each, topic) for each in self._event_filters):
+            shown = cut(topic)
+            return Flaw("no-mapping", f'no mapping listens to topic "{shown}", by which queue "{queue.name}" got it')
+        if not text:
+            return None
+        hint = f'publish to exchange "{self._options.exchange}", under the routing key of its topic'
+        return Flaw("wrong-queue", f'the message came by queue "{queue.name}", and {text}; {hint}')
+
+    def _is_request(self, topic: str) -> bool:
+        return any(matches(each, topic) for each in self._request_filters)
 
     def _decoded(self, body: bytes, encoding: str) -> tuple[bytes, Flaw | None]:
         if encoding not in _GZIP:
@@ -120,6 +179,7 @@ class MessageReader:
 def unreadable(connection: str, arrival: Arrival) -> Message:
     """Return what stands for a message whose reading failed unexpectedly: it is refused, and its payload kept."""
     flaw = Flaw("internal-error", "the bridge met an unexpected error while reading this message; see its log")
-    key = arrival.routing_key if isinstance(arrival.routing_key, str) else "unreadable"
+    key = arrival.origin.routing_key
+    key = key if isinstance(key, str) else "unreadable"
     topic = addresses_for("").topic_of(key)
     return Message(connection, topic, arrival.body, qos=1, dup=arrival.redelivered, flaw=flaw)

@@ -5,7 +5,7 @@ Read by both threads of the connection and by whoever built it; never changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -46,12 +46,14 @@ class Queue:
     Attributes:
         kind: what for.
         name: its name; "" lets the broker choose one.
-        arguments: as declared.
+        arguments: as declared; None = it is never made, only looked for.
+        is_own: False = somebody else named it and binds it.
     """
 
     kind: QueueKind
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] | None = field(default_factory=dict)
+    is_own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class AmqpOptions:
         hosts: further nodes, ``host`` or ``host:port``, tried in turn.
         exchange: the topic exchange that is published to and bound.
         prefix: the interface's topic prefix: what lies under it arrives on the queue of requests.
+        queue: a queue of somebody else's that mappings listen to in place of the bridge's own; "" = the bridge's own.
+        queue_arguments: with which `queue` is made where it is missing; None = it is never made.
         declare: whether exchange and queues are made, or only looked for.
         username: "" = RabbitMQ's own default, guest.
         password_file: path of a file whose content, less the last line end, is the password; read at each connect.
@@ -90,7 +94,7 @@ class AmqpOptions:
         is_visit: True = one queue for as long as the connection, bound to all filters, instead of the bridge's.
         connect_timeout_s: for the TCP connection, and again for the handshakes.
         backoff: between attempts to connect, and to consume again from a queue that went away.
-        retry_s: how long a queue or filter that was refused is left alone.
+        retry_s: how often it is looked whether all is still there, and what was refused is tried again.
     """
 
     name: str
@@ -99,6 +103,8 @@ class AmqpOptions:
     hosts: tuple[str, ...] = ()
     exchange: str = "argo.workflows"
     prefix: str = "argo/workflows"
+    queue: str = ""
+    queue_arguments: Mapping[str, Any] | None = None
     declare: Declare = Declare.CREATE
     username: str = ""
     password_file: str = ""
@@ -111,7 +117,7 @@ class AmqpOptions:
     is_visit: bool = False
     connect_timeout_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=0.2, cap_s=5.0))
-    retry_s: float = 30.0
+    retry_s: float = 10.0
 
     @property
     def dead_letter_exchange(self) -> str:
@@ -138,8 +144,13 @@ class AmqpOptions:
         return (
             Queue(QueueKind.REDELIVERED, f"{stem}.redelivered", quorum),
             Queue(QueueKind.REQUESTS, f"{stem}.requests", guarded),
-            Queue(QueueKind.EVENTS, f"{stem}.events", guarded),
+            self._events(f"{stem}.events", guarded),
         )
+
+    def _events(self, name: str, arguments: Mapping[str, Any]) -> Queue:
+        if self.queue:
+            return Queue(QueueKind.EVENTS, self.queue, self.queue_arguments, is_own=False)
+        return Queue(QueueKind.EVENTS, name, arguments)
 
 
 def parse_nodes(url: str, hosts: Sequence[str] = ()) -> tuple[AmqpBroker, ...]:

@@ -23,6 +23,10 @@ ACCESS_REFUSED = 403
 NOT_FOUND = 404
 PRECONDITION_FAILED = 406
 
+WRONG_EXCHANGE_TYPE = "wrong-exchange-type"
+NOT_DECLARED = "not-declared"
+
+_TYPE = re.compile(r"inequivalent arg 'type' for exchange .*?: received '([^']+)' but current is '([^']+)'", re.DOTALL)
 _ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: (received .*)", re.DOTALL)
 
 
@@ -100,6 +104,8 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
         text: the broker's own words.
     """
     shown = cut(text)
+    if code == PRECONDITION_FAILED and (found := _TYPE.search(text)):
+        return wrong_exchange_type(what, found[1], f"it is a {cut(found[2], 64)} exchange")
     if code == PRECONDITION_FAILED:
         found = _ARGUMENT.search(text)
         why = f"argument {found[1]} differs: {cut(found[4])}" if found else shown
@@ -108,9 +114,21 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
     if code == ACCESS_REFUSED:
         return ConnectionProblem("not-permitted", f"{what}: {shown}; grant the rights in config/rabbitmq")
     if code == NOT_FOUND:
-        hint = "make it, or set declare: create"
-        return ConnectionProblem("not-declared", f"{what} is not there: {shown}; {hint}")
+        hint = "make it, or let the bridge do so (declare: create, and queue-arguments for a queue of yours)"
+        return ConnectionProblem(NOT_DECLARED, f"{what} is not there: {shown}; {hint}")
     return ConnectionProblem("queue-refused", f"{what}: {shown}")
+
+
+def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
+    """Return the problem of an exchange that routes by other rules than those that are needed.
+
+    Args:
+        what: e.g. ``exchange "amq.fanout"``.
+        wanted: the type that it must have.
+        why: how that is known.
+    """
+    hint = "name another exchange, or delete this one and let the bridge make it"
+    return ConnectionProblem(WRONG_EXCHANGE_TYPE, f"{what} must be a {wanted} exchange: {why}; {hint}")
 
 
 def blocked(reason: str, broker: AmqpBroker) -> ConnectionProblem:

@@ -35,10 +35,17 @@ _MAX_EXPIRATION_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Why RabbitMQ took a message out of a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``."""
+    """Why RabbitMQ took a message out of a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``.
+
+    Attributes:
+        queue: its name.
+        reason: as above.
+        exchange: that it was published to, "" = the default exchange.
+    """
 
     queue: str
     reason: str
+    exchange: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,8 @@ def _last_death(headers: dict[str, Value]) -> Death | None:
     deaths = tables_of(headers.get("x-death"))
     if not deaths:
         return None
-    return Death(text_of(deaths[0].get("queue")) or "", text_of(deaths[0].get("reason")) or "")
+    queue, reason, exchange = (text_of(deaths[0].get(name)) or "" for name in ("queue", "reason", "exchange"))
+    return Death(queue, reason, exchange)
 
 
 def _expiry_s(found: dict[str, bytes | int], death: Death | None, now_s: float) -> float | None:

@@ -1,8 +1,8 @@
 """Publishes on a channel in confirm mode, and tells how each message ended.
 
-A message that the broker refuses by closing the channel (no right to its topic, no such exchange, too large) takes all
-that is unconfirmed with it. So after such an end one message goes out at a time, until it is known which one it was;
-that one alone is refused, the others are lost and come again from their owners.
+A message that the broker refuses by closing the channel (no right to its topic, too large) takes all that is
+unconfirmed with it. So after such an end one message goes out at a time, until it is known which one it was; that one
+alone is refused, the others are lost and come again from their owners. That the exchange is gone is no message's fault.
 
 Thread: the loop's. It keeps nothing while the channel is away.
 """
@@ -22,6 +22,7 @@ from bridge.interface.reply_addresses import DIRECT_REPLY
 from bridge.transports.amqp_addresses import addresses_for, key_problem
 from bridge.transports.amqp_fields import MalformedError
 from bridge.transports.amqp_options import AmqpOptions
+from bridge.transports.amqp_problems import NOT_FOUND
 from bridge.transports.amqp_properties import message_id_of
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
@@ -41,7 +42,7 @@ class AmqpPublisher:
         options: the connection's.
         outgoing: what was handed over.
         opened: told when messages can be published, again after each end of the channel.
-        reopen: asked to call `open` again after a while.
+        reopen: asked to call `open` again after a while; it is told why the exchange is missing, or "".
         unroutable: told of each message that came back.
 
     Attributes:
@@ -53,7 +54,7 @@ class AmqpPublisher:
         options: AmqpOptions,
         outgoing: Outgoing,
         opened: Callable[[], None],
-        reopen: Callable[[], None],
+        reopen: Callable[[str], None],
         unroutable: Callable[[], None],
     ) -> None:
         self._options = options
@@ -168,14 +169,21 @@ class AmqpPublisher:
     def _closed(self, _channel: Any, reason: Exception) -> None:
         self.is_open = False
         is_refusal = isinstance(reason, exceptions.ChannelClosedByBroker)
-        if is_refusal and len(self._topics) == 1:
+        missing = _missing(reason)
+        if is_refusal and not missing and len(self._topics) == 1:
             ((tag, topic),) = self._topics.items()
             _log.error("the broker refuses a message: %s", cut(str(reason.args[-1])), extra=self._keys(topic))
             self._outgoing.answered(tag, PublishResult.REFUSED)
         self._outgoing.fail_all()
         if is_refusal:
             self._careful = CAREFUL_COUNT
-            self._reopen()
+            self._reopen(missing)
+
+
+def _missing(reason: Exception) -> str:
+    """Return why the exchange is missing, in the broker's words, "" if the channel ended for something else."""
+    is_missing = isinstance(reason, exceptions.ChannelClosedByBroker) and reason.reply_code == NOT_FOUND
+    return str(reason.args[-1]) if is_missing else ""
 
 
 def _properties_problem(message: OutgoingMessage) -> str:

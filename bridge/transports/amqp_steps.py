@@ -51,6 +51,11 @@ class Steps:
         """Begin."""
         self._next()
 
+    def cancel(self) -> None:
+        """Ask nothing more, and tell nobody."""
+        self._steps.clear()
+        self._done = _nobody
+
     def _next(self) -> None:
         if not self._steps:
             channel, self._channel = self._channel, None
@@ -84,3 +89,7 @@ class Steps:
             if asked is not None:
                 asked.refused(reason.reply_code, reason.reply_text)
             self._next()
+
+
+def _nobody() -> None:
+    """The end interests nobody any more."""

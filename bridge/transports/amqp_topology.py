@@ -14,9 +14,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.transports.amqp_addresses import addresses_for, key_problem
+from bridge.transports.amqp_addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
 from bridge.transports.amqp_options import AmqpOptions, Declare, Queue, QueueKind
-from bridge.transports.amqp_problems import NOT_FOUND, refused
+from bridge.transports.amqp_problems import (
+    ACCESS_REFUSED,
+    NOT_DECLARED,
+    NOT_FOUND,
+    WRONG_EXCHANGE_TYPE,
+    refused,
+    wrong_exchange_type,
+)
 from bridge.transports.amqp_steps import Call, Step
 from bridge.transports.base import ConnectionProblem
 
@@ -54,11 +61,13 @@ class Wanted:
         bindings: binding to topic filter.
         problems: of filters that have no binding key.
         request_filters: the filters whose messages arrive on the queue of requests.
+        event_filters: those whose messages arrive on the queue for sensor mappings.
     """
 
     bindings: dict[Binding, str]
     problems: tuple[ConnectionProblem, ...]
     request_filters: tuple[str, ...]
+    event_filters: tuple[str, ...]
 
 
 def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> Wanted:
@@ -69,9 +78,9 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
         filters: topic filters.
         retained: further ones, for retained messages: AMQP has none. A visit gets what is published from now on.
     """
-    names = {queue.kind: queue.name for queue in options.queues()}
+    queues = {queue.kind: queue for queue in options.queues()}
     addresses, head = addresses_for(options.exchange), options.prefix + "/"
-    bindings, problems, requests = {}, [], []
+    bindings, problems, requests, events = {}, [], [], []
     for topic_filter in sorted(filters | retained if options.is_visit else filters):
         key = addresses.binding_of(topic_filter)
         problem = key_problem(key)
@@ -85,8 +94,11 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
         elif topic_filter.startswith(head):
             kind = QueueKind.REQUESTS
             requests.append(topic_filter)
-        bindings[Binding(names[kind], options.exchange, key)] = topic_filter
-    return Wanted(bindings, tuple(problems), tuple(requests))
+        else:
+            events.append(topic_filter)
+        if queues[kind].is_own:
+            bindings[Binding(queues[kind].name, options.exchange, key)] = topic_filter
+    return Wanted(bindings, tuple(problems), tuple(requests), tuple(events))
 
 
 class Topology:
@@ -102,6 +114,8 @@ class Topology:
         self._options = options
         self._refused: dict[str, ConnectionProblem] = {}
         self._unusable: set[str] = set()
+        self._exchange_label = f'exchange "{options.exchange}"'
+        self._misrouted: ConnectionProblem | None = None
         self.had_queues: bool | None = None
         self.names = {queue.kind: queue.name for queue in options.queues()}
         self.problems: tuple[ConnectionProblem, ...] = ()
@@ -118,6 +132,21 @@ class Topology:
             self._refused[label] = problem
         self.problems = tuple(self._refused[each] for each in sorted(self._refused))
 
+    @property
+    def has_exchange(self) -> bool:
+        """Whether the exchange is there and routes by topic, as far as anybody can tell: else nothing goes to it."""
+        problem = self._refused.get(self._exchange_label)
+        return problem is None or problem.code not in (NOT_DECLARED, WRONG_EXCHANGE_TYPE)
+
+    def misrouted(self, why: str) -> None:
+        """Note that the exchange does not route by topic, for as long as the connection lasts."""
+        self._misrouted = wrong_exchange_type(self._exchange_label, "topic", why)
+        self.note(self._exchange_label, self._misrouted)
+
+    def lost_exchange(self, text: str) -> None:
+        """Note that the exchange is gone, in the broker's words, until it is declared again."""
+        self.note(self._exchange_label, refused(self._exchange_label, NOT_FOUND, text))
+
     @staticmethod
     def _label(queue: Queue) -> str:
         return f'queue "{queue.name}"'
@@ -130,19 +159,49 @@ class Topology:
         self._unusable.clear()
         self.had_queues = True
         if options.is_visit:
-            return [self._exchange(options.exchange, "topic", is_passive=True), self._visit_queue()]
+            return [self._look_for_exchange(), self._visit_queue()]
         may_create = options.declare is Declare.CREATE
-        is_own = may_create and not options.exchange.startswith("amq.")
-        steps = [self._exchange(options.exchange, "topic", is_passive=not is_own)]
+        steps = self._main_exchange()
         for queue in options.queues():
-            steps += self._queue(queue, may_create=may_create)
+            steps += self._queue(queue, may_create=may_create and queue.arguments is not None)
         return steps
 
-    def _exchange(self, name: str, kind: str, *, is_passive: bool) -> Step:
+    def _main_exchange(self) -> list[Step]:
+        options = self._options
+        if options.declare is Declare.CREATE and not options.exchange.startswith("amq."):
+            return [self._exchange(options.exchange, "topic")]
+        return [self._look_for_exchange(), self._ask_exchange_type()]
+
+    def _exchange(self, name: str, kind: str) -> Step:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.exchange_declare(name, kind, passive=is_passive, durable=True, callback=answered)
+            channel.exchange_declare(name, kind, durable=True, callback=answered)
 
         return self._step(f'exchange "{name}"', call)
+
+    def _look_for_exchange(self) -> Step:
+        def call(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.exchange_declare(self._options.exchange, passive=True, callback=answered)
+
+        return self._step(self._exchange_label, call)
+
+    def _ask_exchange_type(self) -> Step:
+        """Ask by declaring it once more: looking for it tells nothing of its type."""
+        name, label = self._options.exchange, self._exchange_label
+
+        def call(channel: Any, answered: Callable[[Any], None]) -> None:
+            if self.has_exchange:
+                channel.exchange_declare(name, "topic", durable=True, callback=answered)
+            else:
+                answered(None)  # declaring it would make it
+
+        def say(code: int, text: str) -> None:
+            problem = refused(label, code, text)
+            if problem.code == WRONG_EXCHANGE_TYPE:
+                self.note(label, problem)
+            elif code == ACCESS_REFUSED and name.startswith("amq.") and name != MQTT_PLUGIN_EXCHANGE:
+                self.note(label, wrong_exchange_type(label, "topic", "RabbitMQ's own of this name is none"))
+
+        return Step(call, _nothing, say)
 
     def _queue(self, queue: Queue, *, may_create: bool) -> list[Step]:
         label = self._label(queue)
@@ -151,7 +210,7 @@ class Topology:
             channel.queue_declare(queue.name, passive=True, callback=answered)
 
         def make(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments, callback=answered)
+            channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments or {}), callback=answered)
 
         def not_found(code: int, text: str) -> None:
             if code == NOT_FOUND:
@@ -165,7 +224,7 @@ class Topology:
         steps = [*found, Step(make, functools.partial(self._answered, label), functools.partial(self._differs, label))]
         if queue.kind is QueueKind.REDELIVERED:
             exchange = self._options.dead_letter_exchange
-            steps.insert(0, self._exchange(exchange, "fanout", is_passive=False))
+            steps.insert(0, self._exchange(exchange, "fanout"))
             steps.append(self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"'))
         return steps
 
@@ -180,7 +239,7 @@ class Topology:
         return Step(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))
 
     def _answered(self, label: str, _answer: Any) -> None:
-        self.note(label, None)
+        self.note(label, self._misrouted if label == self._exchange_label else None)
 
     def _give_up(self, label: str, code: int, text: str) -> None:
         self._unusable.add(label)
@@ -205,7 +264,7 @@ class Topology:
         self._refused = {label: each for label, each in self._refused.items() if not label.startswith("filter ")}
         for problem in wanted.problems:
             self.note(f"filter {problem.message}", problem)
-        usable = {self.names[queue.kind] for queue in self.usable_queues()}
+        usable = {self.names[queue.kind] for queue in self.usable_queues()} if self.has_exchange else set()
         steps = [self._unbind_step(each) for each in sorted(stale)]
         for binding, topic_filter in wanted.bindings.items():
             queue = binding.queue or self.names.get(QueueKind.VISIT, "")
@@ -214,6 +273,10 @@ class Topology:
                 steps.append(self._bind_step(Binding(queue, binding.exchange, binding.key), label))
         self.note("", None)
         return steps
+
+    def verification(self, wanted: Wanted) -> list[Step]:
+        """Return the steps that find a lost exchange, and bind what lost its binding."""
+        return [self._look_for_exchange(), *self.bindings(wanted, ())]
 
     def _bind_step(self, binding: Binding, label: str) -> Step:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
@@ -237,3 +300,7 @@ class Topology:
             self.note(label, None if code == NOT_FOUND else refused(label, code, text))
 
         return Step(call, functools.partial(self._answered, label), say)
+
+
+def _nothing(_answer: Any) -> None:
+    """The answer says nothing that was not known."""

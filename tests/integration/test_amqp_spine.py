@@ -192,6 +192,41 @@ def test_a_reply_that_cannot_be_routed_is_counted_and_blocks_nothing(spine):
     assert "workflowId" in spine.ask(submit(requestId="after"))
 
 
+def test_what_is_sent_to_a_queue_by_its_name_is_answered_and_kept(spine):
+    """It has no topic: nothing runs, whoever gave a reply address is told so, and the dead letter has the payload."""
+    before = len(spine.simulator.created)
+    for kind in ("requests", "events", "redelivered"):
+        address = {"exchange": "", "key": spine.queue(kind)}
+        spine.publish("", submit(requestId=kind), reply_to=DIRECT_REPLY, correlation_id=kind, **address)
+        spine.publish("", submit(requestId=kind), **address)
+
+        def answers(kind=kind):
+            return [one for one in list(spine.client.replies) if one.properties.correlation_id == kind]
+
+        wait_until(answers, f"the reply of queue {kind}")
+        assert answers()[0].properties.headers == {"code": "400"}
+        assert f'exchange "{spine.exchange}"' in orjson.loads(answers()[0].payload)["error"]
+        wait_until(lambda kind=kind: spine.client.depth(spine.queue(kind)) == 0, "an empty queue")
+    assert "wrong-queue" in [body["reason"] for body in dead_letters(spine)]
+    spine.fence()
+    assert not [one for one in spine.simulator.created[before:] if "n" in one.parameters]
+    assert len(answers()) == 1
+
+
+def test_the_queue_of_requests_never_feeds_mappings(spine):
+    """Somebody bound it to a sensor's topic as well: the message runs once, by the mappings' own queue."""
+    binding = (spine.queue("requests"), spine.exchange, "sensors.stray.plain")
+    spine.client.do(lambda channel: channel.queue_bind(*binding))
+    try:
+        spine.publish("sensors/stray/plain", {"n": 151})
+        wait_until(lambda: [one for one in dead_letters(spine) if one["topic"] == "sensors/stray/plain"], "the notice")
+        wait_until(lambda: 151 in spine.numbers, "the workflow")
+    finally:
+        spine.client.do(lambda channel: channel.queue_unbind(*binding))
+    spine.fence()
+    assert spine.numbers.count(151) == 1
+
+
 def test_hostile_headers_harm_nobody(spine):
     """Nested 50 deep, a timestamp of no year and bytes that are no text: the message runs, and so does the next one."""
     deep = {"a": 1}

@@ -297,6 +297,19 @@ def test_an_amqp_connection_needs_its_url_only():
         ("username: bridge", 'missing-key: connection "plant": "username" needs "password-file" beside it'),
         ("login: certificate", 'missing-key: connection "plant": "login: certificate" needs amqps:// and "cert"'),
         ("tls: {insecure: true}", 'unused-key: connection "plant": "tls" means nothing with amqp://; use amqps://'),
+        (
+            "exchange: amq.fanout",
+            'bad-value: connection "plant": "exchange" must be a topic exchange, and "amq.fanout"',
+        ),
+        ("queue-arguments: {}", 'missing-key: connection "plant": "queue-arguments" needs "queue" beside it'),
+        (
+            "queue: argo-bridge.x.events",
+            'bad-value: connection "plant": "queue" must be the name of a queue that is not',
+        ),
+        (
+            "queue: q, queue-arguments: {x-a: [1]}",
+            'wrong-type: connection "plant": "queue-arguments.x-a" must be a text',
+        ),
         ("client-id: x", 'unknown-key: connection "plant": unknown key "client-id"'),
     ],
 )
@@ -304,6 +317,18 @@ def test_a_wrong_amqp_key_is_told(keys, problem):
     """Each with the connection's name and what would be right."""
     (found,) = problems_of(AMQP.replace('"amqp://localhost"', f'"amqp://localhost", {keys}'))
     assert problem in found
+
+
+def test_the_arguments_of_a_queue_keep_their_types():
+    """Brokers compare them too."""
+    keys = "queue: orders, queue-arguments: {x-max-length: 10, x-queue-type: quorum, x-single-active-consumer: true}"
+    amqp = settings_of(AMQP.replace('"amqp://localhost"', f'"amqp://localhost", {keys}')).connections["plant"].amqp
+    assert amqp.queue == "orders"
+    assert dict(amqp.queue_arguments) == {
+        "x-max-length": 10,
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+    }
 
 
 def test_two_amqp_connections_never_share_their_queues():

@@ -11,7 +11,7 @@ from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.transports.amqp_intake import FORGET_EVERY_S, GRACE_S, RETRY_S, UNSEEN_S, AmqpIntake, IntakeParts
-from bridge.transports.amqp_messages import Arrival, MessageReader
+from bridge.transports.amqp_messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
 from bridge.transports.amqp_session import AmqpSession
 from bridge.transports.base import Delivery
@@ -54,6 +54,7 @@ class Rig:
         self.session.own()
         self.session.began(1)
         self.given_back = 0
+        self.strays = 0
         self.error: Exception | None = None
         self.batches: list[list[Message]] = []
         options = AmqpOptions("office", "amqp://localhost", "plant-1")
@@ -66,6 +67,7 @@ class Rig:
             metrics=self.metrics,
             clock=self.clock,
             give_back=self._give_back,
+            misrouted=self._misrouted,
         )
         self.intake = AmqpIntake(parts)
 
@@ -75,6 +77,9 @@ class Rig:
     def _give_back(self) -> None:
         self.given_back += 1
 
+    def _misrouted(self) -> None:
+        self.strays += 1
+
     def receive(self, batch: Sequence[Delivery]) -> None:
         """See `base.Receiver`."""
         if self.error is not None:
@@ -83,20 +88,31 @@ class Rig:
         for delivery in batch:
             delivery.ack()
 
-    def arrive(self, *bodies: bytes, token: int = 1, redelivered: bool = False) -> None:
+    def arrive(
+        self,
+        *bodies: bytes,
+        token: int = 1,
+        redelivered: bool = False,
+        origin: Origin = Origin(QueueKind.EVENTS, "x", "t"),  # noqa: B008 - it is frozen
+    ) -> None:
         """One batch."""
         first = sum(len(batch) for batch in self.batches) + 1
         self.intake.hand_in(
-            [
-                Arrival(token, QueueKind.EVENTS, first + n, redelivered, "t", HEADER, body)
-                for n, body in enumerate(bodies)
-            ]
+            [Arrival(token, origin, first + n, redelivered, HEADER, body) for n, body in enumerate(bodies)]
         )
 
     @property
     def numbers(self) -> list[int]:
         """The numbers of what was received."""
         return [message.packet_id for batch in self.batches for message in batch]
+
+
+def test_what_the_bridge_said_of_itself_is_no_request() -> None:
+    """It is acknowledged, counted, and told to whoever minds the exchange; the receiver never sees it."""
+    rig = Rig()
+    rig.arrive(b"online", origin=Origin(QueueKind.REQUESTS, "x", "argo.bridge.plant-1.availability"))
+    assert (rig.strays, rig.batches, rig.session.take_acknowledgements()) == (1, [], [(1, 1)])
+    assert rig.metrics.value("messages_skipped_total", cause="misrouted") == 1
 
 
 def test_numbers_are_never_used_twice() -> None:

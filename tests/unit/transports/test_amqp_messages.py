@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.amqp_messages import Arrival, MessageReader
+from bridge.transports.amqp_messages import Arrival, MessageReader, Origin, Skip
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
 
 OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1", max_payload_bytes=1000)
@@ -23,13 +24,14 @@ def arrival(
 ) -> Arrival:
     """One delivery."""
     redelivered = properties.pop("redelivered", False)
-    return Arrival(1, kind, 7, redelivered, key, b"".join(pika.BasicProperties(**properties).encode()), body)
+    origin = Origin(kind, properties.pop("exchange", "argo.workflows"), key)
+    return Arrival(1, origin, 7, redelivered, b"".join(pika.BasicProperties(**properties).encode()), body)
 
 
-def read(*arguments: Any, **properties: Any) -> Any:
+def read(*arguments: Any, options: AmqpOptions = OPTIONS, **properties: Any) -> Any:
     """The message of one delivery."""
-    reader = MessageReader(OPTIONS)
-    reader.expect({"argo/workflows/trigger", "argo/workflows/trigger/+"})
+    reader = MessageReader(options)
+    reader.expect({"argo/workflows/trigger", "argo/workflows/trigger/+"}, {"sensors/+", "orders"})
     return reader.read(arrival(*arguments, **properties), 0.0)
 
 
@@ -76,7 +78,7 @@ def test_a_redelivery_is_marked() -> None:
     assert read(redelivered=True).message.dup
     death = {"x-death": [{"queue": EVENTS, "reason": "delivery_limit"}]}
     assert read(kind=QueueKind.REDELIVERED, headers=death).message.dup
-    assert not read(kind=QueueKind.REDELIVERED).message.dup
+    assert not read(kind=QueueKind.REDELIVERED, exchange=OPTIONS.dead_letter_exchange).message.dup
 
 
 @pytest.mark.parametrize(
@@ -92,5 +94,49 @@ def test_a_redelivery_is_marked() -> None:
 )
 def test_a_request_counts_on_one_queue(kind: QueueKind, key: str, from_queue: str, is_copy: bool) -> None:
     """A mapping's filter may catch requests: they are handled where the queue of requests brings them."""
-    headers = {"x-death": [{"queue": from_queue, "reason": "delivery_limit"}]} if from_queue else None
-    assert read(kind=kind, key=key, headers=headers).is_copy == is_copy
+    death = {"queue": from_queue, "reason": "delivery_limit", "exchange": "argo.workflows"}
+    found = read(kind=kind, key=key, headers={"x-death": [death]} if from_queue else None)
+    assert found.skip == (Skip.COPY if is_copy else None)
+    assert found.message.flaw is None
+
+
+OTHERS = replace(OPTIONS, queue="orders")
+REQUEST, READING = "argo.workflows.trigger", "sensors.a"
+
+
+@pytest.mark.parametrize("was_redelivered", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "options", "exchange", "key", "code"),
+    [
+        (QueueKind.REQUESTS, OPTIONS, "argo.workflows", REQUEST, ""),
+        (QueueKind.REQUESTS, OPTIONS, "elsewhere", REQUEST, ""),
+        (QueueKind.REQUESTS, OPTIONS, "", "argo-bridge.plant-1.requests", "wrong-queue"),
+        (QueueKind.REQUESTS, OPTIONS, "argo.workflows", READING, "wrong-queue"),
+        (QueueKind.REQUESTS, OPTIONS, "elsewhere", READING, "wrong-queue"),
+        (QueueKind.EVENTS, OPTIONS, "argo.workflows", READING, ""),
+        (QueueKind.EVENTS, OPTIONS, "elsewhere", READING, ""),
+        (QueueKind.EVENTS, OPTIONS, "", "argo-bridge.plant-1.events", "wrong-queue"),
+        (QueueKind.EVENTS, OTHERS, "argo.workflows", READING, ""),
+        (QueueKind.EVENTS, OTHERS, "shop", READING, ""),
+        (QueueKind.EVENTS, OTHERS, "", "orders", ""),
+        (QueueKind.EVENTS, OTHERS, "shop", REQUEST, "wrong-queue"),
+        (QueueKind.EVENTS, OTHERS, "shop", "unheard.of", "no-mapping"),
+    ],
+)
+def test_a_message_is_taken_where_it_belongs_or_refused(
+    kind: QueueKind, options: AmqpOptions, exchange: str, key: str, code: str, was_redelivered: bool
+) -> None:
+    """The queue of requests never feeds mappings, theirs never takes requests, and no queue's name is a topic."""
+    headers = None
+    if was_redelivered:
+        queue = {queue.kind: queue.name for queue in options.queues()}[kind]
+        headers = {"x-death": [{"queue": queue, "reason": "delivery_limit", "exchange": exchange}]}
+        kind, exchange = QueueKind.REDELIVERED, options.dead_letter_exchange
+    found = read(kind=kind, exchange=exchange, key=key, headers=headers, options=options)
+    assert (found.skip, found.message.flaw and found.message.flaw.code) == (None, code or None)
+
+
+def test_a_request_on_a_queue_of_somebody_else_s_is_a_copy_only_by_the_bridge_s_own_exchange() -> None:
+    """By another exchange nobody has it but that queue: it is refused, not dropped."""
+    assert read(kind=QueueKind.EVENTS, options=OTHERS, key=REQUEST).skip is Skip.COPY
+    assert read(kind=QueueKind.EVENTS, options=OTHERS, key=REQUEST, exchange="shop").skip is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,13 @@ def test_requests_and_sensor_messages_have_queues_of_their_own() -> None:
         ("events", "#"),
     }
     assert set(found.request_filters) == {"argo/workflows/trigger", "argo/workflows/trigger/+"}
+
+
+def test_a_queue_of_somebody_else_s_is_bound_by_them() -> None:
+    """Mappings listen to it, and the bridge binds its own queue of requests only."""
+    found = wanted_bindings(replace(OPTIONS, queue="orders"), FILTERS, RETAINED)
+    assert {one.queue.rpartition(".")[2] for one in found.bindings} == {"requests"}
+    assert set(found.event_filters) == {"sensors/+/x", "#"}
 
 
 def test_a_visit_hears_everything_on_one_queue() -> None:
