@@ -56,13 +56,18 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
     return value
 
 
-def dumps(value: object) -> bytes:
-    """Return the JSON text of what `loads` returned, compact, integers of any size exact."""
+def dumps(value: object, *, sort_keys: bool = False) -> bytes:
+    """Return the JSON text of what `loads` returned, compact, integers of any size exact.
+
+    Args:
+        value: to write.
+        sort_keys: write keys in their order, so that equal objects have one text.
+    """
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except TypeError:
         # An integer that does not fit 64 bits; orjson would have read it as a float.
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys).encode()
 
 
 def pointer(path: Iterable[object]) -> str:

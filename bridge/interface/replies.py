@@ -42,6 +42,7 @@ HTTP_CODES = {
     "cron-not-found": 404,
     "name-taken": 409,
     "already-ended": 409,
+    "event-id-reused": 409,
     "payload-too-large": 413,
     "workflow-too-large": 413,
     "internal-error": 500,

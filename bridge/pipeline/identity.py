@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from bridge.core import strict_json
 from bridge.core.model import Message
 from bridge.spool.records import Inflight
 
@@ -36,6 +37,16 @@ def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> byt
 def requested_event(bridge_id: str, topic: str, event_identity: tuple[str, ...]) -> bytes:
     """Return the identity of a request's event that its sender names (`TriggerMessage.event_identity`)."""
     return digest("requested", bridge_id, topic, *event_identity)
+
+
+def content(keys: Mapping[str, object]) -> bytes:
+    """Return what identifies the content of a request: a retry has the same, with whatever ``requestId``.
+
+    Args:
+        keys: of its body. ``eventId`` is no content: it is the name that the content is compared under.
+    """
+    asked = {key: value for key, value in keys.items() if key not in ("requestId", "eventId")}
+    return digest("content", strict_json.dumps(asked, sort_keys=True))
 
 
 def event_of_request(bridge_id: str, topic: str, event_identity: tuple[str, ...], delivery: DeliveryIdentity) -> bytes:

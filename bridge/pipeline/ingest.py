@@ -358,6 +358,7 @@ class Ingest:
             return self._parts.spool.commit(batch)
 
     def _committed(self, drafts: Sequence[Draft], batch: Batch, committed: Committed) -> None:
+        events = [(event, draft) for draft in drafts for event in draft.events]
         for draft in drafts:
             draft.clear()
         if batch.events:
@@ -366,32 +367,34 @@ class Ingest:
             self._tell.outbox()
         if batch.external:
             self._tell.updates()
-        drafts[0].outbox += self._answers(batch.events, committed.known)
+        self._known(events, committed.known)
         self._commit(drafts)
 
-    def _answers(self, events: Iterable[NewEvent], known: Iterable[StoredOutcome]) -> list[OutboxMessage]:
-        """Count what was stored and what was known; return the answers to known requests that have ended."""
-        by_id: dict[bytes, list[NewEvent]] = {}
-        for event in events:
-            by_id.setdefault(event.id, []).append(event)
-        answers = []
-        for outcome in known:
-            # From behind: of several in one batch the first may be the one that was stored.
-            event = by_id[outcome.id].pop()
+    def _known(self, events: Iterable[tuple[NewEvent, Draft]], known: Sequence[StoredOutcome]) -> None:
+        """Count what was stored and what was known; answer the known requests that have ended, refuse the others."""
+        by_id: dict[bytes, list[tuple[NewEvent, Draft]]] = {}
+        for event, draft in events:
+            by_id.setdefault(event.id, []).append((event, draft))
+        # From behind: of several in one batch the first may be the one that was stored.
+        for outcome in reversed(known):
+            event, draft = by_id[outcome.id].pop()
+            if outcome.reused:
+                self._parts.metrics.event_id_reused.labels(event.mapping).inc()
+            if outcome.reused and event.content_digest:
+                self._refuse_wholly(draft, _REUSED)
+                continue
             self._count_known(event, outcome)
             if event.reply and outcome.outcome is not None:
                 answer = self._first_outcome(event.reply, operation_of(event), outcome)
-                answers.append(OutboxMessage(event.reply.connection, answer))
+                draft.outbox.append(OutboxMessage(event.reply.connection, answer))
         for rest in by_id.values():
-            for event in rest:
+            for event, _ in rest:
                 self._parts.metrics.events_stored.labels(event.mapping).inc()
-        return answers
 
     def _count_known(self, event: NewEvent, outcome: StoredOutcome) -> None:
         self._parts.metrics.events_duplicate.labels(event.mapping).inc()
         if not outcome.reused:
             return
-        self._parts.metrics.event_id_reused.labels(event.mapping).inc()
         allowed, held = self._throttle.allow(f"reused {event.topic}", self._parts.clock.monotonic_s())
         if allowed:
             keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic, held_back=held)
@@ -410,4 +413,8 @@ def _is_nothing(message: Message) -> bool:
     return not message.payload and not message.properties.asks_for_reply
 
 
+_REUSED = Refusal(
+    "event-id-reused",
+    "its event id was used for another request on this topic; a repetition may differ in requestId only",
+)
 _INTERNAL_TEXT = "the bridge met an unexpected error with this message; a report was written"

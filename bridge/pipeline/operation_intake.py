@@ -81,6 +81,7 @@ class OperationIntake:
             topic=message.topic,
             connection=message.connection,
             payload_digest=hashlib.sha256(message.payload).digest(),
+            content_digest=identity.content(body.keys),
             # What is asked on one workflow is done in the order of asking.
             order_key=f"operation:{kind}:{namespace}/{asked.name}",
             max_age_s=OPERATION_MAX_AGE_S if expiry is None else min(expiry, OPERATION_MAX_AGE_S),

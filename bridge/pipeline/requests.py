@@ -121,6 +121,7 @@ class Requests:
             topic=message.topic,
             connection=message.connection,
             payload_digest=hashlib.sha256(message.payload).digest(),
+            content_digest=identity.content(body.keys),
             max_age_s=DEFAULT_MAX_AGE_S if expiry is None else min(expiry, DEFAULT_MAX_AGE_S),
         )
 

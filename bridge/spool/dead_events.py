@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.core.errors import PermanentError
 from bridge.spool.database import Reads, Transaction
 from bridge.spool.encoding import decode_event, json_list, unanswered
 from bridge.spool.intake import EncodedEvent, is_held, store_events
@@ -20,6 +21,7 @@ from bridge.spool.letters import Kind, kind_of, recent_bytes, store_kind, store_
 from bridge.spool.manifests import Manifests
 from bridge.spool.records import NewDeadLetter, NewEvent, Replayed
 
+REUSED_HINT = "publish it again, with an id of its own"
 # Columns beside the body, in the table and its index.
 ROW_BYTES = 250
 # The events of a mapping and reason take no more than this share of dead-letters.max-bytes within a minute, so that
@@ -110,6 +112,9 @@ def replay(commit: Transaction, manifests: Manifests, seq: int, encoded: Sequenc
 
     Returns:
         what came of it, or None where there is no such letter.
+
+    Raises:
+        PermanentError: ``event-id-reused``: its message is a request under the name of another one.
     """
     row = commit.run("delete_dead_letters", json_list([seq])).fetchone()
     if row is None:
@@ -119,6 +124,8 @@ def replay(commit: Transaction, manifests: Manifests, seq: int, encoded: Sequenc
     kept = sorted(commit.run("take_dead_events", (seq,)).fetchall())
     lanes = _give_back(commit, manifests, kept)
     stored, known = store_events(commit, manifests, encoded)
+    if any(outcome.reused for outcome in known) and encoded[0].event.content_digest:
+        raise PermanentError("its event id was used for another request", code="event-id-reused", hint=REUSED_HINT)
     names = {number: name for name, number in commit.ledger.lane_ids.items()}
     waiting_lanes = {names[lane] for lane in lanes} | ({row.event.lane for row in encoded} if stored else set())
     return Replayed(len(lanes) + stored, len(kept) - len(lanes) + len(known), frozenset(waiting_lanes))

@@ -138,12 +138,13 @@ def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddres
         mapping,
         topic,
         connection,
-        digest,
+        digest[:32],
         status_topic,
         order_key or "",
         max_age_s,
         reply,
         Asked(*asked[0]) if asked else None,
+        digest[32:],
     )
     replies = extra if reply is None else (reply, *extra)
     not_before_s, expires_at_s = times

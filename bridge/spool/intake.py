@@ -31,6 +31,7 @@ from bridge.spool.records import (
 )
 
 DELIVERY_BYTES = 16
+PAYLOAD_DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def store_events(
     inserted = commit.many(
         "insert_event",
         [
-            (seq, row.event.id, row.event.payload_digest, row.event.order.namespace, row.event.order.name)
+            (seq, row.event.id, digest_of(row.event), row.event.order.namespace, row.event.order.name)
             for seq, row in numbered
         ],
     )
@@ -120,12 +121,25 @@ def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
     return False
 
 
+def digest_of(event: NewEvent) -> bytes:
+    """Return a row's ``digest``: that of the payload, and behind it that of a request's content."""
+    return event.payload_digest + event.content_digest
+
+
+def _is_alike(digest: bytes, event: NewEvent) -> bool:
+    content = digest[PAYLOAD_DIGEST_BYTES:]
+    if content and event.content_digest:
+        return content == event.content_digest
+    return digest[:PAYLOAD_DIGEST_BYTES] == event.payload_digest
+
+
 def _known_outcome(commit: Transaction, event: NewEvent, found: tuple[Any, ...]) -> StoredOutcome:
     seq, digest, namespace, name, code, error = found
-    reused = digest != event.payload_digest
+    reused = not _is_alike(digest, event)
     body = commit.run("waiting_body", (seq,)).fetchone()
     if body is not None:
-        _attach_reply(commit, event, seq, body[0])
+        if not (reused and event.content_digest):
+            _attach_reply(commit, event, seq, body[0])
         return StoredOutcome(event.id, reused, None, namespace, name)
     outcome = Outcome.DONE if code is None else Outcome.DEAD
     return StoredOutcome(event.id, reused, outcome, namespace, name, error or "", code or "")

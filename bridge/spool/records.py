@@ -43,12 +43,14 @@ class NewEvent:
         mapping: name of the mapping, or "" for a request.
         topic: the concrete topic of the message.
         connection: where it came from.
-        payload_digest: 32 bytes of SHA-256 over the payload, to notice a reused event id.
+        payload_digest: 32 bytes of SHA-256 over the payload.
         status_topic: the mapping's own status topic, rendered, or "".
         order_key: at most one row of a key is in flight ("" = no order); includes the mapping's name.
         max_age_s: seconds from now after which it is dead-lettered instead of run, or None.
         reply: where its outcome goes, or None for mapped events.
         asked: the operation, or None: a workflow is to be created.
+        content_digest: of a request, 32 bytes of SHA-256 over what it asks for, which a retry repeats though its
+            ``requestId`` is another one; b"" for mapped events.
     """
 
     id: bytes
@@ -63,6 +65,7 @@ class NewEvent:
     max_age_s: float | None = None
     reply: ReplyAddress | None = None
     asked: Asked | None = None
+    content_digest: bytes = b""
 
 
 REMEMBERED_DIGEST_BYTES = 16
@@ -197,7 +200,8 @@ class StoredOutcome:
 
     Attributes:
         id: the event's id.
-        reused: the stored payload digest differs from the new one's.
+        reused: the stored event has another payload; of a request, another content. Such a request is another one
+            under the same name, and has no part in the outcome.
         outcome: None while it still waits (the new reply address was attached to it).
         namespace: of its workflow.
         name: of its workflow.

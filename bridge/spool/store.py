@@ -413,7 +413,7 @@ class Spool(StatusTables):
 
         Raises:
             SpoolError: as `commit`; the letter is still there.
-            PermanentError: ``not-storable``; likewise.
+            PermanentError: ``not-storable`` or ``event-id-reused``; likewise.
         """
         encoded = encode_all(Batch(events=tuple(events)))
         with self._database.exclusively("replay a dead letter") as reads:

@@ -75,6 +75,19 @@ def test_a_reused_event_id_is_noticed(spool: Spool) -> None:
     assert not spool.commit(Batch(events=(event(1),))).known[0].reused
 
 
+def test_another_request_under_a_known_id_has_no_part_in_it(spool: Spool) -> None:
+    """It is reported as reused, waiting or ended, and its address is not attached; the same content is alike."""
+    first = event(1, payload_digest=identity(-2), content_digest=identity(-3), reply=reply(1))
+    spool.commit(Batch(events=(first,)))
+    assert spool.waiting("boiler", 0, 10)[0].event == first
+    other = replace(first, content_digest=identity(-4), reply=reply(2))
+    retry = replace(first, payload_digest=identity(-5), reply=reply(3))
+    assert [one.reused for one in spool.commit(Batch(events=(other, retry))).known] == [True, False]
+    assert spool.waiting("boiler", 0, 10)[0].replies == (reply(1), reply(3))
+    spool.settle([done(seqs_waiting(spool)[0], answered=2)])
+    assert [one.reused for one in spool.commit(Batch(events=(other, retry))).known] == [True, False]
+
+
 def test_the_same_address_is_attached_once(spool: Spool) -> None:
     """A redelivery of one request waits for one reply; another request for the same event for its own."""
     spool.commit(Batch(events=(event(1, reply=reply(1)),)))

@@ -16,7 +16,8 @@ from bridge.core.report import ReportWriter
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses, ReplyRules
 from bridge.interface.topics import Topics
-from bridge.mapping.compiled import Fired, Outcome, Quiet
+from bridge.mapping.compiled import Fired, Quiet
+from bridge.mapping.compiled import Outcome as MappingOutcome
 from bridge.mapping.routes import Match
 from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
 from bridge.pipeline.mapped import MappedEvents
@@ -24,7 +25,7 @@ from bridge.pipeline.operation_intake import OperationIntake, Read
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.requests import RequestRules, Requests
 from bridge.pipeline.status_updates import StatusUpdates
-from bridge.spool.records import NewEvent, OutboxMessage, WaitingEvent
+from bridge.spool.records import Finished, NewEvent, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 from bridge.validation.policy import Policy
 
@@ -79,14 +80,14 @@ class FakeMapping:
     """A mapping whose outcome is a script; a callable outcome gets the message."""
 
     name: str
-    outcome: Outcome | Callable[[Message], Outcome] = field(default_factory=lambda: Fired(ORDER))
+    outcome: MappingOutcome | Callable[[Message], MappingOutcome] = field(default_factory=lambda: Fired(ORDER))
     topic: str = "sensors/a"
 
     @property
     def lane(self) -> str:
         return self.name
 
-    def evaluate(self, message: Message, _captures: dict[str, str], _wall_s: float) -> Outcome:
+    def evaluate(self, message: Message, _captures: dict[str, str], _wall_s: float) -> MappingOutcome:
         return self.outcome(message) if callable(self.outcome) else self.outcome
 
 
@@ -213,6 +214,12 @@ class IngestBench:
     def count(self, name: str, **labels: str) -> float:
         """One figure."""
         return self.metrics.value(name, **labels)
+
+
+def end(bench: IngestBench, outcome: Outcome, **texts: str) -> None:
+    """End the only waiting row."""
+    (row,) = bench.waiting()
+    bench.spool.real.settle([Finished(row.seq, outcome, **texts)])
 
 
 def sensor(payload: bytes = b"95", **changes: Any) -> Message:

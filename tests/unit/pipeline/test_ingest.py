@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline_fakes import ORDER, QUIET, TOPICS, FakeDelivery, FakeMapping, IngestBench, request, sensor
+from pipeline_fakes import ORDER, QUIET, TOPICS, FakeDelivery, FakeMapping, IngestBench, end, request, sensor
 
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation
 from bridge.mapping.compiled import Failed, Fired
-from bridge.spool.records import Batch, Finished, Outcome
+from bridge.spool.records import Batch, Outcome
 
 
 @pytest.fixture
@@ -291,12 +291,6 @@ def test_not_even_a_refusal_that_cannot_be_stored_stops_the_others(bench: Ingest
     assert bench.count("internal_errors_total", where="ingest") == 2
 
 
-def end(bench: IngestBench, outcome: Outcome, **texts: str) -> None:
-    """End the only waiting row."""
-    (row,) = bench.waiting()
-    bench.spool.real.settle([Finished(row.seq, outcome, **texts)])
-
-
 def test_a_known_request_is_answered_with_the_first_outcome(bench: IngestBench) -> None:
     """A second sender gets the first one's workflow, with its own correlation data and requestId."""
     asked = request({"submit": {"template": "t"}, "eventId": 5})
@@ -347,12 +341,14 @@ def test_an_answer_to_a_known_request_survives_a_failing_spool(bench: IngestBenc
     assert [delivery.acks for delivery in deliveries] == [1, 1]
 
 
-def test_a_reused_event_id_is_told(bench: IngestBench) -> None:
-    """The same id with another payload is the same event, counted as reused."""
-    bench.receive(request({"submit": {"template": "t"}, "eventId": 5}))
-    bench.receive(request({"submit": {"template": "other"}, "eventId": 5}))
+def test_a_reused_event_id_of_a_mapping_is_told(tmp_path: Path) -> None:
+    """The operator says what an event is: another payload under its id is a repetition, counted as reused."""
+    bench = IngestBench(tmp_path, FakeMapping("m", Fired(ORDER, event_id="5")))
+    bench.receive(sensor(b"95"), sensor(b"96"))
     assert len(bench.waiting()) == 1
-    assert bench.count("event_id_reused_total", mapping="") == 1
+    assert bench.reasons() == []
+    assert bench.count("event_id_reused_total", mapping="m") == 1
+    assert bench.count("events_duplicate_total", mapping="m") == 1
 
 
 def test_a_mapping_never_sees_the_interface(tmp_path: Path) -> None:

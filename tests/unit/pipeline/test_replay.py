@@ -140,6 +140,16 @@ def test_a_trigger_message_is_the_event_that_its_sender_names(scene):
     assert event.reply is None
 
 
+def test_a_request_under_the_name_of_another_one_is_kept(scene):
+    """It was refused for that; a replay would count it as known and lose it."""
+    first = scene.refused(TRIGGER, submit(eventId="o-1"))
+    scene.replay.letter(first)
+    scene.woken.clear()
+    other = scene.refused(TRIGGER, {"submit": {"template": "other"}, "eventId": "o-1"})
+    scene.fails(other, "event-id-reused")
+    assert len(scene.waiting("trigger:factory")) == 1
+
+
 def test_an_event_that_came_by_itself_meanwhile_is_known(scene):
     """The sender mended its message and sent it again: the replay adds nothing, and dispatch is not woken."""
     one, two = scene.refused(TRIGGER, submit(eventId="e-1")), None

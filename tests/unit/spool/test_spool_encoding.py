@@ -20,6 +20,7 @@ from bridge.spool.encoding import (
     encode_reply,
     reply_of_body,
 )
+from bridge.spool.intake import digest_of
 from bridge.spool.records import Asked, NewDeadLetter, NewEvent, OutboxMessage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -43,6 +44,7 @@ def test_a_reply_address_comes_back(address: ReplyAddress) -> None:
         topic=TEXT,
         connection=TEXT,
         payload_digest=st.binary(min_size=32, max_size=32),
+        content_digest=st.just(b"") | st.binary(min_size=32, max_size=32),
         status_topic=TEXT,
         order_key=TEXT,
         max_age_s=st.none() | st.floats(0, 1e9),
@@ -55,7 +57,7 @@ def test_an_event_comes_back(event: NewEvent, note: str | None) -> None:
     """Columns and body together are the whole event, be it a workflow to create or an operation."""
     body = encode_event(event)
     order = event.order
-    columns = (1, event.id, event.payload_digest, order.namespace, order.name, event.lane, 2, event.order_key or None)
+    columns = (1, event.id, digest_of(event), order.namespace, order.name, event.lane, 2, event.order_key or None)
     row = decode_event((*columns, 3.0, 4.0, 5, 6.0, body, note), order.manifest, ())
     assert row.event == event
     assert row.replies == (() if event.reply is None else (event.reply,))
