@@ -278,7 +278,7 @@ _MISCONFIGURED = AnswerKind.MISCONFIGURED
 
 # Texts that say more than the status does, looked for in this order. Statuses: those the text was seen or read with.
 _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tuple(
-    (frozenset(statuses), re.compile(pattern), kind, code)
+    (frozenset(statuses), re.compile(pattern, re.DOTALL), kind, code)  # a quoted name may hold a line end
     for statuses, pattern, kind, code in (
         ((404,), r'^namespaces ".*" not found', _MISCONFIGURED, "namespace-not-found"),
         ((404,), r'^(cluster)?workflowtemplates\.argoproj\.io ".*" not found', _MISCONFIGURED, "template-not-found"),

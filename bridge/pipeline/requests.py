@@ -14,6 +14,7 @@ import orjson
 
 from bridge.argo.manifests import template_manifest
 from bridge.argo.names import workflow_name
+from bridge.argo.options import segment
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress, WorkflowOrder
 from bridge.interface import messages
@@ -144,6 +145,7 @@ class Requests:
 
     def _submit_order(self, submit: Submit, namespace: str, event_id: bytes) -> WorkflowOrder:
         check_parameters(submit.parameters, "submit.parameters")
+        segment(submit.template or submit.cluster_template, "template")
         manifest = template_manifest(
             submit.template or submit.cluster_template,
             cluster=not submit.template,

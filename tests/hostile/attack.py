@@ -26,6 +26,7 @@ from tests.support.transport_ends import wait_until
 
 TRIGGER = f"{PREFIX}/trigger/{NAMESPACE}"
 LOG_BYTES = 64 * 1024
+ONLY = os.environ.get("HOSTILE", "")
 
 
 class Seen:
@@ -91,7 +92,7 @@ class Seen:
 
 
 Expectation = Callable[[Seen], object]
-"""True once it is met; its ``__name__`` says what it waits for."""
+"""Truthy once it is met; its ``__name__`` says what it waits for."""
 
 
 class Attack:
@@ -130,11 +131,19 @@ class Attack:
         seen = Seen(stage)
         self.act(stage)
         stage.normal_event()
-        for expectation in self.expected:
+        for expectation in (*self.expected, _starts(self.workflows)):
             name = getattr(expectation, "__name__", repr(expectation))
             wait_until(lambda check=expectation: check(seen), f"{name}; log:\n{seen.log[-1500:]}", WITHIN_S, 0.02)
         harm = list(seen.harm(self))
         assert not harm, harm
+
+
+def _starts(count: int) -> Expectation:
+    def check(seen: Seen) -> bool:
+        return seen.workflows >= count
+
+    check.__name__ = f"{count} workflows"
+    return check
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,12 @@ class Group:
     mappings: str = ""
     more: str = ""
 
+    def chosen(self, venue: Venue | None) -> Iterator[Attack]:
+        """The attacks of a venue, or of all."""
+        for attack in self.attacks:
+            if ONLY in ("", attack.name) and (venue is None or venue in attack.venues):
+                yield attack
+
     def run(self, stage: Stage) -> None:
         """Run every attack of this venue, then restart the bridge, then the broker.
 
@@ -160,9 +175,8 @@ class Group:
         """
         stage.configure(self.more)
         failures: dict[str, str] = {}
-        for attack in self.attacks:
-            if stage.venue in attack.venues and os.environ.get("HOSTILE", attack.name) == attack.name:
-                self._try(stage, attack, failures)
+        for attack in self.chosen(stage.venue):
+            self._try(stage, attack, failures)
         for what, restart in (("bridge", stage.restart_bridge), ("broker", stage.restart_broker)):
             restart()
             try:
@@ -178,16 +192,21 @@ class Group:
         except Exception as error:
             failures[attack.name] = f"{type(error).__name__}: {error}"
             stage.simulator.faults.clear()
+            stage.argo.clear()
             if not stage.bridge.is_running:
                 stage.restart_bridge()
 
 
-def groups() -> tuple[Group, ...]:
-    """Every group in `tests/hostile/attacks`."""
+def groups(venue: Venue | None = None) -> tuple[Group, ...]:
+    """Every group in `tests/hostile/attacks` that has something for this venue, or for any."""
     import tests.hostile.attacks as package
 
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(importlib.import_module(f"{package.__name__}.{name}").GROUP for name in names)
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    found = tuple(importlib.import_module(f"{package.__name__}.{name}").GROUP for name in modules)
+    names = [attack.name for group in found for attack in group.attacks]
+    assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
+    assert ONLY == "" or ONLY in names, f"no attack is called {ONLY}"
+    return tuple(group for group in found if any(group.chosen(venue)))
 
 
 # -- what is done ------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.simulator.admission import Created
+from tests.hostile.argo_front import ArgoFront
 from tests.support.amqp_client import AmqpClient
 from tests.support.bridge_files import CONNECTION, INSPECT, NAMESPACE, TEMPLATE, BridgeFiles
 from tests.support.bridge_process import ROOT, BridgeProcess
@@ -29,6 +30,7 @@ from tests.support.transport_ends import wait_until
 PREFIX = "argo/workflows"
 BRIDGE_ID = "plant-1"
 PASSWORD = "of-the-tests"
+TOKEN = "secret-token-of-the-tests"
 WITHIN_S = 30.0
 NORMAL_EVENT = "normal-"
 NORMAL_STATUS = "status: {topic: 'sensors/{site}/boiler/{device}/workflow'}"
@@ -98,6 +100,7 @@ class Stage:
     """Everything runs while the context is entered.
 
     simulator: the Argo Server, in a thread of this process: put its `faults` in force, and clear them.
+    argo: what the bridge takes for it: set traps on requests.
     bridge: the process; its configuration is changed by `configure`.
     heard: all that the auditor heard, in all lives of the broker.
     """
@@ -115,6 +118,7 @@ class Stage:
         self._earlier: list[Heard] = []
         self.broker: Mosquitto | RabbitMq
         self.bridge: BridgeProcess
+        self.argo: ArgoFront
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -123,7 +127,9 @@ class Stage:
             self.broker = stack.enter_context(self._make_broker())
             stack.enter_context(self.simulator)
             self.simulator.put_template(NAMESPACE, INSPECT)
+            self.argo = stack.enter_context(ArgoFront(self.simulator.port))
             self.bridge = stack.enter_context(BridgeProcess(self._files()))
+            (self._folder / "token").write_text(TOKEN)
             self.bridge.files.write()
             stack.callback(self._close_clients)
             self.bridge.start_ready()
@@ -155,11 +161,12 @@ class Stage:
         return BridgeFiles(
             self._folder,
             self.broker.url,
-            self.simulator.url,
+            self.argo.url,
             mappings=self._mappings,
             web_port=free_port(),
             connections=f'{{{CONNECTION}: {{{kind}: {{url: "{self.broker.url}", {keys}}}}}}}',
             bridge_id=BRIDGE_ID,
+            argo="token-file: token",
         )
 
     def configure(self, more: str) -> None:

@@ -31,6 +31,7 @@ class BridgeFiles:
     more: further top-level lines of bridge.yaml.
     connections: the value of ``connections:`` in place of the one MQTT connection, as flow YAML.
     bridge_id: where another bridge shares the broker.
+    argo: further keys of ``argo:``, as flow YAML.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class BridgeFiles:
     more: str = ""
     connections: str = ""
     bridge_id: str = BRIDGE_ID
+    argo: str = ""
 
     @property
     def data_dir(self) -> Path:
@@ -57,10 +59,11 @@ class BridgeFiles:
     def write(self) -> Path:
         """Write the files; returns the path of bridge.yaml."""
         mqtt = f'{{{CONNECTION}: {{mqtt: {{url: "{self.broker_url}", version: "{self.version}"}}}}}}'
+        argo = self.argo and f", {self.argo}"
         lines = [
             f"bridge: {{id: {self.bridge_id}, data-dir: data}}",
             f"connections: {self.connections or mqtt}",
-            f'argo: {{url: "{self.argo_url}", namespaces: [{", ".join(self.namespaces)}]}}',
+            f'argo: {{url: "{self.argo_url}", namespaces: [{", ".join(self.namespaces)}]{argo}}}',
             f'web: {{listen: "127.0.0.1:{self.web_port}"}}',
         ]
         if self.mappings:

@@ -183,6 +183,8 @@ def test_only_real_throttling_counts_as_throttling():
          AnswerKind.UNAVAILABLE, "modified-meanwhile"),
         (500, b'{"code":13,"message":"invalid spec: clusterworkflowtemplates.argoproj.io \\"t\\" is forbidden: User"}',
          AnswerKind.DENIED, "not-permitted"),
+        (404, b'{"code":5,"message":"workflowtemplates.argoproj.io \\"a\\nb\\" not found"}',
+         AnswerKind.MISCONFIGURED, "template-not-found"),
     ],
 )  # fmt: skip
 def test_an_answer_of_something_else_is_told_from_argos(status, body, kind, code):

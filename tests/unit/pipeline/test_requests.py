@@ -84,6 +84,8 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
             INVALID + 'unknown field "entrypont"',
         ),
         (request({"workflow": MANIFEST | {"metadata": {"name": "Not Good"}}}), "invalid-workflow", INVALID),
+        (request({"submit": {"template": "a\nb"}}), "bad-name", 'template: "a\\nb" is no Kubernetes name'),
+        (request({"submit": {"clusterTemplate": "../x"}}), "bad-name", 'template: "../x" is no Kubernetes name'),
         (request({"submit": RUN | {"name": "n" * 64}}), "invalid-workflow", "has 64 characters, 63 is the limit"),
         (request({"submit": RUN | {"labels": {"a b": "c"}}}), "invalid-workflow", INVALID),
         (
