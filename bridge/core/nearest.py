@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def distance(first: str, second: str) -> int:
-    """Return the edit distance, counting a swap of neighbours as one edit (optimal string alignment)."""
+def distance(first: str, second: str, most: int = 10**9) -> int:
+    """Return the edit distance, counting a swap of neighbours as one edit (optimal string alignment).
+
+    What is more than `most` may be told as anything more than `most`.
+    """
     before_last: list[int] = []
     last = list(range(len(second) + 1))
     for i, a in enumerate(first, 1):
@@ -16,25 +19,55 @@ def distance(first: str, second: str) -> int:
             if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
                 cost = min(cost, before_last[j - 2] + 1)
             current.append(cost)
+        if min(current) > most and min(last) > most:
+            return most + 1
         before_last, last = last, current
     return last[-1]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the word of `known` that `word` was probably meant to be, or "" if none is near.
+class Proposals:
+    """Proposes for the first misspelt words of one message, so that no garbage of a publisher buys time.
 
-    Near is at most a third of the longer word's length, at least 1 edit, letter case not counted.
+    Args:
+        max_words: after so many words nothing is proposed.
+        max_steps: nor after so many steps of work, one for each pair of letters that is compared (at most 0.7 us).
     """
-    wanted = word[:64].lower()
-    best, best_distance = "", 10**9
-    for candidate in sorted(set(known)):
-        limit = max(1, max(len(wanted), len(candidate)) // 3)
-        if abs(len(wanted) - len(candidate)) > limit:
-            continue
-        found = distance(wanted, candidate.lower())
-        if found <= limit and found < best_distance:
-            best, best_distance = candidate, found
-    return best
+
+    def __init__(self, max_words: int = 10, max_steps: int = 100_000) -> None:
+        self._words = max_words
+        self._steps = max_steps
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more will be proposed."""
+        return self._words <= 0 or self._steps <= 0
+
+    def nearest(self, word: str, known: Iterable[str]) -> str:
+        """Return the word of `known` that `word` was probably meant to be, or "" if none is near, or all is spent.
+
+        Near is at most a third of the longer word's length, at least 1 edit, letter case not counted.
+        """
+        if self.spent:
+            return ""
+        self._words -= 1
+        wanted = word[:64].lower()
+        best, best_distance = "", 10**9
+        for candidate in known:
+            limit = max(1, max(len(wanted), len(candidate)) // 3)
+            if abs(len(wanted) - len(candidate)) > limit:
+                continue
+            self._steps -= len(wanted) * len(candidate)
+            if self._steps < 0:
+                break
+            found = distance(wanted, candidate.lower(), limit)
+            if found <= limit and (found, candidate) < (best_distance, best):
+                best, best_distance = candidate, found
+        return best
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return what `Proposals` would for a single word; `known` is the operator's, or short."""
+    return Proposals().nearest(word, known)
 
 
 def proposal(found: str) -> str:

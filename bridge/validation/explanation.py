@@ -16,11 +16,10 @@ from typing import Any
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
-from bridge.core.nearest import proposal
+from bridge.core.nearest import Proposals, proposal
 from bridge.validation import corrections, finding
 from bridge.validation.finding import Finding, Path, describe, listed
 from bridge.validation.generator import Schema, entry_point
-from bridge.validation.proposals import Proposals
 
 Elsewhere = Callable[[str, str], tuple[str, ...]]
 """(type, field) -> the other releases that have the field."""
@@ -38,7 +37,7 @@ _PATTERN_WORDS = {
     corrections.TIMESTAMP: "a time such as 2026-01-31T12:00:00Z",
 }
 _MAX_MISPLACED = 3
-MAX_FINDINGS = 1000
+MAX_FINDINGS = 100
 
 
 def _pattern(_: Any, pattern: str, instance: object, __: Any) -> Iterator[ValidationError]:
@@ -74,7 +73,7 @@ class Explainer:
         self._version = version
         self._elsewhere = elsewhere
 
-    def explain(self, manifest: object, kind: str) -> list[Finding]:
+    def explain(self, manifest: object, kind: str, proposals: Proposals) -> list[Finding]:
         """All that the schema's type `kind` has against `manifest`, in no order; [] where it has nothing.
 
         At most `MAX_FINDINGS`: a manifest of garbage is not worth more.
@@ -84,7 +83,6 @@ class Explainer:
             refusals = [_refusal(error) for error in islice(explainer.iter_errors(manifest), MAX_FINDINGS)]
         except RecursionError:
             return [Finding((), finding.TOO_DEEP, "the manifest nests too deeply to be explained")]
-        proposals = Proposals()
         every = (one for refusal in refusals for one in self._findings(refusal, kind, proposals))
         return list(islice(every, MAX_FINDINGS))
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bridge.core.nearest import proposal
+from bridge.core.nearest import nearest, proposal
 from bridge.validation import finding
 from bridge.validation.finding import Finding, Path, describe
-from bridge.validation.proposals import Proposals
 from bridge.validation.semantics import workflow_spec
 
 _HOLDERS = {"WorkflowTemplate": False, "ClusterWorkflowTemplate": True}
@@ -24,7 +23,6 @@ class GivenTemplates:
 
     def __init__(self, manifests: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Take (kind, manifest) pairs of any kind and shape."""
-        self._proposals = Proposals()
         self._templates: dict[tuple[bool, str], set[str]] = {}
         self._entrypoints: set[tuple[bool, str]] = set()
         for kind, manifest in manifests:
@@ -52,7 +50,7 @@ class GivenTemplates:
         known, wanted = self._templates.get(_key(ref)), ref.get("template")
         if known is None or not isinstance(wanted, str) or wanted in known or "{{" in wanted:
             return None
-        near = self._proposals.nearest(wanted, known)
+        near = nearest(wanted, known)
         message = f"{_called(_key(ref))} has no template {describe(wanted)}{proposal(near)}"
         return Finding(
             (*place, "template"), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "the name of a template", near
@@ -63,7 +61,7 @@ class GivenTemplates:
         for field in ("entrypoint", "onExit"):
             wanted = spec.get(field)
             if isinstance(wanted, str) and wanted and wanted not in known:
-                near = self._proposals.nearest(wanted, known)
+                near = nearest(wanted, known)
                 message = f"{_called(key)} has no template {describe(wanted)}{proposal(near)}"
                 yield Finding((*path, field), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "a template", near)
         if not spec.get("entrypoint") and key not in self._entrypoints:

@@ -10,12 +10,12 @@ Thread: any; pure. On the hot path: a valid template costs a few microseconds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from bridge.core.nearest import proposal
+from bridge.core.nearest import Proposals, proposal
 from bridge.validation import finding, names
 from bridge.validation.finding import Finding, Path, describe, listed
-from bridge.validation.proposals import Proposals
 
 TEMPLATE_TYPES = (
     "container",
@@ -37,14 +37,43 @@ _DEFAULT_NAME_LIMIT = 63
 _NOTHING: dict[str, Any] = {}
 
 
-def check(manifest: Mapping[str, Any], kind: str) -> list[Finding]:
+class _Enough(Exception):  # noqa: N818 - an answer, not an error
+    """There are as many findings as anybody reads."""
+
+
+class _Findings(list[Finding]):
+    """Takes a limited number of findings.
+
+    Raises:
+        _Enough: by `append`, with the last of them.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def append(self, one: Finding) -> None:
+        super().append(one)
+        if len(self) >= self._limit:
+            raise _Enough
+
+
+def check(manifest: Mapping[str, Any], kind: str, proposals: Proposals, limit: int) -> list[Finding]:
     """Return all that is wrong beyond shape, in no order.
 
     Args:
         manifest: JSON values of any shape.
         kind: one of the schema's kinds; decides what is looked at.
+        proposals: what may be spent on them.
+        limit: how many findings are enough.
     """
-    out: list[Finding] = []
+    out = _Findings(limit)
+    with suppress(_Enough):
+        _check(out, manifest, kind, proposals)
+    return out
+
+
+def _check(out: list[Finding], manifest: Mapping[str, Any], kind: str, proposals: Proposals) -> None:
     _metadata(out, _map(manifest.get("metadata")), ("metadata",), kind)
     spec_path: Path = ("spec",)
     spec = _map(manifest.get("spec"))
@@ -52,8 +81,7 @@ def check(manifest: Mapping[str, Any], kind: str) -> list[Finding]:
         _labels(out, _map(spec.get("workflowMetadata")), ("spec", "workflowMetadata"))
         spec_path, spec = ("spec", "workflowSpec"), _map(spec.get("workflowSpec"))
     if kind != "WorkflowEventBinding":
-        _Spec(out, spec, spec_path).check(needs_entrypoint=kind in ("Workflow", "CronWorkflow"))
-    return out
+        _Spec(out, spec, spec_path, proposals).check(needs_entrypoint=kind in ("Workflow", "CronWorkflow"))
 
 
 def workflow_spec(manifest: Mapping[str, Any], kind: str) -> tuple[Path, dict[str, Any]]:
@@ -67,12 +95,12 @@ def workflow_spec(manifest: Mapping[str, Any], kind: str) -> tuple[Path, dict[st
 class _Spec:
     """The check of one WorkflowSpec: its templates' names, and the findings so far."""
 
-    def __init__(self, out: list[Finding], spec: dict[str, Any], path: Path) -> None:
+    def __init__(self, out: list[Finding], spec: dict[str, Any], path: Path, proposals: Proposals) -> None:
         self.out = out
         self.spec = spec
         self.path = path
         self.known: dict[str, int] = {}
-        self.proposals = Proposals()
+        self.proposals = proposals
         # Templates may come from another object: a name that is not found here is not judged.
         self.elsewhere = bool(spec.get("workflowTemplateRef"))
 

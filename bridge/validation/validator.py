@@ -16,13 +16,13 @@ from typing import Any
 import jsonschema_rs
 
 from bridge.core.errors import PermanentError
+from bridge.core.nearest import Proposals
 from bridge.validation import finding, semantics
 from bridge.validation.explanation import MAX_FINDINGS, Elsewhere, Explainer
 from bridge.validation.finding import Finding, describe, in_order
 from bridge.validation.generator import Schema, entry_point, without_required
 
 KINDS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "WorkflowEventBinding")
-MAX_DETAILS = 100
 
 _ITEM_WORDS = {"templates": "template", "steps": "step", "tasks": "task", "parameters": "parameter"}
 _NO_RELEASES: Elsewhere = lambda _type, _field: ()  # noqa: E731 - a constant of a callable type
@@ -54,20 +54,20 @@ class WorkflowValidator:
         Source: Argo's field reference of the release; semantics of ``argo lint``.
         """
         relaxed = _completed_at_run_time(manifest, kind)
-        findings = semantics.check(manifest, kind)
+        proposals = Proposals()
+        findings = semantics.check(manifest, kind, proposals, MAX_FINDINGS)
         if self.fits_schema(manifest, kind, relaxed=relaxed):
             if not findings:
                 return ()
         else:
-            findings += self._explain(manifest, kind, relaxed=relaxed)
+            findings = [*findings, *self._explain(manifest, kind, proposals, relaxed=relaxed)]
         ordered = in_order(_without_echoes(findings))[:MAX_FINDINGS]
         return tuple(replace(one, item=_item(manifest, one.path)) for one in ordered)
 
     def check(self, workflow: Mapping[str, Any], kind: str = "Workflow") -> PermanentError | None:
         """The refusal of a workflow, ready to raise, or None where it is valid.
 
-        Its message is a sentence for a reply's ``error``, its `details` one map for each of the first
-        `MAX_DETAILS` findings, so that the reply fits into a message.
+        Its message is a sentence for a reply's ``error``, its `details` one map for each finding.
         """
         found = self.problems(workflow, kind)
         if not found:
@@ -75,7 +75,7 @@ class WorkflowValidator:
         least = "at least " if len(found) == MAX_FINDINGS else ""
         more = f" and {least}{len(found) - 1} more" if len(found) > 1 else ""
         message = f"Invalid workflow definition for Argo {self.version}: {found[0].text}{more}"
-        details = tuple(one.detail() for one in found[:MAX_DETAILS])
+        details = tuple(one.detail() for one in found)
         return PermanentError(message, code="invalid-workflow", details=details)
 
     def fits_schema(self, manifest: object, kind: str = "Workflow", *, relaxed: bool = False) -> bool:
@@ -94,9 +94,9 @@ class WorkflowValidator:
             self._compiled[kind, relaxed] = compiled
         return compiled
 
-    def _explain(self, manifest: object, kind: str, *, relaxed: bool) -> list[Finding]:
+    def _explain(self, manifest: object, kind: str, proposals: Proposals, *, relaxed: bool) -> list[Finding]:
         schema = without_required(self._schema) if relaxed else self._schema
-        found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind)
+        found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind, proposals)
         # The two libraries are held equal by a property test; should they ever differ, the refusal stands.
         return found or [Finding((), finding.BAD_VALUE, f"does not fit the schema of Argo {self.version}")]
 

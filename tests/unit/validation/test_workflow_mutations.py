@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from valid_workflows import LIBRARY, RELEASES, SAMPLES
 
-from bridge.core.nearest import distance
+from bridge.core.nearest import Proposals, distance
 from bridge.validation.explanation import Explainer
 from bridge.validation.validator import KINDS
 
@@ -160,7 +160,7 @@ JSON = st.recursive(
 def agree(manifest: object, kind: str, version: str) -> None:
     """Hold the library that decides against the one that explains."""
     decided = LIBRARY.validator(version).fits_schema(manifest, kind)
-    explained = Explainer(LIBRARY.schema(version), version, lambda *_: ()).explain(manifest, kind)
+    explained = Explainer(LIBRARY.schema(version), version, lambda *_: ()).explain(manifest, kind, Proposals())
     assert decided == (not explained), explained
 
 
