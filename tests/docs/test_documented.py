@@ -151,8 +151,8 @@ def test_every_exit_code_is_explained() -> None:
     for document in ("docs/operations.md", "docs/commands.md"):
         table = read(document).partition("## Exit codes")[2].partition("\n## ")[0]
         assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == codes, document
-    line = next(line for line in read("README.md").splitlines() if line.startswith("Exit codes:"))
-    assert re.findall(r"\b\d+\b", line) == codes
+    paragraph = read("README.md").partition("\nExit codes:")[2].partition("\n\n")[0]
+    assert re.findall(r"\b\d+\b", paragraph) == codes
 
 
 def test_every_key_of_a_request_is_in_the_reference() -> None:
