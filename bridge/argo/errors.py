@@ -109,6 +109,7 @@ HINTS = {
     "redirected": "check argo.url: redirects are not followed",
     "unknown-route": "check argo.url and the Argo Server's version",
     "namespace-not-found": "create the namespace or correct it",
+    "namespace-terminating": "wait until it is gone, and create it again",
     "template-not-found": "create the template or correct its name",
     "cron-not-found": "create the CronWorkflow or correct its name",
     "kind-not-installed": "install Argo's custom resource definitions",
@@ -296,9 +297,13 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
         ((400,), r"too old resource version|^Expired|^Gone|resourceVersion .*is too old", _INVALID, "watch-expired"),
         ((400,), r"is not managed by the current Argo Server", _INVALID, "not-managed"),
         ((400, 500), r"cannot (shutdown a|suspend) completed workflow", _INVALID, "already-ended"),
+        # A namespace that is being deleted: no right helps.
+        ((403,), r"because it is being terminated", _MISCONFIGURED, "namespace-terminating"),
+        ((400,), r"^Request entity too large", _INVALID, "too-large"),
         ((429,), r"^EOF$", AnswerKind.UNAVAILABLE, "watch-ended"),
         ((429,), r"message larger than max", _INVALID, "too-large"),
         ((500,), r"etcdserver: request is too large", _INVALID, "too-large"),
+        ((500,), r"resourceVersion should not be set on objects to be created", _INVALID, "invalid"),
         ((500,), r"^expected parameter of the form|resource name may not be empty", _INVALID, "invalid"),
         # Some verbs are tried five times whatever the error is; it comes as a 500 behind "timed out waiting for the
         # condition: " then, a refused right too.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from bridge.argo.errors import Answer
@@ -33,12 +33,14 @@ from bridge.pipeline.manage import CREATING, Plans, operation_of
 from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Note, Park, Step, Verdict
 from bridge.pipeline.plans import Plan
 from bridge.pipeline.settlement import Settlement
-from bridge.spool.records import WaitingEvent
+from bridge.spool.records import QUARANTINE_FAILURES, Postponed, WaitingEvent
 from bridge.spool.store import Spool
 
 _log = logger(__name__)
 
 ROW_BACKOFF = Backoff(initial_s=1.0, cap_s=60.0)
+QUARANTINE_BACKOFF = Backoff(initial_s=1.0, cap_s=1800.0)
+"""Twenty tries take five hours, so that a server that fails most of the time for a while loses nothing."""
 IDLE_S = 1.0
 DRAIN_SHARE = 0.7
 """Of the time that a stop may take; the rest is for the last step and the commit."""
@@ -83,6 +85,7 @@ class _Flight:
     plan: Plan
     questions: int = 0
     is_seen: bool = False
+    gives_up: Dead | None = None
 
 
 class Dispatcher:
@@ -91,10 +94,15 @@ class Dispatcher:
     Args:
         bridge_id: label and annotations of every workflow.
         parts: see `DispatchParts`.
+        max_attempts: tries of a row that may fail while other rows succeed; the last one ends it.
     """
 
-    def __init__(self, bridge_id: str, parts: DispatchParts) -> None:
+    def __init__(self, bridge_id: str, parts: DispatchParts, max_attempts: int) -> None:
         self._parts = parts
+        self._max_attempts = max_attempts
+        self._successes = 0
+        self._successes_at_failure = 0
+        self._successes_at_try: dict[int, int] = {}
         self._lanes = Lanes(parts.spool)
         self._plans = Plans(bridge_id, parts.schema)
         self._flights: dict[int, _Flight] = {}
@@ -238,6 +246,7 @@ class Dispatcher:
             flight.is_seen = True
         elif self._lanes.claim(event):
             self._look_first.discard(event.seq)
+            self._successes_at_try.pop(event.seq, None)
             self._parts.settlement.done(event)
         else:
             return False  # postponed and not committed yet: once more after the commit
@@ -278,7 +287,8 @@ class Dispatcher:
             plan = self._plans.of(event, step, is_untouched=event.seq in self._untouched)
             self._untouched.discard(event.seq)
             self._ask(_Flight(event, plan))
-            permits -= 1
+            # A quarantined row goes beside the gate: what becomes of it says nothing about the others.
+            permits -= not event.is_quarantined
 
     def _ask_version(self) -> None:
         """Ask what the cluster runs before the first row after a start or an outage: it may have been upgraded."""
@@ -309,14 +319,16 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - one row's surprise must not end the thread
             self._internal_error(flight, error)
         else:
-            self._parts.gate.started()
+            if not event.is_quarantined:
+                self._parts.gate.started()
             self._parts.exchanges.start(event.seq, request)
 
     def _answered(self, seq: int, answer: Answer) -> None:
         flight = self._flights[seq]
         is_create = flight.plan.is_create
-        self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
-        self._knows_version = self._knows_version and not answer.strains
+        if not flight.event.is_quarantined:
+            self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
+            self._knows_version = self._knows_version and not answer.strains
         if is_create:
             self._parts.metrics.submit_seconds.observe(answer.elapsed_s)
         if not answer.ok:
@@ -335,26 +347,33 @@ class Dispatcher:
             verdict = _expired(event, is_asked=isinstance(verdict, GoOn))
         if isinstance(verdict, Note):
             verdict = self._noted(event, verdict)
+        if flight.gives_up is not None and not isinstance(verdict, Done | Dead):
+            verdict = flight.gives_up if isinstance(verdict, GoOn) else _unknown(flight.gives_up)
         if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
             self._ask(flight)
             return
         del self._flights[event.seq]
         if isinstance(verdict, Done):
-            self._lanes.unpark(event.event.lane)
-            if operation_of(event.event) in CREATING:
-                self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
-            self._parts.settlement.done(event)
+            self._succeeded(event)
         elif isinstance(verdict, Dead):
             self._lanes.decided(event.event.lane)
             self._end_dead(event, verdict)
-        elif isinstance(verdict, Park):
+        elif isinstance(verdict, Park) and not event.is_quarantined:
             self._park(event, verdict)
         else:
-            step = Step.LOOK_UP if isinstance(verdict, GoOn) else verdict.step
-            self._again(event, Again(step, isinstance(verdict, GoOn) or verdict.own_fault))
+            self._again(flight, _as_again(verdict))
+
+    def _succeeded(self, event: WaitingEvent) -> None:
+        self._successes += 1
+        self._successes_at_try.pop(event.seq, None)
+        self._lanes.unpark(event.event.lane)
+        if operation_of(event.event) in CREATING:
+            self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
+        self._parts.settlement.done(event)
 
     def _end_dead(self, event: WaitingEvent, verdict: Dead) -> None:
         self._untouched.discard(event.seq)
+        self._successes_at_try.pop(event.seq, None)
         self._parts.settlement.dead(event, verdict.code, verdict.message, verdict.details)
 
     def _noted(self, event: WaitingEvent, verdict: Note) -> GoOn | Again:
@@ -363,27 +382,55 @@ class Dispatcher:
         except SpoolError as error:
             keys = fields(action="dispatch", code=error.code)
             _log.warning("an operation waits for the spool: %s", error, extra=keys)
-            return Again(Step.CREATE, own_fault=True)
+            return Again(Step.CREATE, own_fault=True, cause=str(error))
         return GoOn(Step.CREATE)
 
     def _park(self, event: WaitingEvent, verdict: Park) -> None:
         self._remember(event, verdict.step)
         lane = event.event.lane
-        if lane not in self._lanes.causes:
+        if not self._lanes.is_parked(lane):
             keys = fields(action="park", mapping=event.event.mapping, topic=event.event.topic)
-            _log.warning("mapping waits, one try a minute: %s", verdict.cause, extra=keys)
+            _log.warning("mapping waits, and tries now and then: %s", verdict.cause, extra=keys)
         self._lanes.park(lane, self._parts.spool.age.now_s(), verdict.cause)
         self._lanes.give_back(event)
 
-    def _again(self, event: WaitingEvent, verdict: Again) -> None:
-        self._remember(event, verdict.step)
-        if verdict.own_fault:
-            attempts = event.attempts + 1
-            now_s = self._parts.spool.age.now_s()
-            self._parts.settlement.postpone(event, attempts, now_s + ROW_BACKOFF.delay_s(attempts))
-            self._lanes.failed(event.event.lane, now_s)
-        else:
+    def _again(self, flight: _Flight, verdict: Again) -> None:
+        event = flight.event
+        if not (verdict.own_fault or event.is_quarantined):
+            self._remember(event, verdict.step)
             self._lanes.give_back(event)
+            return
+        own_failures = event.own_failures + self._is_own_failure(event)
+        # Its own failures stay as they were taken: they say which lane it goes back to.
+        tried = replace(event, attempts=event.attempts + 1)
+        if own_failures >= self._max_attempts:
+            self._give_up(flight, tried, verdict)
+            return
+        self._remember(event, verdict.step)
+        is_quarantined = own_failures >= QUARANTINE_FAILURES
+        delay_s = (QUARANTINE_BACKOFF if is_quarantined else ROW_BACKOFF).delay_s(tried.attempts)
+        if is_quarantined and not event.is_quarantined:
+            _say_quarantined(tried, verdict.cause, delay_s)
+        now_s = self._parts.spool.age.now_s()
+        self._parts.settlement.postpone(event, Postponed(event.seq, tried.attempts, now_s + delay_s, own_failures))
+        self._lanes.failed(event, now_s, verdict.cause)
+
+    def _is_own_failure(self, event: WaitingEvent) -> bool:
+        """Whether another row succeeded since the row's last try; before its second try, since any row failed."""
+        before = self._successes_at_try.get(event.seq, self._successes_at_failure)
+        self._successes_at_try[event.seq] = self._successes
+        if not event.is_quarantined:
+            self._successes_at_failure = self._successes
+        return self._successes > before
+
+    def _give_up(self, flight: _Flight, tried: WaitingEvent, verdict: Again) -> None:
+        """End a row after its last try, but look first for a workflow that this try may have made."""
+        text = f"given up after {tried.attempts} tries, while others succeeded; the last answer: {verdict.cause}"
+        end = Dead("attempts-exhausted", text)
+        if operation_of(tried.event) in CREATING and verdict.step is Step.LOOK_UP:
+            self._ask(_Flight(tried, self._plans.of(tried, Step.LOOK_UP), is_seen=flight.is_seen, gives_up=end))
+        else:
+            self._end_dead(tried, end)
 
     def _remember(self, event: WaitingEvent, step: Step) -> None:
         # Lost in a crash, and harmless then: the create is answered 409, and the look-up follows. What
@@ -404,6 +451,31 @@ class Dispatcher:
         _log.error("unexpected error while submitting a row; report %s", path, exc_info=error, extra=keys)
         text = "the bridge met an unexpected error with this event; a report was written"
         self._parts.settlement.dead(flight.event, "internal-error", text)
+
+
+def _as_again(verdict: Verdict) -> Again:
+    """Return when to try again: a row that is asked about for ever backs off, and so does a quarantined one."""
+    if isinstance(verdict, Again):
+        return verdict
+    if isinstance(verdict, Park):
+        return Again(verdict.step, own_fault=True, cause=verdict.cause)
+    return Again(Step.LOOK_UP, own_fault=True, cause="Argo says that its workflow exists, and that it does not")
+
+
+def _unknown(end: Dead) -> Dead:
+    return replace(end, message=f"{end.message}; Argo does not tell whether its workflow exists")
+
+
+def _say_quarantined(event: WaitingEvent, cause: str, delay_s: float) -> None:
+    keys = fields(
+        action="quarantine",
+        mapping=event.event.mapping,
+        topic=event.event.topic,
+        event_id=event.event.id.hex(),
+        attempt=event.attempts,
+        delay_s=round(delay_s, 1),
+    )
+    _log.warning("a row fails again and again while others succeed: %s", cause, extra=keys)
 
 
 def _may_exist(event: WaitingEvent) -> bool:

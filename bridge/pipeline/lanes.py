@@ -1,8 +1,11 @@
 """Which waiting row is next: round robin over lanes, so that one failing mapping or namespace starves no other.
 
 A lane (a mapping, or a namespace's trigger messages or operations) reads ahead a page of rows, so memory stays flat
-whatever the backlog. A parked lane lets one row through a minute, as its probe, until one succeeds. So does a lane
-whose rows failed one after the other, more often: each failure slows the gate, which all lanes share.
+whatever the backlog. Within a lane new rows alternate with those that failed before. A parked lane lets one row through
+at a time, as its probe, until one succeeds. So does a lane whose rows failed one after the other: each failure slows
+the gate, which all lanes share. Every other probe is the newest row, because those before it may be what fails.
+
+Rows that failed again and again while others succeeded are in no lane: they come one at a time, beside all lanes.
 
 Thread: the dispatcher's alone. Reads the spool; writes nothing.
 """
@@ -19,11 +22,14 @@ from bridge.core.backoff import Backoff
 from bridge.spool.records import WaitingEvent
 
 PAGE = 256
-PROBE_S = 60.0
+PROBE = Backoff(initial_s=1.0, cap_s=60.0)
+"""From one try of a parked lane to the next: what was mended soon is noticed soon."""
 FAILURES = 3
 """Rows of a lane that failed with no success between them, and from then on one row tries at a time."""
 SLOW = Backoff(initial_s=0.5, cap_s=5.0)
 """From one try of a failing lane to the next; the cap bounds how late it is seen that the lane works again."""
+QUARANTINE = ""
+"""Stands for the lane of the quarantined rows; no other has this name."""
 
 
 class WaitingRows(Protocol):
@@ -35,23 +41,39 @@ class WaitingRows(Protocol):
     def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
         """Return rows that were never postponed."""
 
+    def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
+        """Return the last row that was never postponed."""
+
     def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
         """Return postponed rows whose time has come."""
 
     def next_due_s(self, lane: str) -> float | None:
         """Return when the next postponed row is due."""
 
+    def quarantined(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return quarantined rows whose time has come."""
+
+    def next_quarantined_s(self) -> float | None:
+        """Return when the next quarantined row is due."""
+
+
+_Heap = list[tuple[float, int, WaitingEvent]]
+
 
 @dataclass
 class _Lane:
     name: str
     cursor: int = 0
-    ready: list[tuple[int, WaitingEvent]] = field(default_factory=list)
+    fresh: _Heap = field(default_factory=list)
+    retried: _Heap = field(default_factory=list)
     more: bool = True
     look_due: bool = True
     due_s: float | None = None
+    turn: int = 0
+    probes_newest: bool = True
     parked_until_s: float | None = None
     cause: str = ""
+    last_failure: str = ""
     failures: int = 0
     slow_tries: int = 0
     taken: set[int] = field(default_factory=set)
@@ -60,14 +82,26 @@ class _Lane:
         return not (self.may_have_rows() or self.taken or self.due_s is not None)
 
     def may_have_rows(self) -> bool:
-        return bool(self.ready) or self.more or self.look_due
+        return bool(self.fresh or self.retried) or self.more or self.look_due
+
+    def is_busy(self) -> bool:
+        """Whether a row must come back before the next one goes."""
+        return bool(self.taken) and (self.parked_until_s is not None or self.name == QUARANTINE)
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until time alone brings a row; None = something must happen first."""
         rows_at_s = now_s if self.may_have_rows() else self.due_s
-        if self.parked_until_s is not None:
-            rows_at_s = None if self.taken or rows_at_s is None else max(rows_at_s, self.parked_until_s)
-        return None if rows_at_s is None else max(0.0, rows_at_s - now_s)
+        if rows_at_s is None or self.is_busy():
+            return None
+        return max(0.0, rows_at_s - now_s, (self.parked_until_s or now_s) - now_s)
+
+    def heap_of(self, event: WaitingEvent) -> _Heap:
+        return self.retried if event.not_before_s > 0 else self.fresh
+
+    def forget(self, seq: int) -> None:
+        for heap in (self.fresh, self.retried):
+            heap[:] = [entry for entry in heap if entry[1] != seq]
+            heapq.heapify(heap)
 
 
 class Lanes:
@@ -81,17 +115,30 @@ class Lanes:
         self._rows = rows
         self._lanes: dict[str, _Lane] = {}
         self._turn: deque[str] = deque()
+        self._lane(QUARANTINE)
         self.stored(rows.waiting_lanes())
 
     def __repr__(self) -> str:
         """Tell each lane's state."""
-        states = (f"{lane.name}(ready={len(lane.ready)}, taken={len(lane.taken)})" for lane in self._lanes.values())
+        states = (
+            f"{one.name or 'quarantine'}(ready={len(one.fresh) + len(one.retried)}, taken={len(one.taken)})"
+            for one in self._lanes.values()
+        )
         return f"Lanes({', '.join(states)})"
 
     @property
     def causes(self) -> dict[str, str]:
-        """Why each parked lane waits, by lane."""
-        return {lane.name: lane.cause for lane in self._lanes.values() if lane.cause}
+        """Why each lane waits that is parked or failing, and the last failure of a quarantined row, by lane."""
+        found = {}
+        for lane in self._lanes.values():
+            is_slow = lane.parked_until_s is not None or lane.name == QUARANTINE
+            if cause := lane.cause or (lane.last_failure if is_slow else ""):
+                found[lane.name or "quarantine"] = cause
+        return found
+
+    def is_parked(self, lane: str) -> bool:
+        """Whether the cluster or the configuration holds a lane back."""
+        return lane in self._lanes and bool(self._lanes[lane].cause)
 
     def stored(self, lanes: Iterable[str]) -> None:
         """New rows of these lanes were committed."""
@@ -120,31 +167,43 @@ class Lanes:
 
     def give_back(self, event: WaitingEvent) -> None:
         """The row was not submitted, through no fault of its own: it is the first of its lane again."""
-        lane = self._lane(event.event.lane)
+        lane = self._of(event)
         lane.taken.discard(event.seq)
-        heapq.heappush(lane.ready, (event.seq, event))
+        heapq.heappush(lane.heap_of(event), (event.not_before_s, event.seq, event))
 
     def settled(self, event: WaitingEvent) -> None:
         """The row was finished or postponed in the spool."""
-        lane = self._lane(event.event.lane)
-        lane.taken.discard(event.seq)
-        lane.look_due = True
+        self._of(event).taken.discard(event.seq)
+        # The next row of its order key may be due now, and that is in its lane even where the row was quarantined.
+        for name in {event.event.lane, self._of(event).name}:
+            self._lane(name).look_due = True
+
+    def postponed(self) -> None:
+        """Rows were postponed in the spool, and some may be quarantined now."""
+        self._lane(QUARANTINE).look_due = True
 
     def claim(self, event: WaitingEvent) -> bool:
         """Take a row that is finished from elsewhere; False if it is under way and will be settled anyway."""
-        lane = self._lane(event.event.lane)
+        lane = self._of(event)
         if event.seq in lane.taken:
             return False
-        lane.ready = [entry for entry in lane.ready if entry[0] != event.seq]
-        heapq.heapify(lane.ready)
+        lane.forget(event.seq)
         lane.taken.add(event.seq)
         return True
 
     def park(self, lane: str, now_s: float, cause: str) -> None:
         """Hold a lane back: the cluster or the configuration is at fault, and `cause` says how."""
         parked = self._lane(lane)
-        parked.parked_until_s = now_s + PROBE_S
+        if not parked.cause:
+            parked.slow_tries = 1
+        parked.parked_until_s = now_s + PROBE.delay_s(parked.slow_tries)
         parked.cause = cause
+
+    def probe_parked(self, now_s: float) -> None:
+        """Something changed that may be what parked lanes wait for: each tries at once."""
+        for lane in self._lanes.values():
+            if lane.cause:
+                lane.parked_until_s, lane.slow_tries = now_s, 0
 
     def unpark(self, lane: str) -> None:
         """A submission of the lane succeeded."""
@@ -153,11 +212,12 @@ class Lanes:
             parked.cause = ""
             self.decided(lane)
 
-    def failed(self, lane: str, now_s: float) -> None:
-        """A row of the lane failed, and the server as a whole need not be the cause."""
-        failing = self._lane(lane)
+    def failed(self, event: WaitingEvent, now_s: float, cause: str) -> None:
+        """A row failed, and the server as a whole need not be the cause."""
+        failing = self._of(event)
         failing.failures += 1
-        if failing.failures >= FAILURES and failing.parked_until_s is None:
+        failing.last_failure = cause
+        if failing.failures >= FAILURES and failing.parked_until_s is None and failing.name != QUARANTINE:
             failing.slow_tries = 1
             failing.parked_until_s = now_s + SLOW.delay_s(1)
 
@@ -167,43 +227,68 @@ class Lanes:
         if working is not None and not working.cause:
             working.parked_until_s = None
             working.failures = working.slow_tries = 0
+            working.probes_newest = True
 
     def _lane(self, name: str) -> _Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            lane = self._lanes[name] = _Lane(name)
+            lane = self._lanes[name] = _Lane(name, more=name != QUARANTINE)
             self._turn.append(name)
         return lane
 
+    def _of(self, event: WaitingEvent) -> _Lane:
+        return self._lane(QUARANTINE if event.is_quarantined else event.event.lane)
+
     def _next(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
         is_parked = lane.parked_until_s is not None
-        # One row probes at a time; the others wait for its outcome.
-        if lane.parked_until_s is not None and (lane.parked_until_s > now_s or lane.taken):
+        if lane.is_busy() or (lane.parked_until_s or 0.0) > now_s:
             return None
-        if not lane.ready:
-            self._fill(lane, now_s)
-        if not lane.ready:
-            return None
-        if is_parked:
+        event = self._probe(lane, now_s) if is_parked else self._alternate(lane, now_s)
+        if event is not None and is_parked:
             lane.slow_tries += 1
-            lane.parked_until_s = now_s + (PROBE_S if lane.cause else SLOW.delay_s(lane.slow_tries))
-        return heapq.heappop(lane.ready)[1]
+            lane.parked_until_s = now_s + (PROBE if lane.cause else SLOW).delay_s(lane.slow_tries)
+        return event
 
-    def _fill(self, lane: _Lane, now_s: float) -> None:
+    def _alternate(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
+        """Give new rows and retried ones in turn; either alone where there are none of the other."""
+        self._read_due(lane, now_s)
+        if not lane.fresh:
+            self._read_fresh(lane)
+        lane.turn += 1
+        heap = lane.retried if lane.retried and (lane.turn % 2 or not lane.fresh) else lane.fresh
+        return heapq.heappop(heap)[2] if heap else None
+
+    def _probe(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
+        """Give the newest row every other time, else one as `_alternate` does."""
+        if lane.probes_newest:
+            newest = self._rows.newest(lane.name, lane.taken)
+            if newest is not None:
+                lane.probes_newest = False
+                lane.forget(newest.seq)
+                return newest
+        event = self._alternate(lane, now_s)
+        lane.probes_newest = event is not None
+        return event
+
+    def _read_due(self, lane: _Lane, now_s: float) -> None:
+        if lane.retried or not (lane.look_due or (lane.due_s is not None and lane.due_s <= now_s)):
+            return
         # Nothing is noted before it was read: a spool that fails for a moment must not hide rows until a restart.
-        if lane.look_due or (lane.due_s is not None and lane.due_s <= now_s):
-            rows = self._rows.due(lane.name, now_s, PAGE, frozenset(lane.taken))
-            due_s = self._rows.next_due_s(lane.name)
-            # A row in flight counts as due; when it is settled, `look_due` asks again.
-            lane.due_s = due_s if due_s is not None and due_s > now_s else None
-            lane.look_due = bool(rows)
-            if rows:
-                lane.ready = [(row.seq, row) for row in rows]
-                heapq.heapify(lane.ready)
-                return
+        skip = frozenset(lane.taken)
+        if lane.name == QUARANTINE:
+            rows, due_s = self._rows.quarantined(now_s, PAGE, skip), self._rows.next_quarantined_s()
+        else:
+            rows, due_s = self._rows.due(lane.name, now_s, PAGE, skip), self._rows.next_due_s(lane.name)
+        # A row in flight counts as due; when it is settled, `look_due` asks again.
+        lane.due_s = due_s if due_s is not None and due_s > now_s else None
+        lane.look_due = bool(rows)
+        lane.retried = [(row.not_before_s, row.seq, row) for row in rows]
+        heapq.heapify(lane.retried)
+
+    def _read_fresh(self, lane: _Lane) -> None:
         if lane.more:
             rows = self._rows.waiting(lane.name, lane.cursor, PAGE)
             lane.more = bool(rows)  # large rows make a short page
             if rows:
                 lane.cursor = rows[-1].seq
-                lane.ready = [(row.seq, row) for row in rows if row.seq not in lane.taken]
+                lane.fresh = [(0.0, row.seq, row) for row in rows if row.seq not in lane.taken]

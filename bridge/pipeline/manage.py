@@ -231,7 +231,7 @@ class _Selection(_Compared):
         verdict = super().answered(answer)
         if isinstance(verdict, Again) and self._is_repeat:
             # That this try certainly did nothing says nothing of the one before.
-            return Again(Step.LOOK_UP, verdict.own_fault)
+            return Again(Step.LOOK_UP, verdict.own_fault, verdict.cause)
         return verdict
 
     def _gone(self, refusal: Dead) -> Verdict:

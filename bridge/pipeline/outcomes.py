@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from bridge.argo.errors import HINTS, Answer, AnswerKind
@@ -54,15 +54,17 @@ class Again:
     Attributes:
         step: where to begin.
         own_fault: the row itself may be the cause, so it backs off; else only the gate slows down.
+        cause: a sentence, for the ``state`` topic and for the dead letter if it was the last try.
     """
 
     step: Step
     own_fault: bool
+    cause: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The cluster or the configuration is at fault: the lane waits, probing once a minute.
+    """The cluster or the configuration is at fault: the lane waits, and probes now and then.
 
     Attributes:
         step: where to begin.
@@ -114,7 +116,8 @@ def later(step: Step, answer: Answer) -> Again:
     """Return when to try again after an answer that may become another one."""
     begin = Step.LOOK_UP if answer.ambiguous or step is Step.LOOK_UP else Step.CREATE
     # What does not slow the gate down must slow the row down: nothing is repeated at once.
-    return Again(begin, own_fault=answer.ambiguous or answer.status >= 500 or not answer.strains)
+    own_fault = answer.ambiguous or answer.status >= 500 or not answer.strains
+    return Again(begin, own_fault, cause_of(answer))
 
 
 def _created(answer: Answer) -> Verdict | None:
@@ -132,12 +135,12 @@ def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
             return Done()
         metadata = workflow.get("metadata") or {}
         if metadata.get("deletionTimestamp"):
-            return Again(Step.CREATE, own_fault=True)
+            return Again(Step.CREATE, own_fault=True, cause="the workflow of that name is being deleted")
         name = metadata.get("name", "")
         return Dead("name-taken", f'a workflow "{name}" exists already and is not of this event')
     if answer.kind is AnswerKind.NOT_FOUND:
         # Only Argo's own 404 proves that the create did not happen.
-        return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, own_fault=True)
+        return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, True, cause_of(answer))
     if answer.status == 403:
         return Dead(
             "access-denied", f"cannot tell whose workflow has the name, the right to get is missing: {cause_of(answer)}"

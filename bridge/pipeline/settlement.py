@@ -104,10 +104,10 @@ class Settlement:
         )
         self._finish(event, finished)
 
-    def postpone(self, event: WaitingEvent, attempts: int, due_s: float) -> None:
-        """The row failed for now."""
+    def postpone(self, event: WaitingEvent, postponed: Postponed) -> None:
+        """The row failed for now; `event` is as it was taken."""
         self._hold(event)
-        self._postponed.append(Postponed(event.seq, attempts, due_s))
+        self._postponed.append(postponed)
 
     def patience_s(self) -> float:
         """Return the seconds until a commit is due; infinity if there is nothing to commit."""
@@ -143,6 +143,8 @@ class Settlement:
             raise
         self.problem = None
         sent = any(finished.outbox for finished in self._finished)
+        if self._postponed:
+            lanes.postponed()
         outcomes = {finished.seq: finished for finished in self._finished}
         events, self._events, self._bytes = self._events, {}, 0
         self._finished, self._postponed, self._since_s, self._urgent = [], [], None, False

@@ -136,6 +136,7 @@ class Service:
                 reports=self._reports,
                 clock=clock,
             ),
+            settings.argo.max_attempts,
         )
         self._reads = self._build_reads(refusals)
         rules = request_rules(settings, self._topics, self._schema)

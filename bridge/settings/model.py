@@ -231,6 +231,11 @@ class ArgoSettings:
         "Argo's version, which decides the schema of trigger messages; auto asks the server.",
         default="auto",
     )
+    max_attempts: int = declare(
+        Integer(1),
+        "Tries of an event that may fail while others succeed; then it is dead-lettered.",
+        default=20,
+    )
     token: Secret | None = dataclasses.field(default=None, repr=False)
 
 

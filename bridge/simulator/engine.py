@@ -95,7 +95,7 @@ class Engine:
         if path.startswith(PREFIX):
             exchange.reply(self.control.answer(request))
         else:
-            fault = self._faults.pick(request.method, request.path) if path.startswith("/api/") else None
+            fault = self._faults.pick(request.method, request.path, request.body) if path.startswith("/api/") else None
             self._serve_safely(exchange, fault)
         self._arm()
 

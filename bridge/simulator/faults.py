@@ -54,6 +54,7 @@ class Fault:
         kind: What happens.
         method: HTTP method it meets; None is any.
         path: Regular expression, searched in the decoded path; None is any path under /api.
+        request: Regular expression, searched in the request's body; None is any body.
         count: How many requests it meets before it is used up; None is all.
         skip: Requests that match but are let through first.
         probability: Chance that a matching request meets it, from 0 to 1.
@@ -70,6 +71,7 @@ class Fault:
     kind: FaultKind
     method: str | None = None
     path: str | None = None
+    request: str | None = None
     count: int | None = None
     skip: int = 0
     probability: float = 1.0
@@ -84,14 +86,17 @@ class Fault:
 
     def __post_init__(self) -> None:
         self.kind = FaultKind(self.kind)
-        if self.path is not None:
-            re.compile(self.path)
+        for pattern in (self.path, self.request):
+            if pattern is not None:
+                re.compile(pattern)
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, body: bytes) -> bool:
         """Whether a request is of the kind that it meets."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.method is not None and self.method != method:
+            return False
+        if self.request is not None and re.search(self.request, body.decode(errors="replace")) is None:
             return False
         return self.path is None or re.search(self.path, path) is not None
 
@@ -126,13 +131,13 @@ class Faults:
         with self._lock:
             self._faults = []
 
-    def pick(self, method: str, path: str) -> Fault | None:
+    def pick(self, method: str, path: str, body: bytes = b"") -> Fault | None:
         """The first fault that meets a request; it counts as a hit."""
         if not self._faults:  # without the lock: nearly every request comes here and there is nothing
             return None
         with self._lock:
             for fault in self._faults:
-                if not fault.matches(method, path):
+                if not fault.matches(method, path, body):
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1

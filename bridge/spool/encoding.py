@@ -128,7 +128,7 @@ def unanswered(body: bytes) -> tuple[bytes, float | None]:
 @_reads_rows
 def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddress, ...]) -> WaitingEvent:
     """Return the event of a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
-    seq, identity, digest, namespace, name, lane, _, order_key, *times, attempts, stored, body, note = row
+    seq, identity, digest, namespace, name, lane, _, order_key, *times, attempts, stored, body, note, own = row
     _, mapping, topic, connection, status_topic, max_age_s, base, parameters, annotations, parts, *asked = _load(body)
     reply = None if parts is None else _reply_of(parts)
     event = NewEvent(
@@ -149,7 +149,7 @@ def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddres
     replies = extra if reply is None else (reply, *extra)
     not_before_s, expires_at_s = times
     size = len(body) + len(manifest)
-    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "", size)
+    return WaitingEvent(seq, event, replies, attempts, not_before_s or 0.0, expires_at_s, stored, note or "", size, own)
 
 
 def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from bridge.core.model import ReplyAddress
-from bridge.spool.database import Reads, Values
+from bridge.spool.database import Database, Reads, Values
 from bridge.spool.encoding import decode_event, decode_reply, json_list
 from bridge.spool.manifests import Manifests
 from bridge.spool.records import WaitingEvent
@@ -30,12 +30,110 @@ def within(rows: Iterable[_Row], max_bytes: int, size: Callable[[_Row], int]) ->
         yield row
 
 
-def ready(reads: Reads, manifests: Manifests, values: Values) -> tuple[WaitingEvent, ...]:
-    """Return the ready rows for ``(lane, after_seq, limit)``, up to `PAGE_BYTES`."""
-    return _page(reads, manifests, reads.run("ready_rows", values))
+class WaitingTable:
+    """The table ``waiting`` as dispatch reads it; `Spool` makes it.
+
+    A waiting row is ready (never tried, its key's turn), postponed (due at a time), or held (an earlier row of its
+    order key waits). Held rows are never given out; when their turn comes they are due. A postponed row that failed
+    again and again while others succeeded is quarantined: no lane gives it out.
+    """
+
+    _database: Database
+    _manifests: Manifests
+
+    def waiting_lanes(self) -> tuple[str, ...]:
+        """Return the lanes that have waiting rows, sorted. Reads no row."""
+        return tuple(self._database.ledger.by_lane())
+
+    def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` ready rows of `lane` with a number above `after_seq`, in order of arrival.
+
+        Fewer where they are large: some MiB at a time; () when there is none. A row that was ever postponed comes from
+        `due` or `quarantined` only. Reads no other row, however many wait.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("read events") as reads:
+            return _page(reads, self._manifests, reads.run("ready_rows", (lane, after_seq, limit)))
+
+    def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
+        """Return the ready row of `lane` that came last, those of `skip` left out, or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return next(iter(self._picked(("newest_seqs", (lane,)), 1, skip)), None)
+
+    def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, the longest due first.
+
+        Fewer where they are large, as `waiting`.
+
+        Args:
+            lane: which.
+            now_s: `age.now_s()`.
+            limit: at most so many.
+            skip: numbers in flight, which are left out. A set: the rows due before these are passed one by one.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return self._picked(("due_seqs", (lane, now_s)), limit, skip)
+
+    def next_due_s(self, lane: str) -> float | None:
+        """Return the age at which the next postponed row of `lane` is due (in flight or not), or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return self._earliest("next_due", (lane,))
+
+    def quarantined(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` quarantined rows of any lane that are due at `now_s`; else as `due`.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return self._picked(("quarantined_seqs", (now_s,)), limit, skip)
+
+    def next_quarantined_s(self) -> float | None:
+        """Return the age at which the next quarantined row is due (in flight or not), or None.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return self._earliest("next_quarantined", ())
+
+    def expired(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
+        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        return self._picked(("expired_seqs", (now_s,)), limit, skip)
+
+    def find_waiting(self, event_id: bytes) -> WaitingEvent | None:
+        """Return the row of an event id if it still waits.
+
+        Raises:
+            SpoolError: the file cannot be read.
+        """
+        with self._database.reading("find an event") as reads:
+            found = reads.run("find_seq", (event_id,)).fetchone()
+            return next(iter(numbered(reads, self._manifests, found or ())), None)
+
+    def _picked(self, statement: tuple[str, Values], limit: int, skip: Collection[int]) -> tuple[WaitingEvent, ...]:
+        with self._database.reading("read events") as reads:
+            return _first(reads, self._manifests, statement, limit, skip)
+
+    def _earliest(self, statement: str, values: Values) -> float | None:
+        with self._database.reading("read events") as reads:
+            earliest: float | None = reads.run(statement, values).fetchone()[0]
+        return earliest
 
 
-def picked(
+def _first(
     reads: Reads, manifests: Manifests, statement: tuple[str, Values], limit: int, skip: Collection[int]
 ) -> tuple[WaitingEvent, ...]:
     """Return the first `limit` rows, up to `PAGE_BYTES`, whose numbers `statement` gives, those of `skip` left out."""

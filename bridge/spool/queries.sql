@@ -88,7 +88,7 @@ delete from inflight where connection = :connection and packet_id in (select val
 
 -- name: ready_rows
 select w.seq, e.id, e.digest, e.namespace, e.name, l.name, w.manifest, w.order_key, w.not_before_s, w.expires_at_s,
-    w.attempts, w.stored_at_s, w.body, w.note
+    w.attempts, w.stored_at_s, w.body, w.note, w.own_failures
 from waiting w indexed by waiting_ready
 cross join events e on e.seq = w.seq
 cross join lanes l on l.id = w.lane
@@ -97,7 +97,7 @@ order by w.seq limit ?;
 
 -- name: rows_by_seq
 select w.seq, e.id, e.digest, e.namespace, e.name, l.name, w.manifest, w.order_key, w.not_before_s, w.expires_at_s,
-    w.attempts, w.stored_at_s, w.body, w.note
+    w.attempts, w.stored_at_s, w.body, w.note, w.own_failures
 from json_each(:seqs) j
 cross join waiting w on w.seq = j.value
 cross join events e on e.seq = w.seq
@@ -106,12 +106,24 @@ order by j.key;
 
 -- name: due_seqs
 select seq from waiting indexed by waiting_due
-where lane = (select id from lanes where name = ?) and not_before_s > 0 and not_before_s <= ?
+where lane = (select id from lanes where name = ?) and not_before_s > 0 and own_failures < 3 and not_before_s <= ?
 order by not_before_s, seq;
 
 -- name: next_due
 select min(not_before_s) from waiting indexed by waiting_due
-where lane = (select id from lanes where name = ?) and not_before_s > 0;
+where lane = (select id from lanes where name = ?) and not_before_s > 0 and own_failures < 3;
+
+-- name: newest_seqs
+select seq from waiting indexed by waiting_ready
+where lane = (select id from lanes where name = ?) and not_before_s = 0
+order by seq desc;
+
+-- name: quarantined_seqs
+select seq from waiting indexed by waiting_quarantined where own_failures >= 3 and not_before_s <= ?
+order by not_before_s, seq;
+
+-- name: next_quarantined
+select min(not_before_s) from waiting indexed by waiting_quarantined where own_failures >= 3;
 
 -- name: expired_seqs
 select seq from waiting indexed by waiting_expiry
@@ -140,7 +152,7 @@ update waiting set not_before_s = ? where seq = ?;
 update waiting set note = ? where seq = ?;
 
 -- name: postpone
-update waiting set attempts = ?, not_before_s = ? where seq = ? and not_before_s is not null;
+update waiting set attempts = ?, own_failures = ?, not_before_s = ? where seq = ? and not_before_s is not null;
 
 -- name: oldest_ended
 select n, seq, ended_s from ended order by n limit ?;
@@ -224,7 +236,7 @@ insert into dead_events
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: dead_event_rows
-select d.seq, d.id, d.digest, d.namespace, d.name, l.name, d.manifest, d.order_key, 0.0, null, 0, 0.0, d.body, null
+select d.seq, d.id, d.digest, d.namespace, d.name, l.name, d.manifest, d.order_key, 0.0, null, 0, 0.0, d.body, null, 0
 from dead_events d cross join lanes l on l.id = d.lane
 where d.letter = ? order by d.seq limit ?;
 

@@ -231,6 +231,10 @@ class Committed:
     known: tuple[StoredOutcome, ...] = ()
 
 
+QUARANTINE_FAILURES = 3
+"""Own failures that put a row apart; the indexes and statements of the spool have the same number."""
+
+
 @dataclass(frozen=True, slots=True)
 class WaitingEvent:
     """A row that dispatch takes.
@@ -245,6 +249,7 @@ class WaitingEvent:
         stored_at_s: age-clock seconds of its commit.
         note: what `Spool.note` was given, or "".
         size_bytes: of the row and its manifest, which it may share.
+        own_failures: those of the attempts that failed while other rows succeeded.
     """
 
     seq: int
@@ -256,6 +261,12 @@ class WaitingEvent:
     stored_at_s: float = 0.0
     note: str = ""
     size_bytes: int = 0
+    own_failures: int = 0
+
+    @property
+    def is_quarantined(self) -> bool:
+        """Whether it is given out beside its lane, by `quarantined`."""
+        return self.own_failures >= QUARANTINE_FAILURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +301,13 @@ class Postponed:
         seq: the row.
         attempts: including the one that failed.
         not_before_s: age-clock seconds of the next try.
+        own_failures: as `WaitingEvent.own_failures`, this attempt included.
     """
 
     seq: int
     attempts: int
     not_before_s: float
+    own_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,5 +102,5 @@ def _release_keys(commit: Transaction, keys: Iterable[str]) -> None:
 def postpone(commit: Transaction, postponed: Sequence[Postponed]) -> None:
     """Note a failed try and when the next one is due; a row that waits no longer is left alone."""
     if postponed:
-        rows = [(row.attempts, max(row.not_before_s, EARLIEST_S), row.seq) for row in postponed]
+        rows = [(one.attempts, one.own_failures, max(one.not_before_s, EARLIEST_S), one.seq) for one in postponed]
         commit.many("postpone", rows)

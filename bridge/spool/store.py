@@ -9,7 +9,7 @@ status, housekeeping) take turns. Nothing blocks readers: each read has a connec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -18,10 +18,11 @@ from types import TracebackType
 
 from bridge.core.clock import AgeClock, Clock
 from bridge.core.errors import SpoolError
-from bridge.spool import dead_events, giving
+from bridge.spool import dead_events
 from bridge.spool.database import Database, Reads
 from bridge.spool.encoding import decode_message, json_list
 from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
+from bridge.spool.giving import WaitingTable, numbered
 from bridge.spool.intake import (
     EncodedEvent,
     encode_all,
@@ -69,7 +70,7 @@ EARLY_STEP = 2000
 AGE_STEP_S = 3600.0
 
 
-class Spool(StatusTables):
+class Spool(WaitingTable, StatusTables):
     """See the module's docstring; made by `open` or `in_memory`.
 
     Attributes:
@@ -216,70 +217,7 @@ class Spool(StatusTables):
         with self._database.transaction("forget deliveries") as commit:
             commit.run("forget_deliveries", (connection,))
 
-    # What dispatch calls. A waiting row is ready (never tried, its key's turn), postponed (due at a time), or held
-    # (an earlier row of its order key waits). Held rows are never given out; when their turn comes they are due.
-
-    def waiting_lanes(self) -> tuple[str, ...]:
-        """Return the lanes that have waiting rows, sorted. Reads no row."""
-        return tuple(self._database.ledger.by_lane())
-
-    def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` ready rows of `lane` with a number above `after_seq`, in order of arrival.
-
-        Fewer where they are large: some MiB at a time; () when there is none. A row that was ever postponed comes from
-        `due` only. Reads no other row, however many wait.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("read events") as reads:
-            return giving.ready(reads, self._manifests, (lane, after_seq, limit))
-
-    def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, the longest due first.
-
-        Fewer where they are large, as `waiting`.
-
-        Args:
-            lane: which.
-            now_s: `age.now_s()`.
-            limit: at most so many.
-            skip: numbers in flight, which are left out. A set: the rows due before these are passed one by one.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("read events") as reads:
-            return giving.picked(reads, self._manifests, ("due_seqs", (lane, now_s)), limit, skip)
-
-    def next_due_s(self, lane: str) -> float | None:
-        """Return the age at which the next postponed row of `lane` is due (in flight or not), or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("read events") as reads:
-            earliest: float | None = reads.run("next_due", (lane,)).fetchone()[0]
-        return earliest
-
-    def expired(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("read events") as reads:
-            return giving.picked(reads, self._manifests, ("expired_seqs", (now_s,)), limit, skip)
-
-    def find_waiting(self, event_id: bytes) -> WaitingEvent | None:
-        """Return the row of an event id if it still waits.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
-        with self._database.reading("find an event") as reads:
-            found = reads.run("find_seq", (event_id,)).fetchone()
-            return next(iter(giving.numbered(reads, self._manifests, found or ())), None)
+    # What dispatch calls, beside `WaitingTable`.
 
     def settle(self, finished: Sequence[Finished], postponed: Sequence[Postponed] = ()) -> tuple[WaitingEvent, ...]:
         """End and postpone rows in one commit. A row that waits no longer is left alone, its messages too.
@@ -298,7 +236,7 @@ class Spool(StatusTables):
             with self._database.transaction("settle events") as commit:
                 again = finish(commit, self._manifests, finished, self._limits.dead_max_bytes)
                 postpone(commit, postponed)
-            return giving.numbered(reads, self._manifests, again)
+            return numbered(reads, self._manifests, again)
 
     def note(self, seq: int, text: str) -> None:
         """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash.

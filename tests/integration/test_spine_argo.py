@@ -9,6 +9,7 @@ import pytest
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.options import ArgoOptions
+from bridge.core.backoff import Backoff
 from bridge.core.errors import TransientError
 from bridge.pipeline import lanes
 from bridge.pipeline.dispatch import Dispatcher
@@ -28,7 +29,7 @@ ELSEWHERE = rf"/workflows/{OTHER_NAMESPACE}$"
 @pytest.fixture
 def quick_probes(monkeypatch):
     """A parked mapping tries more often than once a minute."""
-    monkeypatch.setattr(lanes, "PROBE_S", 0.3)
+    monkeypatch.setattr(lanes, "PROBE", Backoff(0.3, 0.3))
 
 
 def publish(spine, topic, *numbers):

@@ -36,6 +36,7 @@ class ArgoModel:
     script: what happens to the next requests.
     otherwise: what happens when it is over.
     spares_version: the question for Argo's version is answered whatever they say.
+    poison: names of workflows whose create is answered 500, whatever the others get.
     """
 
     def __init__(self) -> None:
@@ -44,11 +45,14 @@ class ArgoModel:
         self.script: deque[str] = deque()
         self.otherwise = "ok"
         self.spares_version = False
+        self.poison: set[str] = set()
         self.requests: list[HttpRequest] = []
 
     def answer(self, request: HttpRequest) -> Answer:
         """Carry a request out, or not, and answer."""
         self.requests.append(request)
+        if self.poison and request.method == "POST" and self._metadata(request)["name"] in self.poison:
+            return FATES["500"]()
         fate = self.script.popleft() if self.script else self.otherwise
         fate = "ok" if self.spares_version and request.path == VERSION_PATH else fate
         if fate in ("cut after", "504 after", "not-argo after"):
@@ -205,6 +209,7 @@ class DispatchBench:
                 reports=ReportWriter(self.folder),
                 clock=self.clock,
             ),
+            max_attempts=20,
         )
 
     def _outbox(self) -> None:

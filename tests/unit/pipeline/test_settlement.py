@@ -14,7 +14,7 @@ from bridge.core.model import ReplyAddress
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
-from bridge.spool.records import Batch, WaitingEvent
+from bridge.spool.records import Batch, Postponed, WaitingEvent
 
 
 class SettleBench:
@@ -99,7 +99,7 @@ def test_a_failing_spool_loses_and_doubles_nothing(bench: SettleBench) -> None:
     done, dead, postponed = bench.taken(3, asked=True)
     bench.settlement.done(done)
     bench.settlement.dead(dead, "name-taken", "taken")
-    bench.settlement.postpone(postponed, 1, bench.spool.real.age.now_s() + 60)
+    bench.settlement.postpone(postponed, Postponed(postponed.seq, 1, bench.spool.real.age.now_s() + 60))
     bench.spool.failing = {"settle"}
     for _ in range(5):
         with pytest.raises(SpoolError):
@@ -149,7 +149,7 @@ def test_large_rows_that_cannot_be_marked_are_few(bench: SettleBench) -> None:
 def test_a_sender_that_came_late_is_answered_too(bench: SettleBench, end: str) -> None:
     """An address attached while the row was being finished gets its reply, and the first gets no second one."""
     (first,) = bench.taken(1, asked=True)
-    bench.settlement.postpone(first, 1, bench.spool.real.age.now_s())
+    bench.settlement.postpone(first, Postponed(first.seq, 1, bench.spool.real.age.now_s()))
     bench.settlement.flush(bench.lanes)
     row = bench.take()
     if end == "done":
@@ -184,7 +184,7 @@ def test_an_end_that_cannot_be_stored_holds_up_no_other(bench: SettleBench) -> N
     bad, good, postponed = bench.taken(3, asked=True)
     bench.settlement.dead(bad, "name-taken", "bad")
     bench.settlement.done(good)
-    bench.settlement.postpone(postponed, 1, 1e9)
+    bench.settlement.postpone(postponed, Postponed(postponed.seq, 1, 1e9))
     refusing(bench, lambda one: one.error == "bad")
     bench.settlement.flush(bench.lanes)
     assert bench.spool.real.figures().waiting == 1
