@@ -156,7 +156,11 @@ class BrokerVisit:
 
     # Told by the transport, on its thread.
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(
+        self,
+        batch: Sequence[Delivery],
+        waiting: Sequence[Delivery] = (),  # noqa: ARG002 - the receiver's signature
+    ) -> Sequence[Delivery]:
         """See `base.Receiver`."""
         for delivery in batch:
             message = delivery.message
@@ -166,6 +170,7 @@ class BrokerVisit:
                 else:
                     self._kept[message.topic] = message
             delivery.ack()
+        return ()
 
     def connected(self, connection: str, session: Session) -> None:  # noqa: ARG002 - the listener's signature
         """See `base.Listener`."""

@@ -43,6 +43,12 @@ class Draft:
         self.dead_letters.append(refused.dead_letter)
         self.outbox.extend(refused.outbox)
 
+    @property
+    def size_bytes(self) -> int:
+        """What it holds, roughly: the message, and what was made of it."""
+        made = sum(len(value) for event in self.events for value in event.order.parameters.values())
+        return len(self.message.payload) * 2 + len(self.message.topic) + made
+
     def clear(self) -> None:
         """Take out everything that a commit stores: it is committed, or gives way to a refusal."""
         for part in (self.events, self.inflight, self.outbox, self.dead_letters, self.external):
@@ -56,10 +62,13 @@ def joined(drafts: Iterable[Draft]) -> Batch:
     outbox: list[OutboxMessage] = []
     letters: list[NewDeadLetter] = []
     external: list[NewExternalStatus] = []
+    messages: list[int] = []
     for draft in drafts:
+        if draft.events:
+            messages.append(len(draft.events))
         events += draft.events
         inflight += draft.inflight
         outbox += draft.outbox
         letters += draft.dead_letters
         external += draft.external
-    return Batch(tuple(events), tuple(inflight), tuple(outbox), tuple(letters), tuple(external))
+    return Batch(tuple(events), tuple(inflight), tuple(outbox), tuple(letters), tuple(external), tuple(messages))

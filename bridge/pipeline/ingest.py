@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError, cut
@@ -36,10 +37,13 @@ from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.requests import Requests, reply_address
 from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
+from bridge.spool.room import NoRoomError
 from bridge.spool.store import Spool
 from bridge.transports.base import Delivery
 
 _log = logger(__name__)
+
+KEPT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +134,14 @@ class Ingest:
         except SpoolError as error:
             self._problem = error  # and once more before the next message
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
-        """Store what `batch` leads to in one commit, then acknowledge it.
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+        """Store what `batch` leads to in one commit, then acknowledge it; return what the spool has no room for now.
 
         Raises:
             SpoolError: nothing was acknowledged. The batch is to be handed in again, the same objects: what it leads
                 to is decided once, and what of it was stored by then is not stored again.
         """
+        earlier = self._kept_of(waiting)
         drafts: list[Draft] = []
         places: list[Read] = []
         try:
@@ -144,21 +149,63 @@ class Ingest:
             for draft in self._drafts(batch):
                 drafts.append(draft)  # noqa: PERF402 - those made before a SpoolError are kept
             places += self._places(drafts)
-            self._commit(drafts)
+            behind = self._behind(drafts, earlier, is_known=len(earlier) == len(waiting))
+            left = self._commit_what_has_room(drafts, behind)
         except Exception as error:
             self._problem = error if isinstance(error, SpoolError) else self._problem
-            for connection in {draft.message.connection for draft in drafts}:
-                self._kept[connection] = [draft for draft in drafts if draft.message.connection == connection]
+            self._keep([*earlier, *drafts])
             for read in places:
                 self._parts.reads.release(read)
             raise
-        self._problem = None
+        left_over = []
         for delivery, draft in zip(batch, drafts, strict=True):
             self._kept.pop(delivery.message.connection, None)
-            if draft.read is None:
+            if id(draft) in left:
+                left_over.append(delivery)
+            elif draft.read is None:
                 delivery.ack()
             else:
                 self._parts.reads.submit(draft.read, delivery.ack)
+        self._keep([*earlier, *(draft for draft in drafts if id(draft) in left)])
+        return left_over
+
+    def _kept_of(self, deliveries: Sequence[Delivery]) -> list[Draft]:
+        # By the object, not by its content: two messages may be alike.
+        wanted = {id(delivery.message) for delivery in deliveries}
+        return [draft for drafts in list(self._kept.values()) for draft in drafts if id(draft.message) in wanted]
+
+    def _keep(self, drafts: Sequence[Draft]) -> None:
+        """Keep what is handed in again; of what is not stored at all only so many bytes, the rest is made anew."""
+        sizes = accumulate(draft.size_bytes for draft in drafts)
+        kept = [draft for draft, size in zip(drafts, sizes, strict=True) if size <= KEPT_BYTES or not draft.events]
+        for connection in {draft.message.connection for draft in drafts}:
+            self._kept[connection] = [draft for draft in kept if draft.message.connection == connection]
+
+    def _behind(self, drafts: Sequence[Draft], earlier: Sequence[Draft], *, is_known: bool) -> set[int]:
+        """Return the drafts that come behind what waits: in its lane, or among what is done in order.
+
+        What is urgent waits only for its own order. `is_known`: `earlier` is all that waits.
+        """
+        lanes = {event.lane for draft in earlier for event in draft.events}
+        keys = {event.order_key for draft in earlier for event in draft.events if event.order_key}
+
+        def waits(event: NewEvent) -> bool:
+            return event.order_key in keys or (not event.is_urgent and (not is_known or event.lane in lanes))
+
+        return {id(draft) for draft in drafts if any(waits(event) for event in draft.events)}
+
+    def _commit_what_has_room(self, drafts: Sequence[Draft], left: set[int]) -> set[int]:
+        """Commit all that the spool takes but `left`; return those and the drafts that have no room."""
+        problem: SpoolError | None = self._problem if left else None
+        while True:
+            try:
+                self._commit([draft for draft in drafts if id(draft) not in left])
+            except NoRoomError as error:
+                problem = error
+                left = left | {id(one) for one in drafts if any(event.id in error.events for event in one.events)}
+            else:
+                self._problem = problem
+                return left
 
     def _places(self, drafts: Iterable[Draft]) -> list[Read]:
         """Take a place for each read; what finds none is refused."""
@@ -179,8 +226,7 @@ class Ingest:
 
     def _drafts(self, batch: Sequence[Delivery]) -> Iterable[Draft]:
         deliveries = Deliveries(self._parts.spool.delivery_id)
-        # By the object, not by its content: two messages may be alike.
-        kept = {id(draft.message): draft for drafts in list(self._kept.values()) for draft in drafts}
+        kept = {id(draft.message): draft for draft in self._kept_of(batch)}
         for delivery in batch:
             message = delivery.message
             yield kept.get(id(message)) or self._draft(deliveries.of(message), message)

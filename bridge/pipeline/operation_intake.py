@@ -28,6 +28,8 @@ from bridge.validation.policy import check_parameters
 _HASH = re.compile(r"-[a-z2-7]{16}$")
 _VALUES = ("parameters", "outputParameters")
 _NOTHING = b"{}"
+# What a full spool and a full cluster need most.
+_MAKE_ROOM = frozenset({Operation.STOP, Operation.TERMINATE, Operation.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class OperationIntake:
             order_key=f"operation:{kind}:{namespace}/{asked.name}",
             max_age_s=OPERATION_MAX_AGE_S if expiry is None else min(expiry, OPERATION_MAX_AGE_S),
             asked=Asked(asked.operation.value, asked.name, dict(asked.options)),
+            is_urgent=asked.operation in _MAKE_ROOM,
         )
 
     def read(self, message: Message, request: Request, body: RequestBody, address: ReplyAddress) -> Read:

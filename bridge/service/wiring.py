@@ -60,6 +60,6 @@ class ReceiverSlot:
 
     receiver: Receiver
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         """See `Receiver`."""
-        self.receiver.receive(batch)
+        return self.receiver.receive(batch, waiting)

@@ -312,11 +312,11 @@ class SpoolSettings:
 
     max_rows: int = declare(
         Integer(1),
-        "Events that may wait (one batch more at most); then ingest stops until there is room.",
+        "Events that may wait; beyond, only lanes with few (a quarter more), stop, terminate and delete are taken.",
         default=5_000_000,
     )
     max_bytes: int = declare(
-        Size("1MiB"), "Size on disk that the spool may reach; then likewise.", default="4GiB", name="max-bytes"
+        Size("1MiB"), "Size on disk that the spool may reach; beyond, likewise.", default="4GiB", name="max-bytes"
     )
     keep_done_s: float = declare(
         Duration("1m"), "How long a done event is remembered, so that its repetition is recognised.", default="24h"

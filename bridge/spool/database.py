@@ -122,9 +122,10 @@ class Database:
         reads = Reads(self._writer, self._statements)
         age_s, wall_s, next_seq, *counts = reads.run("load_state").fetchone()
         ledger = Ledger(next_seq, *counts)
-        for lane, name, waiting in reads.run("load_lanes"):
+        for lane, name, waiting, size_bytes in reads.run("load_lanes"):
             ledger.lane_ids[name] = lane
             ledger.waiting[lane] = waiting
+            ledger.bytes[lane] = size_bytes
         return ledger, AgeClock(clock, age_s, wall_s)
 
     @contextmanager

@@ -16,14 +16,12 @@ from typing import Any
 from bridge.core.errors import PermanentError
 from bridge.spool.database import Reads, Transaction
 from bridge.spool.encoding import decode_event, json_list, unanswered
-from bridge.spool.intake import EncodedEvent, is_held, store_events
+from bridge.spool.intake import ROW_BYTES, EncodedEvent, is_held, store_events
 from bridge.spool.letters import Kind, kind_of, recent_bytes, store_kind, store_letters
 from bridge.spool.manifests import Manifests
 from bridge.spool.records import NewDeadLetter, NewEvent, Replayed
 
 REUSED_HINT = "publish it again, with an id of its own"
-# Columns beside the body, in the table and its index.
-ROW_BYTES = 250
 # The events of a mapping and reason take no more than this share of dead-letters.max-bytes within a minute, so that
 # their storm does not push all other letters out. Those beyond are counted only.
 SHARE = 8
@@ -138,6 +136,7 @@ def _give_back(commit: Transaction, manifests: Manifests, kept: Sequence[tuple[A
     """
     keys: set[str] = set()
     lanes: list[int] = []
+    sizes: Counter[int] = Counter()
     known: list[int] = []
     first = commit.ledger.take_seqs(len(kept))
     for number, row in enumerate(kept, first):
@@ -152,10 +151,14 @@ def _give_back(commit: Transaction, manifests: Manifests, kept: Sequence[tuple[A
             continue
         not_before_s = None if order_key and is_held(commit, order_key, keys) else 0.0
         expires_at_s = None if max_age_s is None else commit.now_s + max_age_s
-        values = (number, lane, manifest, order_key, not_before_s, expires_at_s, commit.now_s, body)
-        commit.run("insert_waiting", values)
+        size = len(body) + ROW_BYTES
+        commit.run(
+            "insert_waiting",
+            (number, lane, manifest, order_key, not_before_s, expires_at_s, commit.now_s, body, size),
+        )
         lanes.append(lane)
+        sizes[lane] += size
     for lane, count in Counter(lanes).items():
-        commit.ledger.count_waiting(lane, count)
+        commit.ledger.count_waiting(lane, count, sizes[lane])
     manifests.release(commit, known)
     return lanes

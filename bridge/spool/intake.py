@@ -32,6 +32,8 @@ from bridge.spool.records import (
 
 DELIVERY_BYTES = 16
 PAYLOAD_DIGEST_BYTES = 32
+# Of a waiting row beside its body, its event and the indexes included.
+ROW_BYTES = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ def encode_all(batch: Batch) -> list[EncodedEvent]:
     return [EncodedEvent(event, encode_event(event)) for event in batch.events]
 
 
-def has_new(reads: Reads, encoded: Sequence[EncodedEvent]) -> bool:
-    """Whether any of the events is not known yet."""
-    return any(reads.run("find_event", (row.event.id,)).fetchone() is None for row in encoded)
+def is_new(reads: Reads, row: EncodedEvent) -> bool:
+    """Whether an event is not known yet."""
+    return reads.run("find_event", (row.event.id,)).fetchone() is None
 
 
 def store_events(
@@ -97,20 +99,28 @@ def _split(
 
 def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequence[tuple[int, EncodedEvent]]) -> None:
     ledger, now_s = commit.ledger, commit.now_s
+    first_new = ledger.next_seq
     numbers = manifests.ids(commit, [row.event.order.manifest for _, row in numbered])
+    charged = {number for number in numbers if number >= first_new}
     keys: set[str] = set()
-    lanes: list[int] = []
+    lanes: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
     rows = []
     for (seq, row), manifest in zip(numbered, numbers, strict=True):
         event = row.event
+        size = len(row.body) + ROW_BYTES
+        if manifest in charged:
+            charged.discard(manifest)
+            size += len(event.order.manifest)
         lane = ledger.lane_id(event.lane)
-        lanes.append(lane)
+        lanes[lane] += 1
+        sizes[lane] += size
         not_before_s = None if event.order_key and is_held(commit, event.order_key, keys) else 0.0
         expires_at_s = None if event.max_age_s is None else now_s + event.max_age_s
-        rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, row.body))
+        rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, row.body, size))
     commit.many("insert_waiting", rows)
-    for lane, count in Counter(lanes).items():
-        ledger.count_waiting(lane, count)
+    for lane, count in lanes.items():
+        ledger.count_waiting(lane, count, sizes[lane])
 
 
 def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:

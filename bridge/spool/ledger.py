@@ -22,6 +22,7 @@ class Ledger:
         dead_dropped: see `SpoolFigures.dead_letters_dropped`.
         lane_ids: number of each lane.
         waiting: waiting rows by lane number.
+        bytes: their bytes by lane number.
         changed_lanes: lanes whose row this commit writes.
     """
 
@@ -34,11 +35,18 @@ class Ledger:
     dead_dropped: int
     lane_ids: dict[str, int] = field(default_factory=dict)
     waiting: dict[int, int] = field(default_factory=dict)
+    bytes: dict[int, int] = field(default_factory=dict)
     changed_lanes: set[int] = field(default_factory=set)
 
     def copy(self) -> Ledger:
         """Return a ledger that can be changed without changing this one."""
-        return replace(self, lane_ids=dict(self.lane_ids), waiting=dict(self.waiting), changed_lanes=set())
+        return replace(
+            self,
+            lane_ids=dict(self.lane_ids),
+            waiting=dict(self.waiting),
+            bytes=dict(self.bytes),
+            changed_lanes=set(),
+        )
 
     def take_seqs(self, count: int) -> int:
         """Reserve `count` numbers; return the first."""
@@ -51,19 +59,25 @@ class Ledger:
         lane = self.lane_ids.get(name)
         if lane is None:
             lane = self.lane_ids[name] = self.take_seqs(1)
-            self.waiting[lane] = 0
+            self.waiting[lane] = self.bytes[lane] = 0
         return lane
 
-    def count_waiting(self, lane: int, difference: int) -> None:
-        """Add `difference` waiting rows to lane number `lane`."""
-        self.waiting[lane] += difference
+    def count_waiting(self, lane: int, rows: int, size_bytes: int) -> None:
+        """Add `rows` waiting rows of `size_bytes`, or take them away, of lane number `lane`."""
+        self.waiting[lane] += rows
+        self.bytes[lane] += size_bytes
         self.changed_lanes.add(lane)
 
-    def named_changes(self) -> list[tuple[int, str, int]]:
-        """Return ``(number, name, waiting)`` of each lane that changed."""
-        if not self.changed_lanes:
+    def named_changes(self) -> list[tuple[int, str, int, int]]:
+        """Return ``(number, name, waiting, bytes)`` of each lane that changed."""
+        changed = self.changed_lanes
+        if not changed:
             return []
-        return [(lane, name, self.waiting[lane]) for name, lane in self.lane_ids.items() if lane in self.changed_lanes]
+        return [
+            (lane, name, self.waiting[lane], self.bytes[lane])
+            for name, lane in self.lane_ids.items()
+            if lane in changed
+        ]
 
     def by_lane(self) -> dict[str, int]:
         """Return the waiting rows of each lane that has any."""

@@ -9,17 +9,18 @@ update state set age_s = ?, wall_s = ?, next_seq = ?, rows = ?, outbox = ?, dead
     ended_early = ?, dead_dropped = ?;
 
 -- name: load_lanes
-select id, name, waiting from lanes;
+select id, name, waiting, bytes from lanes;
 
 -- name: save_lane
-insert into lanes (id, name, waiting) values (?, ?, ?) on conflict (id) do update set waiting = excluded.waiting;
+insert into lanes (id, name, waiting, bytes) values (?, ?, ?, ?)
+on conflict (id) do update set waiting = excluded.waiting, bytes = excluded.bytes;
 
 -- name: insert_event
 insert into events (seq, id, digest, namespace, name) values (?, ?, ?, ?, ?) on conflict (id) do nothing;
 
 -- name: insert_waiting
-insert into waiting (seq, lane, manifest, order_key, not_before_s, expires_at_s, attempts, stored_at_s, body)
-values (?, ?, ?, ?, ?, ?, 0, ?, ?);
+insert into waiting (seq, lane, manifest, order_key, not_before_s, expires_at_s, attempts, stored_at_s, body, size)
+values (?, ?, ?, ?, ?, ?, 0, ?, ?, ?);
 
 -- name: find_event
 select seq, digest, namespace, name, code, error from events where id = ?;
@@ -134,7 +135,7 @@ order by expires_at_s, seq;
 select w.seq from events e cross join waiting w on w.seq = e.seq where e.id = ?;
 
 -- name: delete_waiting
-delete from waiting where seq in (select value from json_each(:seqs)) returning seq, lane, manifest, order_key;
+delete from waiting where seq in (select value from json_each(:seqs)) returning seq, lane, manifest, order_key, size;
 
 -- name: insert_ended
 insert into ended (seq, ended_s) values (?, ?);
@@ -286,6 +287,7 @@ select 'state.rows', (select count(*) from events), (select rows from state)
 union all select 'waiting and ended', (select count(*) from waiting) + (select count(*) from ended),
     (select rows from state)
 union all select 'lanes.waiting', (select count(*) from waiting), (select coalesce(sum(waiting), 0) from lanes)
+union all select 'lanes.bytes', (select coalesce(sum(size), 0) from waiting), (select coalesce(sum(bytes), 0) from lanes)
 union all select 'manifests.refs', (select count(*) from waiting) + (select count(*) from dead_events),
     (select coalesce(sum(refs), 0) from manifests)
 union all select 'state.outbox', (select count(*) from outbox), (select outbox from state)

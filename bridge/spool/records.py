@@ -51,6 +51,7 @@ class NewEvent:
         asked: the operation, or None: a workflow is to be created.
         content_digest: of a request, 32 bytes of SHA-256 over what it asks for, which a retry repeats though its
             ``requestId`` is another one; b"" for mapped events.
+        is_urgent: it may use the last of the spool. Not stored.
     """
 
     id: bytes
@@ -66,6 +67,7 @@ class NewEvent:
     reply: ReplyAddress | None = None
     asked: Asked | None = None
     content_digest: bytes = b""
+    is_urgent: bool = False
 
 
 REMEMBERED_DIGEST_BYTES = 16
@@ -181,6 +183,7 @@ class Batch:
         outbox: messages decided already (refusals).
         dead_letters: refused messages.
         external: statuses of other systems.
+        messages: how many of `events` each message led to, in order; () = one each. They are stored together.
     """
 
     events: tuple[NewEvent, ...] = ()
@@ -188,6 +191,7 @@ class Batch:
     outbox: tuple[OutboxMessage, ...] = ()
     dead_letters: tuple[NewDeadLetter, ...] = ()
     external: tuple[NewExternalStatus, ...] = ()
+    messages: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
@@ -360,7 +364,8 @@ class SpoolLimits:
 
     Attributes:
         max_rows: event rows, ended ones included. Ended rows go before their time to make room; when only waiting
-            ones are left, new events are refused (``spool-full``). Overrun by one batch at most, which is taken whole.
+            ones are left, new events are refused (``spool-full``; `room` says which). Overrun by the events of one
+            message at most.
         max_bytes: bytes of the file that hold data; then likewise.
         keep_done_s: how long an ended row is kept, so that its event is known when it comes again.
         dead_max_rows: dead letters kept; the oldest go first.

@@ -38,15 +38,15 @@ def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finishe
     going = [seq for seq in ends if seq not in unanswered] if unanswered else ends
     dying = dying_rows(commit, [seq for seq in going if _is_replayable(ends[seq])])
     gone = commit.run("delete_waiting", json_list(going)).fetchall()
-    for lane, count in Counter(lane for _, lane, _, _ in gone).items():
-        commit.ledger.count_waiting(lane, -count)
-    manifests.release(commit, [manifest for _, _, manifest, _ in gone])
-    commit.many("insert_ended", [(seq, commit.now_s) for seq, _, _, _ in gone])
-    ended = [seq for seq, _, _, _ in gone]
+    for _, lane, _, _, size in gone:
+        commit.ledger.count_waiting(lane, -1, -size)
+    manifests.release(commit, [manifest for _, _, manifest, _, _ in gone])
+    commit.many("insert_ended", [(seq, commit.now_s) for seq, *_ in gone])
+    ended = [seq for seq, *_ in gone]
     did_end = set(ended)
     _store_ends(commit, [end for seq, end in ends.items() if seq in did_end])
     _store_deaths(commit, manifests, [(ends[seq], dying.get(seq)) for seq in ended], dead_max_bytes)
-    _release_keys(commit, {key for _, _, _, key in gone if key is not None})
+    _release_keys(commit, {key for _, _, _, key, _ in gone if key is not None})
     return sorted(unanswered)
 
 

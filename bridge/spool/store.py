@@ -27,7 +27,7 @@ from bridge.spool.intake import (
     EncodedEvent,
     encode_all,
     find_delivery,
-    has_new,
+    is_new,
     remembered,
     store_deliveries,
     store_events,
@@ -59,6 +59,7 @@ from bridge.spool.records import (
     SpoolLimits,
     WaitingEvent,
 )
+from bridge.spool.room import NoRoomError, Room, groups
 from bridge.spool.settling import finish, postpone
 from bridge.spool.statements import load_migrations, load_statements
 from bridge.spool.status_tables import StatusTables, store_external
@@ -133,18 +134,18 @@ class Spool(WaitingTable, StatusTables):
         """Store all of `batch` in one commit.
 
         Of an event that is known nothing is stored; if it still waits, its new reply address is attached to it (the
-        same address only once). A batch is taken whole as long as the limits are not reached, so it may overrun them by
-        itself, and a batch larger than they are gets in.
+        same address only once). A message whose events are more than the spool takes gets in while there is room.
 
         Raises:
-            SpoolError: nothing was stored; the same may succeed later. ``spool-full`` (never for a batch without new
-                events), ``disk-full``, ``read-only``, ``corrupt``, ``spool-unusable``.
+            NoRoomError: ``spool-full``: nothing was stored; it names the events that have no room now.
+            SpoolError: nothing was stored; the same may succeed later. ``disk-full``, ``read-only``, ``corrupt``,
+                ``spool-unusable``.
             PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
         """
         encoded = encode_all(batch)
         with self._database.exclusively("store events") as reads:
             if encoded:
-                self._make_room(reads, encoded)
+                self._make_room(reads, encoded, batch.messages)
             with self._database.transaction("store events") as commit:
                 stored, known = store_events(commit, self._manifests, encoded)
                 store_deliveries(commit, batch.inflight)
@@ -153,28 +154,41 @@ class Spool(WaitingTable, StatusTables):
                 store_external(commit, batch.external)
         return Committed(stored, known)
 
-    def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent]) -> None:
-        if self._is_full(reads) and has_new(reads, encoded):
-            self._end_early(reads, len(encoded))
+    def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent], messages: Sequence[int]) -> None:
+        room = self._room(reads)
+        if room.has_plenty(encoded):
+            return
+        was_full = room.is_full and any(is_new(reads, row) for row in encoded)
+        without = self._without_room(reads, room, encoded, messages)
+        if (was_full or without) and self._end_early(len(encoded)):
+            without = self._without_room(reads, self._room(reads), encoded, messages)
+        if without:
+            raise NoRoomError(self._limits, self._database.ledger.total_waiting(), frozenset(without))
 
-    def _end_early(self, reads: Reads, rows: int) -> None:
-        with self._database.transaction("make room") as commit:
-            commit.ledger.ended_early += drop_ended(commit, EARLY_STEP + rows, inf)
-        if self._is_full(reads):
-            limits = self._limits
-            raise SpoolError(
-                f"cannot store events: {self._database.ledger.total_waiting()} wait, and the spool has reached "
-                f"spool.max-rows {limits.max_rows} or spool.max-bytes {limits.max_bytes}",
-                code="spool-full",
-                hint="see why they are not submitted, or raise the limit",
-            )
+    def _without_room(
+        self, reads: Reads, room: Room, encoded: Sequence[EncodedEvent], messages: Sequence[int]
+    ) -> set[bytes]:
+        without: set[bytes] = set()
+        for group in groups(encoded, messages):
+            new = [row for row in group if is_new(reads, row)]
+            if not all(room.admits(row) for row in new):
+                without.update(row.event.id for row in group)
+                continue
+            for row in new:
+                room.take(row)
+        return without
 
-    def _is_full(self, reads: Reads) -> bool:
-        # What is about to come is not counted: a batch that is larger than the bound would be refused for ever.
-        if self._database.ledger.rows >= self._limits.max_rows:
-            return True
+    def _room(self, reads: Reads) -> Room:
         used = (reads.pragma("page_count") - reads.pragma("freelist_count")) * reads.pragma("page_size")
-        return used >= self._limits.max_bytes
+        return Room(self._database.ledger, used, self._limits)
+
+    def _end_early(self, rows: int) -> bool:
+        """Take ended rows away before their time; whether there were any."""
+        with self._database.transaction("make room") as commit:
+            gone = drop_ended(commit, EARLY_STEP + rows, inf)
+            commit.ledger.ended_early += gone
+            commit.is_wanted = gone > 0
+        return gone > 0
 
     def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
         """Return the delivery id that a packet id and digest had (`Inflight`), or None.
@@ -358,8 +372,9 @@ class Spool(WaitingTable, StatusTables):
             found = self.dead_letter(seq)
             if found is None:
                 return None
-            if self._is_full(reads):
-                self._end_early(reads, len(encoded) + (found.kept or 0))
+            count = len(encoded) + (found.kept or 0)
+            if self._room(reads).is_full and not (self._end_early(count) and not self._room(reads).is_full):
+                raise NoRoomError(self._limits, self._database.ledger.total_waiting())
             with self._database.transaction("replay a dead letter") as commit:
                 replayed = dead_events.replay(commit, self._manifests, seq, encoded)
                 commit.is_wanted = replayed is not None

@@ -246,7 +246,7 @@ class AmqpTransport:
     def _connect(self) -> None:
         self._attempt += 1
         parts = LinkParts(self._options, self._loop, self._outgoing, self._metrics, self._inbox.put)
-        self._link = AmqpLink(parts, next(self._nodes), may_consume=self._intake.problem is None)
+        self._link = AmqpLink(parts, next(self._nodes), may_consume=not self._intake.is_paused)
         self._asked = None
         self._loop.call(self._link.open)
 

@@ -2,7 +2,8 @@
 
 Nothing is held unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. What the receiver could
 not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming goes on,
-and its messages, which come again, are recognised by `DeliveryMemory`.
+and its messages, which come again, are recognised by `DeliveryMemory`. What the receiver has no room for is handed in
+again likewise while consuming goes on, and treated so only after `PATIENCE_S`.
 
 Thread: the transport's. Does no I/O but what the receiver and the memory do.
 """
@@ -27,6 +28,7 @@ _log = logger(__name__)
 
 BATCH_COUNT = 500
 RETRY_S = 1.0
+PATIENCE_S = 600.0
 GRACE_S = 2.0
 """An acknowledgement that the broker has taken is on its disk a moment later; only then a repetition is ruled out."""
 FORGET_EVERY_S = 1.0
@@ -66,14 +68,17 @@ class AmqpIntake:
     """The way from the queues to the receiver.
 
     Attributes:
-        problem: why consuming stopped, None while it goes on.
+        problem: why consuming stopped, or what waits for room; None while all is stored.
+        is_paused: consuming stopped.
     """
 
     def __init__(self, parts: IntakeParts) -> None:
         self._parts = parts
         self._throttle = Throttle()
         self._held: list[AmqpDelivery] = []
+        self._held_since_s = 0.0
         self._retry_at_s = 0.0
+        self.is_paused = False
         self._must_begin = True
         self._next_number = 1
         self._settled: deque[tuple[float, list[int]]] = deque()
@@ -94,7 +99,7 @@ class AmqpIntake:
         try:
             batch = self._deliveries(current)
         except SpoolError as error:
-            self._hold([], ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            self._stop_consuming([], ConnectionProblem(error.code, f"consuming is paused: {error}"))
             return
         self._received.inc(len(current))
         if batch:
@@ -141,41 +146,69 @@ class AmqpIntake:
         return replace(message, packet_id=number)
 
     def _hand_in(self, batch: list[AmqpDelivery]) -> bool:
-        """Return whether it was stored."""
+        """Return whether any of it could be stored."""
+        now_s = self._parts.clock.monotonic_s()
         try:
             self._read_memory()
-            self._parts.receiver.receive(batch)
+            left = self._parts.receiver.receive(batch, self._held)
         except SpoolError as error:
-            self._hold(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            self._stop_consuming(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            return False
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             self._parts.metrics.internal_errors.labels(where="receive").inc()
-            if self._throttle.allow("receiver", self._parts.clock.monotonic_s())[0]:
+            if self._throttle.allow("receiver", now_s)[0]:
                 _log.exception("the receiver failed", extra=fields(connection=self._parts.name))
-            self._hold(batch, ConnectionProblem("internal-error", f"consuming is paused: {type(error).__name__}"))
-        else:
-            if self.problem is not None:
-                _log.info("consuming goes on", extra=fields(connection=self._parts.name))
-            self.problem = None
-            self._held = []
-            return True
-        return False
+            text = f"consuming is paused: {type(error).__name__}"
+            self._stop_consuming(batch, ConnectionProblem("internal-error", text))
+            return False
+        return self._wait_for_room([delivery for delivery in left or () if isinstance(delivery, AmqpDelivery)])
 
-    def _hold(self, batch: list[AmqpDelivery], problem: ConnectionProblem) -> None:
+    def _wait_for_room(self, left: list[AmqpDelivery]) -> bool:
+        """Keep what has no room; return whether consuming may go on."""
         now_s = self._parts.clock.monotonic_s()
-        self._held = [delivery for delivery in batch if not delivery.is_acked]
-        self._retry_at_s = now_s + RETRY_S
-        if self.problem is None:
+        if left and not self._held:
+            self._held_since_s = self._held_since_s or now_s
+            self._retry_at_s = now_s + RETRY_S
+        self._held += left
+        if not self._held:
+            if self.is_paused:
+                _log.info("consuming goes on", extra=fields(connection=self._parts.name))
+            self._held_since_s = 0.0
+            self.is_paused = False
+            self.problem = None
+            return True
+        text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
+        problem = ConnectionProblem("spool-full", text)
+        if self.is_paused or now_s - self._held_since_s >= PATIENCE_S:
+            held, self._held = self._held, []
+            self._stop_consuming(held, problem)
+            return False
+        self._tell(problem)
+        return True
+
+    def _stop_consuming(self, batch: list[AmqpDelivery], problem: ConnectionProblem) -> None:
+        self._held += [delivery for delivery in batch if not delivery.is_acked]
+        self._retry_at_s = self._parts.clock.monotonic_s() + RETRY_S
+        if not self.is_paused:
             self._parts.session.ended_all(is_returned=True)
             self._parts.give_back()
+        self.is_paused = True
+        self._tell(problem)
+
+    def _tell(self, problem: ConnectionProblem) -> None:
         self.problem = problem
-        if self._throttle.allow("held", now_s)[0]:
+        if self._throttle.allow("held", self._parts.clock.monotonic_s())[0]:
             _log.warning("%s", problem.message, extra=fields(connection=self._parts.name, code=problem.code))
 
     def retry(self) -> bool:
-        """Hand the kept batch in again, if its second is over; True if consuming may go on again."""
+        """Hand in again what was kept, if its second is over; True if consuming may go on again."""
         if self.problem is None or self._parts.clock.monotonic_s() < self._retry_at_s:
             return False
-        if not self._hand_in(self._held):
+        was_paused = self.is_paused
+        # While consuming, what a channel that ended had delivered comes again.
+        batch = [one for one in self._held if not one.is_acked and (was_paused or not one.tags.is_over)]
+        self._held = []
+        if not self._hand_in(batch) or not was_paused:
             return False
         self.begin()
         return True
@@ -202,7 +235,7 @@ class AmqpIntake:
         try:
             if numbers:
                 self._parts.memory.forget(numbers)
-            if self._unseen_at_s <= now_s and self.problem is None:
+            if self._unseen_at_s <= now_s and not self.is_paused:
                 self._unseen_at_s = float("inf")
                 self._parts.memory.forget_unseen()
         except SpoolError:
@@ -210,7 +243,9 @@ class AmqpIntake:
 
     def next_due_s(self) -> float:
         """Seconds until `retry` or `forget_due` have work; a large number when there is none."""
-        times = [self._unseen_at_s if self.problem is None else self._retry_at_s]
+        times = [self._retry_at_s if self.is_paused else self._unseen_at_s]
+        if self.problem is not None:
+            times.append(self._retry_at_s)
         if self._settled:
             times.append(self._settled[0][0] + FORGET_EVERY_S)
         return min(3600.0, max(0.0, min(times) - self._parts.clock.monotonic_s()))

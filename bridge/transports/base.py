@@ -38,12 +38,20 @@ class Delivery(Protocol):
 class Receiver(Protocol):
     """Takes what a transport read. Implemented by the pipeline's ingest."""
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         """Handle one batch, in order of arrival; returns when each delivery is stored and acknowledged, or handed on.
 
         Never raises for a message. Raises `SpoolError` when nothing can be stored: the transport keeps the batch,
         stops reading, keeps the link alive, and hands the batch in again after a pause (QoS 0 of it is dropped and
         counted).
+
+        Args:
+            batch: what arrived, or what is handed in again.
+            waiting: what an earlier call returned and is not handed in now: it goes before `batch`.
+
+        Returns:
+            deliveries that there is no room for now, though there is for others: the transport reads on, and hands
+            them in again after a pause (QoS 0 likewise).
 
         Thread: the transport's.
         """

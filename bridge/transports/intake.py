@@ -1,7 +1,8 @@
 """Hands what was read to the receiver, and decides when reading stops. Owned by the transport's thread; does no I/O.
 
 Reading stops for two reasons: the receiver cannot store (its batch is kept and handed in again each second), or more is
-unacknowledged than the bound (receivers that acknowledge later). The transport keeps the link alive meanwhile.
+unacknowledged than the bound (receivers that acknowledge later). The transport keeps the link alive meanwhile. What the
+receiver has no room for is kept and handed in again likewise, while reading goes on: behind it may come what has room.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.transports.base import ConnectionProblem, Receiver
+from bridge.transports.base import ConnectionProblem, Delivery, Receiver
 from bridge.transports.mqtt_options import Bounds
 from bridge.transports.session import DeliverySession, MqttDelivery
 
@@ -31,7 +32,7 @@ class Intake:
     Attributes:
         batch_limit: messages to collect before handing in: `BATCH_COUNT`, or up to `SLOW_BATCH_COUNT` while the
             receiver's commits are slow (then larger batches save commits).
-        problem: why reading stopped, None while it goes on.
+        problem: why reading stopped, or what waits for room; None while all is stored.
     """
 
     def __init__(
@@ -46,32 +47,43 @@ class Intake:
         self._throttle = Throttle()
         self._held: list[MqttDelivery] = []
         self._retry_at_s = 0.0
+        self._is_stuck = False
         self._is_over_bound = False
         self._received = metrics.messages_received.labels(connection=name)
         self.batch_limit = BATCH_COUNT
         self.problem: ConnectionProblem | None = None
 
     def hand_in(self, batch: list[MqttDelivery]) -> None:
-        """Hand one batch to the receiver; keep it if the receiver cannot store it."""
+        """Hand one batch to the receiver; keep what the receiver cannot store."""
         self._received.inc(len(batch))
         self._hand_in(batch)
 
     def _hand_in(self, batch: list[MqttDelivery]) -> None:
         started_s = self._clock.monotonic_s()
         try:
-            self._receiver.receive(batch)
+            left = self._receiver.receive(batch, self._held)
         except SpoolError as error:
-            self._hold(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
+            self._stop_reading(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             self._metrics.internal_errors.labels(where="receive").inc()
             if self._throttle.allow("receiver", started_s)[0]:
                 _log.exception("the receiver failed", extra=fields(connection=self._name))
-            self._hold(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
+            self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
-            if self.problem is not None:
-                _log.info("reading goes on", extra=fields(connection=self._name))
-            self.problem = None
+            self._go_on(left)
             self._adapt(len(batch), self._clock.monotonic_s() - started_s)
+
+    def _go_on(self, left: Sequence[Delivery]) -> None:
+        if self._is_stuck:
+            _log.info("reading goes on", extra=fields(connection=self._name))
+        self._is_stuck = False
+        if left:
+            self._hold([delivery for delivery in left if isinstance(delivery, MqttDelivery)])
+        if self._held:
+            text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
+            self._tell(ConnectionProblem("spool-full", text))
+        else:
+            self.problem = None
 
     def _adapt(self, count: int, took_s: float) -> None:
         if took_s < _SLOW_BATCH_S:
@@ -79,15 +91,21 @@ class Intake:
         elif count >= self.batch_limit:
             self.batch_limit = min(self.batch_limit * 2, SLOW_BATCH_COUNT)
 
-    def _hold(self, batch: Sequence[MqttDelivery], problem: ConnectionProblem) -> None:
+    def _stop_reading(self, batch: Sequence[MqttDelivery], problem: ConnectionProblem) -> None:
+        self._is_stuck = True
+        self._hold(batch)
+        self._tell(problem)
+
+    def _hold(self, batch: Sequence[MqttDelivery]) -> None:
         kept = [delivery for delivery in batch if not delivery.is_acked]
-        dropped = sum(1 for delivery in batch if not delivery.message.qos)
-        self.drop_qos0(dropped)
-        self._held = kept
-        now_s = self._clock.monotonic_s()
-        self._retry_at_s = now_s + _RETRY_S
+        self.drop_qos0(sum(1 for delivery in kept if not delivery.message.qos))
+        if not self._held:
+            self._retry_at_s = self._clock.monotonic_s() + _RETRY_S
+        self._held += [delivery for delivery in kept if delivery.message.qos]
+
+    def _tell(self, problem: ConnectionProblem) -> None:
         self.problem = problem
-        if self._throttle.allow("held", now_s)[0]:
+        if self._throttle.allow("held", self._clock.monotonic_s())[0]:
             _log.warning("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
 
     def drop_qos0(self, count: int) -> None:
@@ -102,7 +120,7 @@ class Intake:
 
     def is_paused(self) -> bool:
         """Whether nothing more may be read now."""
-        if self.problem is not None:
+        if self._is_stuck:
             return True
         session, bounds = self._session, self._bounds
         share = 2 if self._is_over_bound else 1
@@ -127,9 +145,10 @@ class Intake:
         )
 
     def retry(self) -> None:
-        """Hand the kept batch in again, if its second is over."""
+        """Hand in again what was kept, if its second is over."""
         if self.problem is not None and self._clock.monotonic_s() >= self._retry_at_s:
-            self._hand_in([delivery for delivery in self._held if not delivery.is_acked])
+            batch, self._held = [delivery for delivery in self._held if not delivery.is_acked], []
+            self._hand_in(batch)
 
     def next_retry_s(self) -> float:
         """Seconds until `retry` has work; a large number when there is none."""
@@ -139,4 +158,5 @@ class Intake:
         """Forget the kept batch: its messages were not acknowledged, so the broker sends them again."""
         self._held = []
         self.problem = None
+        self._is_stuck = False
         self._is_over_bound = False

@@ -128,7 +128,7 @@ class Conversation:
                 self._keepalive.heard(self._parts.clock.monotonic_s())
             self._hear(is_stopping=is_stopping)
             self._check_alive(was_heard=heard)
-        else:
+        if not is_stopping:
             intake.retry()
 
     # What we say.

@@ -17,7 +17,7 @@ class MqttDelivery:
 
     Attributes:
         message: what arrived.
-        is_acked: whether `ack` was called in time; always True at QoS 0, which needs none.
+        is_acked: whether `ack` was called in time.
     """
 
     __slots__ = ("_session", "acknowledgement", "generation", "is_acked", "message", "size_bytes")
@@ -27,15 +27,17 @@ class MqttDelivery:
         self.message = message
         self.generation = generation
         self.acknowledgement = acknowledgement
-        self.is_acked = not acknowledgement
+        self.is_acked = False
         self.size_bytes = len(message.payload) + len(message.topic) + len(message.properties.correlation_data)
 
     def ack(self) -> None:
-        """Acknowledge; does nothing but count after a reconnect, and nothing at QoS 0 or when called again.
+        """Acknowledge; does nothing but count after a reconnect, and nothing when called again. QoS 0 needs none.
 
         Thread: any.
         """
-        if not self.is_acked:
+        if not self.acknowledgement:
+            self.is_acked = True
+        elif not self.is_acked:
             self._session.ack(self)
 
 

@@ -438,10 +438,10 @@ def test_heartbeats_go_on_while_a_batch_is_being_stored(place):
     hanging, over = threading.Event(), threading.Event()
 
     class Hanging(RecordingReceiver):
-        def receive(self, batch):
+        def receive(self, batch, waiting=()):
             hanging.set()
             assert over.wait(60)
-            super().receive(batch)
+            return super().receive(batch, waiting)
 
     wired = place.start("sensors/+", receiver=Hanging(), heartbeat_s=1).await_ready()
     place.client.publish("sensors/a", b"slow")

@@ -52,12 +52,13 @@ class Bridge:
         self.status.start()
         self.transport.start()
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         for delivery in batch:
             message = delivery.message
             if message.retain:
                 self.status.retained_seen(message.connection, message.topic, message.payload)
             delivery.ack()
+        return ()
 
     def connected(self, connection: str, session: Session) -> None:
         self.status.connected(connection, session)

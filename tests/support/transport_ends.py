@@ -43,7 +43,7 @@ class RecordingReceiver:
         self.deliveries: list[Delivery] = []
         self.batches: list[int] = []
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         """See `base.Receiver`."""
         if self.fails:
             self.refused += 1
@@ -53,6 +53,7 @@ class RecordingReceiver:
         if self.acks:
             for delivery in batch:
                 delivery.ack()
+        return ()
 
     @property
     def messages(self) -> list[Message]:

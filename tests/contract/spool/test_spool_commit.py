@@ -196,22 +196,23 @@ def test_ended_rows_make_room_before_anything_is_refused(make_spool: MakeSpool) 
     assert numbers_waiting(spool) == ["3", "4", "5"]
 
 
-def test_a_batch_larger_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
-    """Below the bound a batch is taken whole, however large: the next one is refused until there is room again."""
+def test_a_message_larger_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
+    """While there is room a message's events are taken whole, however many; then nothing is until there is again."""
     spool = make_spool(max_rows=2)
     for first in (10, 20):
         spool.commit(Batch(events=(event(first),)))
-        assert spool.commit(Batch(events=tuple(event(first + more) for more in range(1, 8)))).stored == 7
+        events = tuple(event(first + more) for more in range(1, 8))
+        assert spool.commit(Batch(events=events, messages=(7,))).stored == 7
         with pytest.raises(SpoolError, match="max-rows"):
             spool.commit(Batch(events=(event(99),)))
         spool.settle([done(seq) for seq in seqs_waiting(spool)])
 
 
-def test_a_batch_of_more_bytes_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
+def test_a_message_of_more_bytes_than_the_spool_gets_in(make_spool: MakeSpool) -> None:
     """So does one that alone takes more than max-bytes."""
     spool = make_spool(max_bytes=1_000_000)
     large = tuple(event(number, value="x" * 10_000) for number in range(200))
-    assert spool.commit(Batch(events=large)).stored == 200
+    assert spool.commit(Batch(events=large, messages=(200,))).stored == 200
     with pytest.raises(SpoolError, match="max-bytes"):
         spool.commit(Batch(events=(event(999),)))
     spool.settle([done(seq) for seq in seqs_waiting(spool)])

@@ -202,7 +202,7 @@ def test_a_full_spool_takes_no_replay_and_keeps_the_letter(make_spool: MakeSpool
 def test_a_letter_of_more_events_than_the_spool_has_rows_is_replayed(make_spool: MakeSpool) -> None:
     """It is taken whole once there is any room: all of its events wait again."""
     spool = make_spool(max_rows=2)
-    spool.commit(Batch(events=tuple(event(number) for number in range(5))))
+    spool.commit(Batch(events=tuple(event(number) for number in range(5)), messages=(5,)))
     end_dead(spool, *range(5))
     (kept,) = spool.dead_letters()
     replayed = spool.replay(kept.seq)

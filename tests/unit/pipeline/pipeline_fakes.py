@@ -149,7 +149,7 @@ class IngestBench:
             "plant-1",
             TOPICS,
             Policy(("factory", "lab")),
-            frozenset({Operation.TRIGGER, Operation.STOP, Operation.GET}),
+            frozenset({Operation.TRIGGER, Operation.STOP, Operation.RETRY, Operation.GET}),
             self._check,
         )
         parts = IngestParts(

@@ -69,7 +69,7 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
         ),
         (request({"submit": RUN}, topic="argo/workflows/trigger/"), "forbidden-namespace", 'namespace "" is not'),
         (request(topic="argo/workflows/stop"), "invalid-request", "the stop request has no workflowId"),
-        (request(topic="argo/workflows/retry"), "forbidden-operation", "retry is not allowed on this bridge"),
+        (request(topic="argo/workflows/suspend"), "forbidden-operation", "suspend is not allowed on this bridge"),
         (request({"submit": RUN, "requestId": "x" * 2000}), "invalid-request", "requestId is longer than 1024 bytes"),
         (
             sensor(b"x" * 300_000, topic="argo/workflows/trigger"),

@@ -10,7 +10,15 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.amqp_intake import FORGET_EVERY_S, GRACE_S, RETRY_S, UNSEEN_S, AmqpIntake, IntakeParts
+from bridge.transports.amqp_intake import (
+    FORGET_EVERY_S,
+    GRACE_S,
+    PATIENCE_S,
+    RETRY_S,
+    UNSEEN_S,
+    AmqpIntake,
+    IntakeParts,
+)
 from bridge.transports.amqp_messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
 from bridge.transports.amqp_session import AmqpSession
@@ -56,6 +64,8 @@ class Rig:
         self.given_back = 0
         self.strays = 0
         self.error: Exception | None = None
+        self.full: set[bytes] = set()
+        self.waiting: list[bytes] = []
         self.batches: list[list[Message]] = []
         options = AmqpOptions("office", "amqp://localhost", "plant-1")
         parts = IntakeParts(
@@ -80,13 +90,17 @@ class Rig:
     def _misrouted(self) -> None:
         self.strays += 1
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         """See `base.Receiver`."""
         if self.error is not None:
             raise self.error
-        self.batches.append([delivery.message for delivery in batch])
+        self.waiting = [delivery.message.payload for delivery in waiting]
+        left = [delivery for delivery in batch if delivery.message.payload in self.full]
+        self.batches.append([delivery.message for delivery in batch if delivery not in left])
         for delivery in batch:
-            delivery.ack()
+            if delivery not in left:
+                delivery.ack()
+        return left
 
     def arrive(
         self,
@@ -158,6 +172,52 @@ def test_what_cannot_be_stored_is_given_back_and_stored_from_the_copy() -> None:
     rig.session.began(2)
     rig.arrive(b"c", token=2)
     assert rig.notes.begun == before + 1
+
+
+def test_what_has_no_room_waits_while_consuming_goes_on() -> None:
+    """Nothing is given back; it is tried each second, with what came later behind it."""
+    rig = Rig()
+    rig.full = {b"a"}
+    rig.arrive(b"a", b"b")
+    assert (rig.given_back, rig.intake.is_paused, rig.session.count) == (0, False, 2)
+    assert rig.intake.problem is not None
+    assert rig.intake.problem.code == "spool-full"
+    rig.arrive(b"c")
+    assert rig.waiting == [b"a"]
+    rig.full = set()
+    rig.clock.advance(RETRY_S)
+    assert not rig.intake.retry(), "consuming never stopped"
+    assert [message.payload for batch in rig.batches for message in batch] == [b"b", b"c", b"a"]
+    assert (rig.intake.problem, rig.given_back) == (None, 0)
+
+
+def test_what_waits_for_room_for_long_is_given_back() -> None:
+    """The broker would close the channel: it is treated as what cannot be stored, and stored from the copy."""
+    rig = Rig()
+    rig.full = {b"a"}
+    rig.arrive(b"a")
+    for _ in range(int(PATIENCE_S) + 1):
+        rig.clock.advance(RETRY_S)
+        assert not rig.intake.retry()
+    assert (rig.given_back, rig.intake.is_paused, rig.session.count) == (1, True, 0)
+    rig.full = set()
+    rig.clock.advance(RETRY_S)
+    assert rig.intake.retry()
+    assert (rig.intake.problem, rig.intake.is_paused, rig.given_back) == (None, False, 1)
+
+
+def test_what_waits_for_room_ends_with_its_channel() -> None:
+    """It comes again: stored from the copy too, it would be two events."""
+    rig = Rig()
+    rig.full = {b"a"}
+    rig.arrive(b"a")
+    rig.session.ended(1)
+    rig.intake.begin()
+    rig.full = set()
+    rig.clock.advance(RETRY_S)
+    rig.intake.retry()
+    assert [batch for batch in rig.batches if batch] == []
+    assert rig.intake.problem is None
 
 
 def test_what_still_arrives_of_an_ended_consuming_is_dropped() -> None:

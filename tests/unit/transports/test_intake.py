@@ -25,14 +25,23 @@ class Rig:
         self.intake = Intake("plant", self, self.session, self.metrics, clock=self.clock, bounds=bounds or Bounds())
         self.error: Exception | None = None
         self.takes_s = 0.0
+        self.full: set[bytes] = set()
+        self.waiting: list[bytes] = []
         self.received: list[list[bytes]] = []
 
-    def receive(self, batch: Sequence[Delivery]) -> None:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
         """See `base.Receiver`."""
         self.clock.advance(self.takes_s)
         if self.error is not None:
             raise self.error
+        self.waiting = [delivery.message.payload for delivery in waiting]
         self.received.append([delivery.message.payload for delivery in batch])
+        left = [delivery for delivery in batch if delivery.message.payload in self.full]
+        if self.full:
+            for delivery in batch:
+                if delivery not in left:
+                    delivery.ack()
+        return left
 
     def arrive(self, payload: bytes, qos: int = 1) -> MqttDelivery:
         """One delivery."""
@@ -115,6 +124,50 @@ def test_a_lost_connection_forgets_the_kept_batch() -> None:
     rig.clock.advance(5)
     rig.intake.retry()
     assert rig.received == []
+
+
+def test_what_has_no_room_waits_while_reading_goes_on() -> None:
+    """It comes again each second, before nothing that came after it; QoS 0 is dropped; what has room passes it."""
+    rig = Rig()
+    rig.full = {b"1", b"3", b"0"}
+    rig.intake.hand_in([rig.arrive(b"1"), rig.arrive(b"2"), rig.arrive(b"0", qos=0)])
+    assert not rig.intake.is_paused()
+    assert rig.intake.problem is not None
+    assert rig.intake.problem.code == "spool-full"
+    assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
+    rig.intake.hand_in([rig.arrive(b"3"), rig.arrive(b"4"), rig.arrive(b"5", qos=0)])
+    assert rig.waiting == [b"1"]
+    assert rig.session.take_acknowledgements() == b"", "acknowledgements leave in order"
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert (rig.received[-1], rig.waiting) == ([b"1", b"3"], [])
+    rig.intake.retry()
+    rig.full = {b"3"}
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert len(rig.received) == 4
+    assert rig.session.take_acknowledgements() == b"ack" * 2
+    rig.full = {b"none"}
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert (rig.intake.problem, rig.received[-1]) == (None, [b"3"])
+    assert rig.session.take_acknowledgements() == b"ack" * 2
+    assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
+
+
+def test_what_waits_for_room_survives_a_failing_spool() -> None:
+    """A batch that cannot be stored at all goes behind it, and both are handed in again in order."""
+    rig = Rig()
+    rig.full = {b"1"}
+    rig.intake.hand_in([rig.arrive(b"1")])
+    rig.error = SpoolError("store events: disk full", code="disk-full")
+    rig.intake.hand_in([rig.arrive(b"2")])
+    assert rig.intake.is_paused()
+    rig.error, rig.full = None, set()
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.received[-1] == [b"1", b"2"]
+    assert not rig.intake.is_paused()
 
 
 def test_over_the_count_reading_stops_until_half_is_acknowledged() -> None:
