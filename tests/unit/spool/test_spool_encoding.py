@@ -58,12 +58,13 @@ def test_an_event_comes_back(event: NewEvent, note: str | None) -> None:
     body = encode_event(event)
     order = event.order
     columns = (1, event.id, digest_of(event), order.namespace, order.name, event.lane, 2, event.order_key or None)
-    row = decode_event((*columns, 3.0, 4.0, 5, 6.0, body, note), order.manifest, ())
+    row = decode_event((*columns, 3.0, 4.0, 5, 6.0, body, note, 7), order.manifest, ())
     assert row.event == event
     assert row.replies == (() if event.reply is None else (event.reply,))
     assert reply_of_body(body) == event.reply
     assert (row.seq, row.not_before_s, row.expires_at_s, row.attempts, row.stored_at_s) == (1, 3.0, 4.0, 5, 6.0)
     assert row.note == (note or "")
+    assert row.own_failures == 7
 
 
 @given(
