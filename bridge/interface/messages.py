@@ -7,7 +7,7 @@ Shape: ``{"namespace": str, "workflow": {...}}`` or ``{"namespace": str, "submit
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
@@ -59,6 +59,10 @@ class Submit:
     service_account: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+
+    def by_key(self) -> dict[str, object]:
+        """Return what was given, by the keys of a request; the fields stand in the order of `SUBMIT_KEYS`."""
+        return dict(zip(SUBMIT_KEYS, astuple(self), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ HTTP_CODES = {
     "forbidden-namespace": 403,
     "forbidden-operation": 403,
     "manifests-not-allowed": 403,
+    "submit-not-allowed": 403,
     "access-denied": 403,
     "not-permitted": 403,
     "namespace-terminating": 404,

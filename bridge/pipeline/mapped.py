@@ -10,6 +10,7 @@ import hashlib
 
 from bridge.argo.names import workflow_name
 from bridge.core.clock import Clock
+from bridge.core.errors import PermanentError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
@@ -20,6 +21,7 @@ from bridge.mapping.routes import Match
 from bridge.pipeline import identity
 from bridge.pipeline.requests import DEFAULT_MAX_AGE_S
 from bridge.spool.records import NewEvent
+from bridge.validation.policy import check_braces
 
 _log = logger(__name__)
 
@@ -56,6 +58,11 @@ class MappedEvents:
             return None
         if isinstance(result, Failed):
             return Refusal(result.code, result.message, result.details)
+        try:
+            # What the mapping's texts took from the message was looked at when they were rendered.
+            check_braces({"topic": message.topic, "status topic": result.status_topic})
+        except PermanentError as error:
+            return Refusal(error.code, f"the {error.message}", error.details)
         return self._event(match.mapping, message, result, delivery)
 
     def _event(self, mapping: Mapping, message: Message, fired: Fired, delivery: identity.DeliveryIdentity) -> NewEvent:

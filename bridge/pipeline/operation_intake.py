@@ -22,11 +22,10 @@ from bridge.pipeline import identity
 from bridge.pipeline.identity import DeliveryIdentity
 from bridge.pipeline.requests import RequestRules, as_invalid_workflow
 from bridge.spool.records import Asked, NewEvent
-from bridge.validation.policy import check_parameters
+from bridge.validation.policy import check_braces
 
 # The 16 characters of an event that a name made by a bridge ends with (`workflow_name`).
 _HASH = re.compile(r"-[a-z2-7]{16}$")
-_VALUES = ("parameters", "outputParameters")
 _NOTHING = b"{}"
 # What a full spool and a full cluster need most.
 _MAKE_ROOM = frozenset({Operation.STOP, Operation.TERMINATE, Operation.DELETE})
@@ -72,6 +71,7 @@ class OperationIntake:
             PermanentError: not well-formed, or not allowed; never worth a retry.
         """
         asked, namespace = self._allowed(message, request, body)
+        check_braces(asked.options)
         event_id = identity.event_of_request(self._rules.bridge_id, message.topic, asked.event_identity, delivery)
         expiry = message.properties.message_expiry_s
         kind = SPECS[asked.operation].name_key
@@ -110,10 +110,9 @@ class OperationIntake:
         namespace = self._rules.policy.namespace(request.namespace, asked.namespace)
         if asked.name:
             segment(asked.name, SPECS[asked.operation].name_key)
-        for key in _VALUES:
-            values = asked.options.get(key)
-            if isinstance(values, dict):
-                check_parameters(values, key)
+        parameters = asked.options.get("parameters")
+        if isinstance(parameters, dict):
+            self._rules.policy.check_submit("", "", parameters, ())
         return asked, namespace
 
 

@@ -26,7 +26,7 @@ from bridge.interface.topics import Request, Topics
 from bridge.pipeline import identity
 from bridge.pipeline.identity import DeliveryIdentity
 from bridge.spool.records import NewEvent
-from bridge.validation.policy import Policy, check_parameters
+from bridge.validation.policy import Policy, check_braces
 
 DEFAULT_MAX_AGE_S = 7 * 86400.0
 FALLBACK_BASE = "workflow"
@@ -128,6 +128,7 @@ class Requests:
 
     def _order(self, trigger: TriggerMessage, namespace: str, event_id: bytes) -> WorkflowOrder:
         if trigger.submit is not None:
+            check_braces(trigger.submit.by_key(), ("submit",))
             return self._submit_order(trigger.submit, namespace, event_id)
         workflow = dict(trigger.workflow or {})
         self._rules.policy.check_manifest(workflow, namespace)
@@ -144,7 +145,6 @@ class Requests:
         )
 
     def _submit_order(self, submit: Submit, namespace: str, event_id: bytes) -> WorkflowOrder:
-        check_parameters(submit.parameters, "submit.parameters")
         segment(submit.template or submit.cluster_template, "template")
         manifest = template_manifest(
             submit.template or submit.cluster_template,
@@ -154,10 +154,12 @@ class Requests:
             labels=submit.labels,
             annotations=submit.annotations,
         )
+        policy = self._rules.policy
+        policy.check_submit(submit.service_account, submit.entrypoint, submit.parameters, ("submit",))
         workflow = orjson.loads(manifest)
         if submit.name:
             workflow["metadata"]["name"] = submit.name
-        self._rules.policy.check_marks(workflow, namespace)
+        policy.check_marks(workflow, namespace)
         self._rules.check_workflow(workflow)
         base = submit.generate_name or submit.template or submit.cluster_template
         return WorkflowOrder(

@@ -33,10 +33,20 @@ def spool_limits(settings: Settings) -> SpoolLimits:
 
 def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> RequestRules:
     """Return what requests are read by as the settings have it."""
+    interface = settings.interface
+    # Who may send a whole workflow can name in it what he likes.
+    others = None if interface.manifests else ()
+    accounts, entrypoints = interface.submit.service_accounts, interface.submit.entrypoints
     return RequestRules(
         bridge_id=settings.bridge.id,
         topics=topics,
-        policy=Policy(settings.argo.namespaces, settings.interface.manifests),
+        policy=Policy(
+            settings.argo.namespaces,
+            interface.manifests,
+            service_accounts=others if accounts is None else accounts,
+            entrypoints=others if entrypoints is None else entrypoints,
+            parameters=interface.submit.parameters,
+        ),
         operations=frozenset(settings.interface.operations),
         check_workflow=schema.check,
     )

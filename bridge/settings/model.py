@@ -240,6 +240,25 @@ class ArgoSettings:
 
 
 @section
+class SubmitSettings:
+    """What a request may add to a stored template."""
+
+    service_accounts: tuple[str, ...] | None = declare(
+        ListOf(Text(), distinct=True),
+        "Service accounts that `submit` may name. Absent, any where `interface.manifests` is true, else none.",
+        default=ABSENT,
+    )
+    entrypoints: tuple[str, ...] | None = declare(
+        ListOf(Text(), distinct=True), "Entrypoints that `submit` may name. Absent, likewise.", default=ABSENT
+    )
+    parameters: tuple[str, ...] | None = declare(
+        ListOf(Text(), distinct=True),
+        "Names of parameters that any request may give. Absent, all: a template's own parameters are for its callers.",
+        default=ABSENT,
+    )
+
+
+@section
 class InterfaceSettings:
     """What may be asked by message, and how large messages may be."""
 
@@ -267,6 +286,7 @@ class InterfaceSettings:
     manifests: bool = declare(
         Boolean(), "Whether a trigger message may carry a whole workflow; false leaves templates only.", default=True
     )
+    submit: SubmitSettings = declare(Section(SubmitSettings), SubmitSettings.__doc__ or "", default={})
     max_payload_bytes: int = declare(
         Size("1KiB", "16MiB"), "Largest payload that is taken; a larger one gets an error reply.", default="256KiB"
     )

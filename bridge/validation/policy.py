@@ -6,8 +6,9 @@ shape, and never trusts that somebody looked before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
@@ -15,6 +16,8 @@ from bridge.core.nearest import did_you_mean
 from bridge.validation.finding import Path, describe
 
 MAX_SHOWN = 64
+MAX_FINDINGS = 100
+METADATA_KEYS = ("name", "generateName", "namespace", "labels", "annotations")
 OWN_PREFIX = "argo-bridge/"
 ARGO_PREFIX = "workflows.argoproj.io/"
 BRACES = "{{"
@@ -24,15 +27,21 @@ _NOTHING: Mapping[str, object] = {}
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The operator's allow-lists.
+    """The operator's allow-lists; None allows all.
 
     Attributes:
         namespaces: where workflows may be created; the first is the default.
         manifests: whether a trigger message may carry a whole manifest.
+        service_accounts: which ones ``submit`` may name.
+        entrypoints: likewise.
+        parameters: names of parameters that a request may give.
     """
 
     namespaces: tuple[str, ...]
     manifests: bool = True
+    service_accounts: tuple[str, ...] | None = None
+    entrypoints: tuple[str, ...] | None = None
+    parameters: tuple[str, ...] | None = None
 
     def namespace(self, in_topic: str | None, in_body: str) -> str:
         """Return the namespace of a request.
@@ -68,6 +77,32 @@ class Policy:
                 "this bridge takes no manifests, only templates (key submit)", code="manifests-not-allowed"
             )
         self.check_marks(workflow, namespace)
+        # Its spec is the sender's own code, as far as Argo expands it; what other templates read of it is not.
+        check_braces(_object(workflow.get("metadata")), ("metadata",))
+
+    def check_submit(self, service_account: str, entrypoint: str, parameters: Iterable[str], path: Path) -> None:
+        """Refuse what a request may not add to a stored template; all findings at once.
+
+        Args:
+            service_account: or "".
+            entrypoint: or "".
+            parameters: their names.
+            path: where all of this stands, for messages.
+
+        Raises:
+            PermanentError: ``submit-not-allowed`` with one detail a finding.
+        """
+        given = [
+            (("serviceAccount",), service_account, self.service_accounts, "service-accounts"),
+            (("entrypoint",), entrypoint, self.entrypoints, "entrypoints"),
+            *((("parameters", name), name, self.parameters, "parameters") for name in parameters),
+        ]
+        found = [
+            _finding((*path, *place), f'"{cut(value, MAX_SHOWN)}" is not one of interface.submit.{key}')
+            for place, value, allowed, key in given
+            if value and allowed is not None and value not in allowed
+        ]
+        _raise_findings(found[:MAX_FINDINGS], "submit-not-allowed")
 
     def check_marks(self, workflow: Mapping[str, object], namespace: str) -> None:
         """Refuse what belongs to Argo, to the bridge or to another namespace, wherever the workflow came from.
@@ -83,7 +118,7 @@ class Policy:
         _raise_findings(
             [
                 *_top_findings(workflow),
-                *_namespace_findings(_object(workflow.get("metadata")), namespace),
+                *_metadata_findings(_object(workflow.get("metadata")), namespace),
                 *_key_findings(_object(workflow.get("metadata")), ("metadata",)),
                 # Argo puts these on the workflow when it starts it, over what was there.
                 *_key_findings(_object(spec.get("workflowMetadata")), ("spec", "workflowMetadata")),
@@ -91,11 +126,11 @@ class Policy:
         )
 
 
-def _raise_findings(found: list[dict[str, str]]) -> None:
+def _raise_findings(found: list[dict[str, str]], code: str = "invalid-workflow") -> None:
     if found:
         text = "; ".join(f"{item['pointer']}: {item['message']}" for item in found[:3])
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise PermanentError(f"{text}{more}", code="invalid-workflow", details=tuple(found))
+        raise PermanentError(f"{text}{more}", code=code, details=tuple(found))
 
 
 def _top_findings(workflow: Mapping[str, object]) -> Iterator[dict[str, str]]:
@@ -108,7 +143,12 @@ def _top_findings(workflow: Mapping[str, object]) -> Iterator[dict[str, str]]:
         yield _finding(("kind",), f"only a Workflow can be triggered, found {describe(kind)}")
 
 
-def _namespace_findings(metadata: Mapping[str, object], namespace: str) -> Iterator[dict[str, str]]:
+def _metadata_findings(metadata: Mapping[str, object], namespace: str) -> Iterator[dict[str, str]]:
+    for key, value in metadata.items():
+        # Exported manifests have "creationTimestamp": null, which is none.
+        if key not in METADATA_KEYS and value is not None:
+            text = "of metadata only name, generateName, labels and annotations are taken"
+            yield _finding(("metadata", key), text)
     given = metadata.get("namespace")
     if given is not None and given != namespace:
         text = f'it is {describe(given)}, the request\'s namespace is "{namespace}"'
@@ -125,21 +165,42 @@ def _key_findings(holder: Mapping[str, object], path: Path) -> Iterator[dict[str
                 yield _finding((*path, kind, key), text)
 
 
-def check_parameters(parameters: Mapping[str, str], where: str) -> None:
-    """Refuse values that Argo would expand: anything with ``{{`` (docs/design/argo-server.md).
+def check_braces(given: Mapping[str, object], path: Path = ()) -> None:
+    """Refuse keys and values from outside that Argo would expand: all with ``{{``, however deep.
+
+    A template can read annotations, labels, names and parameters of its workflow, and what it reads is expanded again.
+    Source: docs/design/argo-server.md.
+
+    Args:
+        given: what reaches a workflow.
+        path: where it stands, for messages.
 
     Raises:
-        PermanentError: ``template-braces``, naming each parameter.
+        PermanentError: ``template-braces``, naming each place.
     """
-    names = sorted(name for name, value in parameters.items() if BRACES in value)
-    if names:
-        shown = ", ".join(cut(name, MAX_SHOWN) for name in names[:5])
-        more = f" (and {len(names) - 5} more)" if len(names) > 5 else ""
+    found = list(islice(_braces(given, path), MAX_FINDINGS))
+    if found:
+        shown = ", ".join(".".join(cut(str(step), MAX_SHOWN) for step in place) for place in found[:5])
+        more = f" (and {len(found) - 5} more)" if len(found) > 5 else ""
         raise PermanentError(
-            f"the value of {where} {shown}{more} contains {BRACES}, which Argo would expand",
+            f"{shown}{more} contains {BRACES}, which Argo would expand",
             code="template-braces",
-            details=tuple(_finding((*where.split("."), name), f"its value contains {BRACES}") for name in names),
+            details=tuple(_finding(place, f"it contains {BRACES}") for place in found),
         )
+
+
+def _braces(value: object, path: Path) -> Iterator[Path]:
+    if isinstance(value, str):
+        if BRACES in value:
+            yield path
+        return
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in inner:
+        place = (*path, key)
+        if isinstance(key, str) and BRACES in key:
+            yield place
+        else:
+            yield from _braces(item, place)
 
 
 def _object(value: object) -> Mapping[str, object]:

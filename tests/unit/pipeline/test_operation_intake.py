@@ -112,13 +112,17 @@ def test_a_workflow_that_is_made_has_its_name_from_the_event(operation: str) -> 
         ("stop/lab", {"workflowId": "w", "namespace": "factory"}, "namespace-mismatch", "the topic says"),
         ("stop", {"workflowId": "../x"}, "bad-name", "no Kubernetes name"),
         ("suspend-cron", {"cron": "a/b"}, "bad-name", "no Kubernetes name"),
-        ("retry", {"workflowId": "w", "parameters": {"a": "{{=1+1}}"}}, "template-braces", "parameters a contains {{"),
+        ("retry", {"workflowId": "w", "parameters": {"a": "{{=1+1}}"}}, "template-braces", "parameters.a contains {{"),
         (
             "set",
             {"workflowId": "w", "nodeFieldSelector": "id=x", "outputParameters": {"o": "{{x}}"}},
             "template-braces",
-            "outputParameters o contains {{",
+            "outputParameters.o contains {{",
         ),
+        ("set", {"workflowId": "w", "nodeFieldSelector": "id=x", "message": "{{=1+1}}"}, "template-braces", "message"),
+        ("stop", {"workflowId": "w", "message": "{{=1+1}}", "nodeFieldSelector": "id=x"}, "template-braces", "message"),
+        ("resubmit", {"workflowId": "w", "parameters": ["a={{x}}"]}, "template-braces", "parameters.a"),
+        ("resubmit", {"workflowId": "w", "parameters": {"{{a": "x"}}, "template-braces", "parameters"),
     ],
 )
 def test_what_is_not_allowed_is_refused(operation: str, body: object, code: str, text: str) -> None:

@@ -96,7 +96,7 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
         (
             request({"submit": RUN | {"parameters": {"p": "{{workflow.name}}"}}}),
             "template-braces",
-            "Invalid workflow definition: the value of submit.parameters p contains {{, which Argo would expand",
+            "Invalid workflow definition: submit.parameters.p contains {{, which Argo would expand",
         ),
         (
             request(

@@ -1,11 +1,11 @@
 """A publisher gets only what the operator allowed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bridge.core.errors import PermanentError
-from bridge.validation.policy import Policy, check_parameters
+from bridge.validation.policy import Policy, check_braces
 
 POLICY = Policy(("factory", "lab"))
 SPEC = {"workflowTemplateRef": {"name": "t"}}
@@ -141,14 +141,78 @@ def test_no_manifest_makes_the_policy_raise_anything_else(workflow: object) -> N
     assert all(detail.keys() == {"pointer", "message"} for detail in details)
 
 
-def test_values_that_argo_would_expand_are_refused_by_name() -> None:
-    """A parameter value with {{ never reaches Argo; each such parameter is named."""
-    check_parameters({"plain": "a { b"}, "submit.parameters")
-    values = {"ok": "x", "evil": '{{=sprig.env("X")}}', "worse": "a{{b"}
-    with pytest.raises(PermanentError, match="evil, worse contains") as caught:
-        check_parameters(values, "submit.parameters")
+def test_what_argo_would_expand_is_refused_by_place() -> None:
+    """No key and no value with {{ reaches Argo, however deep; each place is named."""
+    check_braces({"plain": "a { b", "list": ["{ {"], "numbers": {"n": 1, "none": None}}, ("submit",))
+    given = {"ok": "x", "evil": '{{=sprig.env("X")}}', "deep": [{"worse": "a{{b"}, {"{{=1}}": "key"}]}
+    with pytest.raises(PermanentError, match=r"submit\.evil, submit\.deep\.0\.worse, submit\.deep\.1") as caught:
+        check_braces(given, ("submit",))
     assert caught.value.code == "template-braces"
-    assert [detail["pointer"] for detail in caught.value.details] == [
-        "/submit/parameters/evil",
-        "/submit/parameters/worse",
-    ]
+    pointers = ["/submit/evil", "/submit/deep/0/worse", "/submit/deep/1/{{=1}}"]
+    assert [detail["pointer"] for detail in caught.value.details] == pointers
+
+
+BRACED = st.recursive(
+    st.text("{ax", max_size=4) | st.integers(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("{ax", max_size=4), inner, max_size=2),
+    max_leaves=6,
+).map(lambda value: {"given": value})
+
+
+@given(BRACED)
+def test_all_that_passes_has_no_braces_in_any_string(given_text: dict[str, object]) -> None:
+    """What passes, written as JSON, has {{ nowhere."""
+    try:
+        check_braces(given_text)
+    except PermanentError as error:
+        assume(error.code != "template-braces")
+    else:
+        strings: list[object] = [given_text]
+        for value in strings:
+            if isinstance(value, dict):
+                strings += [*value, *value.values()]
+            elif isinstance(value, list):
+                strings += value
+        assert not any("{{" in value for value in strings if isinstance(value, str))
+
+
+def test_thousands_of_braces_cost_little() -> None:
+    """At most 100 places are told."""
+    with pytest.raises(PermanentError) as caught:
+        check_braces({str(number): "{{" for number in range(50_000)})
+    assert len(caught.value.details) == 100
+
+
+TAKEN_BY_NOBODY = (
+    "finalizers ownerReferences resourceVersion uid managedFields creationTimestamp generation selfLink Labels"
+)
+
+
+@pytest.mark.parametrize("key", TAKEN_BY_NOBODY.split())
+def test_of_metadata_only_names_labels_and_annotations_are_taken(key: str) -> None:
+    """Everything else is the cluster's to write, or does harm there; null is nothing."""
+    workflow = {"metadata": {"generateName": "x-", key: ["a/b"]}, "spec": SPEC}
+    (detail,) = refusal(workflow).details
+    assert detail["pointer"] == f"/metadata/{key}"
+    POLICY.check_manifest({"metadata": {"name": "x", key: None}, "spec": SPEC}, "factory")
+
+
+def test_braces_in_metadata_are_refused_and_in_the_spec_taken() -> None:
+    """Templates of the operator's read metadata; the spec is the sender's own, where manifests are allowed."""
+    spec = SPEC | {"arguments": {"parameters": [{"name": "n", "value": "{{workflow.name}}"}]}}
+    POLICY.check_manifest({"metadata": {"name": "x"}, "spec": spec}, "factory")
+    error = refusal({"metadata": {"annotations": {"a": "{{=1+1}}"}}, "spec": spec})
+    assert error.code == "template-braces"
+    assert error.details[0]["pointer"] == "/metadata/annotations/a"
+
+
+def test_what_is_added_to_a_template_must_be_listed() -> None:
+    """Service account, entrypoint and parameters: each has its list, and None allows all."""
+    policy = Policy(("factory",), service_accounts=("runner",), entrypoints=(), parameters=("n",))
+    policy.check_submit("runner", "", ("n",), ("submit",))
+    POLICY.check_submit("cluster-admin", "anything", ("x",), ("submit",))
+    with pytest.raises(PermanentError, match=r"interface\.submit\.service-accounts") as caught:
+        policy.check_submit("cluster-admin", "main", ("n", "x"), ("submit",))
+    assert caught.value.code == "submit-not-allowed"
+    pointers = ["/submit/serviceAccount", "/submit/entrypoint", "/submit/parameters/x"]
+    assert [detail["pointer"] for detail in caught.value.details] == pointers
