@@ -26,7 +26,7 @@ def test_every_statement_is_used_and_every_used_one_is_there() -> None:
     """The names in queries.sql are those that the code runs."""
     package = resources.files("bridge.spool")
     code = "".join(file.read_text("utf-8") for file in package.iterdir() if file.name.endswith(".py"))
-    used = set(re.findall(r"""(?:run\(|many\(|load_statements\(\)\[|_manifests, \()\s*"(\w+)\"""", code))
+    used = set(re.findall(r"""(?:run\(|many\(|load_statements\(\)\[|_picked\(\(|_earliest\()\s*"(\w+)\"""", code))
     assert used == set(load_statements())
 
 
