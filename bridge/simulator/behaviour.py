@@ -24,8 +24,6 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s|d)")
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EXIT = re.compile(r"\bexit\s+(\d{1,3})\b")
 _ECHO = re.compile(r"^\s*echo\s+(.*?)\s*$", re.MULTILINE)
-_WHOLE = re.compile(r"^-?[0-9]{1,9}$")
-_MAX_SEQUENCE = 1000
 
 
 def parse_duration(text: str) -> float | None:
@@ -153,21 +151,6 @@ class Behaviour:
         if "globalName" in parameter:
             printed["globalName"] = parameter["globalName"]
         return printed
-
-    def sequence(self, sequence: Any, scope: dict[str, str]) -> list[str]:
-        """The items of `withSequence` (count, or start to end)."""
-        if not isinstance(sequence, dict):
-            return []
-        numbers = {}
-        for key in ("count", "start", "end"):
-            text = substitute(str(sequence.get(key, "")), scope)
-            numbers[key] = int(text) if _WHOLE.match(text) else None
-        start = numbers["start"] or 0
-        if numbers["count"] is not None:
-            return [str(start + i) for i in range(min(numbers["count"], _MAX_SEQUENCE))]
-        end = start if numbers["end"] is None else numbers["end"]
-        step = 1 if end >= start else -1
-        return [str(i) for i in range(start, end + step, step)][:_MAX_SEQUENCE]
 
     def failure_message(self, exit_code: int) -> str:
         """What a pod that failed says."""

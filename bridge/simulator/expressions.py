@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-import orjson
-
 _REFERENCE = re.compile(r"\{\{\s*([A-Za-z][-A-Za-z0-9_.]*)\s*\}\}")
 _COMPARISON = re.compile(r"^\s*(.*?)\s*(==|!=|<=|>=|<|>)\s*(.*?)\s*$", re.DOTALL)
 _DEPENDS = re.compile(r"\s*(&&|\|\||!|\(|\)|[A-Za-z0-9][-A-Za-z0-9_.]*)")
@@ -64,29 +62,6 @@ def _value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text.strip("'\"")
-
-
-def expand_items(value: object) -> list[object] | None:
-    """The items of `withItems`, or of `withParam` after substitution; None when it is no list."""
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return None
-    return value if isinstance(value, list) else None
-
-
-def item_scope(item: object) -> dict[str, str]:
-    """What `{{item}}` and `{{item.key}}` mean for one item."""
-    if isinstance(item, dict):
-        scope = {f"item.{key}": item_text(value) for key, value in item.items()}
-        return {"item": item_text(item), **scope}
-    return {"item": item_text(item)}
-
-
-def item_text(item: object) -> str:
-    """An item as Argo prints it."""
-    return item if isinstance(item, str) else orjson.dumps(item).decode()
 
 
 def depends_names(text: str) -> list[str]:

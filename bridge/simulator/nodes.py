@@ -96,27 +96,19 @@ class NodeTable:
         return [n for n in self.nodes.values() if n["type"] in EXECUTABLE and n["phase"] not in FULFILLED]
 
     def outbound(self, node: Node) -> list[str]:
-        """Ids of the nodes by which a node's work ends: itself, or the ends of what is in it."""
-        if node["type"] in EXECUTABLE or node["type"] in ("Skipped", "Retry"):
-            return [node["id"]]
-        if node["type"] == "Steps":
-            groups = [n for n in self._inside(node) if n["type"] == "StepGroup"]
-            last = [max(groups, key=_step_number)] if groups else []
-        elif node["type"] == "DAG":
-            members = self._inside(node)
-            ids = {member["id"] for member in members}
-            last = [member for member in members if not self._leads_on(member, ids)]
-        else:  # a StepGroup or TaskGroup ends with what is directly in it
-            ends = [self.nodes[child] for child in node.get("children", []) if child in self.nodes]
-            return [end for child in ends for end in self.outbound(child)] or [node["id"]]
-        return [end for group in last for end in self.outbound(group)] or [node["id"]]
+        """Ids of the nodes by which an ended node's work ends: itself, or the ends of what is in it."""
+        children = [self.nodes[child] for child in node.get("children", []) if child in self.nodes]
+        if node["type"] == "Retry" and children:
+            return [children[-1]["id"]]
+        if node["type"] in ("Steps", "DAG"):
+            ends = [self.nodes[end] for end in node.get("outboundNodes", []) if end in self.nodes]
+        else:
+            ends = children if node["type"] in ("StepGroup", "TaskGroup") else []
+        return [end for one in ends for end in self.outbound(one)] or [node["id"]]
 
-    def _inside(self, node: Node) -> list[Node]:
-        return [n for n in self.nodes.values() if n.get("boundaryID") == node["id"]]
-
-    def _leads_on(self, member: Node, ids: set[str]) -> bool:
-        """Whether one of some nodes follows from where a member's work ends."""
-        return any(child in ids for end in self.outbound(member) for child in self.nodes[end].get("children", []))
+    def inside(self, identifier: str) -> list[Node]:
+        """Nodes that belong to a Steps or DAG node."""
+        return [n for n in self.nodes.values() if n.get("boundaryID") == identifier]
 
     def progress(self) -> str:
         """The workflow's `N/M`: leaves that succeeded, leaves that exist."""
@@ -145,12 +137,12 @@ class NodeTable:
         return done, total
 
     def refresh_durations(self) -> dict[str, int] | None:
-        """Set `resourcesDuration` of groups from their pods; returns the workflow's, or None when no pod has run."""
+        """Set `resourcesDuration` of what pods follow from; returns the workflow's, or None when no pod has run."""
         pods = [node for node in self.nodes.values() if "resourcesDuration" in node and node["type"] == "Pod"]
         if not pods:
             return None
         for node in list(self.nodes.values()):
-            if node["type"] not in EXECUTABLE:
+            if node["type"] != "Pod":
                 found = self._pods_below(node["id"], set())
                 if found:
                     self.update(node, resourcesDuration=_total(found))
@@ -163,12 +155,6 @@ class NodeTable:
         visited.add(identifier)
         own = [node] if node["type"] == "Pod" and "resourcesDuration" in node else []
         return own + [pod for child in node.get("children", []) for pod in self._pods_below(child, visited)]
-
-
-def _step_number(group: Node) -> int:
-    """The 2 of `wf[2]`."""
-    number = group["name"].rpartition("[")[2].rstrip("]")
-    return int(number) if number.isdecimal() else 0
 
 
 def _total(pods: list[Node]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from bridge.simulator.versions import Release
 
 PREVIOUS_LABEL = f"{LABEL}resubmitted-from-workflow"
 _INTERNAL = 13
-_HOLDERS = frozenset({"StepGroup", "TaskGroup"})
+_HOLDERS = frozenset({"StepGroup", "TaskGroup", "Retry"})
 _NOT_INHERITED = frozenset({*OWNED_LABELS, f"{LABEL}phase", f"{LABEL}completed", ARCHIVING_LABEL})
 
 
@@ -80,11 +80,14 @@ def _to_drop(workflow: str, nodes: dict[str, Node], options: RetryOptions, relea
     if options.restart_successful and options.selector:
         matches = parse_node_selector(options.selector)
         dropped = {identifier for identifier, node in nodes.items() if matches(node)}
+    attempts = {child: key for key, n in nodes.items() if n["type"] == "Retry" for child in n.get("children", [])}
     kinds = EXECUTABLE if release.retry_resets_suspends else EXECUTABLE - {"Suspend"}
     failed = {
         identifier
         for identifier, node in nodes.items()
-        if node["phase"] in FAILED and node["type"] in kinds and not _led_on(identifier, nodes)
+        if node["phase"] in FAILED
+        and node["type"] in kinds
+        and not _led_on(attempts.get(identifier, identifier), nodes)
     }
     dropped |= {below for identifier in dropped | failed for below in (identifier, *_below(identifier, nodes))}
     on_exit = f"{workflow}.onExit"
@@ -92,7 +95,7 @@ def _to_drop(workflow: str, nodes: dict[str, Node], options: RetryOptions, relea
 
 
 def _led_on(identifier: str, nodes: dict[str, Node]) -> bool:
-    """Whether something succeeded after a node (its failure was tolerated)."""
+    """Whether something succeeded after a node: its failure was tolerated, or another attempt was better."""
     return any(nodes[below]["phase"] == "Succeeded" for below in _below(identifier, nodes))
 
 

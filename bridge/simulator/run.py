@@ -7,10 +7,11 @@ loop thread. Source: Argo v4.1 workflow/controller/operator.go; texts as recorde
 from __future__ import annotations
 
 from bridge.simulator.behaviour import Behaviour
+from bridge.simulator.calls import Call, Scope, Source, Stopping
 from bridge.simulator.nodes import FAILED, FULFILLED, Node, NodeTable
 from bridge.simulator.store import Lookup, Object
 from bridge.simulator.validation import merge_parameters
-from bridge.simulator.walk import Call, Scope, Stopping, TemplateWalker
+from bridge.simulator.walk import TemplateWalker
 
 DEADLINE_MESSAGE = "Step exceeded its deadline"
 TERMINATE = "Terminate"
@@ -36,12 +37,17 @@ class WorkflowRun:
         self._workflow = workflow
         self._spec = spec
         self._behaviour = behaviour
-        self._templates = {template.get("name", ""): template for template in spec.get("templates", [])}
         self._name: str = workflow["metadata"]["name"]
+        # The controller runs a copy of the template that a workflow refers to, which has no name.
+        scope = "local/" + ("" if "workflowTemplateRef" in workflow["spec"] else self._name)
+        templates = {template.get("name", ""): template for template in spec.get("templates", [])}
+        self._source = Source(scope, templates, lookup)
         self._deadline_s: float | None = None
         self._scope = self._global_scope()
         self.table = NodeTable(self._name)
-        self._walker = TemplateWalker(self.table, self._templates, behaviour, lookup)
+        strategy = spec.get("templateDefaults", {}).get("retryStrategy", spec.get("retryStrategy"))
+        self._walker = TemplateWalker(self.table, behaviour, strategy)
+        self._leaves = self._walker.leaves
         self.phase = ""
         self.message = ""
         self.next_due_s: float | None = None
@@ -56,13 +62,13 @@ class WorkflowRun:
         self._workflow, self._spec = workflow, spec
         status = workflow["status"]
         self.table.load(status.get("nodes", {}))
-        self._walker.forget_ended()
+        self._leaves.forget_ended()
         for parameter in status.get("outputs", {}).get("parameters", []):
             if "value" in parameter:
-                self._walker.outputs[parameter["name"]] = parameter["value"]
+                self._leaves.outputs[parameter["name"]] = parameter["value"]
         for node in self.table.nodes.values():
             if node["type"] == "Suspend" and node["phase"] == "Succeeded":
-                self._walker.publish(node.get("outputs", {}))
+                self._leaves.publish(node.get("outputs", {}))
 
     def reconcile(self, now_s: float) -> bool:
         """Bring the nodes up to date.
@@ -73,16 +79,16 @@ class WorkflowRun:
         Returns:
             Whether anything changed.
         """
-        self._walker.now_s = now_s
+        self._leaves.now_s = now_s
         first = not self.phase
         if first:
             self.phase = "Running"
             seconds = self._spec.get("activeDeadlineSeconds")
             self._deadline_s = None if seconds is None else now_s + seconds
-        self._walker.stopping = self._reason_to_stop(now_s)
-        self._walker.stop_leaves()
+        self._leaves.stopping = self._reason_to_stop(now_s)
+        self._leaves.stop()
         if self._spec.get("suspend"):
-            self._walker.end_due_pods()
+            self._leaves.end_due_pods()
         else:
             root = self._walker.execute(self._entry_call())
             if root["phase"] in FULFILLED:
@@ -113,7 +119,7 @@ class WorkflowRun:
     @property
     def outputs(self) -> dict[str, str]:
         """Global output parameters so far, by name."""
-        return self._walker.outputs
+        return self._leaves.outputs
 
     @property
     def ttl_strategy(self) -> Object:
@@ -123,7 +129,7 @@ class WorkflowRun:
     def _entry_call(self) -> Call:
         entrypoint = self._spec.get("entrypoint", "")
         arguments = self._spec["arguments"].get("parameters", [])
-        return Call(self._name, self._name, self._templates.get(entrypoint, {}), entrypoint, arguments, self._scope)
+        return Call(self._name, self._name, {"template": entrypoint}, self._source, arguments, self._scope)
 
     def _global_scope(self) -> Scope:
         metadata = self._workflow["metadata"]
@@ -144,13 +150,12 @@ class WorkflowRun:
 
     def _finish(self, root: Node) -> None:
         """End the workflow once its exit handler, if it has one that runs, has ended too."""
-        template, arguments = self._exit_handler()
+        hook, arguments = self._exit_handler()
         final = root
-        if template and self._shutdown != TERMINATE:
+        if hook and self._shutdown != TERMINATE:
             scope = {**self._scope, "workflow.status": root["phase"]}
             name = f"{self._name}.onExit"
-            body = self._templates.get(template, {})
-            call = Call(name, name, body, template, arguments, scope, hooked=True, exiting=True)
+            call = Call(name, name, hook, self._source, arguments, scope, flags={"hooked": True}, exiting=True)
             handler = self._walker.execute(call)
             if handler["phase"] not in FULFILLED:
                 return
@@ -161,17 +166,19 @@ class WorkflowRun:
         if root["phase"] in FAILED and self._shutdown:
             self.message = f"Stopped with strategy '{self._shutdown}'"
 
-    def _exit_handler(self) -> tuple[str, list[Object]]:
-        hook = self._spec.get("hooks", {}).get("exit")
-        if hook is not None and hook.get("template"):
-            return hook["template"], hook["arguments"].get("parameters", [])
-        return self._spec.get("onExit", ""), self._spec["arguments"].get("parameters", [])
+    def _exit_handler(self) -> tuple[Object, list[Object]]:
+        """What is run at the end, empty for nothing, and its arguments."""
+        hook: Object = self._spec.get("hooks", {}).get("exit", {})
+        if hook:
+            return hook, hook["arguments"].get("parameters", [])
+        on_exit = self._spec.get("onExit")
+        return ({"template": on_exit} if on_exit else {}), self._spec["arguments"].get("parameters", [])
 
     def _earliest(self, now_s: float) -> float | None:
         if self.phase != "Running":
             return None
         paused = bool(self._spec.get("suspend"))
-        leaves = ((self.table.nodes[identifier], leaf) for identifier, leaf in self._walker.leaves.items())
+        leaves = ((self.table.nodes[identifier], leaf) for identifier, leaf in self._leaves.running.items())
         dues = [leaf.due_s for node, leaf in leaves if leaf.due_s is not None and (not paused or node["type"] == "Pod")]
         if self._deadline_s is not None and self._deadline_s > now_s:
             dues.append(self._deadline_s)

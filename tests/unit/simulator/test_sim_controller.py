@@ -121,7 +121,7 @@ def test_when_items_and_continue_on() -> None:
     shown = world.shown()
     assert shown["no"] == "Skipped"
     assert world.node("no")["message"] == "when '1 == 2' evaluated false"
-    assert {"yes", "many(0:p)", 'many(1:{"k":1})', "counted(0:0)", "counted(1:1)"} <= set(shown)
+    assert {"yes", "many(0:p)", "many(1:k:1)", "counted(0:0)", "counted(1:1)"} <= set(shown)
     assert shown["bad"] == "Failed"
     assert world.status()["phase"] == "Succeeded"
 
