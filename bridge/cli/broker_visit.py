@@ -15,6 +15,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from enum import Enum
 from types import TracebackType
 from typing import Self
 
@@ -22,15 +23,27 @@ from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
 from bridge.core.topic_filter import matches
+from bridge.status.availability import ONLINE
 from bridge.transports.amqp_options import AmqpOptions
 from bridge.transports.base import ConnectionProblem, Delivery, Listener, PublishResult, Receiver, Session, Transport
 from bridge.transports.mqtt import MqttOptions, MqttTransport
 
 STOP_WITHIN_S = 2.0
 MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
+LOOK_S = 0.5
+
+
+class Presence(Enum):
+    """Whether the bridge takes messages, as far as its broker can tell."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
 
 
 VisitOptions = MqttOptions | AmqpOptions
+
+_NOT_THERE = frozenset({"not-declared", "not-consumed"})
 
 
 def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
@@ -41,7 +54,14 @@ def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
         purpose: begins the client id; the rest of it is random, so that visits never end each other.
     """
     if isinstance(options, AmqpOptions):
-        return dataclasses.replace(options, bridge_id=purpose, is_visit=True, max_publish_bytes=MAX_PUBLISH_BYTES)
+        return dataclasses.replace(
+            options,
+            bridge_id=purpose,
+            is_visit=True,
+            awaited_queue=options.request_queue,
+            max_publish_bytes=MAX_PUBLISH_BYTES,
+            retry_s=LOOK_S,
+        )
     return dataclasses.replace(
         options,
         client_id=f"{purpose}-{secrets.token_hex(6)}",
@@ -56,12 +76,16 @@ class BrokerVisit:
 
     Args:
         options: see `visitor_options`.
+        availability: the topic on which the bridge says whether it is there; "" = it is not asked for.
 
     Attributes:
         connections: how often the broker accepted it; more than once after an outage.
     """
 
-    def __init__(self, options: VisitOptions) -> None:
+    def __init__(self, options: VisitOptions, availability: str = "") -> None:
+        self._availability = availability
+        self._said: bytes | None = None
+        self._is_amqp = isinstance(options, AmqpOptions)
         self._arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._kept_filters = frozenset({f"{options.prefix}/status/+/+"} if isinstance(options, AmqpOptions) else ())
         self._lock = threading.Lock()
@@ -95,7 +119,7 @@ class BrokerVisit:
             self._wanted = live | retained
             for topic in [topic for topic in self._kept if self._wants(topic)]:
                 self._arrived.put(self._kept.pop(topic))
-        self._transport.subscribe(live | self._kept_filters, retained)
+        self._transport.subscribe(live | self._kept_filters, retained | ({self._availability} - {""}))
 
     def _wants(self, topic: str) -> bool:
         return not self._kept_filters or any(matches(wanted, topic) for wanted in self._wanted)
@@ -111,12 +135,35 @@ class BrokerVisit:
         while not self._transport.is_ready:
             if self._problem is not None:
                 raise TransientError(self._problem.message, code=self._problem.code)
-            if not self._news.wait(max(0.0, until_s - time.monotonic())):
+            if time.monotonic() >= until_s:
                 raise TransientError("connect: the broker did not answer in time", code="unreachable")
-            self._news.clear()
+            self.await_news(until_s - time.monotonic())
         for problem in self._transport.problems:
-            if problem.code == "filter-refused":
+            # Who may not read whether the bridge is there may ask it all the same.
+            if problem.code == "filter-refused" and f'"{self._availability}"' not in problem.message:
                 raise PermanentError(problem.message, code=problem.code)
+
+    def await_news(self, timeout_s: float) -> None:
+        """Return when something may have changed, at the latest after `timeout_s` or a moment."""
+        self._news.wait(max(0.0, min(timeout_s, LOOK_S)))
+        self._news.clear()
+
+    @property
+    def presence(self) -> Presence:
+        """Whether the bridge is there: over MQTT it says so itself; over AMQP, that it consumes its queue."""
+        if self._is_amqp:
+            return Presence.OFFLINE if self.absence else Presence.ONLINE
+        said = {None: Presence.UNKNOWN, ONLINE: Presence.ONLINE}
+        return said.get(self._said, Presence.OFFLINE)
+
+    @property
+    def absence(self) -> str:
+        """Why the bridge seems to be away; over AMQP "" if it is there."""
+        if self._is_amqp:
+            return next((problem.message for problem in self._transport.problems if problem.code in _NOT_THERE), "")
+        if self._said is None:
+            return f"the bridge has not said yet, on {self._availability}, that it is online"
+        return f"the bridge is offline, as {self._availability} says"
 
     def publish(self, message: OutgoingMessage, timeout_s: float) -> None:
         """Return once the broker acknowledged `message`.
@@ -164,6 +211,11 @@ class BrokerVisit:
         """See `base.Receiver`."""
         for delivery in batch:
             message = delivery.message
+            if message.topic == self._availability:
+                self._said = message.payload or None
+                self._news.set()
+                delivery.ack()
+                continue
             with self._lock:
                 if self._wants(message.topic):
                     self._arrived.put(message)

@@ -14,7 +14,6 @@ import orjson
 
 from bridge.cli import exit_codes
 from bridge.cli.asking import Asking
-from bridge.cli.broker_visit import BrokerVisit
 from bridge.cli.operation_views import cut_note
 from bridge.cli.operations import PURPOSE, Subject, add_verb, question_of
 from bridge.cli.plain_text import printable
@@ -52,7 +51,7 @@ def run_logs(args: argparse.Namespace) -> int:
     target = read_target(args, PURPOSE)
     if target is None:
         return exit_codes.PROBLEMS
-    with BrokerVisit(target.options) as visit, SendView() as view:
+    with target.visit() as visit, SendView() as view:
         asking = Asking(question_of(args, target, subject), visit, view, until_s)
         reply = asking.ask()
         asking.until_s = time.monotonic() + FOLLOW_S

@@ -15,7 +15,6 @@ import orjson
 
 from bridge.cli import exit_codes
 from bridge.cli.asking import Asking
-from bridge.cli.broker_visit import BrokerVisit
 from bridge.cli.manifest_file import read_manifest
 from bridge.cli.operation_arguments import add_operation_options, operation_body
 from bridge.cli.operation_views import cut_note, reply_lines
@@ -144,12 +143,12 @@ def run_operation(args: argparse.Namespace) -> int:
         return exit_codes.PROBLEMS
     question = question_of(args, target, subject)
     namespace = subject.namespace or target.default_namespace
-    with BrokerVisit(target.options) as visit, SendView() as view:
+    with target.visit() as visit, SendView() as view:
         asking = Asking(question, visit, view, until_s)
         followed = _followed_before(args, target, namespace, subject.name)
         reply = asking.ask(followed.topic if followed else "")
         if reply is None:
-            return _unanswered(args.spec, view)
+            return _unanswered(args.spec, asking, view)
         view.replied(reply)
         if reply.error:
             _print_json(args, reply)
@@ -177,8 +176,8 @@ def _followed_before(args: argparse.Namespace, target: Target, namespace: str, n
     return NamedWorkflow(topic, begins_anew=operation is Operation.RETRY)
 
 
-def _unanswered(spec: OperationSpec, view: SendView) -> int:
-    if spec.is_spooled:
+def _unanswered(spec: OperationSpec, asking: Asking, view: SendView) -> int:
+    if asking.is_sent and spec.is_spooled:
         view.say(f"the bridge may still do it, up to {OPERATION_MAX_AGE_S / 60:.0f} minutes after it received it")
     return exit_codes.NO_ANSWER
 

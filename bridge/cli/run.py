@@ -40,23 +40,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 def run_run(args: argparse.Namespace) -> int:
     """Run one bridge; 0 after a signal."""
+    stop = _Signals()
     loaded = load(args.config, os.environ)
     for problem in loaded.problems:
         print(problem.render(), file=sys.stderr)
     if not loaded.ok or loaded.settings is None:
         return exit_codes.PROBLEMS
     log.configure(loaded.settings.log.format.value, loaded.settings.log.level.value)
-    stop = _Signals()
     return _run(loaded, stop)
 
 
 class _Signals:
-    """Turns the first SIGTERM or SIGINT into an event, and the second into the end of the process."""
+    """Turns the first SIGTERM or SIGINT into an event, and the second into the end of the process; ignores SIGHUP."""
 
     def __init__(self) -> None:
         self.asked = StopEvent()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+
+        # A broken terminal sends it, and supervisors do to have files read again.
+        signal.signal(signal.SIGHUP, self._on_hangup)
+
+    @staticmethod
+    def _on_hangup(_number: int, _frame: FrameType | None) -> None:
+        text = "SIGHUP: ignored; a changed configuration is read at the next start"
+        _log.info(text, extra=fields(action="hangup"))
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.asked.is_set():

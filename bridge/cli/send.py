@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.asking import Asking, left_s
+from bridge.cli.asking import Asking, await_bridge, left_s
 from bridge.cli.broker_visit import BrokerVisit
 from bridge.cli.present_status import tell_present
 from bridge.cli.send_follow import NamedWorkflow, StartedWorkflows, follow_named, follow_started
@@ -50,7 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         name,
         help=summary,
         description="Publish one message at the bridge's broker. A request (trigger, ...) waits for its reply and "
-        "prints it as JSON; with --wait the workflow is followed to its end.",
+        "prints it as JSON; with --wait the workflow is followed to its end. Either waits for a bridge that is still "
+        "starting; a sensor message without --wait is published at once.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -92,7 +93,7 @@ def run_send(args: argparse.Namespace) -> int:
     if target is None:
         return exit_codes.PROBLEMS
     plan = _plan(args, target, until_s)
-    with BrokerVisit(target.options) as visit, SendView() as view:
+    with target.visit() as visit, SendView() as view:
         return _ask(plan, plan.question, visit, view) if plan.question else _inform(plan, visit, view)
 
 
@@ -138,11 +139,14 @@ def _ask(plan: _Plan, question: Question, visit: BrokerVisit, view: SendView) ->
 
 def _inform(plan: _Plan, visit: BrokerVisit, view: SendView) -> int:
     """Send a sensor message, and follow what it starts if that is wanted."""
-    started = StartedWorkflows(plan.target.settings.bridge.id, plan.listeners)
+    topics = plan.target.topics
+    started = StartedWorkflows(plan.target.settings.bridge.id, plan.listeners, topics.state)
     if plan.wait:
-        visit.subscribe(retained=frozenset({plan.target.topics.retained_filter}) | started.device_topics)
+        visit.subscribe(retained=frozenset({topics.retained_filter}) | started.device_topics)
     view.wait_for("connecting")
     visit.await_ready(left_s(plan.until_s))
+    if plan.wait and not await_bridge(visit, view, plan.until_s):
+        return exit_codes.NO_ANSWER
     while (message := visit.next(0)) is not None:
         started.take(message, time.monotonic())
     started.sent()

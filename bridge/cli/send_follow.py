@@ -88,10 +88,12 @@ class StartedWorkflows:
     Args:
         bridge_id: whose workflows count.
         listeners: the mappings that may have started them; None = any.
+        state_topic: where that bridge says how it is doing.
     """
 
-    def __init__(self, bridge_id: str, listeners: tuple[Listening, ...] | None) -> None:
+    def __init__(self, bridge_id: str, listeners: tuple[Listening, ...] | None, state_topic: str) -> None:
         self._bridge_id = bridge_id
+        self.state_topic = state_topic
         self.listeners = listeners
         self._device_topics = {one.mapping: one.status_topic for one in listeners or () if one.status_topic}
         self._known: set[str] = set()
@@ -204,7 +206,7 @@ def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView
     if not states:
         view.say(
             "no workflow started in time: no mapping fired for this message, or the bridge is not running; "
-            "look at its log, and at the topic argo/bridge/ID/state"
+            f"look at its log, and at the topic {started.state_topic}"
         )
         return exit_codes.NO_ANSWER
     if started.is_ambiguous:

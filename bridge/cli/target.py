@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.cli.broker_visit import VisitOptions, visitor_options
+from bridge.cli.broker_visit import BrokerVisit, VisitOptions, visitor_options
 from bridge.cli.send_request import Question
 from bridge.configfile.problems import Problems
 from bridge.configfile.quantities import parse_duration
@@ -40,6 +40,10 @@ class Target:
     settings: Settings
     topics: Topics
     options: VisitOptions
+
+    def visit(self) -> BrokerVisit:
+        """Return a visit to its broker, not yet begun."""
+        return BrokerVisit(self.options, self.topics.availability)
 
     @property
     def has_properties(self) -> bool:

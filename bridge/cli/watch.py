@@ -59,7 +59,7 @@ def run_watch(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     title = f"workflows of bridge {target.settings.bridge.id} at {target.options.url}"
     view: WatchView = ScreenWatch(story, title, console) if console.is_terminal else PlainWatch()
-    with BrokerVisit(target.options) as visit:
+    with target.visit() as visit:
         visit.subscribe(retained=frozenset({_filter(target.topics, args.which)}))
         visit.await_ready(args.timeout)
         try:

@@ -147,7 +147,8 @@ class AmqpTransport:
         link = self._link
         # In this order: a link that was asked for what is wanted now has not settled with what was wanted before.
         is_current = self._is_accepted and link is not None and link.wanted is self._wanted and link.is_settled
-        return is_current and link is not None and link.has_exchange
+        # Who visits waits for the exchange in its own words.
+        return is_current and link is not None and (link.has_exchange or self._options.is_visit)
 
     @property
     def max_publish_bytes(self) -> int:
@@ -294,7 +295,7 @@ class AmqpTransport:
 
     def _settled(self, event: Settled) -> None:
         self._attempt = 0
-        if event.is_news and self._link is not None:
+        if event.is_news and self._link is not None and not self._options.is_visit:
             for problem in self._link.problems:
                 if self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
                     _log.error("%s", problem.message, extra=fields(connection=self.name, code=problem.code))

@@ -245,7 +245,7 @@ class AmqpLink:
         self.is_settled = self._publisher.is_open and not is_starting
         if not self.is_settled:
             return
-        if self._retry is None:
+        if self._retry is None and (self._topology.problems or not self._options.is_visit):
             self._schedule(self._options.retry_s)
         self._parts.tell(Settled(self.number, self._is_news))
         self._is_news = False

@@ -92,6 +92,7 @@ class AmqpOptions:
         max_payload_bytes: bound of what a compressed payload may become.
         max_publish_bytes: largest payload to publish.
         is_visit: True = one queue for as long as the connection, bound to all filters, instead of the bridge's.
+        awaited_queue: of a visit: a queue that somebody else must consume, else that is a problem; "" = none.
         connect_timeout_s: for the TCP connection, and again for the handshakes.
         backoff: between attempts to connect, and to consume again from a queue that went away.
         retry_s: how often it is looked whether all is still there, and what was refused is tried again.
@@ -115,6 +116,7 @@ class AmqpOptions:
     max_payload_bytes: int = 256 * 1024
     max_publish_bytes: int = 256 * 1024
     is_visit: bool = False
+    awaited_queue: str = ""
     connect_timeout_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=0.2, cap_s=5.0))
     retry_s: float = 10.0
@@ -123,6 +125,11 @@ class AmqpOptions:
     def dead_letter_exchange(self) -> str:
         """Where the broker puts what it takes out of the queues; a fanout exchange, so that routing keys stay."""
         return f"argo-bridge.{self.bridge_id}.redelivered"
+
+    @property
+    def request_queue(self) -> str:
+        """The name of the queue of requests."""
+        return f"argo-bridge.{self.bridge_id}.requests"
 
     @property
     def title(self) -> str:
@@ -143,7 +150,7 @@ class AmqpOptions:
         stem = f"argo-bridge.{self.bridge_id}"
         return (
             Queue(QueueKind.REDELIVERED, f"{stem}.redelivered", quorum),
-            Queue(QueueKind.REQUESTS, f"{stem}.requests", guarded),
+            Queue(QueueKind.REQUESTS, self.request_queue, guarded),
             self._events(f"{stem}.events", guarded),
         )
 

@@ -25,6 +25,7 @@ PRECONDITION_FAILED = 406
 
 WRONG_EXCHANGE_TYPE = "wrong-exchange-type"
 NOT_DECLARED = "not-declared"
+NOT_CONSUMED = "not-consumed"
 
 _TYPE = re.compile(r"inequivalent arg 'type' for exchange .*?: received '([^']+)' but current is '([^']+)'", re.DOTALL)
 _ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: (received .*)", re.DOTALL)
@@ -129,6 +130,12 @@ def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
     """
     hint = "name another exchange, or delete this one and let the bridge make it"
     return ConnectionProblem(WRONG_EXCHANGE_TYPE, f"{what} must be a {wanted} exchange: {why}; {hint}")
+
+
+def not_consumed(queue: str) -> ConnectionProblem:
+    """Return the problem of a queue that has no consumer, or is not there."""
+    text = f'nobody consumes queue "{queue}": its bridge is not running, or still starting'
+    return ConnectionProblem(NOT_CONSUMED, text)
 
 
 def blocked(reason: str, broker: AmqpBroker) -> ConnectionProblem:

@@ -21,6 +21,7 @@ from bridge.transports.amqp_problems import (
     NOT_DECLARED,
     NOT_FOUND,
     WRONG_EXCHANGE_TYPE,
+    not_consumed,
     refused,
     wrong_exchange_type,
 )
@@ -159,7 +160,7 @@ class Topology:
         self._unusable.clear()
         self.had_queues = True
         if options.is_visit:
-            return [self._look_for_exchange(), self._visit_queue()]
+            return [self._look_for_exchange(), *self._visit_queue(), *self._look_for_consumer(options.awaited_queue)]
         may_create = options.declare is Declare.CREATE
         steps = self._main_exchange()
         for queue in options.queues():
@@ -228,7 +229,10 @@ class Topology:
             steps.append(self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"'))
         return steps
 
-    def _visit_queue(self) -> Step:
+    def _visit_queue(self) -> list[Step]:
+        if self.names[QueueKind.VISIT]:
+            return []  # it lasts as long as the connection
+
         def make(channel: Any, answered: Callable[[Any], None]) -> None:
             channel.queue_declare("", exclusive=True, auto_delete=True, callback=answered)
 
@@ -236,7 +240,18 @@ class Topology:
             self.names[QueueKind.VISIT] = answer.method.queue
             self.note("queue", None)
 
-        return Step(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))
+        return [Step(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))]
+
+    def _look_for_consumer(self, queue: str) -> list[Step]:
+        label = "consumer"
+
+        def look(channel: Any, answered: Callable[[Any], None]) -> None:
+            channel.queue_declare(queue, passive=True, callback=answered)
+
+        def found(answer: Any) -> None:
+            self.note(label, None if answer.method.consumer_count else not_consumed(queue))
+
+        return [Step(look, found, lambda _code, _text: self.note(label, not_consumed(queue)))] if queue else []
 
     def _answered(self, label: str, _answer: Any) -> None:
         self.note(label, self._misrouted if label == self._exchange_label else None)

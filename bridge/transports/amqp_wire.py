@@ -16,7 +16,6 @@ import logging
 import struct
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pika
@@ -27,6 +26,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 from bridge import __version__
 from bridge.core.log import logger
 from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.password_file import read_password
 from bridge.transports.tls import client_context
 
 _log = logger(__name__)
@@ -73,7 +73,7 @@ def parameters(options: AmqpOptions, broker: AmqpBroker) -> pika.ConnectionParam
     else:
         password = "guest"  # noqa: S105 - RabbitMQ's own default
         if options.password_file:
-            password = Path(options.password_file).read_text().removesuffix("\n").removesuffix("\r")
+            password = read_password(options.password_file)
         credentials = pika.PlainCredentials(options.username or "guest", password)
     return pika.ConnectionParameters(
         host=broker.host,

@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections import deque
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -36,6 +35,7 @@ from bridge.transports.mqtt_problems import (
     disconnected_by_broker,
 )
 from bridge.transports.paho_client import PahoClient, connect_properties, publish_properties, set_will
+from bridge.transports.password_file import read_password
 from bridge.transports.subscriptions import Wanted
 
 _CONNACK = 0x20
@@ -131,8 +131,8 @@ class Link:
         password = None
         if options.password_file:
             try:
-                password = Path(options.password_file).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
-            except (OSError, UnicodeDecodeError) as error:
+                password = read_password(options.password_file)
+            except OSError as error:
                 problem = ConnectionProblem(
                     "password-unreadable", f"password-file {options.password_file} cannot be read: {error}"
                 )

@@ -88,6 +88,19 @@ def test_a_second_sigterm_ends_at_once_and_loses_nothing(files, mosquitto):
         wait_until(lambda: bridge.figure("spool_waiting") == 1, "the event")
 
 
+def test_a_hangup_ends_nothing(files):
+    """SIGHUP: a line in the log, and the bridge goes on; SIGTERM still ends it."""
+    with BridgeProcess(files) as bridge:
+        bridge.start_ready()
+        pid = bridge.pid
+        for count in (1, 2):
+            bridge.signal(signal.SIGHUP)
+            wait_until(lambda count=count: bridge.log.count("SIGHUP: ignored") == count, "the line")
+        bridge.await_ready(20)
+        assert bridge.pid == pid
+        assert bridge.terminate() == 0
+
+
 def test_two_bridges_never_share_a_data_dir(files):
     """The second one exits with 1 and says which folder is in use."""
     with BridgeProcess(files) as bridge:

@@ -100,7 +100,7 @@ def test_the_password_file_is_read_at_each_connect(
     assert '"worker"' in message
     assert "right" not in message
     assert "wrong" not in message
-    path.write_text("right\n")
+    path.write_bytes(b"right\r\n")
     wired.await_ready()
     assert wired.transport.problems == ()
 

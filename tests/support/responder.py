@@ -79,6 +79,7 @@ class Responder:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         assert self._ready.wait(WAIT_S), "the responder got no SUBACK"
+        self._client.publish("argo/bridge/plant-1/availability", b"online", 1, retain=True).wait_for_publish(WAIT_S)
         return self
 
     def __exit__(

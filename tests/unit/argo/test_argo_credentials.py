@@ -33,10 +33,11 @@ def test_a_token_is_stripped_and_called_bearer(token_file):
     assert Credentials(token_file).authorization() == "Bearer first"
 
 
+@pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
 @pytest.mark.parametrize("text", ["Bearer abc", "Basic dTpw", "Bearer v2:xyz"])
-def test_a_complete_value_stays_as_it_is(token_file, text):
-    """A file may hold the whole header value."""
-    token_file.write_text(text)
+def test_a_complete_value_stays_as_it_is(token_file, text, line_end):
+    """A file may hold the whole header value, whichever editor wrote it."""
+    token_file.write_bytes((text + line_end).encode())
     assert Credentials(token_file).authorization() == text
 
 

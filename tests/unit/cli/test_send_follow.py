@@ -71,7 +71,7 @@ def test_what_is_no_status_message_is_passed_over(payload):
 
 def started(*before, listeners=None):
     """A watcher that saw `before`, and whose message is now sent."""
-    watcher = StartedWorkflows("plant-1", listeners)
+    watcher = StartedWorkflows("plant-1", listeners, "argo/bridge/plant-1/state")
     for message in before:
         watcher.take(message, 0.0)
     watcher.sent()

@@ -1,0 +1,18 @@
+"""Reads the password of a connection from its file. Keeps nothing; any thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def read_password(file: str) -> str:
+    """Return what `file` holds as UTF-8, less one line end, of Unix or Windows.
+
+    Raises:
+        OSError: it cannot be read, or is no UTF-8; a retry helps only after somebody changed it.
+    """
+    try:
+        text = Path(file).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise OSError(f"{file} is no UTF-8 text") from error
+    return text.removesuffix("\n").removesuffix("\r")
