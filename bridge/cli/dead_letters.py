@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from bridge.control.desk import PAGE
 from bridge.control.protocol import Ask
 from bridge.core.errors import BridgeError, ConfigError
 from bridge.core.unicode import well_formed
+from bridge.interface.replies import POLICY_REASONS
 from bridge.service.replaying import dead_letters
 
 CHUNK = 20
@@ -78,7 +80,11 @@ def _add_show(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _add_replay(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add_action(actions, "replay", "try dead letters once more; each that can be tried is removed")
     parser.add_argument("ids", metavar="ID", type=_count, nargs="*", help="its number in the list")
-    parser.add_argument("--all", action="store_true", help="all, or all that --mapping and --reason leave")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="all, or all that --mapping and --reason leave; those that policy refused only if --reason names them",
+    )
     _add_filter(parser)
     parser.set_defaults(handler=run_replay, parser=parser)
 
@@ -135,13 +141,25 @@ def run_replay(args: argparse.Namespace) -> int:
         args.parser.error("--mapping and --reason go with --all")
     with _desk(args.config) as ask:
         # The oldest first, so that events come in the order in which they came the first time.
-        ids = args.ids or sorted(letter["id"] for letter in _listed(ask, args, PAGE))
+        ids = args.ids or sorted(_all_but_policy(_listed(ask, args, PAGE), args.reason))
         results = [_tell_replay(result) for result in _replayed(ask, ids)]
     failed = [result for result in results if "error" in result]
     waiting = sum(result.get("waiting", 0) for result in results)
     kept = f", {len(failed)} not replayed" if failed else ""
     print(f"{_counted(len(results) - len(failed), 'dead letter')} replayed, {_counted(waiting, 'event')} waiting{kept}")
     return exit_codes.PROBLEMS if failed else exit_codes.OK
+
+
+def _all_but_policy(letters: Iterable[dict[str, Any]], reason: str | None) -> Iterator[int]:
+    """Give the ids of letters; those that policy refused only where `reason` names them, else they are told of."""
+    left: Counter[str] = Counter()
+    for letter in letters:
+        if reason is None and letter["reason"] in POLICY_REASONS:
+            left[letter["reason"]] += 1
+        else:
+            yield letter["id"]
+    for code, count in sorted(left.items()):
+        print(f"{_counted(count, 'dead letter')} left, refused by policy: name them by --reason {code} or by ID")
 
 
 def _replayed(ask: Ask, ids: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -71,6 +71,11 @@ HTTP_CODES = {
 }
 """HTTP-like code of each kebab-case reason; every other reason is the sender's fault: 400."""
 
+POLICY_REASONS = frozenset(
+    {"forbidden-namespace", "forbidden-operation", "manifests-not-allowed", "submit-not-allowed", "template-braces"}
+)
+"""Reasons why the operator's own rules refused a message: when they are wider, it is still not what was wanted."""
+
 
 def http_code(reason: str) -> int:
     """Return the HTTP-like code of a reason."""

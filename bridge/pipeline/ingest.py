@@ -216,7 +216,8 @@ class Ingest:
             if self._parts.reads.reserve(draft.read):
                 places.append(draft.read)
             else:
-                self._refuse_wholly(draft, BUSY)
+                draft.outbox += self._parts.refusals.of_read(draft.message, BUSY, draft.read.address)
+                draft.read = None
         return places
 
     def _forget_sessions(self) -> None:

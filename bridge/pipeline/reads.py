@@ -266,9 +266,8 @@ class Reads:
         del self._flights[number]
 
     def _refuse(self, flight: _Flight, refusal: Refusal) -> None:
-        refused = self._parts.refusals.of_message(flight.read.message, refusal, reply=flight.read.address)
-        told = _Told(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
-        self._told.append(told)
+        outbox = self._parts.refusals.of_read(flight.read.message, refusal, flight.read.address)
+        self._told.append(_Told(flight, is_last=True, outbox=list(outbox)))
 
     def _room(self, flight: _Flight) -> int:
         bare = replies.succeeded(flight.read.address, flight.read.operation, {})
@@ -297,7 +296,9 @@ class Reads:
         path = self._parts.reports.write("reads", error, self._parts.clock.wall_s(), **facts)
         keys = fields(action="reads", connection=message.connection, topic=message.topic)
         _log.error("unexpected error while reading for a request; report %s", path, exc_info=error, extra=keys)
-        self._refuse(flight, _INTERNAL)
+        refused = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
+        told = _Told(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
+        self._told.append(told)
 
     def _hand_over(self, now_s: float) -> None:
         if not self._told or now_s < self._spool_retry_s:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -87,21 +88,36 @@ class Refusals:
         self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc(len(addresses))
         return Refused(letter, tuple(outbox))
 
+    def of_read(self, message: Message, refusal: Refusal, address: ReplyAddress) -> tuple[OutboxMessage, ...]:
+        """Return the reply to a request that reads and cannot be answered now.
+
+        Nothing of it is kept: its sender waits for the reply and can ask again, and whoever asks in vain must not fill
+        the dead letters.
+        """
+        refusal = replace(refusal, message=cut(well_formed(refusal.message), replies.MAX_SENTENCE))
+        keys = fields(action="reads", code=refusal.reason, topic=message.topic, connection=message.connection)
+        self._warn(f"read {refusal.reason} {message.topic}", "could not answer a read", refusal.message, keys)
+        if not address.topic:
+            return ()
+        self._metrics.replies.labels(str(replies.http_code(refusal.reason))).inc()
+        return (OutboxMessage(address.connection, replies.refused(address, refusal)),)
+
     def _say(self, letter: NewDeadLetter) -> None:
-        key = f"{letter.reason} {letter.mapping} {letter.topic}"
-        allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
-        if not allowed:
-            self._metrics.log_suppressed.labels("dead-letter").inc()
-            return
         keys = fields(
             action="dead-letter",
             code=letter.reason,
             topic=letter.topic,
             mapping=letter.mapping,
             connection=letter.connection,
-            held_back=held,
         )
-        _log.warning("refused a message: %s", letter.message, extra=keys)
+        self._warn(f"{letter.reason} {letter.mapping} {letter.topic}", "refused a message", letter.message, keys)
+
+    def _warn(self, key: str, what: str, why: str, keys: dict[str, Any]) -> None:
+        allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
+        if allowed:
+            _log.warning("%s: %s", what, why, extra=keys | fields(held_back=held))
+        else:
+            self._metrics.log_suppressed.labels(keys["action"]).inc()
 
     def _notice(self, letter: NewDeadLetter) -> OutgoingMessage:
         body: dict[str, object] = {

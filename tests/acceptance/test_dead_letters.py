@@ -76,10 +76,10 @@ class Scene:
         self.port = free_port()
         self.use(BROKEN)
 
-    def use(self, mappings):
-        """Write the files with these mappings."""
+    def use(self, mappings, more=""):
+        """Write the files with these mappings, and further lines of bridge.yaml."""
         self.files = BridgeFiles(
-            self.folder, self.broker.url, self.simulator.url, mappings=mappings, web_port=self.port
+            self.folder, self.broker.url, self.simulator.url, mappings=mappings, web_port=self.port, more=more
         )
         self.files.write()
 
@@ -194,6 +194,27 @@ def test_a_refused_message_is_replayed_by_its_own_mapping_without_a_bridge(scene
     by_mapping = Counter(one["annotations"].get("argo-bridge/mapping") for one in scene.simulator.created)
     assert len(names) == 2
     assert (by_mapping["good"], by_mapping["boiler"]) == (1, 1)
+
+
+def test_what_policy_refused_is_replayed_only_when_named(scene):
+    """With wider rules a replay of all carries out none of it, and says so; by reason or number it does."""
+    scene.use(MENDED, more="interface: {operations: [trigger], manifests: false}")
+    spec = {"entrypoint": "m", "templates": [{"name": "m", "suspend": {"duration": "1"}}]}
+    with BridgeProcess(scene.files).start_ready() as bridge:
+        scene.publish(TRIGGER, {"workflow": {"metadata": {"name": "whole"}, "spec": spec}})
+        scene.publish("argo/workflows/delete", {"workflowId": "any", "namespace": NAMESPACE})
+        scene.publish("argo/workflows/trigger", {"submit": {"template": "inspect", "name": "lab"}, "namespace": "lab"})
+        letters = {letter["reason"]: letter["id"] for letter in scene.await_letters(3)}
+        assert set(letters) == {"manifests-not-allowed", "forbidden-operation", "forbidden-namespace"}
+        assert bridge.terminate() == 0
+    scene.use(MENDED)
+    told = scene.run("replay", "--all")
+    assert "1 dead letter left, refused by policy: name them by --reason forbidden-operation or by ID" in told
+    assert "0 dead letters replayed" in told
+    assert len(scene.letters()) == 3
+    assert "1 event waiting" in scene.run("replay", "--all", "--reason", "manifests-not-allowed")
+    assert "1 event waiting" in scene.run("replay", str(letters["forbidden-operation"]))
+    assert [letter["reason"] for letter in scene.letters()] == ["forbidden-namespace"]
 
 
 @pytest.mark.parametrize("point", ["before", "after"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.simulator import Fault, FaultKind
-from tests.hostile.attack import TRIGGER, Attack, Group
+from tests.hostile.attack import TRIGGER, Attack, Group, counted, reply
 from tests.hostile.stage import DEVICE, LINE_CONTROL, NAMESPACE, OPERATOR, PREFIX, WITHIN_S, Stage
 from tests.support.bridge_files import TEMPLATE
 from tests.support.transport_ends import wait_until
@@ -38,6 +38,16 @@ def fill_and_ask(stage: Stage) -> None:
 
 GROUP = Group(
     "full-spool",
-    (Attack("a spool full of triggers", fill_and_ask, workflows=ROWS + OVER + 1, cpu_s=10.0),),
+    (
+        Attack(
+            "a spool full of triggers",
+            fill_and_ask,
+            reply(404, topic=f"{PREFIX}/response/terminate"),
+            reply(503, topic=f"{PREFIX}/response/get"),
+            counted("dead_letters_total", 0, reason="server-error"),  # a read that failed is none
+            workflows=ROWS + OVER + 1,
+            cpu_s=10.0,
+        ),
+    ),
     more=f"spool: {{max-rows: {ROWS}}}",
 )

@@ -38,13 +38,16 @@ def bench(tmp_path: Path) -> ReadsBench:
         (classify(200, {}, b"<html>", 0.0), "502", "not-argo"),
     ],
 )
-def test_a_read_that_fails_is_told_at_once(bench: ReadsBench, answer: Answer, code: str, reason: str) -> None:
-    """Reply, dead letter and acknowledgement; nothing is tried again."""
+def test_a_read_that_fails_is_told_at_once(
+    bench: ReadsBench, answer: Answer, code: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Reply, log line and acknowledgement; nothing is tried again, and nothing is kept of it: it is no dead letter."""
     delivery = bench.ask(Operation.GET)
     bench.step()
     bench.answer(answer)
-    assert (bench.codes, list(bench.reasons()), delivery.acks) == ([code], [reason], 1)
+    assert (bench.codes, list(bench.reasons()), delivery.acks) == ([code], [], 1)
     assert len(bench.exchanges.requests) == 1
+    assert [vars(record)["code"] for record in caplog.records if "could not answer" in record.message] == [reason]
 
 
 @pytest.mark.parametrize(
