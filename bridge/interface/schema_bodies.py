@@ -208,7 +208,14 @@ def _state() -> Schema:
     }
     problems: Schema = {"type": "array", "items": ref("Problem")}
     session = {"description": "whether the broker had kept it; null before the first", "enum": ["new", "resumed", None]}
-    connection = open_object({"session": session, "problems": problems}, ["session", "problems"])
+    silent: Schema = {
+        "description": "topic filters of mappings for which no message came since the start, the first 20",
+        "type": "array",
+        "items": {"type": "string"},
+    }
+    connection = open_object(
+        {"session": session, "problems": problems, "neverReceived": silent}, ["session", "problems", "neverReceived"]
+    )
     properties: dict[str, Schema] = {
         "version": text("of the bridge"),
         "argo": open_object(argo, ["url", "version", "reachable", "schema", "schemaFrom"], "the Argo Server"),

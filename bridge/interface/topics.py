@@ -57,6 +57,8 @@ class Topics:
         self.dead_letter = f"{prefix}/dead-letter"
         self.availability = f"{BRIDGE_ROOT}/{bridge_id}/availability"
         self.state = f"{BRIDGE_ROOT}/{bridge_id}/state"
+        self.probe = f"{BRIDGE_ROOT}/{bridge_id}/probe"
+        self.own_filters = frozenset({f"{BRIDGE_ROOT}/{bridge_id}/+", f"{prefix}/report/+"})
 
     def parse(self, topic: str) -> Request | RetainedStatus | StatusStream | None:
         """Return what a concrete topic means to the interface, or None if nothing.
@@ -92,6 +94,10 @@ class Topics:
     def report_of(self, namespace: str) -> str:
         """Return the retained topic of one namespace's report."""
         return f"{self.prefix}/report/{namespace}"
+
+    def is_report(self, topic: str) -> bool:
+        """Whether `topic` is that of a namespace's report."""
+        return topic.startswith(f"{self._head}report/")
 
     def is_interface(self, topic: str) -> bool:
         """Whether a topic belongs to the interface or to a bridge, so that no mapping may publish to it."""

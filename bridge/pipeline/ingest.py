@@ -54,14 +54,14 @@ class IngestCallbacks:
         stored: new rows of these lanes wait for dispatch.
         outbox: there is something to send.
         retained_seen: a retained status message that the broker holds: (connection, topic, payload).
-        live_status: somebody published to the topic of a retained status just now: likewise.
+        published: somebody, perhaps the bridge itself, published to a topic of the interface: likewise.
         updates: rows of other systems' statuses wait for status.
     """
 
     stored: Callable[[frozenset[str]], None]
     outbox: Callable[[], None]
     retained_seen: Callable[[str, str, bytes], None]
-    live_status: Callable[[str, str, bytes], None]
+    published: Callable[[str, str, bytes], None]
     updates: Callable[[], None]
 
 
@@ -110,7 +110,11 @@ class IngestParts:
 
 
 class Ingest:
-    """The `Receiver` of every transport."""
+    """The `Receiver` of every transport.
+
+    Attributes:
+        heard: connection and name of each mapping that a message came for since the start.
+    """
 
     def __init__(self, rules: IngestRules, parts: IngestParts, callbacks: IngestCallbacks) -> None:
         self._rules = rules
@@ -120,6 +124,7 @@ class Ingest:
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
+        self.heard: set[tuple[str, str]] = set()
 
     @property
     def problem(self) -> SpoolError | None:
@@ -260,8 +265,7 @@ class Ingest:
         elif isinstance(meaning, StatusStream):
             self._status_update(message, draft)
         elif self._rules.topics.is_interface(message.topic):
-            if isinstance(meaning, RetainedStatus):
-                self._tell.live_status(message.connection, message.topic, message.payload)
+            self._tell.published(message.connection, message.topic, message.payload)
             self._parts.metrics.messages_skipped.labels("interface").inc()
         else:
             self._mapped(message, delivery, draft)
@@ -282,6 +286,7 @@ class Ingest:
             draft.refuse(self._parts.refusals.of_message(message, self._too_large(message)))
             return
         for match in self._parts.mapped.matches(message):
+            self.heard.add((message.connection, match.mapping.name))
             try:
                 result = self._parts.mapped.result(match, message, delivery)
             except SpoolError:

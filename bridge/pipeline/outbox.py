@@ -9,6 +9,7 @@ Thread: ``outbox``, the only owner of the cursors. `wake`, `connected` and the c
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -169,7 +170,8 @@ class OutboxSender:
     def _bury(self, connection: str, message: OutgoingMessage, cause: str) -> None:
         size, place = len(message.payload), message.queue or message.topic
         text = f'the bridge\'s own message of {size} bytes to "{cut(place)}" is not sent: {cause}'
-        letter = NewDeadLetter(SET_ASIDE, text, place, connection, payload_bytes=size)
+        digest = hashlib.sha256(message.payload).digest()
+        letter = NewDeadLetter(SET_ASIDE, text, place, connection, payload_bytes=size, payload_digest=digest)
         refused = self._refusals.of_letter(letter, ())
         self._ends.letters.append(refused.dead_letter)
         # If it is such a notice itself that no broker takes, a notice of it would be the next.

@@ -27,6 +27,8 @@ def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topi
         session_expiry_s=int(mqtt.session_expiry_s),
         receive_maximum=mqtt.receive_maximum,
         max_publish_bytes=settings.interface.max_publish_bytes,
+        own_filters=topics.own_filters,
+        probe_topic=topics.probe,
         # Heard for what other systems send there; what we retain must come back, for it is compared.
         not_own=frozenset({topics.status_stream}),
     )

@@ -61,6 +61,7 @@ from bridge.web.server import WebServer
 
 _log = logger(__name__)
 
+MAX_NEVER_RECEIVED = 20
 LOCK_PATIENCE_S = 5.0
 """For a bridge that is just ending, and for a command that changes dead letters while none runs."""
 
@@ -118,11 +119,12 @@ class Service:
             requests = self._topics.request_filters(frozenset(Operation)) | {self._topics.status_stream}
             transport.subscribe(requests | self._mappings.filters(name), frozenset({self._topics.retained_filter}))
             self._transports[name] = transport
+        self._refusals = Refusals(self._topics, self.metrics, self._clock)
+        self._outbox = OutboxSender(self._spool, self._transports, self._refusals, self.metrics)
 
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
-        refusals = Refusals(self._topics, metrics, clock)
-        self._outbox = OutboxSender(self._spool, self._transports, refusals, metrics)
+        refusals = self._refusals
         settlement = Settlement(self._spool, refusals, metrics, clock, self._outbox.wake)
         self._dispatcher = Dispatcher(
             settings.bridge.id,
@@ -159,7 +161,7 @@ class Service:
                 stored=self._dispatcher.stored,
                 outbox=self._outbox.wake,
                 retained_seen=self._status.retained_seen,
-                live_status=self._status.live_status_seen,
+                published=self._published,
                 updates=self._status.updates_stored,
             ),
         )
@@ -194,11 +196,12 @@ class Service:
             clock=self._clock,
             metrics=self.metrics,
             reports=self._reports,
+            set_aside=self._outbox.set_aside,
         )
         self._status = StatusService(
             parts, follow, self._topics, lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id)
         )
-        self._availability = Availability(self._topics.availability, transports)
+        self._availability = Availability(self._topics.availability, parts)
         self._state = StatePublisher(self._topics.state, parts, self.state, self._availability)
         self._housekeeping = Housekeeping(self._spool, self.metrics)
         self._listeners.handler = self
@@ -264,6 +267,15 @@ class Service:
 
     # Told by the transports.
 
+    def _published(self, connection: str, topic: str, payload: bytes) -> None:
+        """Somebody, perhaps the bridge itself, published to a topic of the interface. Thread: the transport's."""
+        if topic == self._topics.availability:
+            self._availability.seen(connection, payload)
+        elif topic == self._topics.state:
+            self._state.seen(connection, payload)
+        else:
+            self._status.live_seen(connection, topic, payload)
+
     def on_connected(self, connection: str, session: Session) -> None:
         """A broker accepted us; what the session was decides what is remembered. Thread: the transport's."""
         if session is Session.NEW:
@@ -316,7 +328,17 @@ class Service:
         return {
             "session": None if session is None else session.value,
             "problems": [{"code": one.code, "message": one.message} for one in transport.problems],
+            "neverReceived": self._never_received(transport.name),
         }
+
+    def _never_received(self, connection: str) -> list[str]:
+        """Return the topic filters of mappings for which nothing came since the start, some of them if many."""
+        silent = {
+            mapping.pattern.topic_filter
+            for mapping in self._mappings
+            if mapping.connection in ("", connection) and (connection, mapping.name) not in self._ingest.heard
+        }
+        return sorted(silent)[:MAX_NEVER_RECEIVED]
 
     def liveness(self) -> Sequence[Reason]:
         """Return what only a new process mends: a thread that ended, or a damaged spool."""

@@ -9,10 +9,10 @@ Thread: any; the transports call `ready`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
-from bridge.core.model import OutgoingMessage
-from bridge.transports.base import PublishDone, PublishResult, Transport
+from bridge.status.own_topic import OwnTopic
+from bridge.status.parts import StatusParts
+from bridge.transports.base import PublishResult
 
 ONLINE = b"online"
 OFFLINE = b"offline"
@@ -23,14 +23,14 @@ class Availability:
 
     Args:
         topic: ``argo/bridge/ID/availability``.
-        transports: every connection.
+        parts: what it works with.
     """
 
-    def __init__(self, topic: str, transports: Sequence[Transport]) -> None:
-        self._topic = topic
-        self._transports = {transport.name: transport for transport in transports}
+    def __init__(self, topic: str, parts: StatusParts) -> None:
+        self._own = OwnTopic(topic, "text/plain", parts.transports, parts.clock, parts.set_aside)
+        self._transports = {transport.name: transport for transport in parts.transports}
         self._lock = threading.Lock()
-        self._missing: set[str] = set()
+        self._ready: set[str] = set()
         self._is_over = False
 
     def ready(self, connection: str) -> None:
@@ -38,37 +38,25 @@ class Availability:
         with self._lock:
             if self._is_over:
                 return
-            self._missing.add(connection)
-        self._try(connection)
+            self._ready.add(connection)
+        self._own.bring(connection, ONLINE)
 
     def disconnected(self, connection: str) -> None:
         """Nothing to say until it is ready again."""
         with self._lock:
-            self._missing.discard(connection)
+            self._ready.discard(connection)
+        self._own.disconnected(connection)
+
+    def seen(self, connection: str, payload: bytes) -> None:
+        """Take what somebody published to the topic; `retry` puts it right."""
+        self._own.seen(connection, payload)
 
     def retry(self) -> None:
-        """Publish ``online`` where it could not be handed over, or was lost; the state publisher calls it."""
+        """Publish ``online`` where it did not get through or was overwritten; the state publisher calls it."""
         with self._lock:
-            missing = list(self._missing)
-        for connection in missing:
-            self._try(connection)
-
-    def _try(self, connection: str) -> None:
-        with self._lock:
-            if self._is_over or connection not in self._missing:
-                return
-            self._missing.discard(connection)
-        if not self._publish(connection, ONLINE, lambda result: self._published(connection, bool(result))):
-            self._published(connection, False)
-
-    def _published(self, connection: str, done: bool) -> None:
-        if not done:
-            with self._lock:
-                self._missing.add(connection)
-
-    def _publish(self, connection: str, payload: bytes, done: PublishDone) -> bool:
-        message = OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type="text/plain")
-        return self._transports[connection].publish(message, done)
+            ready = list(self._ready)
+        for connection in ready:
+            self._own.bring(connection, ONLINE)
 
     def stop(self, deadline_s: float) -> bool:
         """Publish ``offline`` on every connection that is up; nothing says ``online`` any more.
@@ -81,12 +69,12 @@ class Availability:
         """
         with self._lock:
             self._is_over = True
-            self._missing.clear()
+            self._ready.clear()
         last = _Countdown()
-        for connection, transport in self._transports.items():
+        for transport in self._transports.values():
             if transport.is_ready:
                 last.add()
-                if not self._publish(connection, OFFLINE, last.done):
+                if not transport.publish(self._own.message(OFFLINE), last.done):
                     last.done(PublishResult.LOST)
         return last.wait(deadline_s)
 

@@ -80,6 +80,21 @@ class ForeignSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSeen:
+    """Somebody, perhaps we, published to a retained topic of ours just now.
+
+    Attributes:
+        connection: where from.
+        topic: of a status or a report.
+        digest: of the payload.
+    """
+
+    connection: str
+    topic: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UpdatesStored:
     """Other systems' statuses wait in the spool."""
 
@@ -131,6 +146,7 @@ Event = (
     | LookedUp
     | RetainedSeen
     | ForeignSeen
+    | LiveSeen
     | UpdatesStored
     | Connected
     | Ready

@@ -22,6 +22,37 @@ MAX_SETTLE_S = 10.0
 REFUSED_PAUSE_S = 30.0
 RECENT_S = 120.0
 _MAX_RECENT = 20_000
+_MAX_ECHOES = 4
+
+
+class Echoes:
+    """What we published to retained topics and is to come back: whatever else comes is somebody else's.
+
+    Of a topic the last `_MAX_ECHOES` are remembered. What a connection lost does not come back; what then is taken for
+    an echo, or an echo for another's, costs one publish too few or too many.
+    """
+
+    def __init__(self) -> None:
+        self._digests: dict[str, tuple[bytes, ...]] = {}
+
+    def sent(self, topic: str, digest: bytes) -> None:
+        """A value is published."""
+        digests = self._digests.pop(topic, ())
+        self._digests[topic] = (*digests[1 - _MAX_ECHOES :], digest)
+        if len(self._digests) > _MAX_RECENT:
+            del self._digests[next(iter(self._digests))]
+
+    def expect(self, topic: str, digest: bytes) -> bool:
+        """Whether this was to come back; it is not to come again."""
+        digests = self._digests.get(topic, ())
+        if digest not in digests:
+            return False
+        rest = digests[digests.index(digest) + 1 :]
+        if rest:
+            self._digests[topic] = rest
+        else:
+            del self._digests[topic]
+        return True
 
 
 class Link:
@@ -41,6 +72,7 @@ class Link:
         seen: digests of the retained messages that the broker delivered; kept until the start-up is over, and after
             each reconnect until it is settled.
         foreign: owned topics whose last message is another bridge's: not ours to clear.
+        echoes: what of our own is still to come back.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -60,6 +92,7 @@ class Link:
         self.foreign: set[str] = set()
         self._settled_by_s = float("inf")
         self._recent: dict[Key, float] = {}
+        self.echoes = Echoes()
 
     @property
     def is_settled(self) -> bool:

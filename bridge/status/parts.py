@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
 from bridge.core.report import ReportWriter
 from bridge.status.sources import ArgoReader, RetainedStore
 from bridge.transports.base import Transport
@@ -23,6 +24,7 @@ class StatusParts:
         clock: time.
         metrics: counters.
         reports: for unexpected exceptions.
+        set_aside: told of a message on which a broker ends its connection; comes on the transport's thread.
     """
 
     argo: ArgoReader
@@ -31,3 +33,4 @@ class StatusParts:
     clock: Clock
     metrics: Metrics
     reports: ReportWriter
+    set_aside: Callable[[str, OutgoingMessage], None]

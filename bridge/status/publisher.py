@@ -19,13 +19,14 @@ from bridge.status.link import REFUSED_PAUSE_S, Key, Link
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
 from bridge.status.transitions import Statement, digest_of
-from bridge.transports.base import PublishDone, Session
+from bridge.transports.base import PublishDone, PublishResult, Session
 
 _LOG = log.logger(__name__)
 _SPOOL_PAUSE_S = 2.0
 _FULL_PAUSE_S = 0.05
 _MAX_UNSENT_GONE = 1000
 _REMEMBER_S = 10.0
+MEND_PAUSE_S = 1.0
 
 
 class Publisher:
@@ -51,6 +52,8 @@ class Publisher:
         self._spool_retry_at_s = 0.0
         self._initial_until_s = float("inf")
         self._throttle = log.Throttle()
+        self._mended = log.Throttle(MEND_PAUSE_S)
+        self._set_aside = parts.set_aside
         self.problem: StatusProblem | None = None
 
     def adopt(self, row: RetainedTopic, *, saved: bool) -> bool:
@@ -160,6 +163,24 @@ class Publisher:
         if value and not link.wants(key) and digest != self._digest(link, value):
             link.mark(key)
 
+    def live(self, connection: str, topic: str, digest: bytes) -> None:
+        """Note what was just published to a retained topic; if it is not from us, our value is published again.
+
+        At once, and then at most once a second: whoever goes on has the last word no longer than that.
+        """
+        link, now, key = self._links[connection], self._clock.monotonic_s(), (topic, "")
+        value = self._values.get(key)
+        if link.echoes.expect(topic, digest) or value is None or link.wants(key) or digest == self._digest(link, value):
+            return
+        may_log, held = self._throttle.allow(f"overwritten {connection}", now)
+        if may_log:
+            extra = log.fields(action="mend", connection=connection, topic=topic, held_back=held)
+            _LOG.warning("another client overwrote a retained topic, which is published again", extra=extra)
+        if self._mended.allow(f"{connection} {topic}", now)[0]:
+            link.mark(key)
+        else:
+            link.refused[key] = now + MEND_PAUSE_S
+
     def foreign(self, connection: str, topic: str) -> None:
         """Note that the last message of a topic is another bridge's: we do not clear it, and do not answer it."""
         link = self._links[connection]
@@ -189,14 +210,9 @@ class Publisher:
             link.let_go(key[0])
 
     def _refused(self, link: Link, key: Key) -> None:
-        now = self._clock.monotonic_s()
         link.dirty.pop(key, None)
-        # A lost connection says False too; then `ready` takes it up again at once.
-        link.refused[key] = now + REFUSED_PAUSE_S
-        may_log, held = self._throttle.allow(link.name, now)
-        if may_log and link.transport.is_ready:
-            extra = log.fields(connection=link.name, topic=key[0], held_back=held)
-            _LOG.warning("a status message was not taken by the broker; it is tried again", extra=extra)
+        # A lost connection says False too; then `ready` takes it up again at once. The transport tells of a refusal.
+        link.refused[key] = self._clock.monotonic_s() + REFUSED_PAUSE_S
 
     @property
     def is_settled(self) -> bool:
@@ -304,18 +320,23 @@ class Publisher:
             message = OutgoingMessage(key[0], payload, qos=1, retain=is_retained, content_type=_type_of(payload))
             if is_retained:
                 link.seen.pop(key[0], None)  # it holds that no longer
+                link.echoes.sent(key[0], digest_of(payload) if value is None else self._digest(link, value))
             self._token += 1
             link.in_flight[key] = self._token
             link.dirty.pop(key)
-            if not link.transport.publish(message, self._done(link.name, key, self._token)):
+            if not link.transport.publish(message, self._done(link.name, message, key[1], self._token)):
                 del link.in_flight[key]
                 link.dirty[key] = None
                 link.retry_at_s = now + _FULL_PAUSE_S
                 return
 
-    def _done(self, connection: str, key: Key, token: int) -> PublishDone:
-        signal = self._signal
-        return lambda result: signal(PublishEnded(connection, key[0], key[1], token, bool(result)))
+    def _done(self, connection: str, message: OutgoingMessage, uid: str, token: int) -> PublishDone:
+        def done(result: PublishResult) -> None:
+            self._signal(PublishEnded(connection, message.topic, uid, token, bool(result)))
+            if result is PublishResult.SET_ASIDE:
+                self._set_aside(connection, message)
+
+        return done
 
 
 def _type_of(payload: bytes) -> str:

@@ -11,7 +11,7 @@ from bridge.core.model import WorkflowRef
 from bridge.interface.failures import from_details
 from bridge.interface.loose_json import text_at
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.events import ForeignSeen, RetainedSeen
+from bridge.status.events import ForeignSeen, LiveSeen, RetainedSeen
 from bridge.status.nodes import NodeDetail
 from bridge.status.transitions import digest_of
 
@@ -44,10 +44,14 @@ def read_retained(
     )
 
 
-def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | None:
-    """Return that another bridge has just published a status, None for our own and for nobody's. Pure."""
-    found = read_retained(topics, bridge_id, connection, topic, payload)
-    return found if isinstance(found, ForeignSeen) else None
+def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | LiveSeen:
+    """Return whether another bridge has just published a status or a report, or somebody, perhaps we. Pure."""
+    document = _object(payload) if payload else {}
+    details = document if topics.is_report(topic) else document.get("details")
+    owner = details.get("bridge") if isinstance(details, dict) else None
+    if owner not in (None, bridge_id):
+        return ForeignSeen(connection, topic)
+    return LiveSeen(connection, topic, digest_of(payload))
 
 
 def _object(payload: bytes) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
-from bridge.interface.topics import Topics
+from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.events import Connected, Disconnected, Event, Ready, UpdatesStored
 from bridge.status.inbox import Inbox
 from bridge.status.lookups import Lookups
@@ -109,11 +109,10 @@ class StatusService:
         if event is not None:
             self._inbox.signal(event)
 
-    def live_status_seen(self, connection: str, topic: str, payload: bytes) -> None:
-        """Take what somebody published to PREFIX/status/NAMESPACE/NAME just now; only other bridges' matter."""
-        event = read_live(self._topics, self._follow.bridge_id, connection, topic, payload)
-        if event is not None:
-            self._inbox.signal(event)
+    def live_seen(self, connection: str, topic: str, payload: bytes) -> None:
+        """Take what somebody, perhaps we, published to a topic of the interface just now."""
+        if isinstance(self._topics.parse(topic), RetainedStatus) or self._topics.is_report(topic):
+            self._inbox.signal(read_live(self._topics, self._follow.bridge_id, connection, topic, payload))
 
     def updates_stored(self) -> None:
         """Other systems' statuses wait in the spool."""

@@ -16,10 +16,9 @@ import orjson
 
 from bridge.core import log
 from bridge.core.clock import StopEvent
-from bridge.core.model import OutgoingMessage
 from bridge.status.availability import Availability
+from bridge.status.own_topic import OwnTopic
 from bridge.status.parts import StatusParts
-from bridge.transports.base import PublishResult, Transport
 
 _LOG = log.logger(__name__)
 LOOK_S = 1.0
@@ -40,8 +39,8 @@ class StatePublisher:
     """
 
     def __init__(self, topic: str, parts: StatusParts, read: Callable[[], State], availability: Availability) -> None:
-        self._topic = topic
-        self._transports = {transport.name: transport for transport in parts.transports}
+        self._own = OwnTopic(topic, "application/json", parts.transports, parts.clock, parts.set_aside)
+        self._transports = parts.transports
         self._read = read
         self._availability = availability
         self._clock = parts.clock
@@ -49,8 +48,6 @@ class StatePublisher:
         self._reports = parts.reports
         self._stop = StopEvent()
         self._thread = threading.Thread(target=self.run, name="state")
-        self._lock = threading.Lock()
-        self._told: dict[str, tuple[bytes, float]] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -65,8 +62,11 @@ class StatePublisher:
 
     def disconnected(self, connection: str) -> None:
         """What was told may be lost: tell it again."""
-        with self._lock:
-            self._told.pop(connection, None)
+        self._own.disconnected(connection)
+
+    def seen(self, connection: str, payload: bytes) -> None:
+        """Take what somebody published to the topic; the next look puts it right."""
+        self._own.seen(connection, payload)
 
     def run(self) -> None:
         """Look once a second whether there is something to tell, until stopped."""
@@ -83,24 +83,6 @@ class StatePublisher:
         """Publish the state where it changed or was last told a minute ago."""
         self._availability.retry()
         payload = orjson.dumps(dict(self._read()), default=str)
-        now = self._clock.monotonic_s()
-        for name, transport in self._transports.items():
-            if transport.is_ready and self._is_news(name, payload, now):
-                self._tell(transport, payload, now)
-
-    def _is_news(self, connection: str, payload: bytes, now: float) -> bool:
-        with self._lock:
-            told = self._told.get(connection)
-        return told is None or told[0] != payload or now - told[1] >= REPEAT_S
-
-    def _tell(self, transport: Transport, payload: bytes, now: float) -> None:
-        with self._lock:
-            self._told[transport.name] = (payload, now)
-
-        def done(result: PublishResult) -> None:
-            if not result:
-                self.disconnected(transport.name)
-
-        message = OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type="application/json")
-        if not transport.publish(message, done):
-            self.disconnected(transport.name)
+        for transport in self._transports:
+            if transport.is_ready:
+                self._own.bring(transport.name, payload, REPEAT_S)

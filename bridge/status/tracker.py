@@ -25,6 +25,7 @@ from bridge.status.events import (
     Event,
     ForeignSeen,
     Listed,
+    LiveSeen,
     LookedUp,
     PublishEnded,
     Ready,
@@ -115,6 +116,8 @@ class Tracker:
                 self._take_retained(event)
             case ForeignSeen(connection, topic):
                 self._publisher.foreign(connection, topic)
+            case LiveSeen(connection, topic, digest):
+                self._publisher.live(connection, topic, digest)
             case UpdatesStored():
                 self._externals.stored()
             case Connected(connection, session):

@@ -30,7 +30,7 @@ from bridge.transports.mqtt_options import (
     Will,
     parse_broker,
 )
-from bridge.transports.mqtt_problems import LinkLost, taken_over
+from bridge.transports.mqtt_problems import LinkLost, packet_limit, taken_over
 from bridge.transports.outgoing import Outgoing
 from bridge.transports.session import DeliverySession
 from bridge.transports.subscriptions import Subscriptions
@@ -43,6 +43,7 @@ _log = logger(__name__)
 SETTLED_S = 10.0  # a connection that lives longer has settled: it was not ended by a rival, and backoff begins anew
 QUICK_CLOSES = 5
 """So many connections in a row, closed soon and for nothing that we sent, are a rival's work."""
+MIN_PACKET_BYTES = 256  # no status and hardly a reply is smaller
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
 _STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
 # A message that is published before the broker knows the subscription is for nobody.
@@ -90,7 +91,7 @@ class MqttTransport:
             session,
             intake,
             Outgoing(self._wakeup.wake, self._clock),
-            Subscriptions(memory or FilterMemory()),
+            Subscriptions(memory or FilterMemory(), options.own_filters),
             self._wakeup,
             listener,
             metrics,
@@ -125,7 +126,10 @@ class MqttTransport:
         accepted_at_s = conversation.accepted_at_s if conversation is not None else None
         if conversation is None or accepted_at_s is None:
             return (self._problem,)
-        found = list(self._parts.subscriptions.problems)
+        found = [*self._parts.subscriptions.problems, *conversation.probe.problems]
+        limit = conversation.connack.maximum_packet_bytes if conversation.connack else None
+        if limit is not None and limit < MIN_PACKET_BYTES:
+            found.append(packet_limit(self._broker, limit))
         if not conversation.is_ready:
             found.append(_SUBSCRIBING)
         if self._parts.intake.problem is not None:
@@ -255,6 +259,7 @@ class MqttTransport:
             keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=round(delay_s, 3))
             _log.warning("%s", problem.message, extra=keys)
         parts.outgoing.fail_all(is_suspicious=lost.is_suspicious)
+        parts.subscriptions.ended(is_suspicious=lost.is_suspicious)
         self._tell(problem)
         return delay_s
 
@@ -293,5 +298,7 @@ class MqttTransport:
         if lived_s is None:
             self._quick_closes = 0
             return False
-        is_answered = self._parts.subscriptions.is_settled and not self._parts.outgoing.is_unanswered
-        return lived_s < SETTLED_S and lost.by_peer and lost.is_suspicious and is_answered
+        subscriptions = self._parts.subscriptions
+        if not subscriptions.is_settled or subscriptions.is_asking or self._parts.outgoing.is_unanswered:
+            return False
+        return lived_s < SETTLED_S and lost.by_peer and lost.is_suspicious

@@ -24,6 +24,7 @@ from bridge.transports.mqtt_link import Connack, Link, Suback
 from bridge.transports.mqtt_options import MqttOptions, MqttVersion
 from bridge.transports.mqtt_problems import LinkLost, reason_name
 from bridge.transports.outgoing import Handed, Outgoing
+from bridge.transports.probe import Probe
 from bridge.transports.publish_packet import parse_publish
 from bridge.transports.session import DeliverySession, MqttDelivery
 from bridge.transports.subscriptions import FILTERS_PER_PACKET, Subscriptions
@@ -66,10 +67,12 @@ class Conversation:
         connack: what the broker said when it accepted us; None before.
         accepted_at_s: when, in monotonic seconds; None before.
         is_ready: whether every SUBACK was read.
+        probe: whether what is published is delivered.
     """
 
     def __init__(self, parts: Parts, link: Link) -> None:
         self._parts = parts
+        self.probe = Probe(parts.options, parts.outgoing, parts.clock)
         self._link = link
         self._name = parts.options.name
         self._has_properties = parts.options.version is MqttVersion.V5
@@ -138,11 +141,15 @@ class Conversation:
         if self.connack is not None:
             if parts.subscriptions.has_news:
                 self._send_subscriptions()
-            if parts.outgoing.count:
+            # Each alone, so that it is known which of them ended the connection.
+            if not parts.outgoing.is_unanswered and (optional := parts.subscriptions.optional_changes()):
+                parts.subscriptions.asking(self._link.subscribe(optional))
+            if parts.outgoing.count and not parts.subscriptions.is_asking:
                 self._send_outgoing()
             acknowledgements = parts.session.take_acknowledgements()
             if acknowledgements:
                 link.acknowledge(acknowledgements)
+            self.probe.check(parts.clock.monotonic_s())
             if self._keepalive.is_ping_due(parts.clock.monotonic_s()):
                 link.ping()
                 self._keepalive.pinged(parts.clock.monotonic_s())
@@ -218,7 +225,11 @@ class Conversation:
             now_s = parts.clock.monotonic_s()
             limit_s = self._accept_by_s if self.connack is None else latest_s
             timeout_s = min(
-                self._keepalive.next_check_s(now_s), parts.intake.next_retry_s(), max(0.0, limit_s - now_s), 3600.0
+                self._keepalive.next_check_s(now_s),
+                self.probe.next_check_s(now_s),
+                parts.intake.next_retry_s(),
+                max(0.0, limit_s - now_s),
+                3600.0,
             )
         # Rounded up: a poll that ends too early would spin until the time has come.
         events = dict(self._poll.poll(int(timeout_s * 1000) + (timeout_s > 0)))
@@ -262,8 +273,12 @@ class Conversation:
             # QoS 2 only comes from a session that another program subscribed; the broker's PUBREL is answered by paho.
             acknowledgement = (_PUBACK if publish.qos == 1 else _PUBREC) + publish.packet_id
         delivery = self._parts.session.arrived(publish.message, acknowledgement)
+        self.probe.heard()
         if publish.is_topic_valid:
-            return delivery
+            if publish.message.topic != self._parts.options.probe_topic:
+                return delivery
+            delivery.ack()
+            return None
         self._parts.metrics.messages_skipped.labels(cause="bad-topic").inc()
         _log.warning("skipped a message whose topic is not a topic name", extra=fields(connection=self._name))
         delivery.ack()
@@ -280,6 +295,7 @@ class Conversation:
                     parts.subscriptions.unsuback(answer.packet_id)
                 else:
                     parts.subscriptions.suback(answer.packet_id, answer.codes)
+                    self.probe.subscribed(parts.subscriptions.granted_optional)
             else:
                 is_refused = answer.code >= 0x80
                 result = PublishResult.REFUSED if is_refused else PublishResult.CONFIRMED
@@ -292,13 +308,20 @@ class Conversation:
         parts = self._parts
         now_s = parts.clock.monotonic_s()
         self._keepalive = KeepAlive(connack.keepalive_s, now_s)
-        parts.subscriptions.connected(is_new_session=not connack.session_present)
+        is_lost = parts.subscriptions.connected(is_new_session=not connack.session_present)
         parts.metrics.connects.labels(connection=self._name).inc()
         parts.metrics.connected.labels(connection=self._name).set(1)
         self.accepted_at_s = now_s
         self.connack = connack
         session = Session.RESUMED if connack.session_present else Session.NEW
         _log.info("connected, session %s", session.value, extra=fields(connection=self._name))
+        if is_lost and parts.options.session_expiry_s:
+            text = (
+                "the broker has no session of client id %s any more, and what waited in it is lost: another client "
+                "took this id with a clean start, the session expired, or the broker lost its data"
+            )
+            keys = fields(connection=self._name, code="session-lost")
+            _log.warning(text, parts.options.client_id, extra=keys)
         parts.listener.connected(self._name, session)
         parts.outgoing.open(connack.receive_maximum)
 

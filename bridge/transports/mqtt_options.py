@@ -123,6 +123,9 @@ class MqttOptions:
         receive_maximum: QoS 1 messages that the broker may have unacknowledged (5.0 only; Mosquitto overruns it).
         bounds: see `Bounds`.
         max_publish_bytes: largest payload to publish where the broker names no limit.
+        own_filters: filters that the bridge can do without: of what it publishes itself, to notice who overwrites it.
+        probe_topic: where it publishes once a connection to see whether it is delivered; "" = nowhere. One of
+            `own_filters` matches it.
         not_own: filters under which the broker is not to send back what this connection publishes (5.0 only).
         connect_timeout_s: for the TCP connection, for the handshakes and for CONNACK, each.
         backoff: between attempts to connect.
@@ -142,6 +145,8 @@ class MqttOptions:
     receive_maximum: int = 1000
     bounds: Bounds = field(default_factory=Bounds)
     max_publish_bytes: int = 256 * 1024
+    own_filters: frozenset[str] = frozenset()
+    probe_topic: str = ""
     not_own: frozenset[str] = frozenset()
     connect_timeout_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=0.2, cap_s=5.0))

@@ -106,6 +106,12 @@ def taken_over(options: MqttOptions) -> ConnectionProblem:
     )
 
 
+def packet_limit(broker: Broker, limit_bytes: int) -> ConnectionProblem:
+    """Return the problem of a broker that takes no message of the bridge."""
+    text = f"broker {broker} takes no packet above {limit_bytes} bytes: nothing of what the bridge says fits; raise it"
+    return ConnectionProblem("packet-limit", text)
+
+
 def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, cause: str = "") -> ConnectionProblem:
     """Return the problem of a connection that ended without a DISCONNECT."""
     cause = f": {cut(cause)}" if cause else ""

@@ -18,6 +18,7 @@ from bridge.transports.mqtt_problems import reason_name
 FILTERS_PER_PACKET = 8
 # In place of a packet id while changes are decided and not yet sent.
 _PLANNED = -1
+_MAX_CUTS = 2
 
 
 class Wanted(NamedTuple):
@@ -30,8 +31,19 @@ class Wanted(NamedTuple):
 class Subscriptions:
     """Bookkeeping from "wanted" over "sent" to "granted" or "refused", for one session."""
 
-    def __init__(self, memory: FilterMemory) -> None:
+    def __init__(self, memory: FilterMemory, optional: frozenset[str] = frozenset()) -> None:
+        """Make it with nothing wanted.
+
+        Args:
+            memory: what earlier runs subscribed.
+            optional: filters, with their retained messages, that the bridge can do without: asked for once all others
+                are answered and alone, so that a broker that ends the connection over them is noticed.
+        """
         self._memory = memory
+        self._optional = optional
+        self._optional_is_due = False
+        self._asking: int | None = None
+        self._cuts = 0
         self._lock = threading.Lock()
         self._wanted: dict[str, bool] = {}
         self._revision = 0
@@ -43,6 +55,7 @@ class Subscriptions:
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
         self._refused: dict[str, ConnectionProblem] = {}
         self.problems: tuple[ConnectionProblem, ...] = ()
+        self.granted_optional: frozenset[str] = frozenset()
 
     def want(self, filters: frozenset[str], retained: frozenset[str]) -> None:
         """Make these the wanted filters; a filter in both is subscribed with its retained messages.
@@ -64,14 +77,23 @@ class Subscriptions:
         """Whether something is wanted that was not sent on this connection."""
         return self._revision != self._sent_revision
 
-    def connected(self, *, is_new_session: bool) -> None:
-        """A network connection begins: everything wanted is to be sent again, so that nothing is missing after it."""
+    def connected(self, *, is_new_session: bool) -> bool:
+        """A network connection begins: everything wanted is to be sent again, so that nothing is missing after it.
+
+        Returns:
+            whether the broker should have had a session, by what was subscribed earlier, and has none.
+        """
+        is_lost = is_new_session and bool(self._in_session)
         self._sent.clear()
         self._sent_revision = -1
         self._subscribing.clear()
         self._unsubscribing.clear()
+        self._asking = None
+        self._optional_is_due = bool(self._optional) and self._cuts < _MAX_CUTS
+        self.granted_optional = frozenset()
         if is_new_session:
             self._in_session.clear()
+        return is_lost
 
     def changes(self) -> tuple[list[Wanted], list[str]]:
         """Return what to subscribe and what to unsubscribe now, and count it as sent.
@@ -94,13 +116,36 @@ class Subscriptions:
             for topic_filter, retained in wanted.items()
             if topic_filter not in self._refused and self._sent.get(topic_filter) != retained
         ]
-        unsubscribe = sorted(self._in_session - wanted.keys())
+        unsubscribe = sorted(self._in_session - wanted.keys() - self._optional)
         self._sent = {name: retained for name, retained in wanted.items() if name not in self._refused}
         self._in_session |= self._sent.keys()
         self._publish_state()
         if not subscribe and not unsubscribe:
             self._subscribing.pop(_PLANNED)
         return subscribe, unsubscribe
+
+    def optional_changes(self) -> list[Wanted]:
+        """Return the optional filters, if it is time to ask for them; the next call is `asking`."""
+        if not (self._optional_is_due and self.is_settled):
+            return []
+        self._optional_is_due = False
+        self._in_session |= self._optional
+        self._publish_state()
+        return [Wanted(topic_filter, retained=True) for topic_filter in sorted(self._optional)]
+
+    def asking(self, packet_id: int) -> None:
+        """SUBSCRIBE `packet_id` was sent for the optional filters."""
+        self._asking = packet_id
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the broker has not answered yet what it is to do about the optional filters."""
+        return self._asking is not None
+
+    def ended(self, *, is_suspicious: bool) -> None:
+        """The network connection has ended; `is_suspicious`: something that we sent may be why."""
+        if is_suspicious and self.is_asking:
+            self._cuts += 1
 
     def subscribing(self, packet_id: int, filters: tuple[str, ...]) -> None:
         """SUBSCRIBE `packet_id` was sent for `filters`."""
@@ -114,6 +159,13 @@ class Subscriptions:
 
     def suback(self, packet_id: int, codes: Sequence[int]) -> None:
         """SUBACK arrived, with one reason code a filter, in their order."""
+        if packet_id == self._asking:
+            self._asking = None
+            answered = zip(sorted(self._optional), codes, strict=False)
+            self.granted_optional = frozenset(topic_filter for topic_filter, code in answered if code < 0x80)
+            self._in_session -= self._optional - self.granted_optional
+            self._publish_state()
+            return
         for topic_filter, code in zip(self._subscribing.pop(packet_id, ()), codes, strict=False):
             if code >= 0x80:
                 self._in_session.discard(topic_filter)

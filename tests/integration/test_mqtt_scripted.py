@@ -400,3 +400,115 @@ def test_a_publish_that_paho_cannot_encode_is_refused(transports: TransportMaker
         wait_until(lambda: outcomes.results == [REFUSED] * 3, "three refusals")
         wired.publish("fine", b"x")
         assert connection.expect("PUBLISH").body.endswith(b"x")
+
+
+OWN = {"own_filters": frozenset({"own/+"}), "probe_topic": "own/probe"}
+
+
+def test_what_the_bridge_can_do_without_is_asked_for_last_and_never_costs_the_link_for_long(
+    transports: TransportMaker,
+) -> None:
+    """A broker that ends the connection on it is not asked a third time; what else is published is not blamed."""
+    with ScriptedBroker() as broker:
+        wired = transports.start(broker.url, "a", **OWN)
+        for _ in range(2):
+            connection = meet(broker)
+            assert text("own/+") in connection.expect("SUBSCRIBE").body
+            wait_until(lambda: wired.transport.is_ready, "ready all the same")
+            outcomes = wired.publish("innocent", b"x")
+            connection.close()
+            wait_until(lambda outcomes=outcomes: outcomes.results == [PublishResult.LOST], "the loss")
+        connection = meet(broker)
+        wired.await_ready()
+        wired.publish("innocent", b"x")
+        assert connection.expect("PUBLISH").body[2:10] == b"innocent"
+        assert wired.transport.problems == ()
+
+
+def test_a_refusal_of_what_the_bridge_can_do_without_is_no_problem(transports: TransportMaker) -> None:
+    """Neither a refused filter nor a refused probe makes a connection unready."""
+    with ScriptedBroker() as broker:
+        wired = transports.start(broker.url, "a", **OWN)
+        connection = meet(broker)
+        connection.grant(0x80)
+        wired.await_ready()
+        wired.publish("next", b"x")
+        assert connection.expect("PUBLISH").body[2:6] == b"next", "there is no probe where it could not come back"
+        assert wired.transport.problems == ()
+
+
+@pytest.mark.parametrize("heard", ["nothing", "the probe", "another message"])
+def test_a_broker_that_delivers_nothing_is_noticed(
+    transports: TransportMaker, monkeypatch: pytest.MonkeyPatch, heard: str
+) -> None:
+    """It confirms the probe and delivers neither it nor anything else: `deaf`, until something comes."""
+    monkeypatch.setattr("bridge.transports.probe.WITHIN_S", 0.0 if heard == "nothing" else 3600.0)
+    with ScriptedBroker() as broker:
+        wired = transports.start(broker.url, "a", **OWN)
+        connection = meet(broker)
+        connection.grant()
+        probe = connection.expect("PUBLISH")
+        assert probe.body[2:11] == b"own/probe"
+        connection.send(packet(0x40, probe.body[11:13]))
+        if heard == "nothing":
+            assert '"own/probe"' in wired.await_problem("deaf")
+        topic = "own/probe" if heard == "the probe" else "a"
+        connection.send(publish(topic, b"probe", 7))
+        assert connection.expect("PUBACK").packet_id == 7
+        wait_until(lambda: wired.transport.problems == (), "no problem")
+        assert wired.receiver.payloads == ([] if heard == "the probe" else [b"probe"]), "the probe is nobody's event"
+
+
+@pytest.mark.parametrize(("expiry_s", "is_told"), [(3600, True), (0, False)])
+def test_a_session_that_the_broker_has_no_more_is_told(
+    transports: TransportMaker, caplog: pytest.LogCaptureFixture, expiry_s: int, is_told: bool
+) -> None:
+    """Another client that took our id with a clean start has taken what waited: a warning says so, once."""
+    with ScriptedBroker(v5=True) as broker:
+        wired = transports.start(broker.url, "a", version=MqttVersion.V5, session_expiry_s=expiry_s)
+        for session_present in (False, True, False):
+            connection = meet(broker, session_present=session_present)
+            wired.await_ready()
+            connection.close()
+            wait_until(lambda: not wired.transport.is_ready, "the loss")
+    told = [record for record in caplog.records if getattr(record, "code", "") == "session-lost"]
+    assert len(told) == is_told
+    assert not told or "bridge-under-test" in told[0].getMessage()
+
+
+def test_refused_publishes_are_told_once_with_their_topic(
+    transports: TransportMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hundreds of refusals are one line a minute: the first topic, and how many were held back comes with the next."""
+    with ScriptedBroker(v5=True) as broker:
+        wired = transports.start(broker.url, version=MqttVersion.V5)
+        connection = broker.next_connection()
+        connection.accept()
+        wired.await_ready()
+        outcomes = Outcomes()
+        for number in range(100):
+            message = OutgoingMessage(f"denied/{number}", b"")
+            wait_until(lambda message=message: wired.transport.publish(message, outcomes), "room")
+            connection.send(packet(0x40, connection.expect("PUBLISH").body[-3:-1] + b"\x87\0"))
+        wait_until(lambda: len(outcomes.results) == 100, "every refusal")
+    (told,) = [record for record in caplog.records if getattr(record, "action", "") == "publish"]
+    assert (told.topic, outcomes.results) == ("denied/0", [PublishResult.REFUSED] * 100)
+
+
+def test_a_maximum_packet_size_of_1_is_one_line_and_a_problem(
+    transports: TransportMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing can be published: each message is refused at once, and the log does not fill with it."""
+    with ScriptedBroker(v5=True) as broker:
+        wired = transports.start(broker.url, version=MqttVersion.V5)
+        connection = broker.next_connection()
+        connection.accept(properties=b"\x05\x27\0\0\0\x01")
+        wired.await_ready()
+        outcomes = Outcomes()
+        for number in range(200):
+            message = OutgoingMessage("t", b"%d" % number)
+            wait_until(lambda message=message: wired.transport.publish(message, outcomes), "room")
+        wait_until(lambda: len(outcomes.results) == 200, "every refusal")
+        assert set(outcomes.results) == {PublishResult.REFUSED}
+        assert "1 bytes" in wired.await_problem("packet-limit")
+    assert len([record for record in caplog.records if getattr(record, "topic", "")]) == 1

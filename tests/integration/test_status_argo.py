@@ -94,6 +94,7 @@ class Bridge:
             SystemClock(),
             Metrics(),
             ReportWriter(folder),
+            lambda *_: None,
         )
         follow = FollowedWorkflows("plant-1", (NS,), selector)
         self.status = StatusService(parts, follow, TOPICS, lambda *event: self.events.append(event))

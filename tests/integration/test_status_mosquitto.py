@@ -45,10 +45,12 @@ class Bridge:
         self.transport = MqttTransport(options, self, self, Metrics())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
         argo = ArgoServerReader(ArgoOptions(simulator.url), Credentials(None))
-        parts = StatusParts(argo, spool, [self.transport], SystemClock(), Metrics(), ReportWriter(folder))
+        parts = StatusParts(
+            argo, spool, [self.transport], SystemClock(), Metrics(), ReportWriter(folder), lambda *_: None
+        )
         follow = FollowedWorkflows("plant-1", (NS,), scope_selector("plant-1", "bridge"))
         self.status = StatusService(parts, follow, TOPICS, lambda *_: None)
-        self.availability = Availability(TOPICS.availability, [self.transport])
+        self.availability = Availability(TOPICS.availability, parts)
         self.status.start()
         self.transport.start()
 

@@ -20,7 +20,8 @@ _TOLD = {"dead-letter": "dead-letter", "status": "status", "report": "report"}
 def schema_of(topic: str) -> str:
     """The name of the schema of what a bridge publishes on `topic`, "" where it publishes nothing."""
     if topic.startswith("argo/bridge/"):
-        return topic.rpartition("/")[2]
+        name = topic.rpartition("/")[2]
+        return "" if name == "probe" else name  # the bridge's own: it hears it itself
     levels = topic.removeprefix(PREFIX).split("/")
     if not topic.startswith(PREFIX):
         return ""

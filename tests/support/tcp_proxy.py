@@ -13,10 +13,14 @@ class TcpProxy:
     """Listens on a free port of 127.0.0.1 and passes everything on to one port.
 
     cut: resets every connection at once. stall: passes nothing on, and keeps the connections open (half-open).
+    `cuts_on`: bytes of a client that end its connection in place of being passed on, as a broker does by its policy.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, cuts_on: tuple[bytes, ...] = ()) -> None:
         self._target_port = target_port
+        self._cuts_on = cuts_on
+        self._clients: set[socket.socket] = set()
+        self.cuts = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._lock = threading.Lock()
@@ -79,6 +83,7 @@ class TcpProxy:
         with self._lock:
             self.connections += 1
             self._peers[client], self._peers[server] = server, client
+            self._clients.add(client)
 
     def _pass_on(self, sock: socket.socket) -> None:
         with self._lock:
@@ -87,6 +92,9 @@ class TcpProxy:
                 return
             try:
                 data = sock.recv(65536)
+                if sock in self._clients and any(each in data for each in self._cuts_on):
+                    self.cuts += 1
+                    data = b""
                 peer.sendall(data)
             except OSError:
                 data = b""
@@ -97,11 +105,13 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._peers.pop(sock, None)
+        self._clients.discard(sock)
         sock.close()
 
     def _close_pair(self, sock: socket.socket, peer: socket.socket) -> None:
         for each in (sock, peer):
             self._peers.pop(each, None)
+            self._clients.discard(each)
             each.close()
 
     def __enter__(self) -> TcpProxy:

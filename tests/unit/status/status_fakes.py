@@ -109,7 +109,7 @@ class FakeTransport:
     Attributes:
         auto: acknowledge at once.
         full: `publish` says False.
-        refuse: take the message, then say that the broker refused it.
+        refuse: take the message, then say that it ended so; None = it is confirmed.
     """
 
     def __init__(self, broker: FakeBroker, name: str = "plant") -> None:
@@ -120,7 +120,7 @@ class FakeTransport:
         self.max_publish_bytes = 256 * 1024
         self.auto = True
         self.full = False
-        self.refuse = False
+        self.refuse: PublishResult | None = None
         self.waiting: list[tuple[OutgoingMessage, Callable[[bool], None]]] = []
 
     def start(self) -> None:
@@ -146,9 +146,9 @@ class FakeTransport:
         """Let the broker take and acknowledge the first `count` messages (None: all)."""
         taken, self.waiting = self.waiting[:count], ([] if count is None else self.waiting[count:])
         for message, done in taken:
-            if not self.refuse:
+            if self.refuse is None:
                 self.broker.take(message)
-            done(PublishResult.REFUSED if self.refuse else PublishResult.CONFIRMED)
+            done(PublishResult.CONFIRMED if self.refuse is None else self.refuse)
 
     def lose(self, reached: int = 0) -> None:
         """Cut the connection; the first `reached` messages arrived, but no acknowledgement came back."""
@@ -221,6 +221,7 @@ class Parts:
     transports: Sequence[FakeTransport]
     clock: FakeClock
     metrics: Metrics
+    set_aside: Callable[[str, OutgoingMessage], None]
 
 
 class Bench:
@@ -241,7 +242,9 @@ class Bench:
         self.signals: list[Event] = []
         self.open: dict[WorkflowRef, bool] = {}
         self.events_seen: list[tuple[bytes, str, str]] = []
-        parts = Parts(self.store, transports, self.clock, Metrics())
+        self.set_aside: list[tuple[str, OutgoingMessage]] = []
+        told = lambda *message: self.set_aside.append(message)  # noqa: E731 - as the service wires it
+        parts = Parts(self.store, transports, self.clock, Metrics(), told)
         self.metrics = parts.metrics
         self.publisher = Publisher(parts, STREAM, self.signals.append)
         self.tracker = Tracker(

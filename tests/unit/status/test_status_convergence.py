@@ -16,16 +16,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from status_fakes import NS, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
+from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
 
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import ExternalStatus
-from bridge.status.events import Changed, Listed, LookedUp, UpdatesStored
+from bridge.status.events import Changed, Listed, LiveSeen, LookedUp, UpdatesStored
 from bridge.status.nodes import read_nodes
 from bridge.status.sources import FrameKind
-from bridge.status.transitions import observe, transition, update_of
-from bridge.transports.base import Session
+from bridge.status.transitions import digest_of, observe, transition, update_of
+from bridge.transports.base import PublishResult, Session
 
 NAMES = ["a", "b", "c"]
 DEVICES = ["", "dev/1/workflow", "dev/2/workflow"]
@@ -220,10 +220,21 @@ class Convergence(RuleBasedStateMachine):
     @rule(name=st.sampled_from(CONNECTIONS), count=st.integers(1, 4), refuse=st.booleans())
     def acknowledge(self, name: str, count: int, refuse: bool) -> None:
         transport = self.bench.transports[name]
-        transport.refuse = refuse
+        transport.refuse = PublishResult.REFUSED if refuse else None
         transport.settle(count)
-        transport.refuse = False
+        transport.refuse = None
         self.bench.run()
+
+    @rule(name=st.sampled_from(CONNECTIONS), which=st.integers(0, 20), payload=st.sampled_from([b"", b"{}"]))
+    def another_client_overwrites(self, name: str, which: int, payload: bytes) -> None:
+        transport = self.bench.transports[name]
+        topics = sorted(topic for topic in transport.broker.retained if topic.startswith(STREAM))
+        if topics and transport.is_ready:
+            topic = topics[which % len(topics)]
+            transport.broker.retained[topic] = payload
+            if not payload:
+                del transport.broker.retained[topic]
+            self.bench.handle(LiveSeen(name, topic, digest_of(payload)))
 
     @rule(name=st.sampled_from(CONNECTIONS), reached=st.integers(0, 4))
     def disconnect(self, name: str, reached: int) -> None:

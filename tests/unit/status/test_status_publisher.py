@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, workflow
 
+from bridge.status.events import LiveSeen, PublishEnded
 from bridge.status.link import WINDOW
+from bridge.status.publisher import MEND_PAUSE_S
 from bridge.status.sources import FrameKind
-from bridge.transports.base import Session
+from bridge.status.transitions import digest_of
+from bridge.transports.base import PublishResult, Session
 
 OWN = TOPICS.status_of(NS, "boil-1")
 
@@ -128,14 +131,14 @@ def test_a_refused_publish_is_not_hammered(broker: FakeBroker) -> None:
     """What the broker refuses (an ACL) is tried again after half a minute, not in a loop."""
     bench = ready(broker)
     transport = bench.transports["plant"]
-    transport.refuse = True
+    transport.refuse = PublishResult.REFUSED
     attempts: list[str] = []
     publish = transport.publish
     transport.publish = lambda message, done: attempts.append(message.topic) or publish(message, done)
     bench.frame(workflow(version=1, phase="Running"))
     bench.wait(25, step_s=1.0)
     assert attempts == [OWN, STREAM]
-    transport.refuse = False
+    transport.refuse = None
     bench.wait(10, step_s=1.0)
     assert statuses(broker) == ["Running"]
 
@@ -232,3 +235,101 @@ def test_a_foreign_change_of_our_topic_is_put_right(broker: FakeBroker) -> None:
     bench.connect(session=Session.RESUMED)
     bench.wait(2)
     assert broker.retained[OWN] == true
+
+
+def overwrite(bench: Bench, payload: bytes, topic: str = OWN) -> None:
+    """Another client retains something on a topic of ours, and the broker delivers it."""
+    broker = bench.transports["plant"].broker
+    broker.retained[topic] = payload
+    bench.handle(LiveSeen("plant", topic, digest_of(payload)))
+
+
+def echo(bench: Bench, *payloads: bytes, topic: str = OWN) -> None:
+    """The broker delivers what we published."""
+    bench.handle(*(LiveSeen("plant", topic, digest_of(payload)) for payload in payloads))
+
+
+@pytest.mark.parametrize("spoof", [b"{}", b"", b'{"status": "Succeeded", "details": {"bridge": "plant-1"}}'])
+def test_what_another_client_retains_on_our_topic_is_put_right_at_once(broker: FakeBroker, spoof: bytes) -> None:
+    """Whatever it is, and not only when our value changes next."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, phase="Running"))
+    true = broker.retained[OWN]
+    echo(bench, true)
+    overwrite(bench, spoof)
+    assert broker.retained[OWN] == true
+
+
+def test_what_comes_back_to_us_is_not_answered(broker: FakeBroker) -> None:
+    """Also late, when a newer value was published meanwhile: nothing is published for it."""
+    bench = ready(broker)
+    for version in (1, 2, 3):
+        bench.frame(workflow(version=version, phase="Running", progress=f"{version}/3"))
+        bench.wait(2)
+    values = [message.payload for message in broker.messages if message.topic == OWN]
+    echo(bench, *values)
+    assert [message.payload for message in broker.messages if message.topic == OWN] == values
+    overwrite(bench, values[0])
+    assert broker.retained[OWN] == values[-1], "but a copy of an old one, later, is not ours"
+
+
+def test_a_client_that_goes_on_overwriting_costs_one_publish_a_second(broker: FakeBroker) -> None:
+    """The last word is ours all the same, a second later."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, phase="Running"))
+    true, before = broker.retained[OWN], len(broker.bodies(OWN))
+    echo(bench, true)
+    for number in range(100):
+        overwrite(bench, b"%d" % number)
+        echo(bench, true)
+    assert len(broker.bodies(OWN)) == before + 1
+    bench.wait(MEND_PAUSE_S + 0.1)
+    assert broker.retained[OWN] == true
+
+
+def test_on_a_topic_where_we_show_nothing_nobody_is_answered(broker: FakeBroker) -> None:
+    """A status of another system's workflow, or of none, is not ours to clear."""
+    bench = ready(broker)
+    overwrite(bench, b"{}", TOPICS.status_of(NS, "other"))
+    assert broker.messages == []
+
+
+def test_the_end_of_an_older_publish_is_not_that_of_a_newer_one(broker: FakeBroker) -> None:
+    """What was cut off is sent again after the reconnect; its late end must not stand for the second publish."""
+    bench = ready(broker, auto=False)
+    bench.frame(workflow(version=1, phase="Running"))
+    first = bench.publisher._links["plant"].in_flight[OWN, ""]
+    bench.disconnect()
+    bench.connect(session=Session.RESUMED)
+    bench.handle(PublishEnded("plant", OWN, "", first, True))
+    bench.disconnect()
+    bench.transports["plant"].auto = True
+    bench.connect(session=Session.RESUMED)
+    bench.wait(2)
+    assert statuses(broker) == ["Running"]
+
+
+def test_a_mappings_own_topic_is_told_again_at_the_start(broker: FakeBroker) -> None:
+    """Nobody tells the bridge what is retained there, as it does on PREFIX/status: what was lost must come again."""
+    store = FakeStore()
+    wanted = workflow(version=1, phase="Running", annotations={"argo-bridge/status-topic": "plant/7/workflow"})
+    bench = ready(broker, store=store)
+    bench.frame(wanted)
+    true = broker.retained.pop("plant/7/workflow")
+    again = Bench(FakeTransport(broker), store=store)
+    again.connect(session=Session.RESUMED)
+    again.list(wanted)
+    again.wait(15, step_s=1.0)
+    assert broker.retained["plant/7/workflow"] == true
+    assert statuses(broker) == ["Running"], "what the broker still has is not told again"
+
+
+def test_a_status_on_which_the_broker_ends_the_connection_is_handed_on(broker: FakeBroker) -> None:
+    """It is dead-lettered by whoever keeps dead letters, once."""
+    bench = ready(broker)
+    transport = bench.transports["plant"]
+    transport.refuse = PublishResult.SET_ASIDE
+    bench.frame(workflow(version=1, phase="Running"))
+    transport.refuse = PublishResult.REFUSED
+    bench.wait(100, step_s=1.0)
+    assert [message.topic for _, message in bench.set_aside] == [OWN, STREAM]

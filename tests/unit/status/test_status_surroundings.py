@@ -14,13 +14,16 @@ from status_fakes import NS, TOPICS, FakeBroker, FakeTransport
 
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
+from bridge.core.model import OutgoingMessage
 from bridge.core.report import ReportWriter
 from bridge.status.availability import Availability
-from bridge.status.events import ForeignSeen, Ready, RetainedSeen
+from bridge.status.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
 from bridge.status.inbox import MAX_WAITING_BYTES, Inbox
 from bridge.status.retained import read_live, read_retained
 from bridge.status.sources import scope_selector
 from bridge.status.state import REPEAT_S, StatePublisher
+from bridge.status.transitions import digest_of
+from bridge.transports.base import PublishResult
 
 OWN = TOPICS.status_of(NS, "boil-1")
 
@@ -37,12 +40,18 @@ def transport(broker: FakeBroker) -> FakeTransport:
     return made
 
 
+def made(transport: FakeTransport) -> Availability:
+    """Availability alone."""
+    parts = SimpleNamespace(transports=[transport], clock=FakeClock(), set_aside=lambda *_: None)
+    return Availability(TOPICS.availability, parts)
+
+
 # -- availability ------------------------------------------------------------------------------------------------
 
 
 def test_online_after_every_ready_and_offline_at_the_end(broker: FakeBroker, transport: FakeTransport) -> None:
     """`online` is retained at QoS 1 each time a connection is ready; a clean stop leaves `offline`, for good."""
-    availability = Availability(TOPICS.availability, [transport])
+    availability = made(transport)
     availability.ready("plant")
     availability.disconnected("plant")
     availability.ready("plant")
@@ -57,13 +66,13 @@ def test_online_after_every_ready_and_offline_at_the_end(broker: FakeBroker, tra
 
 
 def test_online_that_was_not_taken_is_said_again(broker: FakeBroker, transport: FakeTransport) -> None:
-    """A full window or a refusal only delays `online`."""
-    availability = Availability(TOPICS.availability, [transport])
+    """A full window or a lost publish only delays `online`."""
+    availability = made(transport)
     transport.full = True
     availability.ready("plant")
-    transport.full, transport.refuse = False, True
+    transport.full, transport.refuse = False, PublishResult.LOST
     availability.retry()
-    transport.refuse = False
+    transport.refuse = None
     availability.retry()
     availability.retry()
     assert [m.payload for m in broker.messages] == [b"online"]
@@ -71,7 +80,7 @@ def test_online_that_was_not_taken_is_said_again(broker: FakeBroker, transport: 
 
 def test_a_connection_that_is_away_says_nothing(broker: FakeBroker, transport: FakeTransport) -> None:
     """Nothing is published without a connection, and the stop does not wait for one."""
-    availability = Availability(TOPICS.availability, [transport])
+    availability = made(transport)
     transport.is_ready = False
     availability.ready("plant")
     availability.disconnected("plant")
@@ -85,7 +94,7 @@ def test_a_connection_that_is_away_says_nothing(broker: FakeBroker, transport: F
 def test_an_offline_that_nobody_acknowledges_is_told(transport: FakeTransport) -> None:
     """Without an acknowledgement in time the stop says so instead of waiting."""
     transport.auto = False
-    availability = Availability(TOPICS.availability, [transport])
+    availability = made(transport)
     assert availability.stop(0.0) is False
 
 
@@ -102,10 +111,15 @@ class Board:
         self.was_read = threading.Event()
         self.clock = FakeClock()
         self.metrics = Metrics()
-        self.availability = Availability(TOPICS.availability, [transport])
+        self.set_aside: list[tuple[str, OutgoingMessage]] = []
         parts = SimpleNamespace(
-            transports=[transport], clock=self.clock, metrics=self.metrics, reports=ReportWriter(folder)
+            transports=[transport],
+            clock=self.clock,
+            metrics=self.metrics,
+            reports=ReportWriter(folder),
+            set_aside=lambda *message: self.set_aside.append(message),
         )
+        self.availability = Availability(TOPICS.availability, parts)
         self.publisher = StatePublisher(TOPICS.state, parts, self.read, self.availability)
 
     def read(self) -> dict[str, object]:
@@ -135,12 +149,12 @@ def test_state_is_told_on_change_and_once_a_minute(board: Board, broker: FakeBro
 
 
 def test_state_reaches_a_connection_that_is_back(board: Board, broker: FakeBroker, transport: FakeTransport) -> None:
-    """A state that was lost, refused or could not be handed over is told again."""
+    """A state that was lost or could not be handed over is told again."""
     transport.full = True
     board.publisher.look()
-    transport.full, transport.refuse = False, True
+    transport.full, transport.refuse = False, PublishResult.LOST
     board.publisher.look()
-    transport.refuse = False
+    transport.refuse = None
     board.publisher.look()
     assert len(broker.messages) == 1
     board.publisher.disconnected("plant")
@@ -172,6 +186,41 @@ def test_a_look_says_online_where_it_is_missing(board: Board, broker: FakeBroker
 def test_a_state_publisher_that_never_started_stops(board: Board) -> None:
     """Stopping after a failed start is no error."""
     assert board.publisher.stop(0.1) == []
+
+
+@pytest.mark.parametrize("result", [PublishResult.REFUSED, PublishResult.SET_ASIDE])
+def test_what_is_refused_is_tried_once_a_minute_and_on_the_next_connection(
+    board: Board, transport: FakeTransport, result: PublishResult
+) -> None:
+    """However often the state changes: a broker that does not take it is not asked twice a second, for ever."""
+    transport.refuse = result
+    attempts: list[str] = []
+    publish = transport.publish
+    transport.publish = lambda message, done: attempts.append(message.topic) or publish(message, done)
+    board.availability.ready("plant")
+    for number in range(180):
+        board.state = {"spool": {"waiting": number}}
+        board.publisher.look()
+        board.clock.advance(1)
+    assert (attempts.count(TOPICS.availability), attempts.count(TOPICS.state)) == (3, 3)
+    assert len(board.set_aside) == (6 if result is PublishResult.SET_ASIDE else 0)
+    board.publisher.disconnected("plant")
+    board.publisher.look()
+    assert attempts.count(TOPICS.state) == 4
+
+
+def test_what_another_client_retains_as_ours_is_put_right_at_the_next_look(board: Board, broker: FakeBroker) -> None:
+    """Availability and state, each look a second after the one before; what comes back of our own is not answered."""
+    board.availability.ready("plant")
+    board.publisher.look()
+    board.availability.seen("plant", b"online")
+    board.publisher.seen("plant", broker.retained[TOPICS.state])
+    board.publisher.look()
+    assert len(broker.messages) == 2
+    board.availability.seen("plant", b"offline")
+    board.publisher.seen("plant", b"{}")
+    board.publisher.look()
+    assert [message.topic for message in broker.messages[2:]] == [TOPICS.availability, TOPICS.state]
 
 
 # -- inbox -------------------------------------------------------------------------------------------------------
@@ -233,15 +282,17 @@ def test_what_is_retained_is_ours_another_bridges_or_nobodys() -> None:
     assert read_retained(TOPICS, "plant-1", "plant", OWN, b"") is None
 
 
-def test_of_live_messages_only_another_bridges_matter() -> None:
-    """Our own come back to us, and what nobody says is no status: neither is told to the status thread."""
+@pytest.mark.parametrize("topic", [OWN, TOPICS.report_of(NS)])
+def test_a_live_message_is_another_bridges_or_is_compared(topic: str) -> None:
+    """Another bridge's is left alone; ours, a copy of ours and nobody's are told apart by what they say."""
 
-    def read(**details: object) -> object:
-        return read_live(TOPICS, "plant-1", "plant", OWN, orjson.dumps({"details": details}))
+    def read(**owner: object) -> object:
+        body = owner if topic != OWN else {"details": owner}
+        return read_live(TOPICS, "plant-1", "plant", topic, orjson.dumps(body))
 
-    assert read(bridge="plant-2") == ForeignSeen("plant", OWN)
-    assert read(bridge="plant-1") is None
-    assert read() is None
+    assert read(bridge="plant-2") == ForeignSeen("plant", topic)
+    assert isinstance(read(bridge="plant-1"), LiveSeen)
+    assert read_live(TOPICS, "plant-1", "plant", topic, b"x") == LiveSeen("plant", topic, digest_of(b"x"))
 
 
 @given(

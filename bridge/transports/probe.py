@@ -1,0 +1,80 @@
+"""Finds out once per connection whether the broker delivers what it takes: a message to a topic of the bridge's own.
+
+A broker may grant a subscription and deliver nothing of it: Mosquitto checks the right to read at each delivery. The
+connection then looks well while nobody is heard. Whatever is delivered proves that it is not so. A probe that is
+refused proves nothing; it is only told.
+
+Thread: the transport's; `problems` is read by any.
+"""
+
+from __future__ import annotations
+
+from bridge.core import topic_filter
+from bridge.core.clock import Clock
+from bridge.core.log import fields, logger
+from bridge.core.model import OutgoingMessage
+from bridge.transports.base import ConnectionProblem, PublishResult
+from bridge.transports.mqtt_options import MqttOptions
+from bridge.transports.outgoing import Outgoing
+
+_log = logger(__name__)
+
+WITHIN_S = 10.0
+"""How long a delivery may take, after the broker confirmed the message."""
+
+
+class Probe:
+    """The probe of one network connection.
+
+    Args:
+        options: the connection's.
+        outgoing: where it publishes.
+        clock: monotonic time.
+
+    Attributes:
+        problems: `deaf`, or nothing.
+    """
+
+    def __init__(self, options: MqttOptions, outgoing: Outgoing, clock: Clock) -> None:
+        self._options = options
+        self._outgoing = outgoing
+        self._clock = clock
+        self._is_sent = False
+        self._is_heard = False
+        self._due_s: float | None = None
+        self.problems: tuple[ConnectionProblem, ...] = ()
+
+    def next_check_s(self, now_s: float) -> float:
+        """Return in how many seconds `check` has something to say; infinity for never."""
+        return float("inf") if self._due_s is None else max(0.0, self._due_s - now_s)
+
+    def check(self, now_s: float) -> None:
+        """Tell that the probe is overdue, once it is."""
+        if self._due_s is None or now_s < self._due_s:
+            return
+        self._due_s = None
+        text = (
+            f'the broker takes a message to "{self._options.probe_topic}" and does not deliver it: the bridge may hear '
+            "nothing; let it read and write this topic, and read what the mappings listen to"
+        )
+        self.problems = (ConnectionProblem("deaf", text),)
+        _log.error("%s", text, extra=fields(action="probe", connection=self._options.name, code="deaf"))
+
+    def subscribed(self, granted: frozenset[str]) -> None:
+        """The broker answered what it grants; publishes the probe if that lets it come back."""
+        topic = self._options.probe_topic
+        if self._is_sent or self._is_heard or not any(topic_filter.matches(each, topic) for each in granted):
+            return
+        # What cannot be taken now is no fault of the broker's: the next connection has its own probe.
+        self._is_sent = self._outgoing.offer(OutgoingMessage(topic, b"probe"), self._published)
+
+    def heard(self) -> None:
+        """Something was delivered, the probe or any other message."""
+        self._is_heard, self._due_s, self.problems = True, None, ()
+
+    def _published(self, result: PublishResult) -> None:
+        if result is PublishResult.CONFIRMED:
+            self._due_s = None if self._is_heard else self._clock.monotonic_s() + WITHIN_S
+        elif result is not PublishResult.LOST:
+            keys = fields(action="probe", connection=self._options.name, topic=self._options.probe_topic)
+            _log.info("cannot see whether messages are delivered: the broker does not take the probe", extra=keys)
