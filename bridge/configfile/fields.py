@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 from bridge.configfile.kinds import INVALID, Duration, Kind, Place, Size
 from bridge.configfile.nodes import MapNode, Node, is_null, node_of, quote
 from bridge.configfile.problems import Code, Problems
-from bridge.core.nearest import nearest, proposal
+from bridge.core.nearest import Proposals, nearest, proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +119,12 @@ class Section(Kind):
         if not found.sound:
             return INVALID
         return self.cls(**found.values)
+
+    def knows_any_of(self, node: MapNode) -> bool:
+        """Whether a map has a key of this section, or one that is nearly so; else it is something else altogether."""
+        names = [one.name for one in keys_of(self.cls)]
+        proposals = Proposals()
+        return any(entry.key in names or proposals.nearest(entry.key, names) for entry in node.entries)
 
     def salvage(self, node: Node) -> Any:
         """What can be had of a section that `read` refused: wrong values are as if absent, and nothing is recorded.

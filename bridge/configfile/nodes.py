@@ -91,14 +91,17 @@ def is_null(node: Node) -> bool:
 
 
 def describe(node: Node) -> str:
-    """What a value is, for "must be X, not ...": `a list`, `text "forever"`, `nothing`."""
+    """What a value is, for "must be X, not ...": `a list`, `"forever"`, `nothing`."""
+    return quote(node.text) if isinstance(node, ScalarNode) and node.value is not None else kind_of(node)
+
+
+def kind_of(node: Node) -> str:
+    """What a value is, without a word of it: the file may hold something else than it should, a password say."""
     if isinstance(node, MapNode):
         return "a map"
     if isinstance(node, ListNode):
         return "a list"
-    if node.value is None:
-        return "nothing"
-    return quote(node.text)
+    return "nothing" if node.value is None else "a single value"
 
 
 def quote(text: str, limit: int = 80) -> str:

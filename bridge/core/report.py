@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import platform
 import traceback
 from pathlib import Path
@@ -51,13 +52,15 @@ class ReportWriter:
             **facts,
         }
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(0o700, parents=True, exist_ok=True)
             for old in sorted(self._folder.glob("report-*.json"))[: -MAX_REPORTS + 1]:
                 old.unlink(missing_ok=True)
             # Names sort by time, in 1970 too; the number keeps two of one millisecond apart.
             name = f"report-{int(wall_s * 1000):015d}-{next(self._numbers):06d}-{where}.json"
             path = self._folder / name
-            path.write_bytes(_text_of(body))
+            # For the bridge's user alone; and nothing that waits under this name is written to.
+            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(_text_of(body))
         except OSError:
             return None
         return path

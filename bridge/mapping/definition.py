@@ -15,7 +15,7 @@ from typing import Any
 from bridge.configfile.containers import ListOf, MapOf
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import INVALID, Boolean, Choice, Duration, FilePath, Place, Structure, Text
-from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, describe, is_null, locate
+from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null, kind_of, locate
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
 from bridge.interface.status import NoticeKind
@@ -258,7 +258,10 @@ def _listed(root: Node, problems: Problems) -> Node | None:
         place.refuse(root.position, Code.MISSING_KEY, 'the file is empty; it needs the key "mappings", a list')
         return None
     if not isinstance(root, MapNode):
-        place.refuse(root.position, Code.WRONG_TYPE, f'a mapping file is a map with "mappings", not {describe(root)}')
+        place.refuse(root.position, Code.WRONG_TYPE, f'a mapping file is a map with "mappings", not {kind_of(root)}')
+        return None
+    if not Section(MappingFile).knows_any_of(root):
+        place.refuse(root.position, Code.MISSING_KEY, 'this is no mapping file: it has no key "mappings"')
         return None
     listed = root.get("mappings")
     # The items are read one by one, so that one wrong mapping leaves the checks of the others in place.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.configfile.kubernetes_yaml import MAX_BYTES, read_manifests
-from bridge.configfile.nodes import MapNode, ScalarNode, describe, quote
+from bridge.configfile.nodes import MapNode, ScalarNode, kind_of, quote
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.core import topic_filter
@@ -243,7 +243,7 @@ def _manifest(definition: MappingDefinition, path: Path, problems: Problems) -> 
         return None
     root = documents[0] if len(documents) == 1 else None
     if not isinstance(root, MapNode):
-        what = describe(root) if root else f"{len(documents)} documents"
+        what = kind_of(root) if root else f"{len(documents)} documents"
         text = f'"manifest": {shown_path(path)} must hold one Workflow, not {what}'
         _error(definition, where, Code.WRONG_TYPE, text, problems)
         return None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bridge.configfile.fields import Section
 from bridge.configfile.kinds import INVALID, Place
-from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, describe, is_null, locate, quote
+from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, is_null, kind_of, locate, quote
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile, read_file, shown_path
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
@@ -60,14 +60,21 @@ class LoadedSettings:
 
 def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) -> LoadedSettings:
     """Read one bridge.yaml with the variables of `environ`, and the mapping files that it names."""
-    root = read_file(path, problems)
-    if root is None:
-        return LoadedSettings(None)
-    if is_null(root):
+    of_file = Problems()
+    root = read_file(path, of_file)
+    if root is not None and is_null(root):
         root = MapNode(root.position)
-    if not isinstance(root, MapNode):
-        text = f"a configuration is a map of keys such as bridge, connections and argo, not {describe(root)}"
+    if isinstance(root, ScalarNode | ListNode):
+        text = f"a configuration is a map of keys such as bridge, connections and argo, not {kind_of(root)}"
         problems.error(root.position, Code.WRONG_TYPE, text)
+        return LoadedSettings(None)
+    if root is not None and root.entries and not Section(Settings).knows_any_of(root):
+        # Its keys are not told: they may be lines of a file of passwords.
+        text = "this is no configuration: it has none of the keys bridge, connections, argo, ..."
+        problems.error(root.position, Code.WRONG_TYPE, text)
+        return LoadedSettings(None)
+    problems.found += of_file.found
+    if root is None:
         return LoadedSettings(None)
     root = with_bridge_variables(root, environ, problems)
     root, token = with_argo_variables(root, environ, problems)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
@@ -43,11 +44,12 @@ class DataDirLock:
 
         Raises:
             ConfigError: ``data-dir-in-use``: another process holds it; a retry helps once that has ended.
-                ``data-dir-unusable``: the directory cannot be made or written to.
+                ``data-dir-unusable``: the directory cannot be made or written to, is another user's, or holds links.
         """
         try:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._data_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+            self._data_dir.mkdir(0o700, parents=True, exist_ok=True)
+            self._refuse_foreign()
+            descriptor = os.open(self._data_dir / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise ConfigError(
                 f"cannot use bridge.data-dir {self._data_dir}: {error.strerror}",
@@ -64,6 +66,26 @@ class DataDirLock:
                 hint="stop the other argo-bridge, or give each its own bridge.data-dir",
             ) from error
         self._descriptor = descriptor
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a directory in which somebody else could let the bridge write to, or read from, other places.
+
+        Root is trusted: it owns the directories of volumes, and can do everything anyway.
+        """
+        for path in (self._data_dir, *self._data_dir.iterdir()):
+            try:
+                status = path.stat() if path is self._data_dir else path.lstat()
+            except FileNotFoundError:
+                continue  # the process that uses it has just removed it
+            problem = "is a link" if stat.S_ISLNK(status.st_mode) else ""
+            if status.st_uid not in (os.geteuid(), 0):
+                problem = f"belongs to another user (uid {status.st_uid})"
+            if problem:
+                raise ConfigError(
+                    f"cannot use bridge.data-dir {self._data_dir}: {path} {problem}",
+                    code="data-dir-unusable",
+                    hint="give the bridge a folder of its own, which nobody else may write to",
+                )
 
     def _lock(self, descriptor: int, patience_s: float) -> None:
         until_s = time.monotonic() + patience_s

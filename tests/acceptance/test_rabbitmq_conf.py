@@ -18,20 +18,26 @@ from tests.support.transport_ends import wait_until
 
 DEFINITIONS = json.loads((ROOT / "config" / "rabbitmq" / "definitions.json").read_text(encoding="utf-8"))
 MAPPINGS = (ROOT / "config" / "mappings" / "boiler.yaml").read_text(encoding="utf-8").partition("mappings:\n")[2]
+PASSWORD = "of-this-test"
 READING = {"value": 95.5, "seq": 1}
 
 
 @pytest.fixture(scope="module")
 def broker(needs_rabbitmq):
-    """A broker with the definitions of the example."""
+    """A broker with the definitions of the example, and passwords as its documentation has them given."""
     with RabbitMq(RabbitMqOptions(definitions=DEFINITIONS)) as one:
+        for user in DEFINITIONS["users"]:
+            for guessed in ("", "guest", user["name"], "change-me"):
+                with pytest.raises(AssertionError):
+                    one.ctl("authenticate_user", user["name"], guessed)
+            one.ctl("change_password", user["name"], PASSWORD)
         yield one
 
 
 @pytest.fixture
 def spine(broker, tmp_path):
     """A bridge that logs in as the example's user."""
-    (tmp_path / "password").write_text("change-me\n")
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
     login = "username: bridge, password-file: password"
     with AmqpSpine(tmp_path, broker, MAPPINGS, name="plant-1", exchange="argo.workflows", amqp=login) as one:
         yield one
@@ -39,7 +45,7 @@ def spine(broker, tmp_path):
 
 def client(broker, user):
     """A client with the rights of another user."""
-    return AmqpClient(broker.port, credentials=pika.PlainCredentials(user, "change-me"))
+    return AmqpClient(broker.port, credentials=pika.PlainCredentials(user, PASSWORD))
 
 
 def test_the_rights_of_the_example_are_enough_and_no_more(spine, broker):

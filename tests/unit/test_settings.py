@@ -367,3 +367,28 @@ def test_a_file_that_is_no_map_is_one_problem(text):
     """It says what a configuration looks like."""
     (problem,) = problems_of(text)
     assert problem.startswith("bridge.yaml:1:1: wrong-type: a configuration is a map of keys such as bridge")
+    assert "text" not in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root:*:20228:0:99999:7:::\n",
+        "s3cret: s3cret\n",
+        "'s3cret'",
+        "- s3cret",
+        "user: bridge\ns3cret: 1\ns3cret: 2\n",
+        "? s3cret",
+    ],
+)
+def test_of_a_file_that_is_no_configuration_nothing_is_shown(text):
+    """Who may run `check` with more rights than his own does not read other files with it."""
+    (problem,) = problems_of(text)
+    assert "s3cret" not in problem
+    assert "root" not in problem
+    assert problem.startswith("bridge.yaml:1:1: wrong-type")
+
+
+def test_a_configuration_that_lacks_nearly_everything_is_told_what():
+    """One key, or one that is nearly right, tells what the file is meant to be."""
+    assert any("unknown-key" in problem and "connection" in problem for problem in problems_of("connection: {}"))

@@ -1,6 +1,8 @@
 """Report files are written, bounded, and never make things worse."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 from bridge.core.report import MAX_REPORTS, ReportWriter
@@ -54,3 +56,19 @@ def test_text_that_is_not_unicode_is_reported_all_the_same(tmp_path: Path) -> No
     path = ReportWriter(tmp_path).write("ingest", RuntimeError("a\ud800"), 0.0, topic="t/\udfff")
     assert path is not None
     assert json.loads(path.read_text())["topic"] == "t/\udfff"
+
+
+def test_a_report_is_for_the_bridges_user_alone(tmp_path: Path) -> None:
+    """Its folder and the file, whatever the umask; a link that waits under its name is not written through."""
+    writer = ReportWriter(tmp_path / "reports")
+    old = os.umask(0)
+    try:
+        path = writer.write("ingest", ValueError("x"), 1.0)
+    finally:
+        os.umask(old)
+    assert path is not None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    (path.parent / path.name.replace("000000-", "000001-")).symlink_to(tmp_path / "victim")
+    assert writer.write("ingest", ValueError("x"), 1.0) is None
+    assert not (tmp_path / "victim").exists()

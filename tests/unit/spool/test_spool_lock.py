@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +60,38 @@ def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="file") as caught:
         DataDirLock(tmp_path / "file").acquire()
     assert caught.value.code == "data-dir-unusable"
+
+
+@pytest.mark.parametrize("name", ["spool.sqlite", "lock", "control.sock", "reports", "anything"])
+def test_a_link_in_the_directory_is_not_followed(name: str, tmp_path: Path) -> None:
+    """Whoever put it there would choose where the bridge writes; it is named, and nothing is made."""
+    data_dir, victim = tmp_path / "data", tmp_path / "victim"
+    data_dir.mkdir()
+    (data_dir / name).symlink_to(victim)
+    with pytest.raises(ConfigError, match=f"{name} is a link") as caught:
+        DataDirLock(data_dir).acquire()
+    assert caught.value.code == "data-dir-unusable"
+    assert [path.name for path in data_dir.iterdir()] == [name]
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("name", ["", "spool.sqlite"])
+def test_what_belongs_to_another_user_is_refused(name: str, tmp_path: Path) -> None:
+    """The directory itself, or a file in it; but root's are taken, as volumes have them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    path = tmp_path / name
+    path.is_dir() or path.touch()
+    os.chown(path, 4711, -1)
+    with pytest.raises(ConfigError, match="another user") as caught:
+        DataDirLock(tmp_path).acquire()
+    assert caught.value.code == "data-dir-unusable"
+    os.chown(path, 0, -1)
+    with DataDirLock(tmp_path):
+        pass
+
+
+def test_the_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    """What devices sent, and the control socket, are nobody else's business."""
+    with DataDirLock(tmp_path / "data"):
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
