@@ -98,6 +98,8 @@ def _server(name: str, connection: ConnectionSettings) -> Server:
         user=one.username is not None or (amqp is not None and amqp.login is AmqpLogin.PASSWORD),
         certificate=one.tls.cert is not None,
         exchange=amqp.exchange if amqp else "",
+        retain=mqtt.retain if mqtt else False,
+        will=mqtt.will if mqtt else False,
     )
 
 

@@ -49,6 +49,7 @@ class Code(enum.StrEnum):
     UNREADABLE_FILE = "unreadable-file"
     UNUSED_KEY = "unused-key"
     UNSUPPORTED_YAML = "unsupported-yaml"
+    WEAKER_PROMISE = "weaker-promise"
     WRONG_TYPE = "wrong-type"
     YAML_SYNTAX = "yaml-syntax"
 

@@ -134,8 +134,9 @@ def server(one: Server, described: Described) -> Part:
     if schemes:
         part["security"] = [{"$ref": f"#/components/securitySchemes/{name}"} for name in schemes]
     if not one.is_amqp:
-        will = {"topic": described.topics.availability, "qos": 1, "message": "offline", "retain": True}
-        part["bindings"] = {"mqtt": {"cleanSession": False, "lastWill": will, "bindingVersion": MQTT_BINDING}}
+        will = {"topic": described.topics.availability, "qos": 1, "message": "offline", "retain": one.retain}
+        last_words = {"lastWill": will} if one.will else {}
+        part["bindings"] = {"mqtt": {"cleanSession": False, **last_words, "bindingVersion": MQTT_BINDING}}
     return part
 
 

@@ -31,6 +31,8 @@ class Server:
         user: whether the bridge names itself with user and password.
         certificate: whether it shows a certificate.
         exchange: the AMQP exchange; "" for MQTT.
+        retain: MQTT: whether the bridge publishes anything retained.
+        will: MQTT: whether it has a last will.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Server:
     user: bool = False
     certificate: bool = False
     exchange: str = ""
+    retain: bool = True
+    will: bool = True
 
     @property
     def is_amqp(self) -> bool:

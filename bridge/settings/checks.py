@@ -143,6 +143,12 @@ def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> 
     if mqtt.url.startswith(("mqtt://", "ws://")) and (mqtt.tls.ca or mqtt.tls.cert or mqtt.tls.insecure):
         text = '"tls" means nothing with mqtt:// and ws://; use mqtts:// or wss://'
         checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
+    if not mqtt.retain:
+        text = "without retained messages nobody who subscribes later hears of a status, a report or the availability"
+        checked.warning((*path, "retain"), Code.WEAKER_PROMISE, f'"retain": {text}, until it changes')
+    if not mqtt.will:
+        text = "without a last will nobody is told when the bridge or its connection is gone"
+        checked.warning((*path, "will"), Code.WEAKER_PROMISE, f'"will": {text}: availability stays online')
     if mqtt.version is MqttVersion.V3_1_1 and mqtt.password_file and not mqtt.username:
         # Source: MQTT 3.1.1 section 3.1.2.9.
         text = '"password-file" needs "username" beside it in version 3.1.1'

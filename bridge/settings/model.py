@@ -131,6 +131,12 @@ class MqttSettings:
         "Longest silence before the link is probed; 1.5 times that and it is cut.",
         default="60s",
     )
+    retain: bool = declare(
+        Boolean(), "Publish status, reports, availability and state retained; false for a broker without.", default=True
+    )
+    will: bool = declare(
+        Boolean(), "Have the broker say `offline` when the bridge is gone; false for a broker without.", default=True
+    )
     tls: TlsSettings = declare(Section(TlsSettings), "TLS, for mqtts and wss.", default={})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bridge.core.clock import Clock
@@ -183,6 +183,11 @@ class Conversation:
 
     def _send(self, handed: Handed) -> None:
         message, _ = handed
+        if message.retain and not self._parts.options.retain:
+            if not message.payload:
+                self._parts.outgoing.unsent(handed, PublishResult.CONFIRMED)  # there is nothing to clear
+                return
+            message = replace(message, retain=False)
         outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
         packet_id, cause = 0, "no packet id is free"
         if limit is not None and _size_bytes(message) > limit:

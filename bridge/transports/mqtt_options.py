@@ -42,10 +42,11 @@ class TlsOptions:
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The message that the broker publishes, retained, QoS 1, when the connection ends without DISCONNECT."""
+    """The message that the broker publishes, QoS 1, when the connection ends without DISCONNECT."""
 
     topic: str
     payload: bytes = b"offline"
+    retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class MqttOptions:
         password_file: path of a file whose content, less the last line end, is the password; read at each connect.
         tls: see `TlsOptions`.
         will: see `Will`; None = none.
+        retain: False = nothing is published retained, and no topic is cleared.
         keepalive_s: whole seconds, 0 = off; a broker's Server Keep Alive goes before it.
         session_expiry_s: whole seconds that the broker keeps the session while we are away; 3.1.1 knows only 0 (the
             session ends with the connection) and for ever.
@@ -140,6 +142,7 @@ class MqttOptions:
     password_file: str = ""
     tls: TlsOptions = field(default_factory=TlsOptions)
     will: Will | None = None
+    retain: bool = True
     keepalive_s: int = 30
     session_expiry_s: int = 7 * 86400
     receive_maximum: int = 1000

@@ -47,6 +47,7 @@ REASONS = {
     0xA2: "wildcard subscriptions not supported",
 }
 _NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
+_NO_RETAIN = 0x9A
 _OVER_A_PACKET = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B})
 """Reasons of a DISCONNECT that may lie in a packet of ours; all others are the broker's or another client's."""
 
@@ -92,7 +93,7 @@ def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> L
     """Return what to raise for a DISCONNECT from the broker with reason `code`."""
     if code == TAKEN_OVER:
         return LinkLost(taken_over(options))
-    name, hint = "disconnected", ""
+    name, hint = "disconnected", "; set retain: false" if code == _NO_RETAIN else ""
     if code in _NOT_AUTHORIZED:
         name, hint = "not-authorized", "; check its access rules"
     text = f"broker {broker} ended the connection: {reason_name(code)}{hint}"

@@ -91,7 +91,7 @@ def set_will(client: Client, options: MqttOptions) -> None:
     if options.version is MqttVersion.V5:
         properties = _properties(PacketTypes.WILLMESSAGE)
         properties.WillDelayInterval = 0
-    client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+    client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
 
 
 def connect_properties(options: MqttOptions) -> Properties:

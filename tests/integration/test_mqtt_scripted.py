@@ -512,3 +512,17 @@ def test_a_maximum_packet_size_of_1_is_one_line_and_a_problem(
         assert set(outcomes.results) == {PublishResult.REFUSED}
         assert "1 bytes" in wired.await_problem("packet-limit")
     assert len([record for record in caplog.records if getattr(record, "topic", "")]) == 1
+
+
+def test_a_broker_without_retain_and_will_is_asked_for_neither(transports: TransportMaker) -> None:
+    """Values go out as live messages; a topic where nothing is retained need not be cleared."""
+    with ScriptedBroker(v5=True) as broker:
+        wired = transports.start(broker.url, version=MqttVersion.V5, retain=False)
+        connection = broker.next_connection()
+        connect = connection.accept()
+        wired.await_ready()
+        cleared = wired.publish("status/a", b"", retain=True)
+        shown = wired.publish("status/b", b"x", retain=True)
+        first = connection.expect("PUBLISH")
+        assert (first.body[2:10], first.first & 1, connect.body[7] & 0x24) == (b"status/b", 0, 0)
+        assert (cleared.results, shown.results) == ([PublishResult.CONFIRMED], [])

@@ -279,6 +279,17 @@ def test_tls_keys_without_tls_are_a_warning():
     ]
 
 
+def test_what_a_broker_without_retain_or_will_costs_is_said():
+    """Both are usable, and `check` names what is lost with each."""
+    loaded, problems = load(REQUIRED.replace('"mqtt://localhost"', '"mqtt://localhost", retain: false, will: false'))
+    assert loaded.settings is not None
+    mqtt = loaded.settings.connections["plant"].mqtt
+    assert (mqtt.retain, mqtt.will) == (False, False)
+    assert ["weaker-promise" in problem and "warning" in problem for problem in problems] == [True, True]
+    assert "subscribes later" in problems[0]
+    assert "stays online" in problems[1]
+
+
 AMQP = REQUIRED.replace("plant: {mqtt: ", "plant: {amqp: ").replace("mqtt://localhost", "amqp://localhost")
 
 
