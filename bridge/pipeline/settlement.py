@@ -135,9 +135,7 @@ class Settlement:
         if not self._events:
             return
         try:
-            again = self._spool.settle(self._finished, self._postponed)
-        except PermanentError:
-            again = self._settle_each()
+            again = self._settle()
         except SpoolError as error:
             self.problem = error
             raise
@@ -162,7 +160,14 @@ class Settlement:
         if before.outcome is Outcome.DONE:
             self.done(event)
         else:
-            self.dead(event, before.code, before.error)
+            details = before.dead_letter.details if before.dead_letter else ()
+            self.dead(event, before.code, before.error, details)
+
+    def _settle(self) -> tuple[WaitingEvent, ...]:
+        try:
+            return self._spool.settle(self._finished, self._postponed)
+        except PermanentError:
+            return self._settle_each()
 
     def _settle_each(self) -> tuple[WaitingEvent, ...]:
         again: list[WaitingEvent] = []

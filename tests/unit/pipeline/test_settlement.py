@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pipeline_fakes import TOPICS, FlakySpool, event
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
+from bridge.interface.replies import TRIGGERED
 from bridge.pipeline.lanes import Lanes
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
-from bridge.spool.records import Batch, Postponed, WaitingEvent
+from bridge.spool.records import Batch, Finished, Outcome, Postponed, WaitingEvent
 
 
 class SettleBench:
@@ -145,51 +150,144 @@ def test_large_rows_that_cannot_be_marked_are_few(bench: SettleBench) -> None:
     assert bench.settlement.has_room
 
 
-@pytest.mark.parametrize("end", ["done", "dead"])
-def test_a_sender_that_came_late_is_answered_too(bench: SettleBench, end: str) -> None:
-    """An address attached while the row was being finished gets its reply, and the first gets no second one."""
-    (first,) = bench.taken(1, asked=True)
-    bench.settlement.postpone(first, Postponed(first.seq, 1, bench.spool.real.age.now_s()))
-    bench.settlement.flush(bench.lanes)
-    row = bench.take()
-    if end == "done":
-        bench.settlement.done(row)
-    else:
-        bench.settlement.dead(row, "name-taken", "taken")
-    late = event(1, "trigger:factory", reply=ReplyAddress("plant", "replies/2"))
-    bench.spool.real.commit(Batch(events=(late,)))
-    bench.settlement.flush(bench.lanes)
-    assert bench.replies() == []
-    assert bench.settlement.seqs == {row.seq}
-    assert bench.lanes.take(bench.spool.real.age.now_s()) is None
-    bench.settlement.flush(bench.lanes)
-    assert bench.replies() == ["replies/1", "replies/2"]
-    assert bench.spool.real.figures().waiting == 0
+@dataclass(frozen=True)
+class Fate:
+    """What happens to one row.
+
+    end: done, dead or postponed.
+    late: repetitions of its request that arrive before each of the first commits.
+    is_storable: False: the spool never takes the texts of its end.
+    """
+
+    end: str
+    late: tuple[int, ...]
+    is_storable: bool
+
+    def body(self, number: int) -> dict[str, object]:
+        """What everyone who asked for it must be told."""
+        if self.end == "done":
+            return {"status": TRIGGERED, "workflowId": f"w-{number}"}
+        return {"error": f"bad {number}", "details": [{"pointer": f"/{number}"}]}
 
 
-def refusing(bench: SettleBench, is_bad: Callable[[object], bool]) -> None:
-    """Make the spool refuse what is bad for good."""
-    settle = bench.spool.real.settle
+FATES = st.lists(
+    st.builds(
+        Fate,
+        st.sampled_from(["done", "dead", "postponed"]),
+        st.lists(st.integers(0, 2), max_size=3).map(tuple),
+        st.sampled_from([True, True, True, False]),
+    ),
+    min_size=1,
+    max_size=6,
+)
 
-    def refuse(finished: object, postponed: object = ()) -> object:
-        if any(is_bad(one) for one in finished):
+
+class FateBench(SettleBench):
+    """Rows whose fates are given."""
+
+    def __init__(self, fates: list[Fate]) -> None:
+        super().__init__()
+        self.fates = dict(enumerate(fates, 1))
+        self.addresses = {number: [f"replies/{number}/0"] for number in self.fates}
+        self._settle = self.spool.real.settle
+        self.spool.settle = self.settle  # type: ignore[attr-defined]  # stands before the one that passes on
+        self.rows = self.take_all()
+
+    def take_all(self) -> dict[int, WaitingEvent]:
+        """Every row in flight, by its number."""
+        events = tuple(
+            event(number, "trigger:factory", reply=ReplyAddress("plant", self.addresses[number][0]))
+            for number in self.fates
+        )
+        self.spool.real.commit(Batch(events=events))
+        self.lanes.stored(["trigger:factory"])
+        taken = [self.take() for _ in self.fates]
+        return {int(row.event.order.name[2:]): row for row in taken}
+
+    def settle(self, finished: Sequence[Finished], postponed: Sequence[Postponed] = ()) -> tuple[WaitingEvent, ...]:
+        """The real one, but for texts that it never takes."""
+        if "settle" in self.spool.failing:
+            raise SpoolError("cannot settle: disk full", code="disk-full")
+        bad = {self.rows[number].seq for number, fate in self.fates.items() if not fate.is_storable}
+        if any(one.seq in bad and (one.outbox or one.error) for one in finished):
             raise PermanentError("cannot settle events: not storable", code="not-storable")
-        return settle(finished, postponed)
+        return self._settle(finished, postponed)
 
-    bench.spool.settle = refuse  # type: ignore[attr-defined]  # stands before the one that passes on
+    def decide(self) -> None:
+        """Let each row meet its fate."""
+        for number, fate in self.fates.items():
+            row = self.rows[number]
+            if fate.end == "done":
+                self.settlement.done(row)
+            elif fate.end == "dead":
+                self.settlement.dead(row, "name-taken", f"bad {number}", ({"pointer": f"/{number}"},))
+            else:
+                due_s = self.spool.real.age.now_s() + 60
+                self.settlement.postpone(row, Postponed(row.seq, 5, due_s, own_failures=2))
+
+    def ask_again(self, commits: int) -> None:
+        """Let the repetitions come that are due before commit number `commits`, while their row waits."""
+        for number, fate in self.fates.items():
+            for _ in range(fate.late[commits] if commits < len(fate.late) else 0):
+                topic = f"replies/{number}/{len(self.addresses[number])}"
+                late = event(number, "trigger:factory", reply=ReplyAddress("plant", topic))
+                committed = self.spool.real.commit(Batch(events=(late,)))
+                if committed.known[0].outcome is None:
+                    self.addresses[number].append(topic)
+
+    def told(self) -> dict[str, list[dict[str, object]]]:
+        """The bodies of the replies, by topic."""
+        found: dict[str, list[dict[str, object]]] = {}
+        for _, row in self.spool.real.outbox("plant", 0, 1000):
+            if row.message.topic != TOPICS.dead_letter:
+                found.setdefault(row.message.topic, []).append(json.loads(row.message.payload))
+        return found
 
 
-def test_an_end_that_cannot_be_stored_holds_up_no_other(bench: SettleBench) -> None:
-    """It ends without its texts; the others, the postponed ones too, are stored whole."""
-    bad, good, postponed = bench.taken(3, asked=True)
-    bench.settlement.dead(bad, "name-taken", "bad")
-    bench.settlement.done(good)
-    bench.settlement.postpone(postponed, Postponed(postponed.seq, 1, 1e9))
-    refusing(bench, lambda one: one.error == "bad")
-    bench.settlement.flush(bench.lanes)
-    assert bench.spool.real.figures().waiting == 1
-    assert bench.replies() == ["replies/1"]
-    assert bench.settlement.seqs == frozenset()
+@settings(max_examples=150, deadline=None)
+@given(FATES, st.integers(0, 2))
+def test_everyone_is_told_once_what_became_of_the_row(fates: list[Fate], failures: int) -> None:
+    """Whatever ends with whatever, who asked is told so once, be they early or late; what is postponed is tried again.
+
+    An end whose texts cannot be stored loses them alone; what the spool refuses for a moment is stored later.
+    """
+    bench = FateBench(fates)
+    bench.decide()
+    bench.spool.failing = {"settle"}
+    for _ in range(failures):
+        with pytest.raises(SpoolError):
+            bench.settlement.flush(bench.lanes)
+    assert (bench.settlement.problem is None) == (failures == 0)
+    bench.spool.failing = set()
+    commits = 0
+    while bench.settlement.seqs:
+        bench.ask_again(commits)
+        bench.settlement.flush(bench.lanes)
+        commits += 1
+        assert commits < 10
+    expected = {
+        topic: [fate.body(number)]
+        for number, fate in bench.fates.items()
+        if fate.end != "postponed" and fate.is_storable
+        for topic in bench.addresses[number]
+    }
+    assert bench.told() == expected
+    letters = {one.letter.message: one.letter.details for one in bench.spool.real.dead_letters()}
+    dead = [number for number, fate in bench.fates.items() if fate.end == "dead" and fate.is_storable]
+    assert sum(one.count for one in bench.spool.real.dead_letters()) == len(dead)
+    assert all(details == ({"pointer": f"/{message[4:]}"},) for message, details in letters.items())
+    assert bench.spool.real.check() == ()
+    later = {number for number, fate in bench.fates.items() if fate.end == "postponed"}
+    assert bench.spool.real.figures().waiting == len(later)
+    assert bench.lanes.take(bench.spool.real.age.now_s()) is None
+    bench.clock.advance(60)
+    again = [bench.take() for _ in later]
+    assert {int(row.event.order.name[2:]) for row in again} == later
+    assert all((row.attempts, row.own_failures) == (5, 2) for row in again)
+    for number, fate in bench.fates.items():
+        outcome = bench.spool.real.commit(Batch(events=(event(number, "trigger:factory"),))).known[0]
+        ended = {"done": Outcome.DONE, "dead": Outcome.DEAD, "postponed": None}[fate.end]
+        assert (outcome.outcome, outcome.code) == (ended, "name-taken" if fate.end == "dead" else "")
 
 
 def test_replies_and_letters_are_counted(bench: SettleBench) -> None:
