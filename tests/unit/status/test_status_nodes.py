@@ -74,6 +74,20 @@ def test_a_workflow_at_a_suspend_node_is_suspended(broker: FakeBroker) -> None:
     assert "suspended" not in details(broker)
 
 
+def test_a_workflow_whose_pods_run_is_not_suspended(broker: FakeBroker) -> None:
+    """Beside a Suspend node another branch may work: while it does, nobody is waited for; after it, somebody is."""
+    bench = ready(broker)
+    bench.frame(workflow(version=1, **RUNS))
+    bench.wait(2)
+    bench.answer(REF, workflow(version=1, nodes=WAITS, **RUNS))
+    told = []
+    for version, running in enumerate(("False", "True", "False"), 2):
+        bench.frame(workflow(version=version, conditions=[{"type": "PodRunning", "status": running}], **RUNS))
+        bench.wait(2)
+        told.append(details(broker).get("suspended"))
+    assert told == [True, None, True]
+
+
 def test_a_workflow_that_only_waits_for_a_pod_is_not_suspended(broker: FakeBroker) -> None:
     """Its nodes are asked for once, and nothing is said."""
     bench = ready(broker)

@@ -209,6 +209,26 @@ def test_notices_are_told_of_ends_only(told: Bench, broker: FakeBroker) -> None:
     assert broker.bodies(FAILURES)[0]["details"]["failedNode"]["exitCode"] == 3
 
 
+@pytest.mark.parametrize(
+    ("bridge", "mapping", "topics"),
+    [
+        ("plant-1", "boiler", {FAILURES, ENDS, OF_BOILERS}),
+        ("plant-2", "boiler", {FAILURES, ENDS}),
+        ("plant-1", "", {FAILURES, ENDS}),
+        ("", "boiler", {FAILURES, ENDS}),
+    ],
+)
+def test_a_mapping_is_told_of_its_own_workflows_alone(
+    told: Bench, broker: FakeBroker, bridge: str, mapping: str, topics: set[str]
+) -> None:
+    """Another bridge has a mapping of that name too: what ours wants is not for its workflows, nor for anybody's."""
+    whose = {"labels": {"argo-bridge/bridge": bridge}, "annotations": {"argo-bridge/mapping": mapping}}
+    bad = {"phase": "Failed", "startedAt": "s", "message": "Stopped with strategy 'Stop'"}
+    told.frame(workflow("bad", "u2", 3, **bad, **whose))
+    told.wait(5)
+    assert set(notes(broker)) == topics
+
+
 def test_an_end_is_told_once_a_run(told: Bench, broker: FakeBroker) -> None:
     """Later changes of an ended workflow are no second end; a retry that ends is."""
     for version in (1, 2):

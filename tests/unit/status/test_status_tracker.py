@@ -54,6 +54,21 @@ def test_a_workflow_shows_from_its_first_frame_to_its_deletion(bench: Bench, bro
     assert bench.tracker.size == 0
 
 
+@pytest.mark.parametrize("others", [{"labels": {"argo-bridge/bridge": "plant-2"}}, {"labels": PERSISTED}])
+def test_a_name_that_another_workflow_has_by_now_is_cleared(
+    bench: Bench, broker: FakeBroker, others: dict[str, object]
+) -> None:
+    """Its deletion was missed, and GET finds a workflow of that name that is not ours to show: ours is gone."""
+    bench.frame(workflow(version=1, phase="Running", annotations=NAMES_DEVICE))
+    bench.wait(2)
+    assert set(broker.retained) == {OWN, DEVICE}
+    bench.list()
+    bench.answer(REF, workflow(uid="u2", version=9, phase="Running", **others))
+    bench.wait(2)
+    assert broker.retained == {}
+    assert (bench.tracker.size, bench.store.rows) == (0, {})
+
+
 def test_a_burst_within_a_second_is_two_messages(bench: Bench, broker: FakeBroker) -> None:
     """The first change goes out at once and the last one after a second; what was between is merged."""
     for version in range(1, 10):
