@@ -50,7 +50,7 @@ def _sequence(sequence: Object, scope: Scope) -> list[str]:
         if count < 1:
             return []
     step = 1 if end >= start else -1
-    form = sequence.get("format") or "%d"
+    form = str(sequence.get("format") or "%d")
     return [_formatted(form, number) for number in range(start, end + step, step)[:_MAX_SEQUENCE]]
 
 

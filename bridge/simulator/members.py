@@ -119,8 +119,8 @@ class Members:
             if not active:
                 self._fail_fast(group.node["id"])
             return False
-        limit: int | None = group.template.get("parallelism")
-        return limit is None or active < limit
+        limit: int = group.template.get("parallelism", 0)
+        return limit < 1 or active < limit
 
     def _fail_fast(self, boundary: str) -> None:
         finished = self._behaviour.timestamp()

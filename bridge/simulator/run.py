@@ -46,7 +46,7 @@ class WorkflowRun:
         self._scope = self._global_scope()
         self.table = NodeTable(self._name)
         strategy = spec.get("templateDefaults", {}).get("retryStrategy", spec.get("retryStrategy"))
-        self._walker = TemplateWalker(self.table, behaviour, strategy)
+        self._walker = TemplateWalker(self.table, behaviour, strategy if isinstance(strategy, dict) else None)
         self._leaves = self._walker.leaves
         self.phase = ""
         self.message = ""

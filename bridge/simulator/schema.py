@@ -38,7 +38,7 @@ _TEMPLATE: Fields = {
     "metadata": "=Metadata", "daemon": "b", "steps": "[][]@WorkflowStep", "container": "@Container",
     "containerSet": "x", "script": "@ScriptTemplate", "resource": "x", "dag": "@DAGTemplate",
     "suspend": "@SuspendTemplate", "data": "x", "http": "x", "plugin": "x", "volumes": "[]x", "initContainers": "[]x",
-    "sidecars": "[]x", "archiveLocation": "x", "activeDeadlineSeconds": "I", "retryStrategy": "x", "parallelism": "i",
+    "sidecars": "[]x", "archiveLocation": "x", "activeDeadlineSeconds": "I", "retryStrategy": "o", "parallelism": "i",
     "failFast": "b", "tolerations": "[]x", "schedulerName": "s", "priorityClassName": "s", "priority": "i",
     "serviceAccountName": "s", "automountServiceAccountToken": "b", "executor": "x", "hostAliases": "[]x",
     "securityContext": "x", "podSpecPatch": "s", "metrics": "x", "synchronization": "x", "memoize": "x", "timeout": "s",
@@ -52,8 +52,8 @@ _SPEC: Fields = {
     "onExit": "s", "ttlStrategy": "@TTLStrategy", "activeDeadlineSeconds": "i", "priority": "i", "schedulerName": "s",
     "podGC": "x", "podPriorityClassName": "s", "podPriority": "i", "hostAliases": "[]x", "securityContext": "x",
     "podSpecPatch": "s", "podDisruptionBudget": "x", "metrics": "x", "shutdown": "s",
-    "workflowTemplateRef": "@WorkflowTemplateRef", "synchronization": "x", "volumeClaimGC": "x", "retryStrategy": "x",
-    "podMetadata": "@Metadata", "templateDefaults": "x", "archiveLogs": "b", "hooks": "{}@LifecycleHook",
+    "workflowTemplateRef": "@WorkflowTemplateRef", "synchronization": "x", "volumeClaimGC": "x", "retryStrategy": "o",
+    "podMetadata": "@Metadata", "templateDefaults": "o", "archiveLogs": "b", "hooks": "{}@LifecycleHook",
     "workflowMetadata": "x", "artifactGC": "x", "executorPlugins": "[]x", "podResources": "x", "resourceClaims": "[]x",
 }  # fmt: skip
 _STATUS: Fields = {

@@ -137,6 +137,7 @@ class Simulator:
     async def _listen(self, engine: Engine) -> None:
         if self._server is None:
             loop = asyncio.get_running_loop()
+            engine.http.listening = True
             self._server = await loop.create_server(
                 engine.http.protocol, self.options.host, self._port, ssl=self._ssl, backlog=4096
             )

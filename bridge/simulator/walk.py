@@ -134,7 +134,7 @@ class TemplateWalker:
         stopping = self.leaves.stopping_for(call.exiting)
         if stopping is not None:
             return stopping.message
-        policy = strategy.get("retryPolicy") or ("Always" if strategy.get("expression") else "OnFailure")
+        policy = str(strategy.get("retryPolicy", "")) or ("Always" if strategy.get("expression") else "OnFailure")
         wanted = {"Always": FAILED, "OnError": {"Error"}, "OnFailure": {"Failed"}}.get(policy, frozenset())
         if last["phase"] not in wanted:
             return str(last.get("message", ""))

@@ -130,6 +130,8 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # create_server gives nothing else
         self._transport = transport
         self._server.connections.add(self)
+        if not self._server.listening:  # accepted just before the server went away
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -238,6 +240,7 @@ class HttpServer:
 
     Attributes:
         connections: Those that are open.
+        listening: Whether new ones are taken; what comes all the same is cut.
     """
 
     def __init__(self, handler: Handler, common_headers: Callable[[], tuple[tuple[str, str], ...]]) -> None:
@@ -248,6 +251,7 @@ class HttpServer:
         self._heads: dict[tuple[int, str, tuple[tuple[str, str], ...]], bytes] = {}
         self._loop = asyncio.get_running_loop()
         self.connections: set[Connection] = set()
+        self.listening = True
 
     def protocol(self) -> Connection:
         """Make the protocol of a new connection."""
@@ -276,7 +280,8 @@ class HttpServer:
         return self._common
 
     def abort_all(self) -> None:
-        """Close all connections at once."""
+        """Close all connections at once, and take no more."""
+        self.listening = False
         for connection in list(self.connections):
             connection.abort()
 

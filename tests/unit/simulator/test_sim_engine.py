@@ -16,6 +16,7 @@ from bridge.simulator.faults import Faults
 from bridge.simulator.options import SimulatorOptions
 from bridge.simulator.parsing import Request
 from bridge.simulator.pod_logs import LogQuery, lines_of
+from bridge.simulator.wire import HttpServer
 
 WORKFLOW: dict[str, Any] = {
     "metadata": {"name": "w", "labels": {"a": "b"}, "annotations": {"simulator.argo-bridge/duration": "0"}},
@@ -27,9 +28,12 @@ WORKFLOW: dict[str, Any] = {
         "activeDeadlineSeconds": 100,
         "arguments": {"parameters": [{"name": "p", "value": "1", "valueFrom": {"default": "x"}}]},
         "hooks": {"running": {"template": "leaf"}},
+        "templateDefaults": {"retryStrategy": {"limit": 1}},
         "templates": [
             {
                 "name": "main",
+                "parallelism": 2,
+                "failFast": True,
                 "steps": [
                     [
                         {
@@ -38,20 +42,27 @@ WORKFLOW: dict[str, Any] = {
                             "when": "1 < 2",
                             "withItems": [1, "x", {"k": 2}],
                             "continueOn": {"failed": True},
+                            "hooks": {"exit": {"template": "leaf", "arguments": {"parameters": [{"name": "q"}]}}},
                             "arguments": {"parameters": [{"name": "q", "value": "{{item}}"}]},
                         },
-                        {"name": "b", "template": "graph", "withSequence": {"count": "2"}},
+                        {"name": "b", "template": "graph", "withSequence": {"start": "1", "end": "2", "format": "n%d"}},
                     ]
                 ],
             },
             {
                 "name": "graph",
                 "dag": {
-                    "tasks": [{"name": "x", "template": "leaf"}, {"name": "y", "template": "leaf", "depends": "x"}]
+                    "target": "y",
+                    "tasks": [
+                        {"name": "x", "template": "leaf", "withParam": '["a", ["b"]]'},
+                        {"name": "y", "template": "leaf", "depends": "x && x.AnySucceeded && !x.Errored"},
+                    ],
                 },
             },
             {
                 "name": "leaf",
+                "annotations": {"workflows.argoproj.io/display-name": "leaf {{inputs.parameters.q}}"},
+                "retryStrategy": {"limit": "1", "retryPolicy": "Always"},
                 "metadata": {"annotations": {"simulator.argo-bridge/exit-code": "0"}},
                 "inputs": {"parameters": [{"name": "q", "default": "d"}]},
                 "outputs": {"parameters": [{"name": "o", "globalName": "g", "valueFrom": {"path": "/o"}}]},
@@ -191,6 +202,25 @@ def test_no_path_is_unexpected(path: str, query: str, method: str) -> None:
     requests = [request(method, f"/api/v1/{path}"), request(method, f"/api/v1/workflows/argo/{path}")]
     requests += [Request("GET", "/api/v1/workflows/argo", "", {}, _params={key: query}) for key in keys]
     assert answer_all(requests)[1] == []
+
+
+def test_a_connection_that_comes_while_the_server_goes_is_cut() -> None:
+    """What was accepted just before the end is not left open, which a later collection of garbage would complain of."""
+
+    class Transport(asyncio.Transport):
+        aborted = False
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def scene() -> bool:
+        server = HttpServer(lambda _: None, tuple)
+        server.abort_all()
+        transport = Transport()
+        server.protocol().connection_made(transport)
+        return transport.aborted
+
+    assert asyncio.run(scene())
 
 
 def test_a_good_manifest_reaches_its_end() -> None:
