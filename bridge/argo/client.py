@@ -26,6 +26,8 @@ from bridge.argo.options import (
 )
 from bridge.interface.loose_json import object_at, text_at
 
+_NOBODYS = "argo-bridge-access-check"
+_ACCESS_TIMEOUT_S = 10.0
 _MAX_IDLE = 8
 _STEP_S = 60.0
 _PASSES = 3
@@ -153,6 +155,16 @@ class ArgoClient:
         if not isinstance(version, str):
             raise error_of(_not_argo("answered without a version"), "read Argo's version")
         return version
+
+    def check_access(self, namespace: str) -> None:
+        """Return if the token may read a workflow, and kube and its store answer.
+
+        It asks for a workflow that nobody has, since ``version`` and a list are answered while all behind is away.
+        """
+        request = HttpRequest("GET", workflow_path(namespace, _NOBODYS), timeout_s=_ACCESS_TIMEOUT_S)
+        answer = self.ask(request)
+        if not answer.ok and answer.kind is not AnswerKind.NOT_FOUND:
+            raise error_of(answer, f"read workflows in {namespace}")
 
     def get_workflow(self, namespace: str, name: str, *, with_nodes: bool = False) -> dict[str, Any]:
         """Return one workflow without most of its spec, and without nodes and templates unless `with_nodes`.

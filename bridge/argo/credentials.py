@@ -5,6 +5,7 @@ Asks the file system at most a few times a second. Any thread.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bridge.core.clock import Clock, SystemClock
 from bridge.core.errors import TransientError
 
 _CHECK_EVERY_S = 0.25
+_GRACE_S = 1.0
 _MAX_BYTES = 64 * 1024
 _Stamp = tuple[int, int, int, int]
 
@@ -29,8 +31,11 @@ class Credentials:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
+        self._changed: _Stamp | None = None
+        self._lost_at_s: float | None = None
         self._checked_at_s = float("-inf")
         self._header = ""
+        self._renewals = 0
 
     def __repr__(self) -> str:
         return f"Credentials(token_file={self._file}, given={bool(self._given)})"
@@ -41,6 +46,9 @@ class Credentials:
         A file's token gets ``Bearer `` before it unless it begins with ``Bearer `` or ``Basic ``;
         a given value is complete (``ARGO_TOKEN``).
 
+        A file may be caught while it is written: a changed one counts once it has stood still from one look to the
+        next, and the last good token is used for a second more while there is none.
+
         Raises:
             TransientError: ``token-unreadable``: the file is missing, unreadable or empty, or what it holds cannot be a
                 header. A later call tries again.
@@ -48,26 +56,54 @@ class Credentials:
         if self._file is None:
             return _checked(self._given, "ARGO_TOKEN") if self._given else ""
         with self._lock:
-            now_s = self._clock.monotonic_s()
-            if not self._header or now_s - self._checked_at_s >= _CHECK_EVERY_S:
-                self._renew(self._file)
-                self._checked_at_s = now_s
+            self._look(self._file)
             return self._header
 
-    def _renew(self, file: Path) -> None:
+    @property
+    def renewals(self) -> int:
+        """How often another token came into force, or one at all; looks at the file.
+
+        Thread: any.
+        """
+        if self._file is not None:
+            # What is wrong with it is told to whoever needs the token.
+            with self._lock, contextlib.suppress(TransientError):
+                self._look(self._file)
+        return self._renewals
+
+    def _look(self, file: Path) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._header and now_s - self._checked_at_s < _CHECK_EVERY_S:
+            return
+        self._checked_at_s = now_s
         try:
-            stamp = _stamp(file)
-            if stamp == self._stamp and self._header:
+            header = self._read(file)
+        except TransientError:
+            self._lost_at_s = now_s if self._lost_at_s is None else self._lost_at_s
+            if self._header and now_s - self._lost_at_s < _GRACE_S:
                 return
             self._header = ""
+            raise
+        self._lost_at_s = None
+        self._renewals += header != self._header
+        self._header = header
+
+    def _read(self, file: Path) -> str:
+        try:
+            # The stamp from before the reading: a change meanwhile is found next time.
+            stamp = _stamp(file)
+            if self._header and stamp != self._changed:
+                self._changed = stamp
+                return self._header
+            if self._header and stamp == self._stamp:
+                return self._header
             with file.open("rb") as stream:
                 raw = stream.read(_MAX_BYTES + 1)
         except OSError as error:
-            self._header = ""
             raise _unreadable(str(file), error.strerror or "cannot be read") from error
-        self._header = _header(raw, str(file))
-        # The stamp from before the reading: a change meanwhile is found next time.
-        self._stamp = stamp
+        header = _header(raw, str(file))
+        self._stamp = self._changed = stamp
+        return header
 
 
 def _stamp(file: Path) -> _Stamp:

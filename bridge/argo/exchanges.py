@@ -80,6 +80,11 @@ class Exchanges:
         return f"Exchanges({self._options.place}, in_flight={self.in_flight})"
 
     @property
+    def token_renewals(self) -> int:
+        """How often the token was renewed: what was refused before may be granted now."""
+        return self._credentials.renewals
+
+    @property
     def in_flight(self) -> int:
         """Requests started whose answers `poll` has not returned yet."""
         return len(self._running) + len(self._done)

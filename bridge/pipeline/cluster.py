@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,25 +138,57 @@ def _enums_of(workflow: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
+_OF_ONE_NAMESPACE = frozenset({"not-permitted", "namespace-terminating", "namespace-not-found"})
+"""Refusals that a server gives which is there and knows the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArgoProblem:
+    """What fails at the Argo Server.
+
+    Attributes:
+        code: kebab-case.
+        message: a sentence.
+        namespace: where, or "" for everywhere.
+    """
+
+    code: str
+    message: str
+    namespace: str = ""
+
+
 class VersionWatch:
-    """Asks the Argo Server for its version, which also tells whether it is there.
+    """Asks the Argo Server for its version, and whether it answers what only an authorised caller may ask.
 
     Args:
         client: asks.
+        namespaces: where it must answer.
         schema: learns.
         spool: remembers.
         metrics: whether it is there.
+        on_recovered: told when what failed is answered again; comes on this thread.
     """
 
-    def __init__(self, client: ArgoClient, schema: ClusterSchema, spool: Spool, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        client: ArgoClient,
+        namespaces: Sequence[str],
+        *,
+        schema: ClusterSchema,
+        spool: Spool,
+        metrics: Metrics,
+        on_recovered: Callable[[], None],
+    ) -> None:
         self._client = client
+        self._namespaces = namespaces
+        self._on_recovered = on_recovered
         self._schema = schema
         self._spool = spool
         self._metrics = metrics
         self._stop = StopEvent()
         self._throttle = Throttle()
         self._version = ""
-        self._problem = "not asked yet"
+        self._problems: tuple[ArgoProblem, ...] = (ArgoProblem("argo-not-asked", "not asked yet"),)
         self._thread = threading.Thread(target=self._run, name="argo-version")
 
     def start(self) -> None:
@@ -172,29 +204,52 @@ class VersionWatch:
     @property
     def state(self) -> dict[str, object]:
         """What the ``state`` topic says: ``version``, ``reachable``, ``problem``. Thread: any."""
-        state: dict[str, object] = {"version": self._version, "reachable": not self._problem, **self._schema.state}
-        return state | {"problem": self._problem} if self._problem else state
+        problems = self._problems
+        is_reachable = _is_reachable(problems)
+        state: dict[str, object] = {"version": self._version, "reachable": is_reachable, **self._schema.state}
+        return state if is_reachable else state | {"problem": problems[0].message}
+
+    @property
+    def problems(self) -> tuple[ArgoProblem, ...]:
+        """What the Argo Server does not answer, or not for us. Thread: any."""
+        return self._problems
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._look()
-            self._stop.wait(POLL_AWAY_S if self._problem else POLL_S)
+            self._stop.wait(POLL_AWAY_S if self._problems else POLL_S)
 
     def _look(self) -> None:
+        before = self._problems
+        self._problems = tuple(self._ask())
+        is_reachable = _is_reachable(self._problems)
+        self._metrics.argo_reachable.set(is_reachable)
+        for problem in self._problems:
+            if self._throttle.allow(f"{problem.code} {problem.namespace}", self._spool.age.now_s())[0]:
+                keys = fields(action="version", code=problem.code)
+                _log.warning("the Argo Server fails: %s", problem.message, extra=keys)
+        if is_reachable and not _is_reachable(before):
+            _log.info("the Argo Server answers, version %s", self._version, extra=fields(action="version"))
+        if set(before) - set(self._problems):
+            self._on_recovered()
+
+    def _ask(self) -> Iterator[ArgoProblem]:
+        """Give what fails; a server that answers nothing is not asked for each namespace."""
         try:
             version = self._client.version()
         except BridgeError as error:
-            if self._throttle.allow(error.code, self._spool.age.now_s())[0]:
-                _log.warning("cannot reach the Argo Server: %s", error, extra=fields(action="version", code=error.code))
-            self._problem = str(error)
-            self._metrics.argo_reachable.set(0)
+            yield ArgoProblem(error.code, str(error))
             return
-        if self._problem:
-            _log.info("the Argo Server answers, version %s", version, extra=fields(action="version"))
-        self._problem = ""
-        self._metrics.argo_reachable.set(1)
         if version != self._version:
             self._learn(version)
+        for namespace in self._namespaces:
+            try:
+                self._client.check_access(namespace)
+            except BridgeError as error:
+                is_of_one = error.code in _OF_ONE_NAMESPACE
+                yield ArgoProblem(error.code, str(error), namespace if is_of_one else "")
+                if not is_of_one:
+                    return
 
     def _learn(self, version: str) -> None:
         self._version = version
@@ -206,3 +261,7 @@ class VersionWatch:
             self._spool.set_meta(VERSION_KEY, version)
         except SpoolError as error:
             _log.warning("cannot remember Argo's version: %s", error, extra=fields(action="version", code=error.code))
+
+
+def _is_reachable(problems: Sequence[ArgoProblem]) -> bool:
+    return all(problem.namespace for problem in problems)

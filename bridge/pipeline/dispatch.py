@@ -6,7 +6,7 @@ waiting, and its plan makes the repeat harmless.
 
 What it never does: decide an identity, publish a message (replies are outbox rows of the commit that marks the row).
 
-Thread: ``dispatch``. `stored`, `event_seen`, `causes` come from any thread.
+Thread: ``dispatch``. `stored`, `changed`, `event_seen`, `causes` come from any thread.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ class Dispatcher:
         self._look_first: set[int] = set()
         self._untouched: set[int] = set()
         self._news: deque[frozenset[str]] = deque()
+        self._changed = threading.Event()
+        self._renewals = parts.exchanges.token_renewals
         self._seen: deque[bytes] = deque()
         self._causes: dict[str, str] = {}
         self._next_expiry_s = 0.0
@@ -153,6 +155,11 @@ class Dispatcher:
     def stored(self, lanes: frozenset[str]) -> None:
         """Say that new rows were committed. Thread: any."""
         self._news.append(lanes)
+        self._parts.exchanges.wake()
+
+    def changed(self) -> None:
+        """Say that what was refused may be granted now: lanes that wait for it try at once. Thread: any."""
+        self._changed.set()
         self._parts.exchanges.wake()
 
     def event_seen(self, event_id: bytes) -> None:
@@ -227,6 +234,11 @@ class Dispatcher:
         return inf if row_s is None or permit_s is None else max(row_s, permit_s)
 
     def _hear(self) -> None:
+        renewals = self._parts.exchanges.token_renewals
+        if self._changed.is_set() or renewals != self._renewals:
+            self._changed.clear()
+            self._renewals = renewals
+            self._lanes.probe_parked(self._parts.spool.age.now_s())
         while self._news:
             self._lanes.stored(self._news.popleft())
         undecided: list[bytes] = []
@@ -327,7 +339,10 @@ class Dispatcher:
         flight = self._flights[seq]
         is_create = flight.plan.is_create
         if not flight.event.is_quarantined:
+            was_away = self._parts.gate.is_away
             self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
+            if was_away and not self._parts.gate.is_away:
+                self._changed.set()
             self._knows_version = self._knows_version and not answer.strains
         if is_create:
             self._parts.metrics.submit_seconds.observe(answer.elapsed_s)
@@ -366,6 +381,9 @@ class Dispatcher:
     def _succeeded(self, event: WaitingEvent) -> None:
         self._successes += 1
         self._successes_at_try.pop(event.seq, None)
+        if self._lanes.is_parked(event.event.lane):
+            # What held this lane back may be what holds others back.
+            self._changed.set()
         self._lanes.unpark(event.event.lane)
         if operation_of(event.event) in CREATING:
             self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()

@@ -103,9 +103,19 @@ class Service:
         credentials = Credentials(options.token_file, options.authorization)
         self._client = ArgoClient(options, credentials)
         self._schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
-        self._version = VersionWatch(self._client, self._schema, self._spool, self.metrics)
+        self._version = VersionWatch(
+            self._client,
+            self._settings.argo.namespaces,
+            schema=self._schema,
+            spool=self._spool,
+            metrics=self.metrics,
+            on_recovered=self._argo_recovered,
+        )
         self._exchanges = Exchanges(options, credentials)
         self._gate = Gate()
+
+    def _argo_recovered(self) -> None:
+        self._dispatcher.changed()
 
     def _build_transports(self) -> None:
         self._listeners = ListenerSlot()
@@ -365,4 +375,5 @@ class Service:
     def _problems(self) -> list[Reason]:
         spool = self._spool.damage or self._ingest.problem or self._dispatcher.problem or self._housekeeping.problem
         found = [] if spool is None else [Reason(spool.code, str(spool), "spool")]
+        found += [Reason(one.code, one.message, one.namespace or "argo") for one in self._version.problems]
         return found + [Reason(one.code, one.message, one.namespace) for one in self._status.problems()]

@@ -45,6 +45,11 @@ class ArgoServerReader:
         self._watches: dict[int, Watch] = {}
         self._is_over = False
 
+    @property
+    def token_renewals(self) -> int:
+        """How often the token was renewed."""
+        return self._credentials.renewals
+
     def list(self, namespace: str, selector: str) -> Listing:
         """Return all workflows of one namespace that match."""
         found = self._client.list_workflows(namespace, selector)

@@ -24,6 +24,7 @@ from bridge.status.parts import StatusParts
 _LOG = log.logger(__name__)
 RELIST_S = 300.0
 REFUSED_PAUSE_S = 60.0
+TOKEN_LOOK_S = 1.0
 _JITTER = 0.2
 
 
@@ -60,6 +61,7 @@ class Lookups:
         self._refused: dict[WorkflowRef, float] = {}
         self._lists = {place: self._clock.monotonic_s() + self._period_s() for place in namespaces}
         self._failures = 0
+        self._renewals = 0
 
     def propose(self, ref: WorkflowRef, nodes: bool) -> None:
         """Ask for a GET of one workflow; asking again before it is answered is one GET. Thread: any."""
@@ -110,6 +112,10 @@ class Lookups:
     def _next_question(self) -> tuple[WorkflowRef, bool] | None:
         with self._changed:
             now = self._clock.monotonic_s()
+            renewals = self._argo.token_renewals
+            if renewals != self._renewals:
+                self._renewals = renewals
+                self._refused.clear()
             for ref in [ref for ref, at_s in self._refused.items() if at_s <= now]:
                 del self._refused[ref]
             free = next((ref for ref in self._open if ref not in self._refused), None)
@@ -117,7 +123,8 @@ class Lookups:
                 return free, self._open[free]
             if not self._stop.is_set():
                 times = [*self._refused.values(), *self._lists.values()]
-                self._changed.wait(max(0.0, min(times, default=now + self._relist_s) - now))
+                wait_s = min(times, default=now + self._relist_s) - now
+                self._changed.wait(max(0.0, min(wait_s, TOKEN_LOOK_S) if self._refused else wait_s))
             return None
 
     def _look_up(self, ref: WorkflowRef, nodes: bool) -> None:

@@ -160,6 +160,10 @@ class ArgoReader(Protocol):
             PermanentError: refused: a retry helps only after somebody changed something.
         """
 
+    @property
+    def token_renewals(self) -> int:
+        """How often the token was renewed: what was refused before may be granted now. Thread: any."""
+
     def interrupt(self) -> None:
         """Let every call under way end soon, and later ones at once; the end is near. Thread: any."""
 

@@ -21,6 +21,7 @@ from bridge.status.sources import FrameKind, WatchExpiredError
 
 _LOG = log.logger(__name__)
 AUTH_PAUSE_S = 30.0
+TOKEN_LOOK_S = 1.0
 GAP_LIMIT_S = 60.0
 """A watch that was cut for longer than this lists again: kube keeps its history for minutes only."""
 
@@ -51,6 +52,7 @@ class Watcher:
         self._expirations = 0
         self._version = ""
         self._heard_at_s = 0.0
+        self._renewals = 0
         self.problem: StatusProblem | None = StatusProblem(
             "status-not-listed", f'namespace "{namespace}" has not been listed yet', namespace
         )
@@ -58,6 +60,7 @@ class Watcher:
     def run(self) -> None:
         """Follow the namespace until the stop event is set."""
         while not self._stop.is_set():
+            self._renewals = self._argo.token_renewals
             try:
                 if not self._version:
                     self._list()
@@ -113,9 +116,19 @@ class Watcher:
         extra = log.fields(action="status-watch", code=error.code, attempt=self._failures, delay_s=round(delay_s, 1))
         level = logging.WARNING if self._failures == 1 or is_denied else logging.DEBUG
         _LOG.log(level, "cannot follow namespace %s: %s", self.namespace, error, extra=extra)
-        self._stop.wait(delay_s)
+        if is_denied:
+            self._await_token(delay_s)
+        else:
+            self._stop.wait(delay_s)
         if self._clock.monotonic_s() - self._heard_at_s > GAP_LIMIT_S:
             self._version = ""
+
+    def _await_token(self, delay_s: float) -> None:
+        """Wait until the token is another one, but not for longer."""
+        until_s = self._clock.monotonic_s() + delay_s
+        while (left_s := until_s - self._clock.monotonic_s()) > 0 and self._argo.token_renewals == self._renewals:
+            if self._stop.wait(min(left_s, TOKEN_LOOK_S)):
+                return
 
     def _report(self, error: Exception) -> None:
         self._failures += 1

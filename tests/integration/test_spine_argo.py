@@ -11,7 +11,7 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.options import ArgoOptions
 from bridge.core.backoff import Backoff
 from bridge.core.errors import TransientError
-from bridge.pipeline import lanes
+from bridge.pipeline import cluster, lanes
 from bridge.pipeline.dispatch import Dispatcher
 from bridge.pipeline.settlement import Settlement
 from bridge.simulator import Fault, FaultKind
@@ -185,3 +185,41 @@ def test_the_watch_ends_a_row_whose_answer_is_late(tmp_path, mosquitto):
         spine.simulator.faults.add(Fault(FaultKind.STATUS, method="GET", path=r"/workflows/factory/", status=500))
         assert "workflowId" in spine.ask(submit())
         assert len(spine.simulator.created) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reachable", "code"),
+    [
+        (500, "etcdserver: request timed out", False, "server-error"),
+        (401, "Unauthorized", False, "not-authenticated"),
+        (403, 'workflows.argoproj.io is forbidden: User "u" cannot get resource "workflows"', True, "not-permitted"),
+    ],
+    ids=["etcd is frozen", "the token has expired", "the right to get is missing"],
+)
+def test_health_tells_what_argo_does_not_answer(status, message, reachable, code, tmp_path, mosquitto, monkeypatch):
+    """`version` and lists are answered all the same; `state` names what is not, until it is again."""
+    monkeypatch.setattr(cluster, "POLL_S", 0.1)
+    monkeypatch.setattr(cluster, "POLL_AWAY_S", 0.1)
+    with Spine(tmp_path, mosquitto) as spine:
+        state = spine.bridge.service.state
+        wait_until(lambda: state()["argo"]["reachable"] and not state()["problems"], "a server that answers")
+        fault = Fault(FaultKind.STATUS, method="GET", path=rf"/workflows/{NAMESPACE}/.", status=status, message=message)
+        spine.simulator.faults.add(fault)
+        wait_until(lambda: [one["code"] for one in state()["problems"]][:1] == [code], "the problem")
+        assert message in state()["problems"][0]["message"]
+        assert state()["argo"]["reachable"] is reachable
+        spine.simulator.faults.remove(fault)
+        wait_until(lambda: state()["argo"]["reachable"] and not state()["problems"], "an end of the problem")
+
+
+def test_a_new_token_lets_a_waiting_mapping_go_on(tmp_path, mosquitto, monkeypatch):
+    """An expired token parks the mapping; the next one is found in its file and used at once, with no probe due."""
+    monkeypatch.setattr(lanes, "PROBE", Backoff(3600.0, 3600.0))
+    (tmp_path / "token").write_text("old")
+    with Spine(tmp_path, mosquitto, HERE, argo="token-file: token") as spine:
+        fault = spine.fail(FaultKind.STATUS, status=401, message="Unauthorized")
+        publish(spine, "sensors/here/1", 1)
+        spine.bridge.await_cause("Unauthorized")
+        spine.simulator.faults.remove(fault)
+        (tmp_path / "token").write_text("new")
+        spine.await_numbers(1)

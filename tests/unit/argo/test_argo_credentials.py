@@ -51,7 +51,7 @@ def test_a_given_value_is_complete():
     assert Credentials(None, " ApiKey 1 ").authorization() == "ApiKey 1"
 
 
-def test_a_new_token_is_used_within_a_quarter_of_a_second(token_file):
+def test_a_new_token_is_used_within_half_a_second(token_file):
     """A rotated token is found without a restart; the file system is not asked at each request."""
     clock = FakeClock()
     credentials = Credentials(token_file, clock=clock)
@@ -59,7 +59,36 @@ def test_a_new_token_is_used_within_a_quarter_of_a_second(token_file):
     replace(token_file, "second")
     assert credentials.authorization() == "Bearer first"
     clock.advance(0.25)
+    assert credentials.authorization() == "Bearer first"
+    clock.advance(0.25)
+    assert credentials.renewals == 2
     assert credentials.authorization() == "Bearer second"
+
+
+@pytest.mark.parametrize("half", ["", "sec", "second\nsec"])
+def test_a_file_that_is_being_written_is_not_believed(token_file, half):
+    """Empty, cut or doubled for a moment: the last token is used until the file stands still, and nothing fails."""
+    clock = FakeClock()
+    credentials = Credentials(token_file, clock=clock)
+    credentials.authorization()
+    for text, expected in ((half, "first"), ("second", "first"), ("second", "second")):
+        if token_file.read_text() != text:
+            token_file.write_text(text)
+        clock.advance(0.25)
+        assert credentials.authorization() == f"Bearer {expected}"
+
+
+def test_a_token_that_can_be_read_again_is_a_renewal(token_file):
+    """Whoever waits for a token can see that there is one again, with no request in between."""
+    clock = FakeClock()
+    credentials = Credentials(token_file, clock=clock)
+    token_file.write_text("")
+    assert credentials.renewals == 0
+    token_file.write_text("first")
+    assert credentials.renewals == 1
+    clock.advance(10.0)
+    assert credentials.renewals == 1
+    assert Credentials(None, "Bearer given").renewals == 0
 
 
 def test_an_unchanged_file_is_not_read_again(token_file):
@@ -83,11 +112,13 @@ def test_an_unchanged_file_is_not_read_again(token_file):
 
 
 def test_a_file_that_vanishes_is_an_error_until_it_is_back(token_file):
-    """A token that was taken away is not used any longer, and its return is noticed at once."""
+    """A token that was taken away is used for a second and not any longer, and its return is noticed at once."""
     clock = FakeClock()
     credentials = Credentials(token_file, clock=clock)
     credentials.authorization()
     token_file.unlink()
+    clock.advance(1.0)
+    assert credentials.authorization() == "Bearer first"
     clock.advance(1.0)
     for _ in range(2):
         with pytest.raises(TransientError) as raised:

@@ -128,6 +128,7 @@ class FakeExchanges:
         self.started: list[tuple[Hashable, HttpRequest]] = []
         self.most_started = 0
         self.is_holding = False
+        self.token_renewals = 1
         self.at_most = 1000
         self.is_closed = False
 

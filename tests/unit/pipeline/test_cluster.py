@@ -90,12 +90,20 @@ class FakeClient:
 
     def __init__(self) -> None:
         self.answer: str | TransientError = TransientError("read Argo's version: refused", code="unreachable")
+        self.access: dict[str, TransientError] = {}
+        self.asked: list[str] = []
 
     def version(self) -> str:
         """As the client."""
         if isinstance(self.answer, str):
             return self.answer
         raise self.answer
+
+    def check_access(self, namespace: str) -> None:
+        """As the client."""
+        self.asked.append(namespace)
+        if namespace in self.access:
+            raise self.access[namespace]
 
 
 class WatchBench:
@@ -107,7 +115,18 @@ class WatchBench:
         self.client = FakeClient()
         self.schema = ClusterSchema(LIBRARY, "auto", None)
         self.metrics = Metrics()
-        self.watch = VersionWatch(self.client, self.schema, self.spool, self.metrics)  # type: ignore[arg-type]  # fakes
+        self.recovered = 0
+        self.watch = VersionWatch(
+            self.client,  # type: ignore[arg-type]  # a fake
+            ("factory", "lab"),
+            schema=self.schema,
+            spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
+            metrics=self.metrics,
+            on_recovered=self._recovered,
+        )
+
+    def _recovered(self) -> None:
+        self.recovered += 1
 
     def look(self, times: int = 1) -> None:
         """Ask, five seconds apart."""
@@ -136,9 +155,40 @@ def test_an_outage_is_told_once_a_minute_and_its_end_once(caplog: pytest.LogCapt
         "schemaFrom": "argo server",
     }
     assert [record.getMessage() for record in caplog.records] == [
-        f"the Argo Server answers, version v{OLDEST}",
         f"workflows are checked as Argo {OLDEST}",
+        f"the Argo Server answers, version v{OLDEST}",
     ]
+
+
+@pytest.mark.parametrize("code", ["timeout", "server-error", "not-authenticated", "token-unreadable", "not-argo"])
+def test_a_server_that_only_tells_its_version_is_not_reachable(code: str) -> None:
+    """A frozen etcd or an expired token: the version is answered all the same, and nothing else is."""
+    bench = WatchBench()
+    bench.client.answer = f"v{OLDEST}"
+    bench.look()
+    assert (bench.watch.state["reachable"], bench.watch.problems, bench.recovered) == (True, (), 1)
+    bench.client.access = {"factory": TransientError("read workflows in factory: no", code=code)}
+    bench.client.asked.clear()
+    bench.look()
+    assert bench.watch.state["reachable"] is False
+    assert bench.metrics.value("argo_reachable") == 0
+    assert [problem.code for problem in bench.watch.problems] == [code]
+    assert bench.client.asked == ["factory"]
+    bench.client.access.clear()
+    bench.look(2)
+    assert (bench.watch.state["reachable"], bench.watch.problems, bench.recovered) == (True, (), 2)
+
+
+@pytest.mark.parametrize("code", ["not-permitted", "namespace-terminating", "namespace-not-found"])
+def test_what_one_namespace_refuses_is_a_problem_and_no_outage(code: str) -> None:
+    """The server is there and knows the token; the problem names the namespace, and the others are asked too."""
+    bench = WatchBench()
+    bench.client.answer = f"v{OLDEST}"
+    bench.client.access = {"factory": TransientError("read workflows in factory: forbidden", code=code)}
+    bench.look()
+    assert bench.watch.state["reachable"] is True
+    assert [(problem.code, problem.namespace) for problem in bench.watch.problems] == [(code, "factory")]
+    assert bench.client.asked == ["factory", "lab"]
 
 
 def test_the_version_is_remembered_over_a_restart() -> None:

@@ -115,6 +115,38 @@ def test_one_lanes_trouble_holds_up_no_other(bench: DispatchBench) -> None:
     assert bench.dispatcher.causes == {}
 
 
+@pytest.mark.parametrize("change", ["token", "told", "success elsewhere"])
+def test_a_change_lets_a_waiting_mapping_try_at_once(bench: DispatchBench, change: str) -> None:
+    """After an hour of refusals, a new token, a hint from elsewhere or another mapping's success is not waited out."""
+    bench.argo.otherwise, bench.argo.spares_version = "401", True
+    bench.store(event(1, "a"), event(2, "b"))
+    bench.run_s(3600)
+    bench.argo.otherwise = "ok"
+    if change == "token":
+        bench.exchanges.token_renewals += 1
+    elif change == "told":
+        bench.dispatcher.changed()
+    else:
+        while bench.waiting == 2:
+            bench.step()
+    bench.run_s(1.2)
+    assert bench.waiting == 0
+
+
+def test_a_mapping_that_waits_is_not_tried_at_each_success_elsewhere(bench: DispatchBench) -> None:
+    """Only what may have changed something is a reason to try before the time."""
+    bench.store(event(1, "bad"))
+    bench.argo.script.extend(["ok", "401"])
+    bench.step(2)
+    assert bench.dispatcher.causes
+    bench.argo.otherwise = "ok"
+    bench.argo.poison.add("w-1")
+    for number in range(2, 42):
+        bench.store(event(number, "good"))
+        bench.step()
+    assert bench.posts() - len(bench.argo.created) == 1
+
+
 def test_a_manifest_that_the_cluster_does_not_know_is_refused_before_it_is_sent(bench: DispatchBench) -> None:
     """Checked by what the cluster runs now: dead-lettered with the findings, nothing is sent."""
 

@@ -32,6 +32,7 @@ class Argo:
         self.enough = enough
         self.asked: list[tuple[str, bool]] = []
         self.lists = 0
+        self.token_renewals = 0
 
     def get(self, ref: WorkflowRef, *, nodes: bool) -> object:
         """Answer a GET."""

@@ -16,7 +16,7 @@ from bridge.core.report import ReportWriter
 from bridge.status.events import Listed
 from bridge.status.inbox import Inbox
 from bridge.status.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
-from bridge.status.watcher import AUTH_PAUSE_S, Watcher
+from bridge.status.watcher import AUTH_PAUSE_S, TOKEN_LOOK_S, Watcher
 
 CUT = TransientError("watch: connection lost", code="connection-lost")
 DENIED = TransientError("list: forbidden", code="not-permitted")
@@ -53,6 +53,7 @@ class Script:
         self.steps = list(steps)
         self.calls: list[str] = []
         self.waited: list[int] = []
+        self.token_renewals = 0
 
     def _next(self) -> object:
         if not self.steps:
@@ -163,9 +164,32 @@ def test_a_long_gap_lists_again(tmp_path: Path) -> None:
 def test_a_missing_right_is_a_problem_with_a_long_pause(tmp_path: Path) -> None:
     """401 and 403 are tried again only twice a minute, and the problem names the namespace and the right."""
     _, watcher, stop, _ = follow(tmp_path, DENIED, PermanentError("no", code="invalid"))
-    assert stop.waits[0] == AUTH_PAUSE_S
+    assert sum(stop.waits[: int(AUTH_PAUSE_S / TOKEN_LOOK_S)]) == AUTH_PAUSE_S
     assert watcher.problem is not None
     assert (watcher.problem.code, watcher.problem.namespace) == ("invalid", NS)
+
+
+def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
+    """Whoever was refused looks each second whether there is another token, and does not wait out the pause."""
+
+    class Renewed(Script):
+        """The token is renewed 3 s after the refusal."""
+
+        @property
+        def token_renewals(self) -> int:
+            return int(len(self.stop.waits) >= 3)
+
+        @token_renewals.setter
+        def token_renewals(self, _number: int) -> None:
+            """Only time decides."""
+
+    clock = FakeClock()
+    stop = Stop(clock)
+    script = Renewed(stop, DENIED, Listing("7", ()))
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=Metrics(), reports=ReportWriter(tmp_path))
+    Watcher(NS, "", parts, Inbox(), stop).run()
+    assert script.calls[:2] == ["list", "list"]
+    assert script.waited[1] == 3
 
 
 def test_a_sign_of_life_ends_the_problem(tmp_path: Path) -> None:
