@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+MINUTES ?= 10
 
-.PHONY: demo test check format bench faults clean
+.PHONY: demo test check format bench faults fuzz clean
 
 $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("argo-bridge needs Python 3.11 or newer, found %s; set PYTHON=" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -33,6 +34,11 @@ test: $(VENV)/.dev
 faults: $(VENV)/.dev
 	@sh tests/install-brokers.sh
 	@$(BIN)/python -m pytest -n 4 --dist loadfile tests/faults $(ARGS)
+
+# Random inputs for everything that takes what others made, for so many minutes of CPU time. Findings are files in
+# fuzz-findings; ARGS="--replay FILE" meets one again. A minute of it is part of the tests.
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check .
