@@ -53,6 +53,18 @@ def test_a_workflow_is_read(version, tmp_path, mosquitto):
         assert "not found" in spine.operate("get", named("nope"))["error"]
 
 
+def test_a_failed_workflow_is_read_with_the_step_that_failed(spine):
+    """Argo says nothing of a DAG that failed; the reply to `get` does."""
+    task = {"name": "fill", "inline": {"container": {"image": "i", "args": ["exit 4"]}}}
+    name = spine.start_workflow({"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task]}}]})
+
+    def told():
+        return spine.operate("get", named(name))["workflowStatus"]
+
+    wait_until(lambda: told()["status"] == "Failed", "the workflow has failed")
+    assert told()["message"] == 'step "fill" failed with exit code 4'
+
+
 def test_all_workflows_are_listed_page_by_page(spine):
     """Each once, the newest first, with a continue of the bridge's own until there are no more."""
     names = {spine.start_workflow(SUSPENDED) for _ in range(5)}

@@ -186,6 +186,21 @@ def test_a_failure_is_explained(world: World) -> None:
     assert failed["details"]["failedNode"]["exitCode"] == 3
 
 
+def test_a_failure_that_is_tolerated_explains_none(world: World) -> None:
+    """Of two last tasks that failed, the one is told that may not: templates are read with the nodes."""
+    world.start()
+    slow = {"annotations": {"simulator.argo-bridge/duration": "0.3s"}}
+    may = {
+        "name": "may-fail",
+        "inline": {"container": {"image": "x", "args": ["exit 1"]}},
+        "continueOn": {"failed": True},
+    }
+    must_not = {"name": "must-not", "inline": {"metadata": slow, "container": {"image": "x", "args": ["exit 4"]}}}
+    world.create("bad-2", {"dag": {"tasks": [may, must_not]}})
+    failed = world.broker.wait_for("bad-2", "Failed")
+    assert failed["message"] == 'step "must-not" failed with exit code 4'
+
+
 def test_a_delete_while_the_bridge_was_down_is_noticed(world: World) -> None:
     """What was deleted between two runs of the bridge is cleared after the start."""
     world.start()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import http.client
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from argo_recordings import (
@@ -195,12 +197,11 @@ def test_a_watch_that_ends_before_any_frame_is_a_429(simulator: Simulator, relea
         assert_headers(answer, recorded["headers"], name)
 
 
-def watch_all(simulator: Simulator, exchange: Exchange, first_wait_s: float = 0.0) -> Answer:
+def watch_all(simulator: Simulator, exchange: Exchange) -> Answer:
     """Send a recorded watch from the beginning of history, and end it as kube ends one."""
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(replay, simulator.url, exchange, **{"listOptions.resourceVersion": "100"})
         simulator.wait_for(lambda sim: sim.stats()["watches"] == 1)
-        threading.Event().wait(first_wait_s)
         assert simulator.end_watches("eof") == 1
         return answer.result()
 
@@ -239,5 +240,11 @@ def test_bookmarks_are_those_recorded(simulator: Simulator, release: str) -> Non
     exchange = read_exchanges(release, "watch")["bookmarks"]
     shown = read_exchanges("4.1.2" if release == "4.0.10" else release, "watch")["bookmarks"].response["frames"]
     wanted = next(frame["bytes"].encode() for frame in shown if "BOOKMARK" in frame["bytes"])
-    got = frames_of(watch_all(simulator, exchange, first_wait_s=0.25).body, sse=True)
+    request, params = exchange.request, exchange.request["params"] | {"listOptions.resourceVersion": "100"}
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", simulator.port, timeout=30)) as connection:
+        connection.request("GET", f"{request['path']}?{urlencode(params)}", headers=request["headers"])
+        response = connection.getresponse()
+        first = response.readline()
+        simulator.end_watches("eof")
+        got = frames_of(first + response.read(), sse=True)
     assert steady_frame(got[0]) == steady_frame(wanted)
