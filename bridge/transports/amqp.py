@@ -87,6 +87,7 @@ class AmqpTransport:
         self._clock = clock or SystemClock()
         self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
         self._throttle = Throttle()
+        self._publish_throttle = Throttle()
         self._inbox = Inbox()
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
         self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock)
@@ -246,7 +247,15 @@ class AmqpTransport:
 
     def _connect(self) -> None:
         self._attempt += 1
-        parts = LinkParts(self._options, self._loop, self._outgoing, self._metrics, self._inbox.put)
+        parts = LinkParts(
+            self._options,
+            self._loop,
+            self._outgoing,
+            self._metrics,
+            self._inbox.put,
+            self._clock,
+            self._publish_throttle,
+        )
         self._link = AmqpLink(parts, next(self._nodes), may_consume=not self._intake.is_paused)
         self._asked = None
         self._loop.call(self._link.open)

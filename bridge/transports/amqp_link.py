@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.core.log import fields, logger
+from bridge.core.clock import Clock
+from bridge.core.errors import cut
+from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.transports.amqp_consumer import CANCELLED, QueueConsumer, Tell
 from bridge.transports.amqp_events import Declared, Ended, Settled
@@ -43,6 +45,8 @@ class LinkParts:
     outgoing: Outgoing
     metrics: Metrics
     tell: Tell
+    clock: Clock
+    throttle: Throttle
 
 
 class AmqpLink:
@@ -70,7 +74,12 @@ class AmqpLink:
         self._topology = Topology(parts.options)
         self._consumers: dict[QueueKind, QueueConsumer] = {}
         self._publisher = AmqpPublisher(
-            parts.options, parts.outgoing, self._publisher_opened, self._reopen_publisher, self._unroutable
+            parts.options,
+            parts.outgoing,
+            self._publisher_opened,
+            self._reopen_publisher,
+            self._unroutable,
+            self._say_not_taken,
         )
         self._blocked: ConnectionProblem | None = None
         self._is_busy = False
@@ -361,3 +370,10 @@ class AmqpLink:
 
     def _unroutable(self) -> None:
         self._parts.metrics.replies_unsendable.labels("unroutable").inc()
+
+    def _say_not_taken(self, topic: str, text: str) -> None:
+        # One line a minute, whatever the topic: where one is refused, thousands may be.
+        allowed, held = self._parts.throttle.allow(self._options.name, self._parts.clock.monotonic_s())
+        if allowed:
+            keys = fields(action="publish", connection=self._options.name, topic=cut(topic), held_back=held)
+            _log.warning("%s", text, extra=keys)

@@ -1,8 +1,9 @@
 """Publishes on a channel in confirm mode, and tells how each message ended.
 
 A message that the broker refuses by closing the channel (no right to its topic, too large) takes all that is
-unconfirmed with it. So after such an end one message goes out at a time, until it is known which one it was; that one
-alone is refused, the others are lost and come again from their owners. That the exchange is gone is no message's fault.
+unconfirmed with it. So what was on its way is suspected (see `suspects`): the one that is alone when the channel is
+closed is refused, the others are lost and come again from their owners. That the exchange is gone is no message's
+fault.
 
 Thread: the loop's. It keeps nothing while the channel is away.
 """
@@ -16,21 +17,16 @@ import pika
 from pika import exceptions
 
 from bridge.core.errors import cut
-from bridge.core.log import fields, logger
 from bridge.core.model import OutgoingMessage
 from bridge.interface.reply_addresses import DIRECT_REPLY
 from bridge.transports.amqp_addresses import addresses_for, key_problem
 from bridge.transports.amqp_fields import MalformedError
 from bridge.transports.amqp_options import AmqpOptions
-from bridge.transports.amqp_problems import NOT_FOUND
+from bridge.transports.amqp_problems import CONNECTION_FORCED, NOT_FOUND
 from bridge.transports.amqp_properties import message_id_of
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 
-_log = logger(__name__)
-
-CAREFUL_COUNT = 20
-"""Messages that go out one at a time after the broker closed the channel."""
 _MAX_SHORT_BYTES = 255
 _PERSISTENT, _TRANSIENT = 2, 1
 
@@ -44,6 +40,7 @@ class AmqpPublisher:
         opened: told when messages can be published, again after each end of the channel.
         reopen: asked to call `open` again after a while; it is told why the exchange is missing, or "".
         unroutable: told of each message that came back.
+        say: told of each message that was not taken: its topic or queue, and why.
 
     Attributes:
         is_open: messages can be published.
@@ -56,6 +53,7 @@ class AmqpPublisher:
         opened: Callable[[], None],
         reopen: Callable[[str], None],
         unroutable: Callable[[], None],
+        say: Callable[[str, str], None],
     ) -> None:
         self._options = options
         self._addresses = addresses_for(options.exchange)
@@ -63,11 +61,11 @@ class AmqpPublisher:
         self._opened = opened
         self._reopen = reopen
         self._unroutable = unroutable
+        self._say = say
         self._channel: Any = None
         self._topics: dict[int, str] = {}
         self._returned: set[int] = set()
         self._next_tag = 1
-        self._careful = 0
         self._is_blocked = False
         self.is_open = False
 
@@ -98,7 +96,7 @@ class AmqpPublisher:
         if not self.is_open or self._is_blocked:
             self._outgoing.close()
         else:
-            self._outgoing.open(1 if self._careful else WINDOW)
+            self._outgoing.open(WINDOW)
             self.pump()
 
     def pump(self) -> None:
@@ -111,7 +109,7 @@ class AmqpPublisher:
         key = message.queue or self._addresses.key_of(message.topic)
         problem = key_problem(key) or _properties_problem(message)
         if problem:
-            _log.error("cannot publish: %s", problem, extra=self._keys(message.topic))
+            self._say(message.topic, f"cannot publish: {problem}")
             self._outgoing.unsent(handed, PublishResult.REFUSED)
             return
         tag, self._next_tag = self._next_tag, self._next_tag + 1
@@ -131,9 +129,6 @@ class AmqpPublisher:
         exchange = "" if message.queue else self._options.exchange
         self._channel.basic_publish(exchange, key, message.payload, properties, mandatory=is_mandatory)
 
-    def _keys(self, topic: str) -> dict[str, Any]:
-        return fields(action="publish", connection=self._options.name, topic=topic)
-
     def _came_back(self, _channel: Any, method: Any, header: bytes, _body: bytes) -> None:
         try:
             tag = int(message_id_of(header))
@@ -141,19 +136,15 @@ class AmqpPublisher:
             return
         self._returned.add(tag)
         self._unroutable()
-        text = "a reply came back: %s; its sender's queue %s is not there"
-        _log.warning(text, method.reply_text, cut(self._topics.get(tag, "")), extra=self._keys(""))
+        text = f"a reply came back: {cut(method.reply_text)}; its sender's queue is not there"
+        self._say(self._topics.get(tag, ""), text)
 
     def _answered(self, answer: Any) -> None:
         method = answer.method
         last = method.delivery_tag
         for tag in [each for each in self._topics if each == last or (method.multiple and each < last)]:
             self._ended(tag, method)
-        if self._careful:
-            self._careful -= 1
-            self._resize()
-        else:
-            self.pump()
+        self.pump()
 
     def _ended(self, tag: int, method: Any) -> None:
         topic = self._topics.pop(tag)
@@ -163,27 +154,29 @@ class AmqpPublisher:
             result = PublishResult.REFUSED
         elif method.NAME == "Basic.Nack":
             result = PublishResult.REFUSED
-            _log.warning("the broker did not take a message: a queue bound to it is full", extra=self._keys(topic))
+            self._say(topic, "the broker did not take a message: a queue bound to it is full")
         self._outgoing.answered(tag, result)
 
     def _closed(self, _channel: Any, reason: Exception) -> None:
         self.is_open = False
-        is_refusal = isinstance(reason, exceptions.ChannelClosedByBroker)
-        missing = _missing(reason)
-        if is_refusal and not missing and len(self._topics) == 1:
+        if isinstance(reason, exceptions.ChannelClosedByBroker):
+            self._closed_by_broker(reason.reply_code, reason.reply_text)
+            return
+        is_ended = isinstance(reason, exceptions.ConnectionClosedByBroker) and reason.reply_code != CONNECTION_FORCED
+        is_suspicious = is_ended or isinstance(reason, exceptions.StreamLostError)
+        if is_suspicious and len(self._topics) == 1:
+            (topic,) = self._topics.values()
+            self._say(topic, f"the broker ended the connection while this message was on its way: {cut(str(reason))}")
+        self._outgoing.fail_all(is_suspicious=is_suspicious)
+
+    def _closed_by_broker(self, code: int, text: str) -> None:
+        is_missing = code == NOT_FOUND
+        if not is_missing and len(self._topics) == 1:
             ((tag, topic),) = self._topics.items()
-            _log.error("the broker refuses a message: %s", cut(str(reason.args[-1])), extra=self._keys(topic))
-            self._outgoing.answered(tag, PublishResult.REFUSED)
-        self._outgoing.fail_all()
-        if is_refusal:
-            self._careful = CAREFUL_COUNT
-            self._reopen(missing)
-
-
-def _missing(reason: Exception) -> str:
-    """Return why the exchange is missing, in the broker's words, "" if the channel ended for something else."""
-    is_missing = isinstance(reason, exceptions.ChannelClosedByBroker) and reason.reply_code == NOT_FOUND
-    return str(reason.args[-1]) if is_missing else ""
+            self._say(topic, f"the broker refuses a message: {cut(text)}; its topic is tried again in an hour")
+            self._outgoing.refused(tag)
+        self._outgoing.fail_all(is_suspicious=not is_missing)
+        self._reopen(text if is_missing else "")
 
 
 def _properties_problem(message: OutgoingMessage) -> str:

@@ -142,6 +142,13 @@ class Outgoing:
         self._finish(handed, result)
         return handed[0]
 
+    def refused(self, packet_id: int) -> None:
+        """The broker ended the channel on this message: it is refused, and its topic is set aside (see `suspects`)."""
+        if packet_id in self._unconfirmed:
+            with self._lock:
+                self._suspects.set_aside(self._unconfirmed[packet_id][0])
+            self.answered(packet_id, PublishResult.REFUSED)
+
     def unsent(self, handed: Handed, result: PublishResult) -> None:
         """What `take` returned was not sent after all."""
         self._finish(handed, result)

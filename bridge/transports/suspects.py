@@ -88,15 +88,16 @@ class Suspects:
             suspect = self._suspects[_key(message)]
             suspect.ends_alone += 1
             if suspect.ends_alone >= ENDS_ALONE:
-                self._set_aside(message, now_s)
+                self.set_aside(message)
                 return True
         return False
 
-    def _set_aside(self, message: OutgoingMessage, now_s: float) -> None:
-        del self._suspects[_key(message)]
+    def set_aside(self, message: OutgoingMessage) -> None:
+        """This message is what the broker will not have."""
+        self.acquit(message)
         place = _place(message)
         self._aside.pop(place, None)
-        self._aside[place] = len(message.payload), now_s + SET_ASIDE_S
+        self._aside[place] = len(message.payload), self._clock.monotonic_s() + SET_ASIDE_S
         _drop_oldest(self._aside)
 
     def _forget_before(self, limit_s: float) -> None:

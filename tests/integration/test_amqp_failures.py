@@ -354,6 +354,38 @@ def test_a_message_that_may_not_be_published_is_refused_alone(place, tmp_path):
     assert wired.listener.sessions == ["new"]
 
 
+def test_a_topic_that_was_refused_costs_no_further_channel(place, tmp_path, caplog):
+    """What follows to it is refused at once, with nothing else lost meanwhile, and one line names the topic."""
+    wired = place.start("a", exchange="narrow.exchange", **place.login("narrow", tmp_path)).await_ready()
+    first = wired.publish("out/dead-letter", b"first")
+    wait_until(lambda: first.results == [PublishResult.REFUSED], "the refusal")
+    wait_until(lambda: wired.listener.count("ready") == 2, "ready again")
+    later = [wired.publish(topic, b"later %d" % n) for n in range(20) for topic in ("out/dead-letter", "out/ok")]
+    wait_until(lambda: all(one.results for one in later), "an end of each")
+    assert [one.results[0] for one in later] == [PublishResult.REFUSED, PublishResult.CONFIRMED] * 20
+    assert wired.listener.count("ready") == 2
+    lines = [record for record in caplog.records if "refuses a message" in record.message]
+    assert [line.topic for line in lines] == ["out/dead-letter"]
+
+
+@pytest.mark.parametrize("others", [0, 30])
+def test_a_message_that_ends_the_connection_is_set_aside(place, others):
+    """Something between here and the broker cuts on it: all others get out, the link stays up, and it is told."""
+    with TcpProxy(place.broker.port, cuts_on=(b"poisoned",)) as proxy:
+        wired = place.start("sensors/+", url=proxy.url.replace("mqtt", "amqp")).await_ready()
+        owner = Owner(wired, {b"%d" % number: "out/ok" for number in range(others)} | {b"poisoned": "out/bad"})
+        owner.publish_all()
+        ends = {payload for payload, result in owner.ended.items() if result is not PublishResult.CONFIRMED}
+        assert (ends, owner.ended[b"poisoned"]) == ({b"poisoned"}, PublishResult.SET_ASIDE)
+        wired.await_ready()
+        cuts = proxy.cuts
+        again = wired.publish("out/bad", b"as poisoned")
+        wait_until(lambda: again.results == [PublishResult.REFUSED], "a refusal")
+        place.client.publish("sensors/a", b"after")
+        wired.await_payloads(b"after")
+        assert proxy.cuts == cuts
+
+
 def test_a_queue_that_is_full_refuses_and_the_connection_goes_on(place):
     """A queue bound by somebody else takes no more (reject-publish): REFUSED, and other messages are confirmed."""
     wired = place.start("a").await_ready()

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from tests.support.amqp_client import AmqpClient
+from tests.support.amqp_client import DIRECT_REPLY, AmqpClient
 from tests.support.bridge_files import CONNECTION
 from tests.support.rabbitmq import RabbitMq
 from tests.support.spine import TRIGGER, Spine, submit
@@ -49,6 +49,15 @@ class AmqpSpine(Spine):
         self.simulator.stop_serving()
         self.publish(TRIGGER, submit(), reply_to="argo-bridge.nobody.replies")
         wait_until(lambda: self.bridge.service._gate.is_away, "a gate that is closed")
+
+    def fence(self) -> None:
+        """Return once everything published so far was handled, on either queue: what has no topic is answered too."""
+        number = f"fence {next(self._fences)}"
+        address = {"exchange": "", "key": self.queue("events")}
+        self.publish("", b"", reply_to=DIRECT_REPLY, correlation_id=number, **address)
+        replies = self.client.replies
+        wait_until(lambda: any(one.properties.correlation_id == number for one in list(replies)), f"answer to {number}")
+        super().fence()
 
     def queue(self, kind: str) -> str:
         """The name of one of the bridge's queues."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bridge.core.clock import FakeClock
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
@@ -85,6 +87,20 @@ def test_a_lost_connection_fails_all_that_was_taken() -> None:
     outgoing.fail_all()
     assert [each.results for each in (waiting, unwritten, unconfirmed)] == [[PublishResult.LOST]] * 3
     assert outgoing.count == 0
+
+
+def test_a_message_that_the_broker_refused_by_ending_the_channel_is_not_met_again() -> None:
+    """Nor is what follows to its topic and is as large: it is refused without being sent; other topics go on."""
+    outgoing, refused, later, other = opened(), Outcomes(), Outcomes(), Outcomes()
+    outgoing.await_confirmed(7, (MESSAGE, refused))
+    outgoing.refused(7)
+    outgoing.refused(7)
+    outgoing.offer(MESSAGE, later)
+    outgoing.offer(replace(MESSAGE, topic="other"), other)
+    taken = outgoing.take()
+    assert taken is not None
+    assert taken[0].topic == "other"
+    assert [each.results for each in (refused, later, other)] == [[PublishResult.REFUSED], [PublishResult.REFUSED], []]
 
 
 def test_a_callback_that_raises_is_contained() -> None:
