@@ -25,7 +25,17 @@ from bridge.core.model import Message, OutgoingMessage
 from bridge.core.topic_filter import matches
 from bridge.status.availability import ONLINE
 from bridge.transports.amqp_options import AmqpOptions
-from bridge.transports.base import ConnectionProblem, Delivery, Listener, PublishResult, Receiver, Session, Transport
+from bridge.transports.base import (
+    NOTHING_LEFT,
+    ConnectionProblem,
+    Delivery,
+    Left,
+    Listener,
+    PublishResult,
+    Receiver,
+    Session,
+    Transport,
+)
 from bridge.transports.mqtt import MqttOptions, MqttTransport
 
 STOP_WITHIN_S = 2.0
@@ -207,7 +217,7 @@ class BrokerVisit:
         self,
         batch: Sequence[Delivery],
         waiting: Sequence[Delivery] = (),  # noqa: ARG002 - the receiver's signature
-    ) -> Sequence[Delivery]:
+    ) -> Left:
         """See `base.Receiver`."""
         for delivery in batch:
             message = delivery.message
@@ -222,7 +232,7 @@ class BrokerVisit:
                 else:
                     self._kept[message.topic] = message
             delivery.ack()
-        return ()
+        return NOTHING_LEFT
 
     def connected(self, connection: str, session: Session) -> None:  # noqa: ARG002 - the listener's signature
         """See `base.Listener`."""

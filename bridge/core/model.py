@@ -33,11 +33,6 @@ class MessageProperties:
     user: tuple[tuple[str, str], ...] = ()
     reply_queue: str = ""
 
-    @property
-    def asks_for_reply(self) -> bool:
-        """Whether the sender waits for an answer."""
-        return bool(self.response_topic or self.correlation_data or self.reply_queue)
-
 
 NO_PROPERTIES = MessageProperties()
 

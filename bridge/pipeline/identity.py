@@ -16,6 +16,9 @@ from bridge.core import strict_json
 from bridge.core.model import Message
 from bridge.spool.records import Inflight
 
+REFUSED = bytes(16)
+"""The delivery id of what led to nothing but dead letters: a redelivery of it leads to nothing more."""
+
 DeliveryLookup = Callable[[str, int, bytes], bytes | None]
 
 
@@ -70,6 +73,10 @@ class DeliveryIdentity:
         self._id = b""
         self.row: Inflight | None = None
 
+    def known(self) -> bytes | None:
+        """Return the delivery id that a redelivered message had before, None if it was not stored or is none."""
+        return self._deliveries.stored(self._message) if self._message.dup else None
+
     def id(self) -> bytes:
         """Return the delivery id; `row` is then what must be committed with the event (None where nothing need be)."""
         if not self._id:
@@ -87,10 +94,20 @@ class Deliveries:
     def __init__(self, lookup: DeliveryLookup) -> None:
         self._lookup = lookup
         self._fresh: dict[tuple[str, int, bytes], bytes] = {}
+        self._stored: dict[tuple[str, int, bytes], bytes | None] = {}
 
     def of(self, message: Message) -> DeliveryIdentity:
         """Return the identity of one delivery of the batch."""
         return DeliveryIdentity(message, self)
+
+    def stored(self, message: Message) -> bytes | None:
+        """Return the delivery id that the spool has for `message`, or None."""
+        if message.qos == 0:
+            return None
+        key = (message.connection, message.packet_id, _content(message))
+        if key not in self._stored:
+            self._stored[key] = self._lookup(*key)
+        return self._stored[key]
 
     def identify(self, message: Message) -> tuple[bytes, Inflight | None]:
         """Return the delivery id of `message`, and the row that remembers it.
@@ -103,9 +120,20 @@ class Deliveries:
         if message.properties.message_id:
             # Named by its sender (AMQP): whatever bears the same name on the same topic is the same message.
             return digest("message-id", message.topic, message.properties.message_id)[:16], None
-        content = digest(message.topic, message.payload)
+        content = _content(message)
         key = (message.connection, message.packet_id, content)
-        known = (self._fresh.get(key) or self._lookup(*key)) if message.dup else None
+        known = (self._fresh.get(key) or self.stored(message)) if message.dup else None
         delivery_id = known or secrets.token_bytes(16)
         self._fresh[key] = delivery_id
         return delivery_id, Inflight(message.connection, message.packet_id, content, delivery_id)
+
+
+def refused_delivery(message: Message) -> list[Inflight]:
+    """Return the row by which a redelivery of `message` is known to be dead-lettered already; [] at QoS 0."""
+    if message.qos == 0:
+        return []
+    return [Inflight(message.connection, message.packet_id, _content(message), REFUSED)]
+
+
+def _content(message: Message) -> bytes:
+    return digest(message.topic, message.payload)

@@ -28,7 +28,7 @@ from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.status_updates import is_from_bridge
 from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
 from bridge.pipeline.drafts import Draft, joined
-from bridge.pipeline.identity import Deliveries, DeliveryIdentity
+from bridge.pipeline.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
 from bridge.pipeline.manage import operation_of
 from bridge.pipeline.mapped import MappedEvents
 from bridge.pipeline.operation_intake import OperationIntake, Read, is_spooled
@@ -39,11 +39,16 @@ from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.room import NoRoomError
 from bridge.spool.store import Spool
-from bridge.transports.base import Delivery
+from bridge.transports.base import Delivery, Left
 
 _log = logger(__name__)
 
 KEPT_BYTES = 16 * 2**20
+MAX_READING_S = 0.5
+"""How long reading one batch may take before what was read of it is stored and acknowledged: dear messages, many at
+once, must not keep the thread from its connection until the broker gives it up."""
+STANDS_STILL_S = 60.0
+"""A batch that is under way for so long will never end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class Ingest:
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
+        self._begun_s: dict[str, float] = {}
         self.heard: set[tuple[str, str]] = set()
 
     @property
@@ -139,13 +145,27 @@ class Ingest:
         except SpoolError as error:
             self._problem = error  # and once more before the next message
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
-        """Store what `batch` leads to in one commit, then acknowledge it; return what the spool has no room for now.
+    def standing_still(self) -> list[tuple[str, float]]:
+        """Return the connections whose batch is under way for too long, and for how many seconds. Thread: any."""
+        now_s = self._parts.clock.monotonic_s()
+        return [(name, now_s - at_s) for name, at_s in list(self._begun_s.items()) if now_s - at_s > STANDS_STILL_S]
+
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
+        """Store what `batch` leads to in one commit, then acknowledge it; after `MAX_READING_S`, what was read by then.
 
         Raises:
             SpoolError: nothing was acknowledged. The batch is to be handed in again, the same objects: what it leads
                 to is decided once, and what of it was stored by then is not stored again.
         """
+        connections = {delivery.message.connection for delivery in batch}
+        self._begun_s |= dict.fromkeys(connections, self._parts.clock.monotonic_s())
+        try:
+            return self._receive(batch, waiting)
+        finally:
+            for connection in connections:
+                del self._begun_s[connection]
+
+    def _receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery]) -> Left:
         earlier = self._kept_of(waiting)
         drafts: list[Draft] = []
         places: list[Read] = []
@@ -163,7 +183,7 @@ class Ingest:
                 self._parts.reads.release(read)
             raise
         left_over = []
-        for delivery, draft in zip(batch, drafts, strict=True):
+        for delivery, draft in zip(batch, drafts, strict=False):
             self._kept.pop(delivery.message.connection, None)
             if id(draft) in left:
                 left_over.append(delivery)
@@ -172,7 +192,7 @@ class Ingest:
             else:
                 self._parts.reads.submit(draft.read, delivery.ack)
         self._keep([*earlier, *(draft for draft in drafts if id(draft) in left)])
-        return left_over
+        return Left(left_over, batch[len(drafts) :])
 
     def _kept_of(self, deliveries: Sequence[Delivery]) -> list[Draft]:
         # By the object, not by its content: two messages may be alike.
@@ -233,21 +253,41 @@ class Ingest:
     def _drafts(self, batch: Sequence[Delivery]) -> Iterable[Draft]:
         deliveries = Deliveries(self._parts.spool.delivery_id)
         kept = {id(draft.message): draft for draft in self._kept_of(batch)}
+        until_s = self._parts.clock.monotonic_s() + MAX_READING_S
         for delivery in batch:
             message = delivery.message
             yield kept.get(id(message)) or self._draft(deliveries.of(message), message)
+            if self._parts.clock.monotonic_s() >= until_s:
+                return
 
     def _draft(self, delivery: DeliveryIdentity, message: Message) -> Draft:
         draft = Draft(message)
+        known = delivery.known()
+        if known == REFUSED:
+            self._parts.metrics.messages_skipped.labels("redelivered").inc()
+            return draft
         try:
             self._read(message, delivery, draft)
         except SpoolError:
             raise
         except Exception as error:  # noqa: BLE001 - one message's surprise must not end the thread
             self._refuse_wholly(draft, self._internal_error(message, error))
-        if delivery.row is not None and draft.events:
-            draft.inflight.append(delivery.row)
+        if known is not None and draft.dead_letters:
+            # Committed with whatever else the message led to, when it came for the first time.
+            for told in (draft.dead_letters, draft.outbox, draft.inflight):
+                told.clear()
+        self._remember(delivery, draft)
         return draft
+
+    @staticmethod
+    def _remember(delivery: DeliveryIdentity, draft: Draft) -> None:
+        """Add the row by which a redelivery is known."""
+        if draft.dead_letters and draft.events:
+            delivery.id()
+        if draft.events and delivery.row is not None:
+            draft.inflight.append(delivery.row)
+        elif draft.dead_letters and not draft.events and not draft.inflight:
+            draft.inflight += refused_delivery(draft.message)
 
     def _read(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         # No mapping ever sees the interface's own topics: with topic "#" its workflows' status would start more.
@@ -258,8 +298,6 @@ class Ingest:
             self._parts.metrics.messages_skipped.labels("retained").inc()
             if isinstance(meaning, RetainedStatus):
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
-        elif isinstance(meaning, Request | StatusStream) and _is_nothing(message):
-            self._parts.metrics.messages_skipped.labels("empty").inc()
         elif isinstance(meaning, Request):
             self._request(message, meaning, delivery, draft)
         elif isinstance(meaning, StatusStream):
@@ -367,6 +405,7 @@ class Ingest:
         draft.clear()
         draft.read = None
         draft.refuse(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
+        draft.inflight += refused_delivery(draft.message)
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
         batch = joined(drafts)
@@ -458,11 +497,6 @@ class Ingest:
             return replies.done(address, operation, outcome.name)
         self._parts.metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
         return replies.refused(address, Refusal(outcome.code, outcome.error))
-
-
-def _is_nothing(message: Message) -> bool:
-    """Whether a message only clears what the broker retained: it has no payload, and nobody waits for an answer."""
-    return not message.payload and not message.properties.asks_for_reply
 
 
 _REUSED = Refusal(

@@ -351,7 +351,7 @@ class Service:
         return sorted(silent)[:MAX_NEVER_RECEIVED]
 
     def liveness(self) -> Sequence[Reason]:
-        """Return what only a new process mends: a thread that ended, or a damaged spool."""
+        """Return what only a new process mends: a thread that ended or stands still, or a damaged spool."""
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
@@ -360,6 +360,9 @@ class Service:
         wanted += self._status.thread_names
         wanted += ["control"] if self._control.is_listening else []
         ended = [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
+        for name, seconds in self._ingest.standing_still():
+            text = f"a batch of connection {name} has been under way for {seconds:.0f} s"
+            ended.append(Reason("ingest-stands-still", text, name))
         damage = self._spool.damage
         return ended if damage is None else [*ended, Reason(damage.code, str(damage), "spool")]
 

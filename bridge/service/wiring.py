@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bridge.transports.base import ConnectionProblem, Delivery, Receiver, Session
+from bridge.transports.base import ConnectionProblem, Delivery, Left, Receiver, Session
 
 
 class ConnectionHandler(Protocol):
@@ -60,6 +60,6 @@ class ReceiverSlot:
 
     receiver: Receiver
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
         """See `Receiver`."""
         return self.receiver.receive(batch, waiting)

@@ -226,8 +226,9 @@ class AmqpTransport:
         timeout_s = self._intake.next_due_s()
         if self._link is None:
             timeout_s = min(timeout_s, max(0.0, self._connect_at_s - now_s))
-        item = self._inbox.take(BATCH_COUNT, timeout_s)
-        if isinstance(item, list):
+        if self._intake.has_left:
+            self._intake.hand_in_left()
+        elif isinstance(item := self._inbox.take(BATCH_COUNT, timeout_s), list):
             self._intake.hand_in(item)
         elif item is not None:
             self._heard(item)

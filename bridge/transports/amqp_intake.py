@@ -22,7 +22,7 @@ from bridge.core.model import Message
 from bridge.transports.amqp_messages import Arrival, MessageReader, Read, Skip, unreadable
 from bridge.transports.amqp_options import DeliveryMemory
 from bridge.transports.amqp_session import AmqpDelivery, AmqpSession
-from bridge.transports.base import ConnectionProblem, Receiver
+from bridge.transports.base import ConnectionProblem, Delivery, Receiver
 
 _log = logger(__name__)
 
@@ -76,6 +76,7 @@ class AmqpIntake:
         self._parts = parts
         self._throttle = Throttle()
         self._held: list[AmqpDelivery] = []
+        self._left: list[AmqpDelivery] = []
         self._held_since_s = 0.0
         self._retry_at_s = 0.0
         self.is_paused = False
@@ -145,6 +146,16 @@ class AmqpIntake:
             self._next_number += 1
         return replace(message, packet_id=number)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the receiver had no time for all of a batch."""
+        return bool(self._left)
+
+    def hand_in_left(self) -> None:
+        """Hand in what the receiver had no time for; what a channel that ended had delivered comes again."""
+        batch, self._left = [one for one in self._left if not one.tags.is_over], []
+        self._hand_in(batch)
+
     def _hand_in(self, batch: list[AmqpDelivery]) -> bool:
         """Return whether any of it could be stored."""
         now_s = self._parts.clock.monotonic_s()
@@ -161,7 +172,8 @@ class AmqpIntake:
             text = f"consuming is paused: {type(error).__name__}"
             self._stop_consuming(batch, ConnectionProblem("internal-error", text))
             return False
-        return self._wait_for_room([delivery for delivery in left or () if isinstance(delivery, AmqpDelivery)])
+        self._left = [*_ours(left.no_time), *self._left]
+        return self._wait_for_room(_ours(left.no_room))
 
     def _wait_for_room(self, left: list[AmqpDelivery]) -> bool:
         """Keep what has no room; return whether consuming may go on."""
@@ -170,6 +182,8 @@ class AmqpIntake:
             self._held_since_s = self._held_since_s or now_s
             self._retry_at_s = now_s + RETRY_S
         self._held += left
+        if self.is_paused and self._left:
+            return True  # all of the copy is handed in before consuming goes on: what comes again must be known
         if not self._held:
             if self.is_paused:
                 _log.info("consuming goes on", extra=fields(connection=self._parts.name))
@@ -208,7 +222,11 @@ class AmqpIntake:
         # While consuming, what a channel that ended had delivered comes again.
         batch = [one for one in self._held if not one.is_acked and (was_paused or not one.tags.is_over)]
         self._held = []
-        if not self._hand_in(batch) or not was_paused:
+        is_stored = self._hand_in(batch)
+        while is_stored and was_paused and self._left:
+            batch, self._left = self._left, []
+            is_stored = self._hand_in(batch)
+        if not is_stored or not was_paused:
             return False
         self.begin()
         return True
@@ -249,3 +267,7 @@ class AmqpIntake:
         if self._settled:
             times.append(self._settled[0][0] + FORGET_EVERY_S)
         return min(3600.0, max(0.0, min(times) - self._parts.clock.monotonic_s()))
+
+
+def _ours(deliveries: Sequence[Delivery]) -> list[AmqpDelivery]:
+    return [delivery for delivery in deliveries if isinstance(delivery, AmqpDelivery)]

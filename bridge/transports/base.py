@@ -35,11 +35,29 @@ class Delivery(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a receiver has neither stored nor handed on.
+
+    Attributes:
+        no_room: there is no room for these now, though there is for others: the transport reads on, and hands them in
+            again after a pause (QoS 0 is dropped and counted).
+        no_time: the end of the batch, which was not looked at, because the time for one batch is limited: the transport
+            hands it in at once, before anything else, but after its acknowledgements have left.
+    """
+
+    no_room: Sequence[Delivery] = ()
+    no_time: Sequence[Delivery] = ()
+
+
+NOTHING_LEFT = Left()
+
+
 class Receiver(Protocol):
     """Takes what a transport read. Implemented by the pipeline's ingest."""
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
-        """Handle one batch, in order of arrival; returns when each delivery is stored and acknowledged, or handed on.
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
+        """Handle one batch, in order of arrival; returns when it is stored and acknowledged, or handed on.
 
         Never raises for a message. Raises `SpoolError` when nothing can be stored: the transport keeps the batch,
         stops reading, keeps the link alive, and hands the batch in again after a pause (QoS 0 of it is dropped and
@@ -50,8 +68,7 @@ class Receiver(Protocol):
             waiting: what an earlier call returned and is not handed in now: it goes before `batch`.
 
         Returns:
-            deliveries that there is no room for now, though there is for others: the transport reads on, and hands
-            them in again after a pause (QoS 0 likewise).
+            What of it is to be handed in again.
 
         Thread: the transport's.
         """

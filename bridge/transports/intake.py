@@ -46,6 +46,7 @@ class Intake:
         self._bounds = bounds
         self._throttle = Throttle()
         self._held: list[MqttDelivery] = []
+        self._left: list[MqttDelivery] = []
         self._retry_at_s = 0.0
         self._is_stuck = False
         self._is_over_bound = False
@@ -56,6 +57,16 @@ class Intake:
     def hand_in(self, batch: list[MqttDelivery]) -> None:
         """Hand one batch to the receiver; keep what the receiver cannot store."""
         self._received.inc(len(batch))
+        self._hand_in(batch)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the receiver had no time for all of a batch."""
+        return bool(self._left)
+
+    def hand_in_left(self) -> None:
+        """Hand in what the receiver had no time for."""
+        batch, self._left = self._left, []
         self._hand_in(batch)
 
     def _hand_in(self, batch: list[MqttDelivery]) -> None:
@@ -70,15 +81,16 @@ class Intake:
                 _log.exception("the receiver failed", extra=fields(connection=self._name))
             self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
-            self._go_on(left)
-            self._adapt(len(batch), self._clock.monotonic_s() - started_s)
+            self._left = [*_ours(left.no_time), *self._left]
+            self._go_on(_ours(left.no_room))
+            self._adapt(len(batch) - len(left.no_time), self._clock.monotonic_s() - started_s)
 
-    def _go_on(self, left: Sequence[Delivery]) -> None:
+    def _go_on(self, left: list[MqttDelivery]) -> None:
         if self._is_stuck:
             _log.info("reading goes on", extra=fields(connection=self._name))
         self._is_stuck = False
         if left:
-            self._hold([delivery for delivery in left if isinstance(delivery, MqttDelivery)])
+            self._hold(left)
         if self._held:
             text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
             self._tell(ConnectionProblem("spool-full", text))
@@ -122,6 +134,8 @@ class Intake:
         """Whether nothing more may be read now."""
         if self._is_stuck:
             return True
+        if self._left:
+            return False  # these were read already
         session, bounds = self._session, self._bounds
         share = 2 if self._is_over_bound else 1
         over = session.count * share > bounds.count or session.size_bytes * share > bounds.size_bytes
@@ -156,7 +170,11 @@ class Intake:
 
     def connection_lost(self) -> None:
         """Forget the kept batch: its messages were not acknowledged, so the broker sends them again."""
-        self._held = []
+        self._held, self._left = [], []
         self.problem = None
         self._is_stuck = False
         self._is_over_bound = False
+
+
+def _ours(deliveries: Sequence[Delivery]) -> list[MqttDelivery]:
+    return [delivery for delivery in deliveries if isinstance(delivery, MqttDelivery)]

@@ -117,6 +117,11 @@ class Conversation:
     def _is_busy(self) -> bool:
         return self.connack is not None and (self._parts.outgoing.count > 0 or self._link.socket.wants_write)
 
+    @property
+    def _is_behind(self) -> bool:
+        """Whether there is something to do with what was read already."""
+        return self._has_more or self._parts.intake.has_left
+
     def _turn(self, *, is_stopping: bool, latest_s: float = float("inf")) -> None:
         intake = self._parts.intake
         self._say_what_is_due()
@@ -126,7 +131,7 @@ class Conversation:
         self._was_reading = is_reading
         is_readable = self._wait(latest_s, is_reading=is_reading)
         if is_reading:
-            heard = is_readable and not self._has_more and self._link.read()
+            heard = is_readable and not self._is_behind and self._link.read()
             if heard:
                 self._keepalive.heard(self._parts.clock.monotonic_s())
             self._hear(is_stopping=is_stopping)
@@ -226,7 +231,7 @@ class Conversation:
         mask = (select.POLLIN if is_reading else select.POLLRDHUP) | (select.POLLOUT if sock.wants_write else 0)
         self._poll.register(sock.fileno(), mask)
         timeout_s = 0.0
-        if not (is_reading and (self._has_more or sock.pending())):
+        if not (is_reading and (self._is_behind or sock.pending())):
             now_s = parts.clock.monotonic_s()
             limit_s = self._accept_by_s if self.connack is None else latest_s
             timeout_s = min(
@@ -248,6 +253,9 @@ class Conversation:
     def _hear(self, *, is_stopping: bool) -> None:
         """Handle the packets that were read, up to one batch."""
         intake = self._parts.intake
+        if intake.has_left and not is_stopping:
+            intake.hand_in_left()
+            return
         batch: list[MqttDelivery] = []
         count_limit, bytes_limit = intake.room()
         size_bytes = 0
@@ -335,7 +343,7 @@ class Conversation:
         if self.connack is None:
             if now_s >= self._accept_by_s:
                 raise self._link.closed("no CONNACK in time", is_silent=True)
-        elif not was_heard and not self._has_more and self._keepalive.is_dead(now_s):
+        elif not was_heard and not self._is_behind and self._keepalive.is_dead(now_s):
             raise self._link.closed("it no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import threading
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import PublishResult
+from bridge.transports.base import Delivery, Left, PublishResult
 from bridge.transports.mqtt import QUICK_CLOSES, MqttVersion
 from bridge.transports.suspects import ENDS_ALONE
 from tests.support.scripted_broker import ScriptedBroker, ScriptedConnection, packet, publish, text
@@ -74,6 +76,27 @@ def test_acks_leave_in_order_of_arrival(transports: TransportMaker) -> None:
         assert connection.expect("PUBACK").packet_id == 101
         two.ack()
         assert [connection.expect("PUBACK").packet_id for _ in range(2)] == [102, 103]
+
+
+def test_acknowledgements_leave_while_the_rest_of_a_batch_waits(transports: TransportMaker) -> None:
+    """A receiver that takes a part of a batch has that acknowledged before it is asked about the next part."""
+    left = threading.Event()
+
+    class OneByOne(RecordingReceiver):
+        def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
+            assert not self.deliveries or left.wait(30)
+            left.clear()
+            super().receive(batch[:1], waiting)
+            return Left(no_time=batch[1:])
+
+    with ScriptedBroker() as broker:
+        wired = transports.start(broker.url, "a", receiver=OneByOne())
+        connection = meet(broker)
+        connection.send(*(publish("a", b"%d" % number, number) for number in range(1, 5)))
+        for number in range(1, 5):
+            assert connection.expect("PUBACK").packet_id == number
+            left.set()
+        wired.await_payloads(b"1", b"2", b"3", b"4")
 
 
 def test_two_live_messages_may_share_a_packet_id(transports: TransportMaker) -> None:

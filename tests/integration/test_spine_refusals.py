@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import orjson
 import pytest
 
 from bridge.argo.manifests import Manifests
 from bridge.mapping.compiled import Mapping
+from bridge.pipeline import ingest
 from bridge.pipeline.requests import Requests
 from tests.support.bridge_files import TEMPLATE
 from tests.support.spine import DEAD_LETTER, RESPONSE, TRIGGER, Spine, mapping, submit
@@ -259,6 +262,28 @@ def test_a_handler_that_raises_meets_its_message_once(tmp_path, mosquitto, poiso
         left = spine.left_behind()
         assert [letter.letter.reason for letter in left.dead_letters] == ["internal-error", "internal-error"]
         assert len(left.reports) == 2
+
+
+def test_a_message_that_never_ends_is_noticed(tmp_path, mosquitto, monkeypatch):
+    """Liveness tells of a batch that has been under way for too long, and only of that."""
+    reading, over = threading.Event(), threading.Event()
+    evaluate = Mapping.evaluate
+
+    def endless(self, *rest):
+        reading.set()
+        assert over.wait(60)
+        return evaluate(self, *rest)
+
+    monkeypatch.setattr(Mapping, "evaluate", endless)
+    with Spine(tmp_path, mosquitto, MAPPINGS) as spine:
+        spine.publish("sensors/a/1", {"n": 1})
+        assert reading.wait(30)
+        assert not spine.bridge.service.liveness()
+        monkeypatch.setattr(ingest, "STANDS_STILL_S", 0.0)
+        assert [one.code for one in spine.bridge.service.liveness()] == ["ingest-stands-still"]
+        over.set()
+        spine.fence()
+        wait_until(lambda: not spine.bridge.service.liveness(), "an idle thread")
 
 
 def test_a_row_that_cannot_be_submitted_ends_no_thread(tmp_path, mosquitto, monkeypatch):

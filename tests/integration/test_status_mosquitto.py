@@ -26,7 +26,7 @@ from bridge.status.availability import Availability
 from bridge.status.parts import StatusParts
 from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
-from bridge.transports.base import ConnectionProblem, Delivery, Session
+from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
 from bridge.transports.mqtt import MqttOptions, MqttTransport, Will
 from tests.support.mosquitto import Mosquitto
 
@@ -54,13 +54,13 @@ class Bridge:
         self.status.start()
         self.transport.start()
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
         for delivery in batch:
             message = delivery.message
             if message.retain:
                 self.status.retained_seen(message.connection, message.topic, message.payload)
             delivery.ack()
-        return ()
+        return NOTHING_LEFT
 
     def connected(self, connection: str, session: Session) -> None:
         self.status.connected(connection, session)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
-from bridge.transports.base import ConnectionProblem, Delivery, PublishResult, Session
+from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, PublishResult, Session
 
 WAIT_S = 15.0
 
@@ -43,7 +43,7 @@ class RecordingReceiver:
         self.deliveries: list[Delivery] = []
         self.batches: list[int] = []
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
         """See `base.Receiver`."""
         if self.fails:
             self.refused += 1
@@ -53,7 +53,7 @@ class RecordingReceiver:
         if self.acks:
             for delivery in batch:
                 delivery.ack()
-        return ()
+        return NOTHING_LEFT
 
     @property
     def messages(self) -> list[Message]:

@@ -14,6 +14,7 @@ from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation
 from bridge.mapping.compiled import Failed, Fired
+from bridge.pipeline.ingest import MAX_READING_S, STANDS_STILL_S
 from bridge.spool.records import Batch, Outcome
 
 
@@ -89,15 +90,12 @@ def test_a_retained_message_is_never_an_event(bench: IngestBench, topic: str) ->
 
 @pytest.mark.parametrize("topic", INTERFACE_TOPICS)
 def test_no_payload_is_no_request(bench: IngestBench, topic: str) -> None:
-    """Clearing what was retained on a topic of the interface is skipped, unless its sender waits for an answer."""
+    """Clearing what was retained on a topic of the interface starts nothing; it may be a request, so it is answered."""
     bench.receive(sensor(b"", topic=topic))
-    assert "commit" not in bench.spool.calls
+    assert bench.waiting() == []
     assert bench.reads.asked == []
-    assert bench.count("messages_skipped_total", cause="empty") == 1
-    asking = ({"response_topic": "replies/me"}, {"correlation_data": b"1"}, {"reply_queue": "amq.gen-1"})
-    bench.receive(*(request(b"", topic=topic, properties=properties) for properties in asking))
-    assert len(bench.replies()) == 3
-    assert all("error" in reply for reply in bench.replies())
+    assert bench.reasons() == ["invalid-status-update" if topic == TOPICS.status_stream else "invalid-json"]
+    assert ["error" in reply for reply in bench.replies()] == [True]
 
 
 def test_a_spool_that_fails_acknowledges_nothing(bench: IngestBench) -> None:
@@ -180,6 +178,98 @@ def test_a_redelivery_is_the_same_event(bench: IngestBench, apart: bool) -> None
     assert len(bench.waiting()) == 1
     assert bench.count("events_stored_total", mapping="m") == 1
     assert bench.count("events_duplicate_total", mapping="m") == 1
+
+
+REFUSED_MESSAGES = {
+    "a request that is no JSON": request(b"x"),
+    "a request for nothing": request({}),
+    "a status update": request({"workflowId": 3}, topic=TOPICS.status_stream),
+    "a reading that a mapping cannot use": sensor(topic="sensors/failed"),
+    "a reading that a mapping breaks on": sensor(topic="sensors/boom"),
+    "a reading that the spool cannot take": sensor(topic="sensors/odd"),
+    "a reading that one of two mappings cannot use": sensor(topic="sensors/both"),
+    "too large": sensor(bytes(300 * 1024)),
+    "named by its sender": request(b"x", properties={"message_id": "m-1"}),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED_MESSAGES.values(), ids=REFUSED_MESSAGES)
+def test_a_redelivery_is_dead_lettered_once(tmp_path: Path, message: Message) -> None:
+    """DUP=1 of what was refused makes no second letter, notice or reply; the same bytes sent anew (DUP=0) do."""
+    odd = Fired(replace(ORDER, parameters={"p": "\ud800"}))
+    failed = Failed("expression-error", "evaluate x: no such key")
+    bench = IngestBench(
+        tmp_path,
+        FakeMapping("failed", failed, topic="sensors/failed"),
+        FakeMapping("boom", boom, topic="sensors/boom"),
+        FakeMapping("odd", odd, topic="sensors/odd"),
+        FakeMapping("one", topic="sensors/both"),
+        FakeMapping("other", failed, topic="sensors/both"),
+    )
+    bench.receive(message)
+    first = len(bench.reasons()), len(bench.sent()), len(bench.waiting())
+    assert first[0] == 1
+    deliveries = bench.receive(replace(message, dup=True), replace(message, dup=True))
+    assert [delivery.acks for delivery in deliveries] == [1, 1]
+    assert (len(bench.reasons()), len(bench.sent()), len(bench.waiting())) == first
+    bench.receive(message)
+    assert len(bench.reasons()) == 2
+
+
+def test_a_redelivery_of_what_was_never_stored_is_dead_lettered(bench: IngestBench) -> None:
+    """DUP=1 alone proves nothing."""
+    bench.receive(request(b"x", dup=True))
+    assert bench.reasons() == ["invalid-json"]
+
+
+def test_a_stored_event_is_not_refused_when_it_comes_again(bench: IngestBench) -> None:
+    """Had the rules changed meanwhile, its sender would be told of a failure while the workflow runs."""
+    bench.receive(request())
+    bench.check = boom
+    bench.receive(request(dup=True))
+    assert bench.reasons() == []
+    assert len(bench.waiting()) == 1
+
+
+def test_dear_messages_do_not_hold_up_a_batch(tmp_path: Path) -> None:
+    """When reading takes long, what was read is stored and acknowledged, and the others are left for the next turn."""
+    clock_of: list[IngestBench] = []
+
+    def dear(_message: Message) -> Fired:
+        clock_of[0].clock.advance(MAX_READING_S * 0.6)
+        return Fired(ORDER)
+
+    bench = IngestBench(tmp_path, FakeMapping("m", dear))
+    clock_of.append(bench)
+    deliveries = [FakeDelivery(sensor(bytes([number]), packet_id=number)) for number in range(1, 6)]
+    taken = []
+    while deliveries:
+        left = bench.ingest.receive(deliveries)
+        count = len(deliveries) - len(left.no_time)
+        assert [delivery.acks for delivery in deliveries] == [1] * count + [0] * (len(deliveries) - count)
+        taken.append(count)
+        deliveries = deliveries[count:]
+    assert taken == [2, 2, 1]
+    assert len(bench.waiting()) == 5
+
+
+def test_a_batch_that_never_ends_is_told(tmp_path: Path) -> None:
+    """Liveness looks at how long a batch is under way; one that ended, in whichever way, is forgotten."""
+    seen: list[list[tuple[str, float]]] = []
+
+    def stuck(_message: Message) -> Fired:
+        seen.append(bench.ingest.standing_still())
+        bench.clock.advance(STANDS_STILL_S + 1)
+        seen.append(bench.ingest.standing_still())
+        return Fired(ORDER)
+
+    bench = IngestBench(tmp_path, FakeMapping("m", stuck))
+    bench.receive(sensor())
+    bench.spool.failing = {"commit"}
+    with pytest.raises(SpoolError):
+        bench.receive(sensor(b"2"))
+    assert seen == [[], [("plant", STANDS_STILL_S + 1)]] * 2
+    assert bench.ingest.standing_still() == []
 
 
 @pytest.mark.parametrize("change", [{"packet_id": 8}, {"payload": b"96"}, {"connection": "office"}])

@@ -39,7 +39,7 @@ def asked(operation: str, **changes: object) -> Message:
 def hand_in(bench: IngestBench, *messages: Message, waiting: list[FakeDelivery] | None = None) -> list[FakeDelivery]:
     """Hand messages in; return what has no room."""
     batch = [FakeDelivery(message) for message in messages]
-    left = list(bench.ingest.receive(batch, waiting or ()))
+    left = list(bench.ingest.receive(batch, waiting or ()).no_room)
     assert [one.acks for one in batch if one in left] == [0] * len(left)
     assert all(one.acks == 1 for one in batch if one not in left and one.message.topic != "argo/workflows/get")
     return left
@@ -60,10 +60,10 @@ def test_what_has_room_passes_what_has_none(bench: IngestBench) -> None:
     assert (len(bench.reads.asked), bench.reasons()) == (1, ["invalid-json"])
     assert bench.ingest.problem is not None
     assert bench.ingest.problem.code == "spool-full"
-    assert list(bench.ingest.receive(left)) == left
+    assert bench.ingest.receive(left).no_room == left
     assert left[0].acks == 0
     end(bench)
-    assert bench.ingest.receive(left) == []
+    assert bench.ingest.receive(left).no_room == []
     assert left[0].acks == 1
     assert end(bench) == ["new"]
     assert bench.ingest.problem is None
@@ -75,7 +75,7 @@ def test_nothing_of_its_lane_passes_what_waits(bench: IngestBench) -> None:
     end(bench)
     second = hand_in(bench, trigger("second"), sensor(), waiting=first)
     assert [one.message for one in second] == [trigger("second")]
-    assert bench.ingest.receive(first + second) == []
+    assert bench.ingest.receive(first + second).no_room == []
     assert [row.event.order.name for row in bench.waiting() if row.event.order.name != "t-x"][-2:] == [
         "first",
         "second",
@@ -93,7 +93,7 @@ def test_what_is_urgent_passes_its_lane_but_not_its_order(bench: IngestBench, tm
     other = request({"workflowId": "w-2", "namespace": "factory"}, topic="argo/workflows/stop")
     left = hand_in(bench, asked("stop"), other, waiting=waiting)
     assert [one.message for one in left] == [asked("stop")]
-    assert bench.ingest.receive(waiting + left) == []
+    assert bench.ingest.receive(waiting + left).no_room == []
     assert bench.spool.real.figures().by_lane["operation:factory"] == 3
     ready = [row.event.asked for row in bench.waiting() if row.event.asked and row.event.asked.target == "w-1"]
     assert [one.operation for one in ready] == ["retry"], "the stop waits for its turn"
@@ -110,7 +110,7 @@ def test_what_waits_is_stored_once(bench: IngestBench) -> None:
     end(bench)
     commits: list[Batch] = []
     bench.spool.refuses = commits.append  # type: ignore[assignment]  # it looks, and refuses nothing
-    assert bench.ingest.receive(left) == []
+    assert bench.ingest.receive(left).no_room == []
     assert [delivery.acks for delivery in left] == [1, 1]
     assert len(bench.waiting()) == 2
     assert len({event.id for batch in commits for event in batch.events}) == 2
@@ -128,7 +128,7 @@ def test_what_is_kept_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.Mo
     kept = [draft for drafts in bench.ingest._kept.values() for draft in drafts]
     assert 0 < sum(draft.size_bytes for draft in kept) <= 1_000_000
     bench.spool.failing = set()
-    assert bench.ingest.receive(batch) == []
+    assert bench.ingest.receive(batch).no_room == []
     assert bench.spool.real.figures().waiting == 80
     assert bench.ingest._kept.get("plant", []) == []
 

@@ -22,7 +22,7 @@ from bridge.transports.amqp_intake import (
 from bridge.transports.amqp_messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp_options import AmqpOptions, QueueKind
 from bridge.transports.amqp_session import AmqpSession
-from bridge.transports.base import Delivery
+from bridge.transports.base import Delivery, Left
 from tests.support.amqp_memory import DeliveryNotes
 
 HEADER = b"\0\0"
@@ -64,6 +64,7 @@ class Rig:
         self.given_back = 0
         self.strays = 0
         self.error: Exception | None = None
+        self.takes_count = 10_000
         self.full: set[bytes] = set()
         self.waiting: list[bytes] = []
         self.batches: list[list[Message]] = []
@@ -90,17 +91,18 @@ class Rig:
     def _misrouted(self) -> None:
         self.strays += 1
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
         """See `base.Receiver`."""
         if self.error is not None:
             raise self.error
         self.waiting = [delivery.message.payload for delivery in waiting]
+        batch, late = batch[: self.takes_count], batch[self.takes_count :]
         left = [delivery for delivery in batch if delivery.message.payload in self.full]
         self.batches.append([delivery.message for delivery in batch if delivery not in left])
         for delivery in batch:
             if delivery not in left:
                 delivery.ack()
-        return left
+        return Left(left, late)
 
     def arrive(
         self,
@@ -218,6 +220,36 @@ def test_what_waits_for_room_ends_with_its_channel() -> None:
     rig.intake.retry()
     assert [batch for batch in rig.batches if batch] == []
     assert rig.intake.problem is None
+
+
+def test_what_the_receiver_leaves_is_handed_in_in_the_next_turn() -> None:
+    """So that what it took is acknowledged first; a copy of what was given back is stored whole before consuming."""
+    rig = Rig()
+    rig.takes_count = 2
+    rig.arrive(b"a", b"b", b"c")
+    assert rig.session.take_acknowledgements() == [(1, 2)]
+    assert rig.intake.has_left
+    rig.intake.hand_in_left()
+    assert not rig.intake.has_left
+    assert rig.session.take_acknowledgements() == [(1, 3)]
+    rig.error = SpoolError("store events: disk full")
+    rig.arrive(b"d", b"e", b"f")
+    rig.error = None
+    rig.clock.advance(RETRY_S)
+    assert rig.intake.retry()
+    assert not rig.intake.has_left
+    assert (rig.given_back, rig.intake.is_paused) == (1, False)
+    assert [len(batch) for batch in rig.batches] == [2, 1, 2, 1]
+
+
+def test_what_is_left_of_a_channel_that_ended_is_dropped() -> None:
+    """The broker takes it back and sends it again."""
+    rig = Rig()
+    rig.takes_count = 1
+    rig.arrive(b"a", b"b")
+    rig.session.ended(1)
+    rig.intake.hand_in_left()
+    assert [message.payload for batch in rig.batches for message in batch] == [b"a"]
 
 
 def test_what_still_arrives_of_an_ended_consuming_is_dropped() -> None:

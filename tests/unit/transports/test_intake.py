@@ -8,14 +8,14 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.base import Delivery
+from bridge.transports.base import Delivery, Left
 from bridge.transports.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
 from bridge.transports.mqtt_options import Bounds
 from bridge.transports.session import DeliverySession, MqttDelivery
 
 
 class Rig:
-    """An intake with a receiver that takes `takes_s` and raises `error`."""
+    """An intake with a receiver that takes `takes_s` for `takes_count` messages at most, and raises `error`."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.clock = FakeClock()
@@ -25,23 +25,25 @@ class Rig:
         self.intake = Intake("plant", self, self.session, self.metrics, clock=self.clock, bounds=bounds or Bounds())
         self.error: Exception | None = None
         self.takes_s = 0.0
+        self.takes_count = 10_000
         self.full: set[bytes] = set()
         self.waiting: list[bytes] = []
         self.received: list[list[bytes]] = []
 
-    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Sequence[Delivery]:
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
         """See `base.Receiver`."""
         self.clock.advance(self.takes_s)
         if self.error is not None:
             raise self.error
         self.waiting = [delivery.message.payload for delivery in waiting]
+        batch, late = batch[: self.takes_count], batch[self.takes_count :]
         self.received.append([delivery.message.payload for delivery in batch])
         left = [delivery for delivery in batch if delivery.message.payload in self.full]
         if self.full:
             for delivery in batch:
                 if delivery not in left:
                     delivery.ack()
-        return left
+        return Left(left, late)
 
     def arrive(self, payload: bytes, qos: int = 1) -> MqttDelivery:
         """One delivery."""
@@ -206,3 +208,36 @@ def test_slow_commits_make_larger_batches() -> None:
     rig.takes_s = 0.001
     rig.intake.hand_in([rig.arrive(b"")])
     assert rig.intake.batch_limit == BATCH_COUNT
+
+
+def test_what_the_receiver_leaves_is_handed_in_again_before_anything_is_read() -> None:
+    """Its time for one batch is limited; over the bound too what was read goes on, and a lost connection ends it."""
+    rig = Rig(Bounds(count=2))
+    rig.takes_count = 2
+    rig.intake.hand_in([rig.arrive(str(number).encode()) for number in range(5)])
+    assert rig.intake.has_left
+    assert not rig.intake.is_paused()
+    rig.intake.hand_in_left()
+    rig.intake.hand_in_left()
+    assert rig.received == [[b"0", b"1"], [b"2", b"3"], [b"4"]]
+    assert not rig.intake.has_left
+    assert rig.intake.is_paused(), "five are unacknowledged"
+    rig.intake.hand_in([rig.arrive(b"5"), rig.arrive(b"6"), rig.arrive(b"7")])
+    rig.intake.connection_lost()
+    assert not rig.intake.has_left
+
+
+def test_a_spool_that_fails_on_the_second_part_keeps_only_that() -> None:
+    """What was taken is not handed in again."""
+    rig = Rig()
+    rig.takes_count = 1
+    deliveries = [rig.arrive(b"1"), rig.arrive(b"2")]
+    rig.intake.hand_in(deliveries)
+    deliveries[0].ack()
+    rig.error = SpoolError("store events: disk full", code="disk-full")
+    rig.intake.hand_in_left()
+    assert not rig.intake.has_left
+    rig.error = None
+    rig.clock.advance(1)
+    rig.intake.retry()
+    assert rig.received == [[b"1"], [b"2"]]
