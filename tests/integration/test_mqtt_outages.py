@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -91,7 +90,7 @@ def test_a_half_open_connection_is_noticed_and_replaced(mosquitto: Mosquitto, tr
     with TcpProxy(mosquitto.port) as proxy:
         wired = transports.start(proxy.url, "a", keepalive_s=1, connect_timeout_s=0.5).await_ready()
         proxy.stall()
-        wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss", within_s=6)
+        wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss")
         proxy.resume()
         wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
         transports.stop_all()
@@ -101,7 +100,7 @@ def test_a_hanging_broker_is_noticed(mosquitto: Mosquitto, transports: Transport
     """A broker process that stands still (SIGSTOP) is given up, and found again when it goes on."""
     wired = transports.start(mosquitto.url, "a", keepalive_s=1, connect_timeout_s=0.5).await_ready()
     mosquitto.pause()
-    wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss", within_s=6)
+    wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss")
     mosquitto.resume()
     wait_until(lambda: wired.listener.count("ready") == 2, "reconnect")
 
@@ -117,14 +116,16 @@ def test_a_full_spool_stops_reading_and_keeps_the_link(
     with PlainClient(mosquitto.port) as client:
         client.publish_many("a", payloads)
         client.publish("a", b"unpromised", qos=0)
-        cpu_s = time.process_time()
         wait_until(lambda: wired.receiver.refused >= 5, "five attempts, a second each")
-        assert time.process_time() - cpu_s < 2, "waiting must not spin"
+        assert wired.receiver.refused < 20, "waiting must not spin"
         assert "spool-unusable" in wired.problem_codes
         assert "disk full" in wired.transport.problems[0].message
         wired.receiver.fails = False
         wait_until(lambda: set(payloads) <= set(wired.receiver.payloads), "all messages")
-    assert [payload for payload in wired.receiver.payloads if payload != b"unpromised"] == payloads
+        client.publish("a", b"fence")
+        wait_until(lambda: b"fence" in wired.receiver.payloads, "what comes after everything else")
+    stored = [payload for payload in wired.receiver.payloads if payload != b"unpromised"]
+    assert stored == [*payloads, b"fence"]
     assert wired.listener.events == [("connected", "new"), ("ready",)]
     wait_until(lambda: wired.transport.problems == (), "no problems")
 
@@ -137,7 +138,7 @@ def test_a_broker_that_dies_while_we_do_not_read_is_noticed(mosquitto: Mosquitto
         client.publish("a", b"1")
         wait_until(lambda: wired.receiver.refused, "the refusal")
         mosquitto.kill()
-    wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss", within_s=5)
+    wait_until(lambda: wired.listener.count("disconnected", "connection-lost"), "the loss")
 
 
 def test_late_acknowledging_receivers_are_bounded(mosquitto: Mosquitto, transports: TransportMaker) -> None:

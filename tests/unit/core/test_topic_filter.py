@@ -42,6 +42,14 @@ def test_refuses_invalid_filters(bad: str) -> None:
     assert topic_filter.filter_problem(bad)
 
 
+def test_a_topic_may_have_exactly_65_535_bytes() -> None:
+    """Bytes of UTF-8, not characters (MQTT 5.0 section 1.5.4)."""
+    for longest in ("x" * 65_535, "ä" * 32_767 + "x"):
+        assert topic_filter.filter_problem(longest) == topic_filter.name_problem(longest) == ""
+        assert topic_filter.filter_problem(longest + "x")
+        assert topic_filter.name_problem(longest + "x")
+
+
 @pytest.mark.parametrize("bad", ["", "a/+", "#", "a\0b", "\udfff"])
 def test_refuses_invalid_names(bad: str) -> None:
     """A topic name with wildcards or unusable characters gets a sentence."""
