@@ -14,6 +14,7 @@ from hypothesis import settings
 from bridge.core import log
 from tests.support.certificates import Authority
 from tests.support.faults_report import pytest_terminal_summary  # noqa: F401  # a hook, found here by its name
+from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_mosquitto
 from tests.support.rabbitmq import SHARED_RABBITMQ, RabbitMq, RabbitMqOptions, find_rabbitmq
 from tests.support.transports import TransportMaker
@@ -24,8 +25,11 @@ settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a broker, so that e.g. `-m "not mosquitto"` leaves it out."""
+    """Mark what needs a broker, so that e.g. `-m "not mosquitto"` leaves it out; give slow machines more time."""
     for item in items:
+        given = item.get_closest_marker("timeout")
+        limit_s = given.args[0] if given is not None else item.config.getoption("timeout")
+        item.add_marker(pytest.mark.timeout(scaled(limit_s)), append=False)
         for broker in ("mosquitto", "rabbitmq"):
             if f"needs_{broker}" in getattr(item, "fixturenames", ()):
                 item.add_marker(broker)

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 COMMAND = [sys.executable, "-m", "bridge", "demo"]
@@ -197,7 +198,7 @@ def test_on_a_terminal_it_is_one_picture_and_ends_on_ctrl_c(tmp_path, environmen
 def read_until(terminal, words):
     """What the terminal shows until `words` are among it."""
     text = ""
-    deadline_s = time.monotonic() + START_S
+    deadline_s = time.monotonic() + scaled(START_S)
     while words not in text and time.monotonic() < deadline_s:
         if select.select([terminal], [], [], 0.5)[0]:
             try:

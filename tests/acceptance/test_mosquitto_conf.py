@@ -12,6 +12,7 @@ import pytest
 from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage
 
 from tests.support.documents import ROOT
+from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
 from tests.support.transport_ends import wait_until
 
@@ -70,7 +71,7 @@ def client(broker: Mosquitto, name: str, *, clean: bool) -> Iterator[Client]:
     made.connect("127.0.0.1", broker.port)
     made.loop_start()
     try:
-        assert connected.wait(10)
+        assert connected.wait(scaled(10))
         yield made
     finally:
         made.disconnect()
@@ -82,13 +83,13 @@ def leave_a_session(broker: Mosquitto) -> None:
         subscribed = threading.Event()
         bridge.on_subscribe = lambda *_: subscribed.set()
         bridge.subscribe("sensors/#", 1)
-        assert subscribed.wait(10)
+        assert subscribed.wait(scaled(10))
 
 
 def publish(broker: Mosquitto) -> None:
     with client(broker, "device", clean=True) as device:
         for info in [device.publish("sensors/a", str(number), 1) for number in NUMBERS]:
-            info.wait_for_publish(20)
+            info.wait_for_publish(scaled(20))
             assert info.is_published()
 
 

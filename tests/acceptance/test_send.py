@@ -15,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.simulator import Simulator, SimulatorOptions
+from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_security_plugin, free_port
 from tests.support.plain_client import PlainClient
 from tests.support.transport_ends import wait_until
@@ -119,7 +120,7 @@ def plant(request, tmp_path, mosquitto, argo):
                 yield Plant(tmp_path, mosquitto, request.param, argo)
             finally:
                 process.terminate()
-                process.wait(20)
+                process.wait(scaled(20))
 
 
 def submit(name, **keys):

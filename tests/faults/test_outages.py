@@ -15,6 +15,7 @@ from tests.support.bridge_files import INSPECT, BridgeFiles
 from tests.support.bridge_inside import LeftBehind
 from tests.support.bridge_process import BridgeProcess
 from tests.support.faults_report import random_source
+from tests.support.machine import scaled
 from tests.support.mosquitto import MosquittoOptions, free_port
 from tests.support.plain_client import PlainClient
 from tests.support.publisher import MAPPINGS, Publisher
@@ -95,7 +96,7 @@ class Witness:
         self._client.on_message = lambda *arguments: self.payloads.append(arguments[2].payload)
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(scaled(10))
         return self
 
     def __exit__(self, *_):

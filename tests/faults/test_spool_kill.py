@@ -19,6 +19,7 @@ from bridge.spool.records import Batch, Outcome
 from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity
+from tests.support.machine import scaled
 
 # Commits batches of three from a number on, ends the middle one of each with a message; tells each after its commit.
 LOOP = """
@@ -202,4 +203,4 @@ def test_the_children_can_be_killed() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(scaled(10)) == -signal.SIGKILL

@@ -15,6 +15,7 @@ from bridge.interface.status import percentage
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from tests.support.bridge_files import NAMESPACE, BridgeFiles
 from tests.support.bridge_process import BridgeProcess
+from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
 from tests.support.plain_client import PlainClient
 from tests.support.transport_ends import wait_until
@@ -121,7 +122,7 @@ class World:
                 return
             differ = [topic for topic in wanted | found if wanted.get(topic) != found.get(topic)]
             shown = [(topic, wanted.get(topic), found.get(topic)) for topic in differ[:3]]
-            assert time.monotonic() - begin_s < WITHIN_S, (what, len(differ), shown, self.bridge.log[-2000:])
+            assert time.monotonic() - begin_s < scaled(WITHIN_S), (what, len(differ), shown, self.bridge.log[-2000:])
             pause.wait(0.5)
 
 

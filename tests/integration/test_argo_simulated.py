@@ -24,6 +24,7 @@ from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame,
 from bridge.core.model import WorkflowOrder
 from bridge.interface.operations import Operation
 from bridge.simulator import RELEASES, Fault, FaultKind, Simulator, SimulatorOptions
+from tests.support.machine import scaled
 
 NS = "argo"
 TEMPLATE = {
@@ -71,7 +72,7 @@ def submit(simulator: Simulator, numbers: range, in_flight: int = 20) -> dict[ob
     codes: dict[object, str] = {}
     waiting = list(numbers)
     with Exchanges(options, Credentials(None), window=in_flight) as exchanges:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + scaled(60)
         while waiting or exchanges.in_flight:
             assert time.monotonic() < deadline_s
             while waiting and exchanges.in_flight < in_flight:
@@ -140,7 +141,7 @@ def test_the_gate_and_the_exchanges_get_through_an_outage(start):
     waiting, running = list(range(2000)), {}
     away_until_s: float | None = None
     with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + scaled(60)
         while waiting or running:
             now_s = time.monotonic()
             assert now_s < deadline_s
@@ -179,7 +180,7 @@ def test_poll_can_be_woken_from_another_thread(start):
             timer.start()
             began_s = time.monotonic()
             assert exchanges.poll(20.0) == []
-            assert time.monotonic() - began_s < 5.0
+            assert time.monotonic() - began_s < scaled(5.0)
             timer.join()
             exchanges.start("hanging", HttpRequest("GET", "/api/v1/version"))
         assert exchanges.in_flight == 2
@@ -356,4 +357,4 @@ def test_a_watch_can_be_stopped_before_its_headers_came(start):
         if isinstance(item, WatchEnd):
             ends.append(item.reason)
     assert ends == [EndReason.STOPPED]
-    assert time.monotonic() - began_s < 5.0
+    assert time.monotonic() - began_s < scaled(5.0)

@@ -10,6 +10,7 @@ import pytest
 from bridge.argo.credentials import Credentials
 from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
 from tests.integration.test_argo_wire import BareServer, Handler, at, hold, plain, serve
+from tests.support.machine import scaled
 
 __all__ = ["serve"]  # the fixture
 
@@ -95,7 +96,7 @@ def test_a_watch_that_falls_silent_is_cut(serve):
     frame, end = follow(serve(stream(FRAME, hold_s=3.0)), silence_s=0.5, patience_s=0.1)
     assert isinstance(end, WatchEnd)
     assert (end.reason, frame.__class__) == (EndReason.CUT, WatchFrame)
-    assert time.monotonic() - began_s < 2.5
+    assert time.monotonic() - began_s < scaled(2.5)
 
 
 def test_heartbeats_keep_a_quiet_watch_alive(serve):

@@ -18,6 +18,7 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.options import ArgoOptions
+from tests.support.machine import scaled
 
 Handler = Callable[[socket.socket, bytes], None]
 CREATE = HttpRequest("POST", "/api/v1/workflows/ns", b'{"workflow":{}}')
@@ -247,7 +248,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(serve, ask, start):
     began_s = time.monotonic()
     answer = ask(at(serve(trickle(start) if start else hang), timeout_s=0.4), CREATE)
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "timeout", True)
-    assert time.monotonic() - began_s < 2.5
+    assert time.monotonic() - began_s < scaled(2.5)
 
 
 def test_a_request_may_have_its_own_time(serve, ask):
@@ -283,7 +284,7 @@ def test_many_large_answers_at_once_are_bounded_together(serve):
     def handler(connection, request):
         size = 300 if b"/small" in request else 1_000_000
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * (size * 2 // 5))
-        gate.wait(20)  # all of them have begun
+        gate.wait(scaled(20))  # all of them have begun
         connection.sendall(b"x" * (size - size * 2 // 5))
 
     options = at(serve(handler), max_held_bytes=2_000_000)
@@ -447,7 +448,7 @@ def test_closing_the_client_ends_a_call_under_way(serve):
     began_s = time.monotonic()
     client.close()
     thread.join(5)
-    assert time.monotonic() - began_s < 3.0
+    assert time.monotonic() - began_s < scaled(3.0)
     assert (answers[0].code, answers[0].ambiguous) == ("stopped", True)
     assert client.ask(CREATE).code == "stopped"
 
@@ -490,7 +491,7 @@ def test_token_files_are_read_again_while_running(serve, tmp_path: Path):
     token.write_text("first")
     options = at(server, token_file=token)
     with Exchanges(options, Credentials(token)) as exchanges:
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + scaled(10)
         while not (server.requests and b"Authorization: Bearer second\r\n" in server.requests[-1]):
             assert time.monotonic() < deadline_s
             exchanges.start("key", CREATE)

@@ -23,6 +23,7 @@ from bridge.spool.lock import DataDirLock
 from bridge.spool.records import Batch, NewDeadLetter
 from bridge.spool.store import Spool
 from tests.support.bridge_files import BridgeFiles
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 
@@ -205,7 +206,7 @@ def test_a_lock_without_a_socket_is_waited_for(settings, monkeypatch):
     monkeypatch.setattr(replaying, "PATIENCE_S", 10.0)
 
     def start_late() -> None:
-        started.wait(10)
+        started.wait(scaled(10))
         server.start()
 
     server = ControlServer(folder / SOCKET_FILE, answer, ReportWriter(folder), SystemClock())

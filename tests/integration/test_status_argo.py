@@ -26,6 +26,7 @@ from bridge.status.parts import StatusParts
 from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
+from tests.support.machine import scaled
 
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")
@@ -155,7 +156,7 @@ def create(simulator: Simulator, name: str, template: dict[str, object], labels:
 
 def eventually(check: Callable[[], object], timeout_s: float = DEADLINE_S) -> None:
     """Wait until something holds; polls a fact that nothing announces."""
-    until = time.monotonic() + timeout_s
+    until = time.monotonic() + scaled(timeout_s)
     pause = threading.Event()
     while not check():
         assert time.monotonic() < until, "it did not come to be"
@@ -282,7 +283,7 @@ def test_a_missing_right_is_a_problem_and_stop_is_prompt(tmp_path: Path) -> None
         assert bridge.status.problems()[0].namespace == NS
         begin = time.monotonic()
         world.stop()
-        assert time.monotonic() - begin < 3.0
+        assert time.monotonic() - begin < scaled(3.0)
     finally:
         world.close()
 
@@ -294,4 +295,4 @@ def test_a_stop_does_not_wait_for_an_argo_that_hangs(world: World) -> None:
     eventually(lambda: fault.hits)
     begin = time.monotonic()
     world.stop()
-    assert time.monotonic() - begin < 4.0
+    assert time.monotonic() - begin < scaled(4.0)

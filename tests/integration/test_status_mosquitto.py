@@ -28,6 +28,7 @@ from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
 from bridge.transports.mqtt import MqttOptions, MqttTransport, Will
+from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
 
 NS = "factory"
@@ -135,7 +136,7 @@ def retained(mosquitto: Mosquitto) -> dict[str, bytes]:
 
 def wait_for(mosquitto: Mosquitto, expected: dict[str, str], *, ignored: str = "") -> None:
     """Wait until exactly these topics and the report are retained; `ignored` may be there or not."""
-    until = time.monotonic() + DEADLINE_S
+    until = time.monotonic() + scaled(DEADLINE_S)
     while True:
         found = {
             topic: orjson.loads(payload)["status"] if payload.startswith(b"{") else payload.decode()

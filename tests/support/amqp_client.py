@@ -11,6 +11,8 @@ from typing import Any
 
 import pika
 
+from tests.support.machine import scaled
+
 WAIT_S = 30.0
 DIRECT_REPLY = "amq.rabbitmq.reply-to"
 
@@ -79,7 +81,7 @@ class AmqpClient:
                     self._channel.confirm_delivery()
 
         self._connection.add_callback_threadsafe(run)
-        return future.result(WAIT_S)
+        return future.result(scaled(WAIT_S))
 
     def publish(self, topic: str, payload: bytes, qos: int = 1, *, retain: bool = False, **properties: Any) -> None:
         """Publish, and return once the broker confirmed it. `properties` by pika's names; nothing is retained."""
@@ -137,7 +139,7 @@ class AmqpClient:
 
     def __enter__(self) -> AmqpClient:
         self._thread.start()
-        if not self._ready.wait(WAIT_S):
+        if not self._ready.wait(scaled(WAIT_S)):
             self._over = True  # its thread must not outlive the test when it comes back after all
             raise AssertionError("the client is not connected")
         if self._failure is not None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.bridge_files import BridgeFiles
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -142,16 +143,18 @@ class BridgeProcess:
     def wait(self, within_s: float = 20.0) -> int:
         """Return its exit code once it ended."""
         assert self._process is not None
-        code = self._process.wait(within_s)
+        code = self._process.wait(scaled(within_s))
         self._process = None
         return code
 
     def ends_within(self, seconds: float) -> int | None:
         """Return its exit code if it ends by itself in this time, else None."""
+        assert self._process is not None
         try:
-            return self.wait(seconds)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+        return self.wait()
 
     def terminate(self) -> int:
         """SIGTERM; returns its exit code."""

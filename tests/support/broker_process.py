@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.machine import scaled
+
 END_WITHIN_S = 60.0
 _LOG_TAIL = 4000
 
@@ -92,7 +94,7 @@ class BrokerProcess(ABC):
         self._signal(process, number)
         self._signal(process, signal.SIGCONT)
         try:
-            process.wait(END_WITHIN_S)
+            process.wait(scaled(END_WITHIN_S))
         except subprocess.TimeoutExpired:
             self._signal(process, signal.SIGKILL)
             process.wait()

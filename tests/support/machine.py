@@ -9,6 +9,7 @@ import time
 _ROUNDS = 200_000
 _REFERENCE_S = 0.012
 """What the work takes on the machine that the deadlines were written on, with nothing else to do."""
+_MOST = 10.0
 
 
 @functools.cache
@@ -26,7 +27,12 @@ def _measured() -> tuple[float, float]:
 def patience() -> float:
     """What a deadline is multiplied with: 1 where nothing else runs, more the busier and slower the machine is."""
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return max(1.0, _measured()[0] / _REFERENCE_S, busy)
+    return min(_MOST, max(1.0, _measured()[0] / _REFERENCE_S, busy))
+
+
+def scaled(seconds: float) -> float:
+    """A deadline as it is on this machine now; every wait of the tests for something else is given by it."""
+    return seconds * patience()
 
 
 @functools.cache

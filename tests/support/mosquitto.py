@@ -17,6 +17,7 @@ from typing import Self
 
 from tests.support.broker_process import BrokerProcess
 from tests.support.certificates import ServerCertificates
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 READY_WITHIN_S = 30.0
@@ -100,7 +101,7 @@ class Mosquitto(BrokerProcess):
         self._write_config(program)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([program, "-c", str(self.folder / "conf")], stdout=log, stderr=log)
-        self._await_port(self._process, self.port, time.monotonic() + READY_WITHIN_S)
+        self._await_port(self._process, self.port, time.monotonic() + scaled(READY_WITHIN_S))
         return self
 
     def _write_config(self, program: str) -> None:

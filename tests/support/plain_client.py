@@ -10,6 +10,7 @@ from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5, MQ
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 WAIT_S = 15.0
@@ -50,7 +51,7 @@ class PlainClient:
                 setattr(packed, name, value)
         infos = [self._client.publish(topic, payload, qos, retain, properties=packed) for payload in payloads]
         for info in infos:
-            info.wait_for_publish(WAIT_S)
+            info.wait_for_publish(scaled(WAIT_S))
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Subscribe, and return once the broker granted it."""
@@ -65,7 +66,7 @@ class PlainClient:
     def __enter__(self) -> PlainClient:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
-        if not self._connected.wait(WAIT_S):
+        if not self._connected.wait(scaled(WAIT_S)):
             raise AssertionError("the plain client got no CONNACK")
         return self
 

@@ -13,6 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.support.bridge_files import NAMESPACE, TEMPLATE
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 MAPPINGS = f"""\
@@ -168,7 +169,7 @@ class Publisher:
     def __enter__(self) -> Publisher:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(scaled(10))
         self._thread.start()
         return self
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from tests.support.broker_process import BrokerProcess
 from tests.support.certificates import ServerCertificates
+from tests.support.machine import scaled
 from tests.support.mosquitto import free_port
 
 BIN = Path("/usr/lib/rabbitmq/bin")
@@ -161,7 +162,7 @@ class RabbitMq(BrokerProcess):
             raise RuntimeError("rabbitmq-server is not installed")
         self._write_files()
         environment = self._environment()
-        until_s = time.monotonic() + READY_WITHIN_S
+        until_s = time.monotonic() + scaled(READY_WITHIN_S)
         with (self.folder / "out").open("ab") as out:
             if self._epmd is None:
                 command = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]

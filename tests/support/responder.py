@@ -13,6 +13,8 @@ from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv5
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.support.machine import scaled
+
 PREFIX = "argo/workflows"
 WAIT_S = 30.0
 
@@ -78,7 +80,7 @@ class Responder:
     def __enter__(self) -> Responder:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
-        assert self._ready.wait(WAIT_S), "the responder got no SUBACK"
+        assert self._ready.wait(scaled(WAIT_S)), "the responder got no SUBACK"
         self._client.publish("argo/bridge/plant-1/availability", b"online", 1, retain=True).wait_for_publish(WAIT_S)
         return self
 

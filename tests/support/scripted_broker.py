@@ -12,6 +12,8 @@ import struct
 from types import TracebackType
 from typing import NamedTuple
 
+from tests.support.machine import scaled
+
 WITHIN_S = 15.0
 NAMES = {
     1: "CONNECT", 3: "PUBLISH", 4: "PUBACK", 5: "PUBREC", 6: "PUBREL", 7: "PUBCOMP", 8: "SUBSCRIBE",
@@ -70,7 +72,7 @@ class ScriptedConnection:
         self._sock = sock
         self._v5 = v5
         self._buffer = b""
-        sock.settimeout(WITHIN_S)
+        sock.settimeout(scaled(WITHIN_S))
 
     def send(self, *packets: bytes) -> None:
         """Send bytes as they are."""
@@ -140,7 +142,7 @@ class ScriptedBroker:
     def __init__(self, *, v5: bool = False) -> None:
         self._v5 = v5
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(WITHIN_S)
+        self._listener.settimeout(scaled(WITHIN_S))
         self._connections: list[ScriptedConnection] = []
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from tests.support.accounting import account
 from tests.support.bridge_files import NAMESPACE
 from tests.support.bridge_process import clean_environment
+from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
 
@@ -94,7 +95,7 @@ class SimulatorProcess:
         if process is None:
             return
         process.terminate()
-        process.wait(10)
+        process.wait(scaled(10))
         assert process.stdout is not None
         process.stdout.close()
 

@@ -9,20 +9,21 @@ from collections.abc import Callable, Sequence
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, PublishResult, Session
+from tests.support.machine import scaled
 
 WAIT_S = 15.0
 
 
 def wait_until(condition: Callable[[], object], what: str, within_s: float = WAIT_S, every_s: float = 0.005) -> None:
-    """Return once `condition` holds; fail with `what` after `within_s` seconds.
+    """Return once `condition` holds; fail with `what` after `within_s` seconds, or more where the machine is slow.
 
     `every_s` is the pause between two looks: longer where looking takes time from what is waited for.
     """
-    deadline_s = time.monotonic() + within_s
+    deadline_s = time.monotonic() + scaled(within_s)
     pause = threading.Event()
     while not condition():
         if time.monotonic() > deadline_s:
-            raise AssertionError(f"not within {within_s} s: {what}")
+            raise AssertionError(f"not within {scaled(within_s):.0f} s: {what}")
         pause.wait(every_s)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from argo_recordings import Answer, call
 
+from tests.support.machine import scaled
+
 LABEL = "argo-bridge.test/run"
 DEADLINE_S = 60.0
 
@@ -75,7 +77,7 @@ def real_server() -> Server:
 
 def until(condition: Callable[[], Any]) -> Any:
     """Ask again and again, up to a deadline."""
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + scaled(DEADLINE_S)
     while time.monotonic() < deadline_s:
         value = condition()
         if value:

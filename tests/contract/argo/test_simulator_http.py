@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
+from tests.support.machine import scaled
 
 CREATE = "/api/v1/workflows/argo"
 WATCH = "/api/v1/workflow-events/argo"
@@ -423,7 +424,7 @@ def test_the_verb_serves_until_it_is_told_to_stop(number: signal.Signals) -> Non
         with pytest.raises(ConnectionError):
             call(url, "GET", "/api/v1/version", headers=token)
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(scaled(10)) == 0
         assert process.stdout.read() == ""
     assert line == f"simulating Argo Server v3.6.19 on {url}\n"
 

@@ -10,6 +10,7 @@ from bridge.core.clock import FakeClock
 from bridge.spool.records import Batch
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, message
+from tests.support.machine import scaled
 
 
 def test_threads_share_one_spool(spool: Spool) -> None:
@@ -73,12 +74,12 @@ def test_close_waits_for_no_reader_and_leaves_no_file_open(tmp_path: Path) -> No
     def read() -> int:
         with spool._database.reading("read") as reads:
             reading.set()
-            closed.wait(10)
+            closed.wait(scaled(10))
             return len(reads.run("outbox_rows", ("plant", 0, 9)).fetchall())
 
     with ThreadPoolExecutor() as pool:
         result = pool.submit(read)
-        assert reading.wait(10)
+        assert reading.wait(scaled(10))
         spool.close()
         closed.set()
         assert result.result(timeout=10) == 1

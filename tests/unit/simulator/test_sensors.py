@@ -7,6 +7,7 @@ import pytest
 
 from bridge.core.topic_filter import name_problem
 from bridge.simulator.sensors import Sensor, Sensors, boiler, press, scale
+from tests.support.machine import scaled
 
 
 def recording(*periods_s):
@@ -71,5 +72,5 @@ def test_leaving_the_context_ends_the_thread():
     first = threading.Event()
     sensors = Sensors([Sensor("t", 0.001, lambda _count: b"")], lambda _topic, _payload: first.set())
     with sensors:
-        assert first.wait(10)
+        assert first.wait(scaled(10))
     assert not any(thread.name == "sensors" for thread in threading.enumerate())

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.core.errors import ConfigError
 from bridge.spool.lock import DataDirLock
+from tests.support.machine import scaled
 
 HOLD = """
 import sys
@@ -48,7 +49,7 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             DataDirLock(tmp_path).acquire()
         holder.kill()
-        holder.wait(10)
+        holder.wait(scaled(10))
     assert (tmp_path / "lock").exists()
     with DataDirLock(tmp_path):
         pass

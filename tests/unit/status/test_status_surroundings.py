@@ -24,6 +24,7 @@ from bridge.status.sources import scope_selector
 from bridge.status.state import REPEAT_S, StatePublisher
 from bridge.status.transitions import digest_of
 from bridge.transports.base import PublishResult
+from tests.support.machine import scaled
 
 OWN = TOPICS.status_of(NS, "boil-1")
 
@@ -169,7 +170,7 @@ def test_a_state_that_cannot_be_read_does_not_end_the_thread(board: Board, broke
     """An exception while reading the state is counted, and the thread ends when it is told to."""
     board.is_broken = True
     board.publisher.start()
-    assert board.was_read.wait(10)
+    assert board.was_read.wait(scaled(10))
     assert board.publisher.stop(5.0) == []
     assert board.metrics.value("internal_errors_total", where="state") >= 1
 
