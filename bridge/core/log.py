@@ -3,8 +3,8 @@
 Console lines read ``14:03:07.120 INFO  pipeline.ingest  stored 12 events  connection=plant``; with
 ``format: json`` each line is one object. Payloads, tokens and headers are never logged.
 
-A flood fills no disk: texts and values are cut (a topic alone may have 64 KiB), and one place in the code logs
-`LINES_A_MINUTE` at most.
+A flood fills no disk: texts and values are cut (a topic alone may have 64 KiB), and one place in the program logs
+`LINES_A_MINUTE` of one code at most.
 
 Thread: any.
 """
@@ -25,13 +25,13 @@ from bridge.core.clock import rfc3339
 from bridge.core.errors import cut
 
 ROOT = "bridge"
-MAX_VALUE = 256
+MAX_VALUE = 200
 """Characters of one key's value."""
-MAX_TEXT = 2000
+MAX_TEXT = 500
 """Characters of the sentence."""
 MAX_TRACEBACK = 16_000
-LINES_A_MINUTE = 200
-"""Of one place in the code; those beyond are counted, and its next line says how many they were."""
+LINES_A_MINUTE = 60
+"""Of one place in the code and one code; those beyond are counted, and the next line says how many they were."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -102,7 +102,7 @@ def _plain(value: object) -> str:
 
 
 class LineBudget(logging.Filter):
-    """Lets `LINES_A_MINUTE` lines through for each place in the code that logs.
+    """Lets `LINES_A_MINUTE` lines through for each place in the program that logs, and each code that it tells.
 
     Args:
         monotonic: seconds that never go back.
@@ -112,11 +112,11 @@ class LineBudget(logging.Filter):
         super().__init__()
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._lines: dict[tuple[str, int], tuple[float, int]] = {}
+        self._lines: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the line may be written; the first after a flood says how many were not."""
-        place = (record.pathname, record.lineno)
+        place = (record.pathname, record.lineno, str(getattr(record, "code", "")))
         with self._lock:
             now_s = self._monotonic()
             since_s, count = self._lines.get(place, (now_s, 0))

@@ -71,24 +71,27 @@ def test_no_line_is_long_whatever_it_tells_of(form: str) -> None:
     except ValueError:
         log.logger("bridge.test").warning("refused %s", long, exc_info=True, extra=log.fields(topic=long, other=[long]))
     line = stream.getvalue()
-    assert len(line) < log.MAX_TEXT * 3 + log.MAX_VALUE * 6 + log.MAX_TRACEBACK * 2 + 1000
+    assert len(line) < log.MAX_TEXT * 6 + log.MAX_VALUE * 12 + log.MAX_TRACEBACK * 2 + 1000
     assert "refused t" in line
     assert "ValueError" in line
 
 
 def test_a_flood_from_one_place_is_bounded_and_told() -> None:
-    """One place in the code gets its lines a minute; the next line says how many there were not; others go on."""
+    """A place and code get their lines a minute; the next line says how many there were not; others go on."""
     now_s = 0.0
     budget = log.LineBudget(lambda: now_s)
 
-    def record(line: int) -> logging.LogRecord:
-        return logging.LogRecord("bridge.test", logging.WARNING, "place.py", line, "text", (), None)
+    def record(line: int, code: str = "a") -> logging.LogRecord:
+        made = logging.LogRecord("bridge.test", logging.WARNING, "place.py", line, "text", (), None)
+        made.code = code
+        return made
 
     def written(count: int) -> int:
         return sum(budget.filter(record(1)) for _ in range(count))
 
     assert written(log.LINES_A_MINUTE + 700) == log.LINES_A_MINUTE
     assert budget.filter(record(2))
+    assert budget.filter(record(1, "b"))
     now_s = 60.0
     first = record(1)
     assert budget.filter(first)
