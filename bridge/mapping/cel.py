@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
 
+from bridge.configfile.nodes import quote
 from bridge.core.errors import cut
 from bridge.mapping.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
 from bridge.mapping.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
@@ -35,6 +36,11 @@ _COMPILE_ERROR = re.compile(r"ERROR: [^:]*:(?P<line>[0-9]+):(?P<column>[0-9]+): 
 _RUN_ERROR_KIND = re.compile(r"^[A-Z_]+: ")
 
 _BEYOND_64_BITS = re.compile(r"Integer value '-?[0-9]+' out of range")
+_HINTS = (
+    ("to Timestamp conversion", "; a timestamp is written 2026-11-30T18:40:12Z: append what is missing, such as + 'Z'"),
+    ("to Duration conversion", "; a duration is written 90s, 1.5h or 1h30m"),
+    ("cannot convert string to", "; a number is written 21.5, without a unit: replace() or substring() what is else"),
+)
 _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
 
 
@@ -129,7 +135,7 @@ def shortest(value: float) -> int | float:
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise EvaluationError("text with a NUL character cannot be used in an expression")
+        raise EvaluationError(f"text with a NUL character cannot be used in an expression: {quote(text, 64)}")
     return text
 
 
@@ -223,7 +229,8 @@ def _compile(source: str) -> cel.Expression:
 def _run_error(text: str) -> str:
     if _BEYOND_64_BITS.search(text):
         return "a whole number beyond 64 bits cannot be used in an expression; take it by a bare path"
-    return cut(_RUN_ERROR_KIND.sub("", text))
+    hint = next((hint for words, hint in _HINTS if words in text), "")
+    return cut(_RUN_ERROR_KIND.sub("", text)) + hint
 
 
 def _compile_error(text: str) -> CompileError:

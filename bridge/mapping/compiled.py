@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bridge.configfile.nodes import quote
 from bridge.core import topic_filter
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
@@ -247,7 +248,8 @@ def _identity(what: str, expression: Expression, scope: Scope) -> str:
 def _workflow_name(template: Template, scope: Scope) -> str:
     name = _rendered("workflow name", template, scope)
     if not _NAME.fullmatch(name):
-        message = "render workflow name: a name is 1 to 63 of a-z, 0-9 and -, neither first nor last a -"
+        rule = "a name is 1 to 63 of a-z, 0-9 and -, neither first nor last a -"
+        message = f"render workflow name: {quote(name, 64)}: {rule}; lowerAscii() and replace() can help"
         raise PermanentError(message, code="invalid-name")
     return name
 
@@ -266,6 +268,6 @@ def _status_level(part: Any, scope: Scope) -> str:
     except EvaluationError as error:
         raise PermanentError(f"render status topic: {error}", code="expression-error") from error
     if not value or value.startswith("$") or any(char in value for char in "/+#\0"):
-        message = "render status topic: a value is empty, begins with $, or has one of / + # NUL"
+        message = f"render status topic: {quote(value, 64)} is empty, begins with $, or has one of / + # NUL"
         raise PermanentError(message, code="invalid-status-topic")
     return value

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bridge.configfile.nodes import quote
+from bridge.configfile.problems import Code
 from bridge.core.nearest import did_you_mean
 from bridge.mapping.cel import CompileError, EvaluationError, Program, to_cel
 from bridge.mapping.native import compile_native
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with an expression: a kebab-case code, a sentence, and where (from 0) in its text."""
+    """What is wrong with an expression: its code, a sentence, and where (from 0) in its text."""
 
-    code: str
+    code: Code
     message: str
     offset: int = 0
 
@@ -83,6 +85,7 @@ class Calculated:
         self.result = program.result
         self._roots = sorted({reference.root for reference in references} - {PAYLOAD})
         paths = [reference.steps for reference in references if reference.root == PAYLOAD]
+        self._paths = tuple(Path(PAYLOAD, steps) for steps in paths)
         self._reads_payload = bool(paths)
         self._tree: PickTree | None = pick_tree(paths)
 
@@ -97,7 +100,16 @@ class Calculated:
             data[PAYLOAD] = pick(scope.payload, self._tree)
         for root in self._roots:
             data[root] = scope.root(root) if root == NOW else to_cel(dict(scope.root(root)))
-        return self._program.run(data)
+        try:
+            return self._program.run(data)
+        except EvaluationError as error:
+            raise EvaluationError(f"{error}{self._seen(scope)}") from error
+
+    def _seen(self, scope: Scope) -> str:
+        """What the expression read, as far as it is text: mostly this is what was not as expected."""
+        found = {str(path): walk(scope.payload, path.steps) for path in self._paths}
+        texts = [f"{path} is {quote(value, 64)}" for path, value in found.items() if isinstance(value, str)]
+        return "".join(f"; {text}" for text in texts[:3])
 
 
 Expression = PathValue | Calculated
@@ -138,7 +150,7 @@ def compile_expression(source: str, captures: Sequence[str]) -> Expression:
         ExpressionError: it does not parse, or names or types are wrong.
     """
     if not source.strip():
-        raise ExpressionError([Fault("bad-expression", "the expression is empty")])
+        raise ExpressionError([Fault(Code.BAD_EXPRESSION, "the expression is empty")])
     references = references_of(source)
     faults = [fault for reference in references for fault in _reference_faults(reference, captures)]
     if faults:
@@ -162,7 +174,7 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
     expression = compile_expression(source, captures)
     if expression.result not in ("BOOL", "DYN"):
         kind = expression.result.lower()
-        raise ExpressionError([Fault("bad-expression", f"`when` needs a bool, and this is always of type {kind}")])
+        raise ExpressionError([Fault(Code.BAD_EXPRESSION, f"`when` needs a bool, and this is always of type {kind}")])
     return Condition(source, expression)
 
 
@@ -181,9 +193,9 @@ def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[Fau
         return []
     if reference.root == TOPIC:
         text = f'the topic has no capture "{name}"' + did_you_mean(name, known)
-        return [Fault("unknown-capture", text, reference.step_offset)]
+        return [Fault(Code.UNKNOWN_CAPTURE, text, reference.step_offset)]
     text = f'the message has no "{name}"' + did_you_mean(name, known)
-    return [Fault("unknown-variable", text, reference.step_offset)]
+    return [Fault(Code.UNKNOWN_VARIABLE, text, reference.step_offset)]
 
 
 _UNDECLARED = "undeclared reference to '"
@@ -192,13 +204,13 @@ _UNDECLARED = "undeclared reference to '"
 def _fault_of(error: CompileError, source: str) -> Fault:
     offset = sum(len(line) + 1 for line in source.split("\n")[: error.line - 1]) + error.column - 1
     if not error.text.startswith(_UNDECLARED):
-        return Fault("bad-expression", f"the expression is wrong: {error.text}", offset)
+        return Fault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", offset)
     name = error.text.removeprefix(_UNDECLARED).split("'")[0]
     root = name.split(".")[0]
     # The library points at the last dot of what it took for one name, or at the parenthesis behind it.
     start = source.rfind(name, 0, offset + 1 + len(name))
     text = f'unknown name "{root}"' + did_you_mean(root, ROOTS)
-    return Fault("unknown-variable", text, max(start, 0))
+    return Fault(Code.UNKNOWN_VARIABLE, text, max(start, 0))
 
 
 def _kind(value: Any) -> str:

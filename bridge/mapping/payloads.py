@@ -8,6 +8,7 @@ Thread: any; decoders keep only the last payload, in one tuple that is replaced 
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from bridge.configfile.nodes import quote
 from bridge.core.errors import PermanentError, cut
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ MAX_DEPTH = 100
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?P<fraction>\.[0-9]*)?|(?P<bare>\.[0-9]+))(?P<exponent>[eE][+-]?[0-9]{1,4})?")
 _LONGEST_NUMBER = 400
 _BEYOND_64_BITS = 2.0**63
+_LONGEST_SHOWN = 64
 
 
 class PayloadError(PermanentError):
@@ -68,7 +71,8 @@ class JsonDecoder:
         try:
             value = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
-            raise PayloadError(f"decode payload: not JSON: {cut(str(error))}") from error
+            text = f"decode payload: not JSON: {_oddity(payload) or cut(str(error))}: {_shown(payload)}"
+            raise PayloadError(f"{text}; set payload.format: text, number or bytes if it is to be none") from error
         if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
             _check_depth(value)
         self._last = (payload, value)
@@ -92,7 +96,8 @@ class TextDecoder:
         try:
             return payload.decode()
         except UnicodeDecodeError as error:
-            raise PayloadError(f"decode payload: not UTF-8: {error.reason} at byte {error.start}") from error
+            text = f"decode payload: not UTF-8: byte {error.start} is 0x{payload[error.start]:02x}: {_shown(payload)}"
+            raise PayloadError(f"{text}; set payload.format: bytes to take any bytes") from error
 
     def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
         """Return `decoded`."""
@@ -107,10 +112,12 @@ class NumberDecoder:
         text = payload.strip().decode("ascii", "replace") if len(payload) <= _LONGEST_NUMBER else ""
         match = _NUMBER.fullmatch(text)
         if match is None:
-            raise PayloadError("decode payload: not a decimal number")
+            oddity = _oddity(payload)
+            text = f"decode payload: not a decimal number{': ' if oddity else ''}{oddity}: {_shown(payload)}"
+            raise PayloadError(f"{text}; set payload.format: text to take it as text")
         value = float(text)
         if math.isinf(value):
-            raise PayloadError("decode payload: the number is too large")
+            raise PayloadError(f"decode payload: the number is too large: {_shown(payload)}")
         is_whole = match["fraction"] is None and match["bare"] is None and match["exponent"] is None
         return int(text) if is_whole and abs(value) < _BEYOND_64_BITS else value
 
@@ -138,6 +145,25 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
     "number": NumberDecoder,
     "bytes": BytesDecoder,
 }
+
+
+def _oddity(payload: bytes) -> str:
+    """What bytes that nobody sees spoil a payload, "" where none do."""
+    if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16, let the device send UTF-8"
+    if payload.startswith(codecs.BOM_UTF8):
+        return "it begins with a byte order mark (BOM), let the device leave it out"
+    if payload.endswith(b"\0"):
+        return "it ends with a NUL byte, let the device send one byte less"
+    try:
+        payload.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} (0x{payload[error.start]:02x}) is no UTF-8, let the device not send Latin-1"
+    return ""
+
+
+def _shown(payload: bytes) -> str:
+    return quote(payload[: 2 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace"), _LONGEST_SHOWN)
 
 
 def _check_depth(value: Any) -> None:

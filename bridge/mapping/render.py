@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bridge.configfile.problems import Code
 from bridge.core.clock import rfc3339
 from bridge.core.errors import PermanentError
 from bridge.mapping.cel import EvaluationError, shortest
@@ -88,7 +89,7 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
             parts.append(piece.text)
         elif piece.end is None:
             message = "${ is never closed by }; write $${ for the two characters"
-            faults.append(Fault("bad-expression", message, piece.start))
+            faults.append(Fault(Code.BAD_EXPRESSION, message, piece.start))
         else:
             inside = piece.start + 2
             try:
@@ -229,8 +230,8 @@ def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
                 opened = piece.start + braces.start() if braces.group() == "{{" else None
         elif opened is not None:
             message = "${...} between {{ and }} would become a part of Argo's own expression; give it as a parameter"
-            faults.append(Fault("expression-in-braces", message, piece.start))
+            faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, piece.start))
     if opened is not None and not faults:
         message = "{{ is never closed by }}, so that Argo could take text from elsewhere for its end"
-        faults.append(Fault("expression-in-braces", message, opened))
+        faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, opened))
     return faults

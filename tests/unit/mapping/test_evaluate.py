@@ -248,6 +248,31 @@ def test_an_alarm_of_a_device_without_battery_goes_out():
     assert texts == ["unknown", "unknown", "0", "87.5"]
 
 
+@pytest.mark.parametrize(
+    ("expression", "value", "words"),
+    [
+        ("string(timestamp(payload.value))", "2026-11-30 18:40", ['payload.value is "2026-11-30 18:40"', "T18:40:12Z"]),
+        ("string(duration(payload.value))", "5 minutes", ['payload.value is "5 minutes"', "written 90s"]),
+        ("string(int(payload.value))", "12 C", ['payload.value is "12 C"', "without a unit"]),
+        ("string(double(payload.value))", "\x1b[31m1,5", [r'payload.value is "\x1b[31m1,5"', "written 21.5"]),
+        ("payload.value + 'x'", "on\0", [r'"on\x00"', "NUL"]),
+        ("payload.value + 1", "x" * 1000, ['xxx..."']),
+    ],
+)
+def test_an_expression_that_fails_shows_the_text_that_it_read(expression, value, words):
+    """Cut and harmless to a terminal, with how it should be written."""
+    message = failed(mapping(parameters={"v": f"${{{expression}}}"}), {"value": value}).message
+    assert [word for word in words if word not in message] == []
+    assert message.isprintable()
+    assert len(message) < 400
+
+
+def test_a_wrong_name_or_topic_level_is_shown():
+    """Whoever reads the dead letter sees what came out."""
+    assert '"Tank_7"' in failed(mapping(name="${payload.value}"), {"value": "Tank_7"}).message
+    assert '"a/b"' in failed(mapping(status_topic="${payload.value}"), {"value": "a/b"}).message
+
+
 def test_the_same_message_always_gives_the_same_order():
     """A redelivery leads to the same workflow object."""
     one = mapping(parameters={"all": "${payload}"})

@@ -98,6 +98,32 @@ def test_what_is_no_number_is_refused(payload):
     assert refused("number", payload).code == "invalid-payload"
 
 
+@pytest.mark.parametrize(
+    ("form", "payload", "words"),
+    [
+        ("json", b'\xef\xbb\xbf{"a": 1}', ["byte order mark", "leave it out", '{"a": 1}']),
+        ("json", b'{"a": 1}\0', ["ends with a NUL", r'1}\x00"']),
+        ("json", '{"a": "größe"}'.encode("latin-1"), ["byte 9 (0xf6)", "Latin-1", r"gr\xf6\xdfe"]),
+        ("json", '{"a": 1}'.encode("utf-16"), ["UTF-16"]),
+        ("json", b"OPEN", ['"OPEN"', "payload.format: text"]),
+        ("text", "größe".encode("latin-1"), ["byte 2 is 0xf6", r"gr\xf6\xdfe", "payload.format: bytes"]),
+        ("number", b"21,5", ['"21,5"', "payload.format: text"]),
+        ("number", b"21.5\0", ["NUL", r'"21.5\x00"']),
+        ("number", b"\xef\xbb\xbf21.5", ["byte order mark", "21.5"]),
+        ("number", b"1e999", ['"1e999"', "too large"]),
+        ("number", "\u202e5.12".encode(), [r"\u202e5.12"]),
+        ("number", b"\n\x1b[31m", [r"\n\x1b[31m"]),
+        ("json", b"x" * 10_000, ['xxx..."']),
+    ],
+)
+def test_what_cannot_be_read_is_shown_and_says_what_to_set(form, payload, words):
+    """The message has the beginning of the payload, harmless to a terminal, and the way out."""
+    message = refused(form, payload).message
+    assert [word for word in words if word not in message] == []
+    assert message.isprintable()
+    assert len(message) < 300
+
+
 def test_text_is_utf8():
     """Text passes as it is, and broken UTF-8 does not."""
     assert read("text", "größe\0".encode()) == "größe\0"
