@@ -173,7 +173,7 @@ class AmqpPublisher:
         is_missing = code == NOT_FOUND
         if not is_missing and len(self._topics) == 1:
             ((tag, topic),) = self._topics.items()
-            self._say(topic, f"the broker refuses a message: {cut(text)}; its topic is tried again in an hour")
+            self._say(topic, f"the broker refuses a message: {cut(text)}; its topic is tried again in a while")
             self._outgoing.refused(tag)
         self._outgoing.fail_all(is_suspicious=not is_missing)
         self._reopen(text if is_missing else "")

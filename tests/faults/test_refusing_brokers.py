@@ -8,6 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bridge.core.clock import SystemClock
+from bridge.core.model import OutgoingMessage
+from bridge.service.options import SPOOL_FILE
+from bridge.spool.records import Batch, OutboxMessage
+from bridge.spool.store import Spool
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
 from tests.support.plain_client import PlainClient
 from tests.support.scripted_broker import text
@@ -63,7 +68,7 @@ def test_a_status_topic_that_the_broker_cuts_on_harms_no_other(
         spine.restart(lambda: None)
         spine.publish("sensors/8", {"n": 8})
         await_end(spine, "wf/8")
-        assert spine.bridge.service.readiness() == []
+        wait_until(lambda: spine.bridge.service.readiness() == [], "ready", WITHIN_S)
         assert cuts < 12
 
 
@@ -107,3 +112,25 @@ def test_a_reply_above_the_brokers_packet_limit_is_set_aside(
             second.subscribe(RESPONSE)
             second.publish(TRIGGER, orjson.dumps(submit(requestId="r2")))
             wait_until(lambda: any(b"r2" in payload for payload in second.payloads), "the next reply", WITHIN_S)
+
+
+@pytest.mark.timeout(240)
+@VERSIONS
+def test_rows_that_no_broker_takes_do_not_outlive_a_restart(tmp_path: Path, mosquitto: Mosquitto, version: str) -> None:
+    """A bridge that starts with them in its outbox finds them out within seconds, whatever order they have."""
+    deep = [f"{number}/" + "a/" * 250 for number in range(4)]
+    with Spine(tmp_path, mosquitto, WATCHED, version) as spine:
+
+        def leave_behind() -> None:
+            topics = [deep[0], "x/1", *deep[1:3], "x/2", deep[3]]
+            rows = [OutboxMessage("plant", OutgoingMessage(topic, b'{"status": "late"}')) for topic in topics]
+            with Spool.open(spine.files.data_dir / SPOOL_FILE, clock=SystemClock()) as spool:
+                spool.commit(Batch(outbox=tuple(rows)))
+
+        spine.restart(leave_behind)
+        wait_until(lambda: spine.on("x/1") and spine.on("x/2"), "the others", WITHIN_S)
+        wait_until(lambda: dead_topics(spine) >= set(deep), "the dead letters", WITHIN_S)
+        spine.restart(mosquitto.restart)
+        left = {row.message.topic for _, row in spine.bridge.service._spool.outbox("plant", 0, 100)}
+        assert not left & set(deep)
+        assert spine.bridge.count("disconnects_total", connection="plant", reason="taken-over") == 0

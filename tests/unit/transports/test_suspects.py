@@ -177,17 +177,36 @@ def set_aside(size: int = 10, *, retain: bool = True) -> tuple[Suspects, FakeClo
     return suspects, clock
 
 
-def test_a_topic_is_set_aside_from_the_size_that_failed_for_an_hour() -> None:
-    """A smaller message may get through, and so may all of them when the broker's rules have changed."""
-    suspects, clock = set_aside(10)
+def test_a_topic_is_set_aside_from_the_size_that_failed() -> None:
+    """A smaller message may get through, and so may another topic's."""
+    suspects, _ = set_aside(10)
     assert suspects.is_set_aside(message("t", b"y" * 10))
     assert suspects.is_set_aside(message("t", b"y" * 11, retain=True))
     assert not suspects.is_set_aside(message("t", b"y" * 9))
     assert not suspects.is_set_aside(message("u", b"y" * 10))
-    clock.advance(SET_ASIDE_S - 1)
-    assert suspects.is_set_aside(message("t", b"y" * 10))
-    clock.advance(1)
-    assert not suspects.is_set_aside(message("t", b"y" * 10))
+
+
+def test_what_is_set_aside_is_tried_again_ever_more_rarely() -> None:
+    """Alone, and one end of the connection is enough; each time it takes twice as long, up to an hour."""
+    suspects, clock = set_aside()
+    waited_s = []
+    for _ in range(9):
+        start_s = clock.monotonic_s()
+        while suspects.is_set_aside(message("t", b"y" * 10)):
+            clock.advance(1.0)
+        waited_s.append(clock.monotonic_s() - start_s)
+        assert suspects.ends_alone(message("t", b"y" * 10)) == ENDS_ALONE - 1
+        assert suspects.accuse([message("t", b"y" * 10)])
+    assert waited_s == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_a_broker_that_is_well_again_is_told_everything_again() -> None:
+    """One answer, and nothing is held against the topic any more."""
+    suspects, clock = set_aside()
+    clock.advance(SET_ASIDE_S)
+    suspects.acquit(message("t", b"y" * 10))
+    assert suspects.ends_alone(message("t", b"y" * 10)) is None
+    assert not suspects.accuse([message("t", b"y" * 10)])
 
 
 def test_a_newer_value_of_a_retained_topic_inherits_the_suspicion() -> None:
