@@ -15,6 +15,7 @@ from bridge.simulator.behaviour import Behaviour
 from bridge.simulator.calls import Call, CallNodes, Scope, Source
 from bridge.simulator.expansion import item_scope, item_suffix, items_of
 from bridge.simulator.expressions import holds, substitute
+from bridge.simulator.leaves import Leaves
 from bridge.simulator.nodes import FAILED, FULFILLED, Node, NodeTable
 from bridge.simulator.store import Object
 
@@ -56,15 +57,22 @@ class Members:
     Args:
         table: The workflow's nodes, which it changes.
         added: Adds nodes.
+        leaves: What runs, and whether all must end.
         behaviour: For timestamps.
         execute: Brings a call's node, and all below it, up to date.
     """
 
     def __init__(
-        self, table: NodeTable, added: CallNodes, behaviour: Behaviour, execute: Callable[[Call], Node]
+        self,
+        table: NodeTable,
+        added: CallNodes,
+        leaves: Leaves,
+        behaviour: Behaviour,
+        execute: Callable[[Call], Node],
     ) -> None:
         self._table = table
         self._added = added
+        self._leaves = leaves
         self._behaviour = behaviour
         self._execute = execute
 
@@ -132,7 +140,7 @@ class Members:
         hook = call.step.get("hooks", {}).get("exit")
         if hook is None and call.step.get("onExit"):
             hook = {"template": call.step["onExit"], "arguments": {}}
-        if hook is None:
+        if hook is None or self._leaves.stopping_for(exiting=True) is not None:
             return True
         scope = dict(call.scope)
         for kind in ("steps", "tasks"):

@@ -43,7 +43,7 @@ class TemplateWalker:
         self._retry_strategy = retry_strategy
         self._added = CallNodes(table, behaviour)
         self.leaves = Leaves(table, self._added, behaviour)
-        members = Members(table, self._added, behaviour, self.execute)
+        members = Members(table, self._added, self.leaves, behaviour, self.execute)
         self._steps = StepGroups(table, members, behaviour)
         self._graphs = TaskGraphs(table, self._added, members, behaviour)
 

@@ -92,14 +92,41 @@ def test_a_stop_ends_the_attempts() -> None:
     assert world.node("w")["message"] == "Stopped with strategy 'Terminate'"
 
 
+@pytest.mark.parametrize(("strategy", "hook"), [("Stop", "Succeeded"), ("Terminate", None)])
+def test_a_stop_spares_the_hook_of_a_step(strategy: str, hook: str | None) -> None:
+    """What is stopped still runs the exit hooks of its steps, what is terminated does not."""
+    world = World()
+    world.create(steps([{"name": "s", "hooks": {"exit": {"template": "c"}}}]))
+    world.run(0.5)
+    world.change(lambda workflow: {**workflow, "spec": {**workflow["spec"], "shutdown": strategy}})
+    world.run(5)
+    assert world.status()["phase"] == "Failed"
+    assert world.shown().get("s.onExit") == hook
+
+
+def test_fail_fast_waits_for_what_runs() -> None:
+    """After a failure nothing more is started, and the template fails once the others have ended."""
+    world = World()
+    slow = {**CONTAINER, "metadata": {"annotations": {"simulator.argo-bridge/duration": "3s"}}}
+    group = [{"name": "bad", "template": "bad"}, {"name": "slow"}, {"name": "never"}]
+    spec = steps(group)
+    main = {**spec["templates"][0], "parallelism": 2, "failFast": True}
+    world.create({**spec, "templates": [main, slow, spec["templates"][2]]})
+    world.run(2)
+    assert world.shown() == {"w": "Running", "[0]": "Running", "bad": "Failed", "slow": "Running"}
+    world.run(5)
+    assert world.shown() == {"w": "Failed", "[0]": "Failed", "bad": "Failed", "slow": "Succeeded"}
+
+
 @pytest.mark.parametrize("kind", ["steps", "tasks"])
 def test_outputs_of_items_are_lists(kind: str) -> None:
-    """What comes after a step that ran once an item gets the results and parameters of all items."""
+    """What comes after a step that ran once an item gets the results and parameters of all items that ran."""
     world = World()
     outputs = {"parameters": [{"name": "o", "valueFrom": {"default": "v{{inputs.parameters.x}}"}}]}
     inputs = {"parameters": [{"name": "x"}]}
     made = {"name": "c", "script": {"image": "x", "source": "echo r{{inputs.parameters.x}}"}}
-    first = {"name": "a", "withItems": [1, 2], "arguments": {"parameters": [{"name": "x", "value": "{{item}}"}]}}
+    given_item = {"parameters": [{"name": "x", "value": "{{item}}"}]}
+    first = {"name": "a", "withItems": [1, 2, 3], "when": "{{item}} < 3", "arguments": given_item}
     names = {"r": "outputs.result", "p": "outputs.parameters.o", "all": "outputs.parameters"}
     given = [{"name": name, "value": f"{{{{{kind}.a.{key}}}}}"} for name, key in names.items()]
     second = {"name": "b", "template": "show", "arguments": {"parameters": given}}
