@@ -33,6 +33,7 @@ class Code(enum.StrEnum):
     DUPLICATE_NAME = "duplicate-name"
     DUPLICATE_VALUE = "duplicate-value"
     EXPRESSION_IN_BRACES = "expression-in-braces"
+    INSECURE = "insecure"
     INVALID_WORKFLOW = "invalid-workflow"
     MISSING_KEY = "missing-key"
     NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"

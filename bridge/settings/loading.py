@@ -29,6 +29,7 @@ from bridge.settings.model import (
     MqttSettings,
     Settings,
 )
+from bridge.settings.risks import warn_of_risks
 
 PLUGIN_EXCHANGE = "amq.topic"
 """Where RabbitMQ's MQTT plugin publishes: it writes / as a dot, and escapes none."""
@@ -83,6 +84,8 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
     _check(found.values, checked)
     sound = found.sound and not problems.has_errors
     files = _mapping_files(root, checked) if found.values.get("mappings") is not INVALID else ()
+    known = (path, *(file.path for file in files))
+    warn_of_risks(found.values, known, checked, has_token=token is not None)
     interface, argo = found.values["interface"], found.values["argo"]
     return LoadedSettings(
         settings=_built(found.values, token, checked.folder) if sound else None,

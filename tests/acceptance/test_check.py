@@ -43,10 +43,12 @@ def check(folder, *arguments, **environ):
 
 
 def test_the_example_configuration_is_fine(folder):
-    """Exit code 0, and what there is."""
+    """Exit code 0, what there is, and that a broker without users lets everybody in."""
     result = check(folder, "--config", "config/bridge.yaml")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "config OK: 3 mappings, 1 connection\n"
+    warning, last = result.stdout.splitlines()
+    assert 'warning: insecure: connection "plant": no user and no certificate' in warning
+    assert last == "config OK: 3 mappings, 1 connection, 1 warning"
 
 
 def test_all_problems_are_told_at_once(folder):
@@ -73,7 +75,7 @@ def test_warnings_leave_the_exit_code_at_0(folder):
     """They are told and counted."""
     result = check(folder, "--config", "config/bridge.yaml", ARGO_BRIDGE_SPOL_MAX_ROWS="5")
     assert result.returncode == 0
-    assert result.stdout.endswith("config OK: 3 mappings, 1 connection, 1 warning\n")
+    assert result.stdout.endswith("config OK: 3 mappings, 1 connection, 2 warnings\n")
 
 
 def test_a_file_that_is_not_there_is_a_problem(folder):

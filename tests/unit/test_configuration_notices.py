@@ -13,7 +13,7 @@ from bridge.status.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes
 
 BRIDGE = """\
 bridge: {id: plant-1, data-dir: d}
-connections: {plant: {mqtt: {url: "mqtt://localhost"}}}
+connections: {plant: {mqtt: {url: "mqtt://localhost", username: bridge}}}
 argo: {url: http://localhost, namespaces: [factory, lab]}
 mappings: [map.yaml]
 """

@@ -9,7 +9,7 @@ from bridge.configuration import load
 
 BRIDGE = """\
 bridge: {{id: b, data-dir: data}}
-connections: {{plant: {{mqtt: {{url: "mqtt://localhost"}}}}}}
+connections: {{plant: {{mqtt: {{url: "mqtt://localhost", username: bridge}}}}}}
 argo: {{url: "http://localhost:2746", namespaces: [factory], version: "{version}"}}
 mappings: [mappings.yaml]
 """

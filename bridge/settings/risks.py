@@ -1,0 +1,139 @@
+"""Warns of what a careless operator leaves open: secrets that others read, listeners on the way, rights for everybody.
+
+Refuses nothing: each may be right where it is. Looks at the modes of files, never at what they hold, and connects to
+nothing. Thread: whichever loads a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bridge.configfile.kinds import INVALID
+from bridge.configfile.problems import Code, Position
+from bridge.configfile.source import shown_path
+from bridge.interface.operations import Operation
+from bridge.settings.checks import Checked
+from bridge.settings.model import (
+    AmqpSettings,
+    ArgoSettings,
+    ArgoTlsSettings,
+    ConnectionSettings,
+    InterfaceSettings,
+    MqttSettings,
+    TlsSettings,
+    WebSettings,
+)
+
+READ, WRITE = 0o4, 0o2
+_PLAIN = ("mqtt", "ws", "amqp", "http")
+
+
+def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Checked, *, has_token: bool) -> None:
+    """Warn of all that is open.
+
+    Args:
+        values: the sections of bridge.yaml as read; one that could not be read is passed over.
+        files: bridge.yaml and the mapping files.
+        checked: takes what is found.
+        has_token: the environment has a token for Argo.
+    """
+    _warn_of_files(files, checked)
+    bridge, argo, web = (values[key] for key in ("bridge", "argo", "web"))
+    if bridge is not INVALID and open_to_others(checked.folder / bridge.data_dir, WRITE):
+        checked.warning(("bridge", "data-dir"), Code.INSECURE, '"data-dir": every user of this machine may write to it')
+    if argo is not INVALID:
+        _warn_of_argo(argo, checked, has_token=has_token)
+    if web is not INVALID:
+        _warn_of_web(web, checked)
+    for name, connection in ({} if values["connections"] is INVALID else values["connections"]).items():
+        _warn_of_connection(name, connection, values["interface"], checked)
+
+
+def open_to_others(path: Path, bit: int) -> bool:
+    """Whether every user of the machine may do with a file what `bit` says, and gets there through its folders."""
+    try:
+        return bool(path.stat().st_mode & bit) and all(one.stat().st_mode & 0o1 for one in path.resolve().parents)
+    except OSError:
+        return False
+
+
+def is_remote(url: str) -> bool:
+    """Whether a URL leads to another machine, as far as its text tells."""
+    host = urlsplit(url).hostname or ""
+    return not (host in ("localhost", "::1") or host.startswith("127."))
+
+
+def _warn_of_files(files: Iterable[Path], checked: Checked) -> None:
+    told: set[Path] = set()
+    for file in files:
+        for path in (file, file.parent):
+            if path not in told and open_to_others(path, WRITE):
+                text = "every user of this machine may change it, and so what the bridge does; chmod o-w"
+                checked.problems.warning(Position(shown_path(path)), Code.INSECURE, text)
+            told.add(path)
+
+
+def _warn_of_secret(path: tuple[str, ...], file: Path | None, checked: Checked) -> None:
+    if file is not None and open_to_others(checked.folder / file, READ):
+        text = f'"{path[-1]}": every user of this machine may read {shown_path(checked.folder / file)}; chmod o-r'
+        checked.warning(path, Code.INSECURE, text)
+
+
+def _warn_of_tls(path: tuple[str, ...], tls: TlsSettings | ArgoTlsSettings, checked: Checked) -> None:
+    if tls.insecure:
+        text = '"insecure": whoever stands between can read and change everything; trust a certificate with "ca"'
+        checked.warning((*path, "tls", "insecure"), Code.INSECURE, text)
+
+
+def _warn_of_plain(path: tuple[str, ...], url: str, secret: str, checked: Checked) -> None:
+    scheme = urlsplit(url).scheme
+    if scheme in _PLAIN and is_remote(url):
+        safe = "wss" if scheme == "ws" else f"{scheme}s"
+        text = f'"url": the {secret} goes over the network for everybody to read; use {safe}://'
+        checked.warning((*path, "url"), Code.INSECURE, text)
+
+
+def _warn_of_argo(argo: ArgoSettings, checked: Checked, *, has_token: bool) -> None:
+    _warn_of_secret(("argo", "token-file"), argo.token_file, checked)
+    _warn_of_tls(("argo",), argo.tls, checked)
+    if argo.token_file or has_token:
+        _warn_of_plain(("argo",), argo.url, "token", checked)
+
+
+def _warn_of_web(web: WebSettings, checked: Checked) -> None:
+    if web.listen is not None and web.listen.host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is warned of
+        text = '"listen": every machine that reaches this one can read the pages, which have no password'
+        checked.warning(("web", "listen"), Code.INSECURE, text)
+
+
+def _warn_of_connection(name: str, connection: ConnectionSettings, interface: Any, checked: Checked) -> None:
+    for kind, broker in (("mqtt", connection.mqtt), ("amqp", connection.amqp)):
+        if broker is None:
+            continue
+        path = ("connections", name, kind)
+        _warn_of_secret((*path, "password-file"), broker.password_file, checked)
+        _warn_of_secret((*path, "tls", "key"), broker.tls.key, checked)
+        _warn_of_tls(path, broker.tls, checked)
+        if broker.password_file:
+            _warn_of_plain(path, broker.url, "password", checked)
+        if interface is not INVALID:
+            _warn_of_everybody(path, broker, interface, checked)
+
+
+def _warn_of_everybody(
+    path: tuple[str, ...], broker: MqttSettings | AmqpSettings, interface: InterfaceSettings, checked: Checked
+) -> None:
+    """A broker that lets the bridge in without a login lets everybody in."""
+    if broker.username or broker.tls.cert:
+        return
+    rights = ["start any workflow"] if interface.manifests and Operation.TRIGGER in interface.operations else []
+    rights += ["delete workflows"] if Operation.DELETE in interface.operations else []
+    if rights:
+        text = (
+            f"no user and no certificate: who reaches this broker may {' and '.join(rights)}; let the broker ask for "
+            "users, or set interface.manifests to false and interface.operations to a list without delete"
+        )
+        checked.warning(path, Code.INSECURE, text)
