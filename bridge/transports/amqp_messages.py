@@ -143,6 +143,8 @@ class MessageReader:
         text = ""
         if queue.is_own and not origin.exchange and origin.kind is not QueueKind.VISIT:
             text = "it was sent to the queue by its name, so that it has no topic"
+        elif origin.kind is QueueKind.REDELIVERED:
+            text = "the broker took it out of no queue of the bridge"
         elif origin.kind is QueueKind.REQUESTS and not topic.startswith(f"{self._options.prefix}/"):
             text = "only requests are taken from there"
         elif not queue.is_own and self._is_request(topic):

@@ -290,12 +290,15 @@ class Topology:
         return steps
 
     def verification(self, wanted: Wanted) -> list[Step]:
-        """Return the steps that find a lost exchange, and bind what lost its binding."""
-        return [self._look_for_exchange(), *self.bindings(wanted, ())]
+        """Return the steps that see to the exchange, and bind what has lost its binding."""
+        return [*self._main_exchange(), *self.bindings(wanted, ())]
 
     def _bind_step(self, binding: Binding, label: str) -> Step:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_bind(binding.queue, binding.exchange, binding.key, callback=answered)
+            if binding.exchange == self._options.exchange and not self.has_exchange:
+                answered(None)  # a step before this one has found that out
+            else:
+                channel.queue_bind(binding.queue, binding.exchange, binding.key, callback=answered)
 
         def say(code: int, text: str) -> None:
             found = refused(f"topic {label}" if label.startswith("filter ") else label, code, text)

@@ -136,6 +136,17 @@ def test_a_message_is_taken_where_it_belongs_or_refused(
     assert (found.skip, found.message.flaw and found.message.flaw.code) == (None, code or None)
 
 
+@pytest.mark.parametrize("key", [REQUEST, READING])
+@pytest.mark.parametrize("exchange", [OPTIONS.dead_letter_exchange, "argo.workflows", ""])
+def test_what_was_in_no_queue_before_is_not_redelivered(key: str, exchange: str) -> None:
+    """Somebody bound the third queue, or its exchange, to others: the message would run twice."""
+    flaw = read(kind=QueueKind.REDELIVERED, exchange=exchange, key=key).message.flaw
+    assert flaw is not None
+    assert flaw.code == "wrong-queue"
+    foreign = {"x-death": [{"queue": "somebody's", "reason": "expired", "exchange": exchange}]}
+    assert read(kind=QueueKind.REDELIVERED, exchange=exchange, key=key, headers=foreign).message.flaw == flaw
+
+
 def test_a_request_on_a_queue_of_somebody_else_s_is_a_copy_only_by_the_bridge_s_own_exchange() -> None:
     """By another exchange nobody has it but that queue: it is refused, not dropped."""
     assert read(kind=QueueKind.EVENTS, options=OTHERS, key=REQUEST).skip is Skip.COPY
