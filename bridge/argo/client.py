@@ -24,10 +24,12 @@ from bridge.argo.options import (
     workflow_page_path,
     workflow_path,
 )
+from bridge.core.errors import cut
 from bridge.interface.loose_json import object_at, text_at
 
 _NOBODYS = "argo-bridge-access-check"
 _ACCESS_TIMEOUT_S = 10.0
+_LONGEST_VERSION = 64
 _MAX_IDLE = 8
 _STEP_S = 60.0
 _PASSES = 3
@@ -154,7 +156,7 @@ class ArgoClient:
         version = body.get("version")
         if not isinstance(version, str):
             raise error_of(_not_argo("answered without a version"), "read Argo's version")
-        return version
+        return cut(version, _LONGEST_VERSION)
 
     def check_access(self, namespace: str) -> None:
         """Return if the token may read a workflow, and kube and its store answer.

@@ -5,12 +5,14 @@ Asks the file system at most a few times a second. Any thread.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 from pathlib import Path
 
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.errors import TransientError
+from bridge.core.foreign import remember_secret
 
 _CHECK_EVERY_S = 0.25
 _GRACE_S = 1.0
@@ -28,6 +30,7 @@ class Credentials:
         """Take what `ArgoOptions` says; nothing is read yet."""
         self._file = token_file
         self._given = authorization.strip()
+        _remember(self._given)
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
@@ -85,6 +88,7 @@ class Credentials:
             self._header = ""
             raise
         self._lost_at_s = None
+        _remember(header)
         self._renewals += header != self._header
         self._header = header
 
@@ -104,6 +108,15 @@ class Credentials:
         header = _header(raw, str(file))
         self._stamp = self._changed = stamp
         return header
+
+
+def _remember(header: str) -> None:
+    """Keep the token out of all that is said, and the password that a Basic header holds."""
+    scheme, _, token = header.rpartition(" ")
+    remember_secret(token)
+    if scheme == "Basic":
+        with contextlib.suppress(ValueError):
+            remember_secret(base64.b64decode(token).decode().partition(":")[2])
 
 
 def _stamp(file: Path) -> _Stamp:

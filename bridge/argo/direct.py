@@ -20,6 +20,7 @@ from bridge.argo.errors import Answer, Fault, classify, failure, token_unreadabl
 from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions, system_ca_file
 from bridge.core.errors import TransientError
+from bridge.core.foreign import conceal_bytes
 
 
 class DirectClient:
@@ -62,7 +63,7 @@ class DirectClient:
         except (requests.RequestException, OSError) as error:
             return failure(_fault(error), f"{self._options.place}: {_reason(error)}", sent=False)
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return classify(response.status_code, headers, response.content, time.time())
+        return classify(response.status_code, headers, conceal_bytes(response.content), time.time())
 
 
 def _fault(error: Exception) -> Fault:

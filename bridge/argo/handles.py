@@ -20,6 +20,8 @@ import pycurl
 from bridge import __version__
 from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, named
 from bridge.argo.options import ArgoOptions, system_ca_file
+from bridge.core.errors import cut
+from bridge.core.foreign import conceal_bytes
 
 _SSE = "text/event-stream"
 _CA_CACHE_TIMEOUT = 321  # CURLOPT_CA_CACHE_TIMEOUT, libcurl 7.87; pycurl has no name for it
@@ -155,7 +157,7 @@ class Handle:
 
     def _on_body(self, piece: bytes) -> int | None:
         if self._sink is not None and self._is_stream:
-            self._sink(piece)
+            self._sink(conceal_bytes(piece))
             return None
         self._size += len(piece)
         self._held.size_bytes += len(piece)
@@ -181,14 +183,14 @@ class Handle:
         if self._sink is not None and status == 200:
             return self._stream_answer(elapsed_s)
         headers = {} if status == 200 else _parse(self._headers)
-        answer = classify(status, headers, b"".join(body), time.time(), elapsed_s)
+        answer = classify(status, headers, conceal_bytes(b"".join(body)), time.time(), elapsed_s)
         return named(answer, self._expects) if self._expects else answer
 
     def _stream_answer(self, elapsed_s: float) -> Answer:
         kind = _parse(self._headers).get("content-type", "")
         if kind.startswith((_SSE, "application/json")):
             return Answer(AnswerKind.OK, 200, "ok", "the stream ended", elapsed_s=elapsed_s)
-        text = f"answered {kind or 'something without a type'} instead of a stream"
+        text = f"answered {cut(kind) or 'something without a type'} instead of a stream"
         return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, elapsed_s=elapsed_s)
 
     def _failure(self, error: int, text: str, elapsed_s: float) -> Answer:

@@ -20,6 +20,7 @@ from bridge.cli.plain_text import printable
 from bridge.cli.send_request import Reply
 from bridge.cli.send_view import SendView
 from bridge.cli.target import add_timeout, read_target
+from bridge.core.foreign import harmless_json
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 
@@ -58,7 +59,7 @@ def run_logs(args: argparse.Namespace) -> int:
         while reply is not None:
             view.replied(reply)
             if args.json:
-                print(orjson.dumps(reply.body).decode(), flush=True)
+                print(harmless_json(orjson.dumps(reply.body).decode()), flush=True)
             if reply.error:
                 return exit_codes.PROBLEMS
             if not args.json:

@@ -23,6 +23,7 @@ from bridge.cli.send_follow import NamedWorkflow, follow_named
 from bridge.cli.send_request import Question, Reply
 from bridge.cli.send_view import SendView
 from bridge.cli.target import Target, add_target_options, add_timeout, read_target
+from bridge.core.foreign import harmless_json
 from bridge.core.topic_filter import name_problem
 from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec
 from bridge.interface.operations import Operation
@@ -196,7 +197,7 @@ def _tell(args: argparse.Namespace, reply: Reply, namespace: str, view: SendView
 
 def _print_json(args: argparse.Namespace, reply: Reply) -> None:
     if args.json:
-        print(orjson.dumps(reply.body).decode(), flush=True)
+        print(harmless_json(orjson.dumps(reply.body).decode()), flush=True)
 
 
 def _level(text: str) -> str:

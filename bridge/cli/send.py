@@ -25,6 +25,7 @@ from bridge.cli.send_view import SendView
 from bridge.cli.target import Target, add_target_options, add_timeout, read_target
 from bridge.configfile.problems import Problems
 from bridge.core.errors import ConfigError
+from bridge.core.foreign import harmless_json
 from bridge.core.model import OutgoingMessage
 from bridge.core.topic_filter import name_problem
 from bridge.interface.topics import Request
@@ -123,7 +124,7 @@ def _ask(plan: _Plan, question: Question, visit: BrokerVisit, view: SendView) ->
     if reply is None:
         return exit_codes.NO_ANSWER
     view.replied(reply)
-    print(orjson.dumps(reply.body).decode(), flush=True)
+    print(harmless_json(orjson.dumps(reply.body).decode()), flush=True)
     if reply.error:
         return exit_codes.PROBLEMS
     if not plan.wait:

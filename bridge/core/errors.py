@@ -6,6 +6,8 @@ sqlite3 in spool, yaml in configfile) and nowhere else.
 
 from __future__ import annotations
 
+from bridge.core.foreign import cleaned
+
 
 class BridgeError(Exception):
     """Base of every error that the bridge raises on purpose.
@@ -71,4 +73,5 @@ class SpoolError(BridgeError):
 
 def cut(text: str, limit: int = 256) -> str:
     """Return `text` cut to `limit` characters, for remote bodies in messages and logs."""
+    text = cleaned(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -23,6 +23,7 @@ import orjson
 
 from bridge.core.clock import rfc3339
 from bridge.core.errors import cut
+from bridge.core.foreign import conceal, harmless_json
 
 ROOT = "bridge"
 MAX_VALUE = 200
@@ -72,7 +73,7 @@ class ConsoleFormatter(logging.Formatter):
         keys = "  ".join(f"{key}={_plain(value)}" for key, value in _extras(record).items())
         line = f"{clock} {record.levelname:<7} {name}: {_plain(cut(record.getMessage(), MAX_TEXT))}"
         line = f"{line}  [{keys}]" if keys else line
-        return f"{line}\n{_traceback(self, record)}" if record.exc_info else line
+        return conceal(f"{line}\n{_traceback(self, record)}" if record.exc_info else line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -90,10 +91,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             body["traceback"] = _traceback(self, record)
         try:
-            return orjson.dumps(body, default=str).decode()
+            line = orjson.dumps(body, default=str).decode()
         except TypeError:
             # Text that UTF-8 cannot hold, or a huge integer; a line that is lost helps nobody.
-            return json.dumps(body, default=str)
+            line = json.dumps(body, default=str)
+        return harmless_json(conceal(line))
 
 
 def _plain(value: object) -> str:

@@ -19,6 +19,7 @@ import orjson
 
 from bridge import __version__
 from bridge.core.clock import rfc3339
+from bridge.core.foreign import conceal_bytes
 
 MAX_REPORTS = 50
 
@@ -60,7 +61,7 @@ class ReportWriter:
             path = self._folder / name
             # For the bridge's user alone; and nothing that waits under this name is written to.
             with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-                file.write(_text_of(body))
+                file.write(conceal_bytes(_text_of(body)))
         except OSError:
             return None
         return path

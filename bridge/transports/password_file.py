@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bridge.core.foreign import remember_secret
+
 
 def read_password(file: str) -> str:
     """Return what `file` holds as UTF-8, less one line end, of Unix or Windows.
@@ -15,4 +17,6 @@ def read_password(file: str) -> str:
         text = Path(file).read_bytes().decode()
     except UnicodeDecodeError as error:
         raise OSError(f"{file} is no UTF-8 text") from error
-    return text.removesuffix("\n").removesuffix("\r")
+    password = text.removesuffix("\n").removesuffix("\r")
+    remember_secret(password)
+    return password
