@@ -299,3 +299,69 @@ def test_a_fault_below_http_strains_the_gate_unless_we_stopped_it(fault):
     assert answer.ambiguous
     assert answer.message == "text [31m more"
     assert answer.strains == (fault not in (Fault.STOPPED, Fault.TOO_LARGE))
+
+
+# status: (kind of an error without Argo's code, kind with it, ambiguous, strains, whether Retry-After counts)
+STATUSES = {
+    204: (AnswerKind.MISCONFIGURED, AnswerKind.MISCONFIGURED, False, False, False),
+    302: (AnswerKind.MISCONFIGURED, AnswerKind.MISCONFIGURED, False, False, False),
+    400: (AnswerKind.MISCONFIGURED, AnswerKind.INVALID, False, False, False),
+    401: (AnswerKind.DENIED, AnswerKind.DENIED, False, False, False),
+    403: (AnswerKind.DENIED, AnswerKind.DENIED, False, False, False),
+    404: (AnswerKind.MISCONFIGURED, AnswerKind.MISCONFIGURED, False, False, False),
+    408: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, True, True, False),
+    409: (AnswerKind.MISCONFIGURED, AnswerKind.CONFLICT, False, False, False),
+    413: (AnswerKind.INVALID, AnswerKind.INVALID, False, False, False),
+    414: (AnswerKind.INVALID, AnswerKind.INVALID, False, False, False),
+    429: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, False, True, True),
+    500: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, True, True, False),
+    501: (AnswerKind.MISCONFIGURED, AnswerKind.MISCONFIGURED, False, False, False),
+    502: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, True, True, False),
+    503: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, True, True, True),
+    504: (AnswerKind.UNAVAILABLE, AnswerKind.UNAVAILABLE, True, True, False),
+}
+
+
+@pytest.mark.parametrize("retry_after", [None, "7"])
+@pytest.mark.parametrize("is_argos", [False, True], ids=["of a proxy", "of Argo"])
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_a_status_means(status, is_argos, retry_after):
+    """Kind, whether it may have been carried out, whether the gate slows down, and for how long, as one table."""
+    body = b'{"code":2,"message":"an odd text"}' if is_argos else b"an odd text"
+    answer = classify(status, {} if retry_after is None else {"retry-after": retry_after}, body, 0.0)
+    of_a_proxy, of_argo, ambiguous, strains, is_heard = STATUSES[status]
+    assert answer.kind is (of_argo if is_argos else of_a_proxy)
+    assert (answer.ambiguous, answer.strains) == (ambiguous, strains)
+    assert answer.retry_after_s == (7.0 if is_heard and retry_after else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "code", "strains"),
+    [
+        (409, "Operation cannot be fulfilled on x", AnswerKind.UNAVAILABLE, "modified-meanwhile", False),
+        (429, "EOF", AnswerKind.UNAVAILABLE, "watch-ended", False),
+        (429, "grpc: received message larger than max", AnswerKind.INVALID, "too-large", False),
+        (400, "Request entity too large: limit is 3145728", AnswerKind.INVALID, "too-large", False),
+        (500, "etcdserver: request is too large", AnswerKind.INVALID, "too-large", False),
+        (500, "resourceVersion should not be set on objects to be created", AnswerKind.INVALID, "invalid", False),
+        (
+            403,
+            "unable to create new content in namespace factory because it is being terminated",
+            AnswerKind.MISCONFIGURED,
+            "namespace-terminating",
+            False,
+        ),
+    ],
+)
+def test_what_a_text_says_more_than_its_status(status, message, kind, code, strains):
+    """Texts of Argo and of kube that decide otherwise than the status alone would."""
+    answer = classify(status, {}, json.dumps({"code": 2, "message": message}).encode(), 0.0)
+    assert (answer.kind, answer.code, answer.strains) == (kind, code, strains)
+
+
+def test_a_namespace_that_is_being_deleted_needs_no_right():
+    """Nobody is sent to grant one."""
+    text = 'workflows.argoproj.io "w" is forbidden: unable to create new content because it is being terminated'
+    error = error_of(classify(403, {}, json.dumps({"code": 7, "message": text}).encode(), 0.0), "create a workflow")
+    assert "grant" not in str(error)
+    assert "wait until it is gone" in str(error)

@@ -36,6 +36,7 @@ class Run:
     sent: list[float] = field(default_factory=list)
     good: list[float] = field(default_factory=list)
     most: int = 0
+    reads_every: int = 0
 
     def __post_init__(self) -> None:
         self._flying: list[tuple[float, int, float, Answer]] = []
@@ -47,6 +48,8 @@ class Run:
                 self.gate.started()
                 self.sent.append(self.now_s)
                 latency_s, answer = self.server(self.now_s, len(self._flying) + 1, len(self.sent))
+                if self._is_read(len(self.sent)):
+                    latency_s = 0.001
                 heapq.heappush(self._flying, (self.now_s + latency_s, len(self.sent), self.now_s, answer))
             self.most = max(self.most, len(self._flying))
             wait_s = self.gate.next_permit_in_s(self.now_s)
@@ -55,11 +58,15 @@ class Run:
                 next_s = min(next_s, self._flying[0][0])
             self.now_s = min(next_s, until_s)
             while self._flying and self._flying[0][0] <= self.now_s:
-                ended_s, _, began_s, answer = heapq.heappop(self._flying)
-                self.gate.finished(answer, ended_s - began_s, ended_s)
-                if answer.ok:
+                ended_s, number, began_s, answer = heapq.heappop(self._flying)
+                is_create = not self._is_read(number)
+                self.gate.finished(answer, ended_s - began_s, ended_s, is_create=is_create)
+                if answer.ok and is_create:
                     self.good.append(ended_s)
         return self
+
+    def _is_read(self, number: int) -> bool:
+        return bool(self.reads_every) and number % self.reads_every == 0
 
     def rate(self, last_s: float) -> float:
         """Successes a second over the last seconds."""
@@ -277,13 +284,93 @@ def test_the_operators_rate_is_never_exceeded():
 
 
 def test_reads_do_not_spoil_the_measure_of_creates():
-    """A GET of 1 ms says nothing about how long a create takes alone."""
-    gate = Gate()
-    for _ in range(200):
+    """Every third request is a GET of 1 ms: it says nothing about how long a create takes, alone or not."""
+    run = Run(Gate(), lambda _now_s, _flying, _number: (0.2, OK), reads_every=3).go(30)
+    assert run.gate.window == 256
+    assert run.rate(10) >= 500
+
+
+def rounds(gate: Gate, latency_s: float, count: int, now_s: float) -> float:
+    """Fill the window and answer all of it, so many times; returns the time after it."""
+    for _ in range(count):
+        for _ in range(gate.window):
+            gate.started()
+        now_s += latency_s
+        for _ in range(gate.in_flight):
+            gate.finished(OK, latency_s, now_s)
+    return now_s
+
+
+@pytest.mark.parametrize(("latency_s", "change"), [(0.15, 1), (0.3, 0), (0.5, -1)])
+def test_the_window_follows_the_latency(latency_s, change):
+    """Against a lone request of 0.1 s: below twice that it grows, up to four times it stays, beyond it shrinks."""
+    gate = Gate(GateOptions(start_in_flight=16))
+    gate.started()
+    gate.finished(OK, 0.1, 10.0)
+    for _ in range(15):
         gate.started()
-        gate.finished(OK, 0.0001, 10.0, is_create=False)
-    run = Run(gate, parallel(50, 0.2)).go(30)
-    assert run.rate(10) >= 0.95 * 250
+    for _ in range(15):
+        gate.finished(OK, 0.1, 10.1)
+    before = gate.window
+    rounds(gate, latency_s, 2, 10.2)
+    assert (gate.window > before) - (gate.window < before) == change
+
+
+def test_latency_alone_never_goes_below_the_floor():
+    """A slow server still gets four at a time."""
+    gate = Gate()
+    gate.started()
+    gate.finished(OK, 0.01, 10.0)
+    rounds(gate, 5.0, 30, 10.0)
+    assert gate.window == GateOptions().floor_in_flight
+
+
+def test_a_measure_is_given_up_when_requests_fail():
+    """A lone request is measured while all wait; a failure meanwhile must not hold a whole window at one."""
+    gate = Gate(GateOptions(start_in_flight=32, measure_every_s=1.0))
+    now_s = rounds(gate, 0.001, 3, 10.0) + 30.0
+    assert gate.permits(now_s) == 1
+    gate.started()
+    gate.finished(BUSY, 0.01, now_s)
+    assert gate.permits(now_s) == gate.window > 1
+
+
+def test_after_a_429_nothing_starts_at_once():
+    """What had been saved up is gone: the pace begins anew, below what went through before."""
+    gate = Gate(GateOptions(start_in_flight=64, max_per_s=1000))
+    assert gate.permits(9.0) == 1
+    assert gate.permits(10.0) == 64
+    for _ in range(20):
+        gate.started()
+    for _ in range(19):
+        gate.finished(OK, 0.01, 10.5)
+    gate.finished(LIMITED, 0.01, 10.5)
+    assert gate.permits(10.5) == 0
+    assert 0 < (gate.next_permit_in_s(10.5) or 0.0) <= 1.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([OK, BUSY, LIMITED, TIMED_OUT, REFUSED]), st.floats(0.001, 10), st.booleans()),
+        max_size=150,
+    )
+)
+def test_failures_never_widen_it_and_reads_never_move_it(steps):
+    """In any mix of creates and reads: strain never grows the window, and a read that succeeds says nothing of it."""
+    gate = Gate(GateOptions(max_in_flight=64, start_in_flight=16))
+    now_s = 0.0
+    for answer, latency_s, is_create in steps:
+        now_s += latency_s
+        if gate.permits(now_s):
+            gate.started()
+        if not gate.in_flight:
+            continue
+        before, was_away = gate.window, gate.is_away
+        gate.finished(answer, latency_s, now_s, is_create=is_create)
+        if answer.strains:
+            assert gate.window <= before
+        elif not is_create and not was_away:
+            assert gate.window == before
 
 
 def test_an_idle_gate_does_not_grow():

@@ -71,6 +71,13 @@ def test_a_templates_workflow_bears_the_templates_label(reference, labels):
     assert workflow["metadata"]["labels"] == labels | {"argo-bridge/bridge": "plant-1"}
 
 
+def test_the_operators_own_label_is_kept():
+    """A manifest that names another template in that label means it."""
+    label = "workflows.argoproj.io/workflow-template"
+    manifest = {"metadata": {"labels": {label: "mine"}}, "spec": {"workflowTemplateRef": {"name": "inspect"}}}
+    assert create(manifest)["metadata"]["labels"][label] == "mine"
+
+
 def test_marks_that_are_empty_leave_no_annotation():
     """A trigger message has no mapping and no status topic."""
     annotations = create({"spec": {}}, marks=Marks("plant-1", EVENT))["metadata"]["annotations"]
