@@ -2,7 +2,7 @@
 
 A full spool must not shut out what helps it (`stop`, `terminate`, `delete`), and one lane must not shut out all others.
 So beyond spool.max-rows and spool.max-bytes there is a reserve: a quarter of them for lanes that have less than a 16th
-each, and another 16th for events that are urgent.
+each, another 16th for events that are urgent, and, by bytes, another one for messages to send.
 
 Thread: whoever commits, under the writer's lock.
 """
@@ -20,6 +20,7 @@ from bridge.spool.records import SpoolLimits
 SMALL = 1 / 16
 FOR_SMALL = 1.25
 FOR_URGENT = FOR_SMALL + 1 / 16
+FOR_MESSAGES = FOR_URGENT + 1 / 16
 
 
 class NoRoomError(SpoolError):
@@ -67,6 +68,11 @@ class Room:
     def is_full(self) -> bool:
         """Whether the reserve is all that is left."""
         return self._reaches(self._all, 1)
+
+    @property
+    def is_brimful(self) -> bool:
+        """Whether not even a message to send has room."""
+        return self._all.size_bytes >= self._limits.max_bytes * FOR_MESSAGES
 
     def has_plenty(self, encoded: Sequence[EncodedEvent]) -> bool:
         """Whether all of these may be stored without a closer look."""

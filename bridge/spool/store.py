@@ -138,14 +138,13 @@ class Spool(WaitingTable, StatusTables):
 
         Raises:
             NoRoomError: ``spool-full``: nothing was stored; it names the events that have no room now.
-            SpoolError: nothing was stored; the same may succeed later. ``disk-full``, ``read-only``, ``corrupt``,
-                ``spool-unusable``.
+            SpoolError: nothing was stored; the same may succeed later. ``spool-full``: nor has anything else room;
+                ``disk-full``, ``read-only``, ``corrupt``, ``spool-unusable``.
             PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
         """
         encoded = encode_all(batch)
         with self._database.exclusively("store events") as reads:
-            if encoded:
-                self._make_room(reads, encoded, batch.messages)
+            self._make_room(reads, encoded, batch.messages)
             with self._database.transaction("store events") as commit:
                 stored, known = store_events(commit, self._manifests, encoded)
                 store_deliveries(commit, batch.inflight)
@@ -156,7 +155,13 @@ class Spool(WaitingTable, StatusTables):
 
     def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent], messages: Sequence[int]) -> None:
         room = self._room(reads)
-        if room.has_plenty(encoded):
+        if room.is_brimful and not (self._end_early(0) and not self._room(reads).is_brimful):
+            raise SpoolError(
+                f"cannot store anything: the spool is three eighths over spool.max-bytes {self._limits.max_bytes}",
+                code="spool-full",
+                hint="see what waits in it: events, or messages that a broker does not take",
+            )
+        if not encoded or room.has_plenty(encoded):
             return
         was_full = room.is_full and any(is_new(reads, row) for row in encoded)
         without = self._without_room(reads, room, encoded, messages)

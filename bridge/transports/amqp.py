@@ -198,7 +198,7 @@ class AmqpTransport:
         until_s = self._clock.monotonic_s() + deadline_s
         self._stop_until_s = until_s - deadline_s * 0.2
         self._is_stopping = True
-        self._inbox.wake()
+        self._inbox.close()
         if self._thread is not None:
             self._thread.join(deadline_s)
         is_late = self._thread is not None and self._thread.is_alive()

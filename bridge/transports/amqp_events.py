@@ -63,28 +63,46 @@ class Acknowledged:
 Event = Declared | Settled | Ended | Began | Over | Acknowledged
 
 
+BATCH_BYTES = 8 * 2**20
+MAX_WAITING_BYTES = 64 * 2**20
+PATIENCE_S = 5.0
+"""For room for one message: no more than the shortest heartbeat, 5 s, so that the link is not taken for dead."""
+
+
 class Inbox:
-    """Bounded by what the broker may have unacknowledged (prefetch)."""
+    """Bounded by what the broker may have unacknowledged (prefetch), and by bytes: then the broker is not read on."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._items: deque[Event | Arrival] = deque()
+        self._bytes = 0
         self._is_woken = False
+        self._is_closed = False
 
     def put(self, item: Event | Arrival) -> None:
-        """Add one item. Thread: any."""
+        """Add one item; a message waits for room, `PATIENCE_S` at most: the broker wants to hear of us. Thread: any."""
         with self._changed:
+            if isinstance(item, Arrival):
+                self._changed.wait_for(lambda: self._bytes < MAX_WAITING_BYTES or self._is_closed, PATIENCE_S)
+                self._bytes += len(item.body)
             self._items.append(item)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def wake(self) -> None:
         """Let `take` return. Thread: any."""
         with self._changed:
             self._is_woken = True
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let `take` return, and `put` wait no more. Thread: any."""
+        self._is_closed = True
+        self.wake()
 
     def take(self, limit: int, timeout_s: float) -> list[Arrival] | Event | None:
-        """Return the next event, or up to `limit` messages that came before the next one; None after a wake or timeout.
+        """Return the next event, or messages that came before the next one; None after a wake or timeout.
+
+        Up to `limit` messages, and no more once they have `BATCH_BYTES`.
 
         Thread: the transport's.
         """
@@ -96,7 +114,13 @@ class Inbox:
             first = self._items.popleft()
             if not isinstance(first, Arrival):
                 return first
-            batch = [first]
-            while len(batch) < limit and self._items and isinstance(self._items[0], Arrival):
-                batch.append(self._items.popleft())  # type: ignore[arg-type]  # mypy does not narrow an item of a deque
+            batch, size_bytes = [first], len(first.body)
+            while len(batch) < limit and size_bytes < BATCH_BYTES and self._items:
+                if not isinstance(self._items[0], Arrival):
+                    break
+                arrival = self._items.popleft()
+                batch.append(arrival)  # type: ignore[arg-type]  # mypy does not narrow an item of a deque
+                size_bytes += len(arrival.body)  # type: ignore[union-attr]  # likewise
+            self._bytes -= size_bytes
+            self._changed.notify_all()
             return batch

@@ -3,7 +3,7 @@
 Nothing is held unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. What the receiver could
 not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming goes on,
 and its messages, which come again, are recognised by `DeliveryMemory`. What the receiver has no room for is handed in
-again likewise while consuming goes on, and treated so only after `PATIENCE_S`.
+again likewise while consuming goes on, and treated so only after `PATIENCE_S`, or where it is large.
 
 Thread: the transport's. Does no I/O but what the receiver and the memory do.
 """
@@ -29,6 +29,7 @@ _log = logger(__name__)
 BATCH_COUNT = 500
 RETRY_S = 1.0
 PATIENCE_S = 600.0
+MAX_HELD_BYTES = 64 * 2**20
 GRACE_S = 2.0
 """An acknowledgement that the broker has taken is on its disk a moment later; only then a repetition is ruled out."""
 FORGET_EVERY_S = 1.0
@@ -193,7 +194,8 @@ class AmqpIntake:
             return True
         text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
         problem = ConnectionProblem("spool-full", text)
-        if self.is_paused or now_s - self._held_since_s >= PATIENCE_S:
+        held_bytes = sum(len(delivery.message.payload) for delivery in self._held)
+        if self.is_paused or now_s - self._held_since_s >= PATIENCE_S or held_bytes >= MAX_HELD_BYTES:
             held, self._held = self._held, []
             self._stop_consuming(held, problem)
             return False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.core.clock import FakeClock
+from bridge.core.errors import SpoolError
+from bridge.core.model import OutgoingMessage
 from bridge.spool import store
-from bridge.spool.records import Batch, Finished, NewEvent, Outcome, SpoolLimits
+from bridge.spool.records import Batch, Finished, NewEvent, OutboxMessage, Outcome, SpoolLimits
 from bridge.spool.room import FOR_SMALL, FOR_URGENT, NoRoomError
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool, done, event, identity, letter, rows_waiting
@@ -98,6 +100,20 @@ def test_a_replay_makes_the_room_that_it_needs(make_spool: MakeSpool, monkeypatc
     assert replayed is not None
     assert (replayed.waiting, spool.figures().ended_early) == (3, 3)
     assert spool.figures().rows == 12
+
+
+def test_messages_that_no_broker_takes_do_not_fill_the_disk(make_spool: MakeSpool) -> None:
+    """Replies and notices go in until the reserve is used up, and again once some were sent."""
+    spool = make_spool(max_bytes=1_000_000)
+    batch = Batch(outbox=(OutboxMessage("plant", OutgoingMessage("to/a", b"x" * 20_000)),))
+    with pytest.raises(SpoolError) as caught:
+        deque(map(spool.commit, [batch] * 200), maxlen=0)
+    assert (caught.value.code, isinstance(caught.value, NoRoomError)) == ("spool-full", False)
+    rows = spool.outbox("plant", 0, 1000)
+    assert 50 < len(rows) < 75
+    spool.outbox_sent([seq for seq, _ in rows[:20]])
+    spool.commit(batch)
+    assert spool.figures().outbox == len(rows) - 19
 
 
 OFFERS = st.lists(
