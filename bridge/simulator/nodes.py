@@ -97,7 +97,7 @@ class NodeTable:
 
     def outbound(self, node: Node) -> list[str]:
         """Ids of the nodes by which an ended node's work ends: itself, or the ends of what is in it."""
-        children = [self.nodes[child] for child in node.get("children", []) if child in self.nodes]
+        children = self.children(node)
         if node["type"] == "Retry" and children:
             return [children[-1]["id"]]
         if node["type"] in ("Steps", "DAG"):
@@ -105,6 +105,10 @@ class NodeTable:
         else:
             ends = children if node["type"] in ("StepGroup", "TaskGroup") else []
         return [end for one in ends for end in self.outbound(one)] or [node["id"]]
+
+    def children(self, node: Node) -> list[Node]:
+        """The nodes that follow from a node; ids that a client made up are passed over."""
+        return [self.nodes[child] for child in node.get("children", []) if child in self.nodes]
 
     def inside(self, identifier: str) -> list[Node]:
         """Nodes that belong to a Steps or DAG node."""

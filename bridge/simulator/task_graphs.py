@@ -50,8 +50,8 @@ class TaskGraphs:
                 node = self._run(dag, tasks, name, [ended[dependency] for dependency in before])
                 if node is not None:
                     ended[name] = node
-                    items = [self._table.nodes[child] for child in node.get("children", [])]
-                    note_outputs(dag.scope, f"tasks.{name}", node, items if node["type"] == "TaskGroup" else None)
+                    items = self._table.children(node) if node["type"] == "TaskGroup" else None
+                    note_outputs(dag.scope, f"tasks.{name}", node, items)
         if len(ended) < len(wanted):
             return None
         outbound = [end for name in targets for end in self._table.outbound(ended[name])]
@@ -92,7 +92,7 @@ class TaskGraphs:
                 phase = nodes[name]["phase"]
                 return phase in ("Succeeded", "Skipped") or tolerates(tasks[name], phase)
             if status in ("AnySucceeded", "AllFailed"):
-                items = [self._table.nodes[child]["phase"] for child in nodes[name].get("children", [])]
+                items = [item["phase"] for item in self._table.children(nodes[name])]
                 is_group = nodes[name]["type"] == "TaskGroup"
                 return is_group and ("Succeeded" in items if status == "AnySucceeded" else set(items) == {"Failed"})
             return bool(nodes[name]["phase"] == _PHASES.get(status, status))
@@ -104,7 +104,7 @@ class TaskGraphs:
     def _phase(self, boundary: str, targets: dict[str, Object]) -> str:
         """How a DAG ends: as the first of its targets that failed; what was not run counts as what is before it."""
         found = dict.fromkeys(targets, "")
-        waiting = deque((child, "Succeeded") for child in self._table.nodes[boundary].get("children", []))
+        waiting = deque([(boundary, "Succeeded")])
         seen = set(waiting)
         while waiting:
             identifier, branch = waiting.popleft()
@@ -112,19 +112,12 @@ class TaskGraphs:
             branch = node["phase"] if node["phase"] in _COMPLETED else branch
             if identifier in found and found[identifier] not in FAILED:
                 found[identifier] = branch
-            for follower in [(child, branch) for child in self._followers(node)]:
+            for follower in [(child["id"], branch) for child in self._table.children(node)]:
                 if follower not in seen:
                     seen.add(follower)
                     waiting.append(follower)
         failed = [phase for key, phase in found.items() if phase in FAILED and not tolerates(targets[key], phase)]
         return failed[0] if failed else "Succeeded"
-
-    def _followers(self, node: Node) -> list[str]:
-        """Ids of what comes after a node; the attempts of a retried one tell nothing beside the node itself."""
-        children: list[str] = node.get("children", [])
-        if node["type"] != "Retry" or not children:
-            return children
-        return list(self._table.nodes[children[-1]].get("children", []))
 
 
 def _targets(named: str, tasks: dict[str, Object]) -> list[str]:

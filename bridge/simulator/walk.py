@@ -104,8 +104,8 @@ class TemplateWalker:
 
     def _attempts(self, call: Call, strategy: Object, node: Node) -> Node:
         """Bring the node of a retried call up to date: it ends as its last attempt."""
-        attempts = [child for child in node.get("children", []) if "retried" in self._flags(child)]
-        last = self._table.nodes[attempts[-1]] if attempts else None
+        attempts = self._table.children(node)
+        last = attempts[-1] if attempts else None
         number = len(attempts) - 1
         if last is None or last["phase"] in FULFILLED:
             reason = "" if last is None else self._reason_to_end(call, strategy, last, len(attempts))
@@ -123,9 +123,6 @@ class TemplateWalker:
         self._table.add_child(node, made)
         ended = made["phase"] in FULFILLED
         return self._attempts(call, strategy, self._table.nodes[node["id"]]) if ended else self._table.nodes[node["id"]]
-
-    def _flags(self, identifier: str) -> Object:
-        return self._table.nodes[identifier].get("nodeFlag", {})  # type: ignore[no-any-return]  # decoded as a struct
 
     def _reason_to_end(self, call: Call, strategy: Object, last: Node, count: int) -> str | None:
         """What a retried node says when there is no further attempt; None when there is one."""

@@ -92,6 +92,19 @@ def test_a_stop_ends_the_attempts() -> None:
     assert world.node("w")["message"] == "Stopped with strategy 'Terminate'"
 
 
+def test_a_dag_ends_as_its_last_tasks() -> None:
+    """What was omitted counts as the worst before it, a last task that may fail as none; their ends are in order."""
+    world = World()
+    bad, good = {"name": "a", "template": "bad"}, {"name": "b"}
+    world.create(dag(bad, good, {"name": "c", "depends": "a && b"}))
+    world.create(dag({"name": "z"}, {**bad, "continueOn": {"failed": True}}), "tolerant")
+    world.run(5)
+    assert (world.status()["phase"], world.shown()["c"]) == ("Failed", "Omitted")
+    tolerant = world.status("tolerant")
+    ends = [tolerant["nodes"][end]["displayName"] for end in tolerant["nodes"]["tolerant"]["outboundNodes"]]
+    assert (tolerant["phase"], ends) == ("Succeeded", ["a", "z"])
+
+
 @pytest.mark.parametrize(("strategy", "hook"), [("Stop", "Succeeded"), ("Terminate", None)])
 def test_a_stop_spares_the_hook_of_a_step(strategy: str, hook: str | None) -> None:
     """What is stopped still runs the exit hooks of its steps, what is terminated does not."""
