@@ -34,9 +34,10 @@ def test_every_guide_is_linked_from_the_readme() -> None:
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")} <= linked
 
 
-def test_continuity_names_tests_that_there_are() -> None:
-    """Each row of what survives what names tests that are there, or says that it is not tested."""
-    text = (ROOT / "docs" / "continuity.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", ["docs/continuity.md", "SECURITY.md"])
+def test_each_row_names_tests_that_there_are(document: str) -> None:
+    """Each row of what survives what, and of who is kept from what, names tests that are there, or that it has none."""
+    text = (ROOT / document).read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 15
     for row in rows:
