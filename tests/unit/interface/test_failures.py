@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,9 @@ class Grown:
 
     def fail(self, name: str, boundary: str, depth: int, *, decides: bool = True) -> list[dict[str, Any]]:
         """Add a node that failed; return it and the last of what it led to, on which others hang."""
-        kinds = ["pod", "retry", "steps", "dag"] if depth else ["pod"]
+        kinds = ["pod", "steps", "dag", "retry"] if depth else ["pod"]
+        if re.search(r"\(\d+\)$", name):
+            kinds = [kind for kind in kinds if kind != "retry"]  # no attempt has attempts of its own
         kind = self._draw(st.sampled_from(kinds))
         return [*getattr(self, f"fail_{kind}")(name, boundary, depth, decides)]
 
