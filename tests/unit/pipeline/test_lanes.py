@@ -294,6 +294,20 @@ def test_a_claimed_row_is_not_given_out(bench: LaneBench) -> None:
     assert bench.take() is None
 
 
+def test_a_row_claimed_before_its_page_was_read_is_not_given_out(bench: LaneBench) -> None:
+    """Whatever the order of claim and reading ahead, a row is given to one alone."""
+    bench.store("a", PAGE + 2)
+    first = bench.take()
+    assert first is not None
+    claimed = bench.spool.real.waiting("a", first.seq + PAGE, 1)[0]
+    assert bench.lanes.claim(claimed)
+    seqs = []
+    while (row := bench.take()) is not None:
+        seqs.append(row.seq)
+    assert claimed.seq not in seqs
+    assert len(seqs) == PAGE
+
+
 def test_rows_that_were_there_before_the_start_are_found(bench: LaneBench) -> None:
     """After a restart nobody says that rows were stored; they are found all the same."""
     bench.store("a", 2)
