@@ -23,7 +23,7 @@ from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
 from bridge.core.topic_filter import matches
-from bridge.status.availability import ONLINE
+from bridge.interface.topics import ONLINE
 from bridge.transports.amqp_options import AmqpOptions
 from bridge.transports.base import (
     NOTHING_LEFT,

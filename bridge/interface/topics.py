@@ -11,6 +11,7 @@ from bridge.core import topic_filter
 from bridge.interface.operations import Operation
 
 BRIDGE_ROOT = "argo/bridge"
+ONLINE, OFFLINE = b"online", b"offline"  # the payloads of the topic of availability
 _BY_NAME = {operation.value: operation for operation in Operation}
 
 

@@ -5,9 +5,8 @@ Apart from the other options, so that a command that only visits a broker import
 
 from __future__ import annotations
 
-from bridge.interface.topics import Topics
+from bridge.interface.topics import OFFLINE, Topics
 from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings, TlsSettings
-from bridge.status.availability import OFFLINE
 from bridge.transports.amqp_options import AmqpOptions, Declare
 from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
 

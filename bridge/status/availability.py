@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import threading
 
+from bridge.interface.topics import OFFLINE, ONLINE
 from bridge.status.own_topic import OwnTopic
 from bridge.status.parts import StatusParts
 from bridge.transports.base import PublishResult
-
-ONLINE = b"online"
-OFFLINE = b"offline"
 
 
 class Availability:

@@ -102,6 +102,7 @@ class FakeIntake:
 
     limits: tuple[int, int] = (1000, 1_000_000)
     is_full: bool = False
+    has_left: bool = False
     batches: list[list[bytes]] = field(default_factory=list)
 
     def room(self) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Findings as data, their documentation, and what the hot path may cost."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from valid_workflows import LIBRARY, NEWEST, container, workflow
 from bridge.validation import finding, library
 from bridge.validation.finding import Finding, describe, in_order, listed
 from bridge.validation.library import schema_folder
+from tests.support.work import lines_run
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -55,24 +55,13 @@ def test_the_shipped_schemas_are_found_in_a_checkout_and_in_a_wheel(tmp_path, mo
     assert schema_folder() == package / "_schemas" / "argo"
 
 
-def best_us(call, rounds):
-    """Microseconds a call, the best of seven tries: others use this machine too."""
-    times = []
-    for _ in range(7):
-        started = time.perf_counter()
-        for _ in range(rounds):
-            call()
-        times.append((time.perf_counter() - started) / rounds * 1e6)
-    return min(times)
-
-
 def test_a_valid_workflow_costs_what_the_hot_path_can_bear():
-    """50 us for a small one, 2 ms for 100 templates; compiled once."""
+    """Compiled once, a check is some lines of Python for a small one, and grows with the templates alone."""
     validator = LIBRARY.validator(NEWEST)
     tasks = [{"name": f"a{index}", "template": f"t{index}"} for index in range(100)]
     templates = [{"name": "main", "dag": {"tasks": tasks}}, *(container(f"t{index}") for index in range(100))]
     small, large = workflow(container()), workflow(*templates)
     assert validator.check(small) is None
     assert validator.check(large) is None
-    assert best_us(lambda: validator.check(small), 200) < 50
-    assert best_us(lambda: validator.check(large), 5) < 2000
+    assert lines_run(lambda: validator.check(small)) < 500
+    assert lines_run(lambda: validator.check(large)) < 20_000
