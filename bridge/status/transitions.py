@@ -6,6 +6,7 @@ label still says the old one. An ended phase is final only for one run, which is
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import StatusUpdate, body
+from bridge.interface.status_updates import NAME
 from bridge.status.nodes import NodeDetail
 from bridge.status.sources import (
     BRIDGE_LABEL,
@@ -28,6 +30,7 @@ from bridge.status.sources import (
     Workflow,
 )
 
+_NAME = re.compile(NAME)
 _ARCHIVING = "workflows.argoproj.io/workflow-archiving-status"
 _WHOLE = 1 << 20
 _PACK_OVER = 2048
@@ -94,7 +97,7 @@ class Observed:
 
 
 def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
-    """Read a workflow; None when it has no name or uid.
+    """Read a workflow; None without a uid, or a name and namespace that Kubernetes takes: they become topic levels.
 
     Args:
         workflow: as Argo's JSON has it; whatever is missing or null counts as empty.
@@ -103,7 +106,7 @@ def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
     metadata, spec, status = (object_at(workflow, key) for key in ("metadata", "spec", "status"))
     labels, annotations = object_at(metadata, "labels"), object_at(metadata, "annotations")
     ref = WorkflowRef(text_at(metadata, "namespace") or namespace, text_at(metadata, "name"), text_at(metadata, "uid"))
-    if not ref.name or not ref.uid:
+    if not ref.uid or not _NAME.fullmatch(ref.name) or not _NAME.fullmatch(ref.namespace):
         return None
     return Observed(
         ref=ref,

@@ -94,7 +94,11 @@ GROUP = Group(
         asked("a workflow id that is a path", "terminate", {"workflowId": "../../workflow-templates/x"}, "bad-name"),
         asked("a workflow id that is a list", "stop", {"workflowId": ["a"]}, "invalid-request"),
         asked("an uid with a query", "get", {"workflowId": "a?fields=b"}, "bad-name"),
-        asked("a page from nowhere", "list", {"continue": "\u0000" * 100}, "invalid-request"),
+        Attack(
+            "a page from nowhere",
+            send(f"{PREFIX}/list", {"continue": "\u0000" * 100}, user=OPERATOR),
+            reply(400, topic=f"{PREFIX}/response/list"),
+        ),
         asked("more than there may be", "list", {"limit": 10**30}, "invalid-request"),
         asked("an option of another operation misspelt", "delete", {"workflowId": "a", "forse": True}, "unknown-key"),
         asked(

@@ -30,6 +30,12 @@ def read(statement: Statement | None) -> dict[str, object]:
     return orjson.loads(statement.document)
 
 
+@pytest.mark.parametrize("name", ["../#", "a+b", "a/b", "", "A", "a" * 300])
+def test_what_cannot_be_the_name_of_a_workflow_is_none(name: str) -> None:
+    """Its topic could not be published, and would be tried for ever."""
+    assert observe(workflow(name=name), NS) is None
+
+
 def test_a_workflow_that_no_controller_has_seen_is_pending() -> None:
     """A fresh workflow without phase reads Pending and 0%, with all five keys and who says so."""
     assert read(say(see())) == {
