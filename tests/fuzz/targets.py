@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import pika
+import pika.exceptions
 
 from bridge.argo.errors import classify, stream_error
 from bridge.argo.sse import SseParser
@@ -245,7 +246,10 @@ def an_arrival(rng: Random) -> tuple[bytes, bytes, bytes]:
         headers=headers, content_type=short[0], correlation_id=short[1], reply_to=short[2], expiration=short[3],
         message_id=short[4], content_encoding=rng.choice((None, "gzip", short[5])), timestamp=rng.randrange(2**40),
     )  # fmt: skip
-    header = b"".join(packed.encode())
+    try:
+        header = b"".join(packed.encode())
+    except pika.exceptions.UnsupportedAMQPFieldException:  # pika cannot write all that it can read
+        header = rng.randbytes(40)
     body = rng.choice(
         (b"{}", rng.randbytes(50), gzip.compress(b"x" * rng.choice((5, 10_000_000))), gzip.compress(b"y")[:-3])
     )
