@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.cli import exit_codes
-from bridge.cli.verbs import VERBS
+from bridge.cli.catalogue import VERBS
 from bridge.core.errors import BridgeError
 from bridge.core.report import ReportWriter
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bridge.argo import errors as argo_errors
+from bridge.cli.catalogue import VERBS
 from bridge.cli.main import build_parser
-from bridge.cli.verbs import VERBS
 from bridge.configfile.fields import Section
 from bridge.configfile.problems import Code
 from bridge.configfile.reference import key_table

@@ -271,5 +271,5 @@ def test_the_command_sends_and_follows_over_amqp(spine):
 
 def test_pika_is_loaded_only_where_a_connection_needs_it():
     """A bridge that speaks MQTT alone never imports it."""
-    code = "import sys, bridge.cli.run, bridge.service.composition; sys.exit('pika' in sys.modules)"
+    code = "import sys, bridge.cli.verbs.run, bridge.service.composition; sys.exit('pika' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -397,7 +397,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
 
 VERB = """
 import argparse, sys
-from bridge.cli import simulate
+from bridge.cli.verbs import simulate
 parser = argparse.ArgumentParser()
 simulate.add_parser(parser.add_subparsers(), "simulate", "serve")
 args = parser.parse_args(["simulate", *sys.argv[1:]])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bridge.simulator.broker import EmbeddedBroker
+from bridge.cli.demo.broker import EmbeddedBroker
 from bridge.transports.mqtt import FilterMemory, MqttVersion
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.cli.dead_letters_view import show_letter, show_list
+from bridge.cli.views.dead_letters import show_letter, show_list
 
 LETTER = {
     "id": 7,

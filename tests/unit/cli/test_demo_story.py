@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from bridge.cli.demo_story import Line, Story, shown_payload
+from bridge.cli.demo.story import Line, Story, shown_payload
 from bridge.core.model import Message
 from bridge.core.topic_filter import matches
 from bridge.interface.topics import Topics

@@ -6,8 +6,8 @@ import orjson
 import pytest
 from rich.console import Console
 
-from bridge.cli.demo_story import Line, Story
-from bridge.cli.demo_view import PlainView, ScreenView
+from bridge.cli.demo.story import Line, Story
+from bridge.cli.demo.view import PlainView, ScreenView
 from bridge.core.model import Message
 from bridge.interface.topics import Topics
 

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from bridge.cli.main import build_parser
-from bridge.cli.operation_arguments import flag, operation_body
+from bridge.cli.visit.operation_arguments import flag, operation_body
 from bridge.core.model import Message
 from bridge.interface.messages import RequestBody
 from bridge.interface.operation_options import SPECS, Kind

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.operation_views import MAX_NODES, cut_note, reply_lines
-from bridge.cli.plain_text import printable, short, shown_duration, shown_time, table
+from bridge.cli.views.operations import MAX_NODES, cut_note, reply_lines
+from bridge.cli.views.plain_text import printable, short, shown_duration, shown_time, table
 from bridge.interface.operations import Operation
 
 NODES = {

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from bridge.cli.send_follow import GATHER_S, SETTLE_S, NamedWorkflow, StartedWorkflows
-from bridge.cli.send_listeners import Listening
+from bridge.cli.visit.follow import GATHER_S, SETTLE_S, NamedWorkflow, StartedWorkflows
+from bridge.cli.visit.listeners import Listening
 from bridge.core.model import Message
 
 TOPIC = "argo/workflows/status/factory/w-1"

@@ -1,6 +1,6 @@
 """Which mappings listen to a topic, from their files alone."""
 
-from bridge.cli.send_listeners import Listening, listening_to
+from bridge.cli.visit.listeners import Listening, listening_to
 from bridge.mapping.definition import MappingDefinition, StatusDefinition, WorkflowDefinition
 
 WORKFLOW = WorkflowDefinition(template="t")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.send_request import Question, full_topic
+from bridge.cli.visit.request import Question, full_topic
 from bridge.core.model import Message, MessageProperties
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics

@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from bridge.cli.progress_bar import progress_bar
-from bridge.cli.send_request import Reply
-from bridge.cli.send_view import SendView
-from bridge.cli.status_message import WorkflowStatus
+from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.send import SendView
+from bridge.cli.visit.request import Reply
+from bridge.cli.visit.status_message import WorkflowStatus
 
 
 def shown(*steps, terminal=False):

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from bridge.cli.catalogue import VERBS
 from bridge.cli.main import build_parser, main
-from bridge.cli.verbs import VERBS
 
 WHOLE_BRIDGE = ("bridge.service.composition", "bridge.pipeline", "bridge.spool", "bridge.argo", "bridge.simulator")
 CLIENTS = ("cel_expr_python", "jsonschema", "jsonschema_rs", "pycurl", "requests", "pika", "sqlite3")

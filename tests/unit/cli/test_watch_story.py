@@ -5,8 +5,8 @@ import json
 
 from rich.console import Console
 
-from bridge.cli.watch_story import MAX_ENDED, WatchStory
-from bridge.cli.watch_view import PlainWatch, ScreenWatch
+from bridge.cli.views.watch import PlainWatch, ScreenWatch
+from bridge.cli.views.watch_story import MAX_ENDED, WatchStory
 from bridge.core.model import Message
 
 

@@ -12,9 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.demo_story import Line, SensorRow, Story, WorkflowRow
-from bridge.cli.progress_bar import progress_bar
-from bridge.cli.screen import Screen, phase_style, plain_table
+from bridge.cli.demo.story import Line, SensorRow, Story, WorkflowRow
+from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.screen import Screen, phase_style, plain_table
 
 _BAR_CELLS = 9
 _MAX_SENSORS = 4

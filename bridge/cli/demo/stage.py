@@ -24,8 +24,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from bridge.cli import exit_codes
-from bridge.cli.broker_visit import BrokerVisit, visitor_options
-from bridge.cli.demo_scene import (
+from bridge.cli.demo.broker import EmbeddedBroker
+from bridge.cli.demo.scene import (
     BRIDGE_ID,
     NAMESPACE,
     SENSOR_FILTER,
@@ -35,8 +35,10 @@ from bridge.cli.demo_scene import (
     workflow_templates,
     write_scene,
 )
-from bridge.cli.demo_story import Line, Story
-from bridge.cli.demo_view import PlainView, ScreenView, View
+from bridge.cli.demo.sensors import Sensors, boiler, press, scale
+from bridge.cli.demo.story import Line, Story
+from bridge.cli.demo.view import PlainView, ScreenView, View
+from bridge.cli.visit.broker import BrokerVisit, visitor_options
 from bridge.configuration import load
 from bridge.core import log
 from bridge.core.clock import StopEvent
@@ -45,8 +47,6 @@ from bridge.interface.topics import Topics
 from bridge.service.composition import Service
 from bridge.settings import InterfaceSettings
 from bridge.simulator import Simulator, SimulatorOptions
-from bridge.simulator.broker import EmbeddedBroker
-from bridge.simulator.sensors import Sensors, boiler, press, scale
 from bridge.transports.mqtt import MqttOptions, MqttVersion
 
 BROKER_PORT, ARGO_PORT, WEB_PORT = 1883, 2746, 8080

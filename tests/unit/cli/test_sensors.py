@@ -5,8 +5,8 @@ import threading
 import orjson
 import pytest
 
+from bridge.cli.demo.sensors import Sensor, Sensors, boiler, press, scale
 from bridge.core.topic_filter import name_problem
-from bridge.simulator.sensors import Sensor, Sensors, boiler, press, scale
 from tests.support.machine import scaled
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from bridge.cli.plain_text import printable
-from bridge.cli.progress_bar import progress_bar
-from bridge.cli.send_request import Reply
-from bridge.cli.status_message import WorkflowStatus
+from bridge.cli.views.plain_text import printable
+from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.visit.request import Reply
+from bridge.cli.visit.status_message import WorkflowStatus
 
 _MAX_DETAILS = 10
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from bridge.cli.status_message import WorkflowStatus, read_status
+from bridge.cli.visit.status_message import WorkflowStatus, read_status
 from bridge.core.model import Message, Phase
 
 MAX_ENDED = 500

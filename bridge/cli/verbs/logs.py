@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.asking import Asking
-from bridge.cli.operation_views import cut_note
-from bridge.cli.operations import PURPOSE, Subject, add_verb, question_of
-from bridge.cli.plain_text import printable
-from bridge.cli.send_request import Reply
-from bridge.cli.send_view import SendView
-from bridge.cli.target import add_timeout, read_target
+from bridge.cli.verbs.operations import PURPOSE, Subject, add_verb, question_of
+from bridge.cli.views.operations import cut_note
+from bridge.cli.views.plain_text import printable
+from bridge.cli.views.send import SendView
+from bridge.cli.visit.asking import Asking
+from bridge.cli.visit.request import Reply
+from bridge.cli.visit.target import add_timeout, read_target
 from bridge.core.foreign import harmless_json
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.cli.plain_text import printable, short, table
+from bridge.cli.views.plain_text import printable, short, table
 
 COLUMNS = ("ID", "LAST", "COUNT", "REASON", "MAPPING", "TOPIC", "MESSAGE")
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-from bridge.cli.broker_visit import BrokerVisit, Presence
-from bridge.cli.send_request import Question, Reply
-from bridge.cli.send_view import SendView
+from bridge.cli.views.send import SendView
+from bridge.cli.visit.broker import BrokerVisit, Presence
+from bridge.cli.visit.request import Question, Reply
 from bridge.core.model import Message
 
 ANSWER_S = 10.0

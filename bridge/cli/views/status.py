@@ -9,12 +9,12 @@ import time
 
 import orjson
 
-from bridge.cli.asking import Asking
-from bridge.cli.broker_visit import BrokerVisit
-from bridge.cli.send_follow import NamedWorkflow
-from bridge.cli.send_request import Reply
-from bridge.cli.send_view import SendView
-from bridge.cli.target import Target
+from bridge.cli.views.send import SendView
+from bridge.cli.visit.asking import Asking
+from bridge.cli.visit.broker import BrokerVisit
+from bridge.cli.visit.follow import NamedWorkflow
+from bridge.cli.visit.request import Reply
+from bridge.cli.visit.target import Target
 from bridge.core.errors import BridgeError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation

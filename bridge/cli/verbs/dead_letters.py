@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.cli import exit_codes
-from bridge.cli.dead_letters_view import show_letter, show_list
+from bridge.cli.views.dead_letters import show_letter, show_list
 from bridge.configfile.quantities import parse_duration
 from bridge.configuration import load
 from bridge.control.desk import PAGE

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 from bridge.cli import exit_codes
-from bridge.cli.broker_visit import BrokerVisit
-from bridge.cli.send_listeners import Listening
-from bridge.cli.send_view import SendView
-from bridge.cli.status_message import WorkflowStatus, read_status
+from bridge.cli.views.send import SendView
+from bridge.cli.visit.broker import BrokerVisit
+from bridge.cli.visit.listeners import Listening
+from bridge.cli.visit.status_message import WorkflowStatus, read_status
 from bridge.core.model import Message
 
 GATHER_S = 1.0

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.asking import Asking
-from bridge.cli.manifest_file import read_manifest
-from bridge.cli.operation_arguments import add_operation_options, operation_body
-from bridge.cli.operation_views import cut_note, reply_lines
-from bridge.cli.present_status import tell_present
-from bridge.cli.send_follow import NamedWorkflow, follow_named
-from bridge.cli.send_request import Question, Reply
-from bridge.cli.send_view import SendView
-from bridge.cli.target import Target, add_target_options, add_timeout, read_target
+from bridge.cli.views.operations import cut_note, reply_lines
+from bridge.cli.views.send import SendView
+from bridge.cli.views.status import tell_present
+from bridge.cli.visit.asking import Asking
+from bridge.cli.visit.follow import NamedWorkflow, follow_named
+from bridge.cli.visit.manifest_file import read_manifest
+from bridge.cli.visit.operation_arguments import add_operation_options, operation_body
+from bridge.cli.visit.request import Question, Reply
+from bridge.cli.visit.target import Target, add_target_options, add_timeout, read_target
 from bridge.core.foreign import harmless_json
 from bridge.core.topic_filter import name_problem
 from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bridge.cli.plain_text import printable, short, shown_duration, shown_time, table
-from bridge.cli.status_message import status_of
+from bridge.cli.views.plain_text import printable, short, shown_duration, shown_time, table
+from bridge.cli.visit.status_message import status_of
 from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.operations import Operation
 

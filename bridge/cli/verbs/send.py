@@ -15,14 +15,14 @@ from pathlib import Path
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.asking import Asking, await_bridge, left_s
-from bridge.cli.broker_visit import BrokerVisit
-from bridge.cli.present_status import tell_present
-from bridge.cli.send_follow import NamedWorkflow, StartedWorkflows, follow_named, follow_started
-from bridge.cli.send_listeners import Listening, listening_to
-from bridge.cli.send_request import Question, full_topic
-from bridge.cli.send_view import SendView
-from bridge.cli.target import Target, add_target_options, add_timeout, read_target
+from bridge.cli.views.send import SendView
+from bridge.cli.views.status import tell_present
+from bridge.cli.visit.asking import Asking, await_bridge, left_s
+from bridge.cli.visit.broker import BrokerVisit
+from bridge.cli.visit.follow import NamedWorkflow, StartedWorkflows, follow_named, follow_started
+from bridge.cli.visit.listeners import Listening, listening_to
+from bridge.cli.visit.request import Question, full_topic
+from bridge.cli.visit.target import Target, add_target_options, add_timeout, read_target
 from bridge.configfile.problems import Problems
 from bridge.core.errors import ConfigError
 from bridge.core.foreign import harmless_json

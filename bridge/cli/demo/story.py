@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from bridge.cli.plain_text import short
-from bridge.cli.status_message import WorkflowStatus, json_object, read_status
+from bridge.cli.views.plain_text import short
+from bridge.cli.visit.status_message import WorkflowStatus, json_object, read_status
 from bridge.core.model import Message
 from bridge.interface.topics import RetainedStatus, Topics
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from bridge.cli.status_message import json_object
+from bridge.cli.visit.status_message import json_object
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, OutgoingMessage

@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.cli.broker_visit import BrokerVisit, VisitOptions, visitor_options
-from bridge.cli.send_request import Question
+from bridge.cli.visit.broker import BrokerVisit, VisitOptions, visitor_options
+from bridge.cli.visit.request import Question
 from bridge.configfile.problems import Problems
 from bridge.configfile.quantities import parse_duration
 from bridge.core import log

@@ -20,7 +20,7 @@ class Verb:
 
     Attributes:
         name: as typed.
-        module: within `bridge.cli`. It has ``add_parser(subparsers, name, summary)``, which adds the verb with its
+        module: within `bridge.cli.verbs`. It has ``add_parser(subparsers, name, summary)``, which adds the verb with its
             options and sets ``handler``: a function from the parsed arguments to an exit code.
         summary: its line in the list of commands.
     """
@@ -31,7 +31,7 @@ class Verb:
 
     def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Add the verb with all its options, which imports what it works with."""
-        import_module(f"bridge.cli.{self.module}").add_parser(subparsers, self.name, self.summary)
+        import_module(f"bridge.cli.verbs.{self.module}").add_parser(subparsers, self.name, self.summary)
 
     def add_name(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         """Add the verb as a line in the list of commands only."""

@@ -15,11 +15,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.plain_text import printable, shown_duration
-from bridge.cli.progress_bar import progress_bar
-from bridge.cli.screen import Screen, phase_style, plain_table
-from bridge.cli.status_message import WorkflowStatus
-from bridge.cli.watch_story import Change, WatchStory
+from bridge.cli.views.plain_text import printable, shown_duration
+from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.screen import Screen, phase_style, plain_table
+from bridge.cli.views.watch_story import Change, WatchStory
+from bridge.cli.visit.status_message import WorkflowStatus
 from bridge.core.clock import rfc3339
 
 _BAR_CELLS = 10

@@ -12,10 +12,10 @@ import time
 from rich.console import Console
 
 from bridge.cli import exit_codes
-from bridge.cli.broker_visit import BrokerVisit
-from bridge.cli.target import add_target_options, add_timeout, duration_s, read_target
-from bridge.cli.watch_story import WatchStory
-from bridge.cli.watch_view import PlainWatch, ScreenWatch, WatchView
+from bridge.cli.views.watch import PlainWatch, ScreenWatch, WatchView
+from bridge.cli.views.watch_story import WatchStory
+from bridge.cli.visit.broker import BrokerVisit
+from bridge.cli.visit.target import add_target_options, add_timeout, duration_s, read_target
 from bridge.core.topic_filter import name_problem
 from bridge.interface.topics import Topics
 
