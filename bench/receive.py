@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 
 from bridge.core.metrics import Metrics
 from bridge.transports.base import ConnectionProblem, Delivery, Session
-from bridge.transports.mqtt import MqttOptions, MqttTransport, MqttVersion
+from bridge.transports.mqtt.transport import MqttOptions, MqttTransport, MqttVersion
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
 
 TOPIC = "bench/receive"

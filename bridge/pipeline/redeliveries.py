@@ -20,7 +20,7 @@ from bridge.spool.store import Spool
 
 
 class Redeliveries:
-    """The `DeliveryMemory` of one connection (see `bridge.transports.amqp_options`).
+    """The `DeliveryMemory` of one connection (see `bridge.transports.amqp.options`).
 
     Args:
         spool: where deliveries are stored.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bridge.interface.topics import OFFLINE, Topics
 from bridge.settings import AmqpLogin, AmqpSettings, MqttSettings, Settings, TlsSettings
-from bridge.transports.amqp_options import AmqpOptions, Declare
-from bridge.transports.mqtt import MqttOptions, MqttVersion, TlsOptions, Will
+from bridge.transports.amqp.options import AmqpOptions, Declare
+from bridge.transports.mqtt.transport import MqttOptions, MqttVersion, TlsOptions, Will
 
 
 def mqtt_options(settings: Settings, name: str, mqtt: MqttSettings, topics: Topics) -> MqttOptions:

@@ -17,7 +17,7 @@ from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import AmqpSettings, Settings
 from bridge.spool.store import Spool
 from bridge.transports.base import Listener, Receiver, Transport
-from bridge.transports.mqtt import FilterMemory, MqttTransport
+from bridge.transports.mqtt.transport import FilterMemory, MqttTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ConnectionParts:
 
     def _amqp(self, name: str, amqp: AmqpSettings) -> Transport:
         # pika is loaded where a connection needs it only.
-        from bridge.transports.amqp import AmqpMemory, AmqpTransport
+        from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 
         memory = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
         options = amqp_options(self.settings, name, amqp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from bridge.transports.mqtt_options import TlsOptions
+from bridge.transports.mqtt.options import TlsOptions
 
 
 def client_context(tls: TlsOptions) -> ssl.SSLContext:

@@ -25,10 +25,10 @@ from bridge.interface.topics import published_problem
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.status.events import Changed, Listed
 from bridge.status.sources import FrameKind
-from bridge.transports.amqp_messages import Arrival, MessageReader, Origin
-from bridge.transports.amqp_options import AmqpOptions, QueueKind
-from bridge.transports.frames import FrameReader, ProtocolError
-from bridge.transports.publish_packet import parse_publish
+from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
+from bridge.transports.amqp.options import AmqpOptions, QueueKind
+from bridge.transports.mqtt.frames import FrameReader, ProtocolError
+from bridge.transports.mqtt.publish_packet import parse_publish
 from bridge.validation.library import SchemaLibrary
 from tests.fuzz.engine import Budget, Target
 from tests.fuzz.generators import NASTY_TEXTS, as_json, changed_often, many_keys, mutated, text, value, words_in

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.core.backoff import Backoff
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp import Declare, FilterMemory
+from bridge.transports.amqp.transport import Declare, FilterMemory
 from bridge.transports.base import PublishResult
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes

@@ -7,7 +7,7 @@ import secrets
 import orjson
 import pytest
 
-from bridge.transports.amqp import TlsOptions
+from bridge.transports.amqp.transport import TlsOptions
 from tests.support.amqp_client import DIRECT_REPLY
 from tests.support.amqp_spine import AmqpSpine
 from tests.support.certificates import Authority

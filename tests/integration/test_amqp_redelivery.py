@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.transports.amqp_link import AmqpLink
+from bridge.transports.amqp.link import AmqpLink
 from tests.support.amqp_spine import AmqpSpine
 from tests.support.spine import TRIGGER, mapping, submit
 from tests.support.tcp_proxy import TcpProxy

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.transports.base import PublishResult
-from bridge.transports.mqtt import MqttVersion, TlsOptions
+from bridge.transports.mqtt.transport import MqttVersion, TlsOptions
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
 from tests.support.scripted_broker import ScriptedBroker

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import Delivery, Left, PublishResult
-from bridge.transports.mqtt import QUICK_CLOSES, MqttVersion
+from bridge.transports.mqtt.transport import QUICK_CLOSES, MqttVersion
 from bridge.transports.suspects import ENDS_ALONE
 from tests.support.scripted_broker import ScriptedBroker, ScriptedConnection, packet, publish, text
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
@@ -465,7 +465,7 @@ def test_a_broker_that_delivers_nothing_is_noticed(
     transports: TransportMaker, monkeypatch: pytest.MonkeyPatch, heard: str
 ) -> None:
     """It confirms the probe and delivers neither it nor anything else: `deaf`, until something comes."""
-    monkeypatch.setattr("bridge.transports.probe.WITHIN_S", 0.0 if heard == "nothing" else 3600.0)
+    monkeypatch.setattr("bridge.transports.mqtt.probe.WITHIN_S", 0.0 if heard == "nothing" else 3600.0)
     with ScriptedBroker() as broker:
         wired = transports.start(broker.url, "a", **OWN)
         connection = meet(broker)

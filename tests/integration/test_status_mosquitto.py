@@ -27,7 +27,7 @@ from bridge.status.parts import StatusParts
 from bridge.status.service import StatusService
 from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
-from bridge.transports.mqtt import MqttOptions, MqttTransport, Will
+from bridge.transports.mqtt.transport import MqttOptions, MqttTransport, Will
 from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
 

@@ -24,8 +24,8 @@ from bridge.pipeline.ingest import Ingest
 from bridge.pipeline.outbox import OutboxSender
 from bridge.spool import files
 from bridge.spool.database import Database
-from bridge.transports.mqtt_link import Link
-from bridge.transports.session import DeliverySession
+from bridge.transports.mqtt.link import Link
+from bridge.transports.mqtt.session import DeliverySession
 
 Die = Callable[[], None]
 ROOM = "pragma max_page_count = 1073741823; pragma query_only = 0"

@@ -8,10 +8,10 @@ from typing import Any
 from bridge.core.backoff import Backoff
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp import AmqpMemory, AmqpOptions, AmqpTransport
-from bridge.transports.amqp_options import DeliveryMemory, NoMemory
+from bridge.transports.amqp.options import DeliveryMemory, NoMemory
+from bridge.transports.amqp.transport import AmqpMemory, AmqpOptions, AmqpTransport
 from bridge.transports.base import Transport
-from bridge.transports.mqtt import FilterMemory, MqttOptions, MqttTransport, MqttVersion
+from bridge.transports.mqtt.transport import FilterMemory, MqttOptions, MqttTransport, MqttVersion
 from tests.support.transport_ends import Outcomes, RecordingListener, RecordingReceiver, wait_until
 
 QUICK = Backoff(initial_s=0.02, cap_s=0.05)

@@ -47,7 +47,7 @@ from bridge.interface.topics import Topics
 from bridge.service.composition import Service
 from bridge.settings import InterfaceSettings
 from bridge.simulator import Simulator, SimulatorOptions
-from bridge.transports.mqtt import MqttOptions, MqttVersion
+from bridge.transports.mqtt.transport import MqttOptions, MqttVersion
 
 BROKER_PORT, ARGO_PORT, WEB_PORT = 1883, 2746, 8080
 _TURN_S = 0.1

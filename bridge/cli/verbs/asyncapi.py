@@ -22,7 +22,8 @@ from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
 from bridge.settings import Settings
 from bridge.settings.model import AmqpLogin, ConnectionSettings
-from bridge.transports import amqp_options, mqtt_options
+from bridge.transports.amqp import options as amqp_options
+from bridge.transports.mqtt import options as mqtt_options
 
 _PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
 _PORTS = mqtt_options.DEFAULT_PORTS | amqp_options.DEFAULT_PORTS

@@ -24,7 +24,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
 from bridge.core.topic_filter import matches
 from bridge.interface.topics import ONLINE
-from bridge.transports.amqp_options import AmqpOptions
+from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.base import (
     NOTHING_LEFT,
     ConnectionProblem,
@@ -36,7 +36,7 @@ from bridge.transports.base import (
     Session,
     Transport,
 )
-from bridge.transports.mqtt import MqttOptions, MqttTransport
+from bridge.transports.mqtt.transport import MqttOptions, MqttTransport
 
 STOP_WITHIN_S = 2.0
 MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
@@ -253,7 +253,7 @@ def _transport(options: VisitOptions, receiver: Receiver, listener: Listener) ->
     if isinstance(options, MqttOptions):
         return MqttTransport(options, receiver, listener, Metrics())
     # pika is loaded where a connection needs it only.
-    from bridge.transports.amqp import AmqpTransport
+    from bridge.transports.amqp.transport import AmqpTransport
 
     return AmqpTransport(options, receiver, listener, Metrics())
 

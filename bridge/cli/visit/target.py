@@ -22,7 +22,7 @@ from bridge.interface.topics import Request, Topics
 from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
-from bridge.transports.mqtt import MqttOptions, MqttVersion
+from bridge.transports.mqtt.transport import MqttOptions, MqttVersion
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
-from bridge.transports.mqtt import FilterMemory, Will
+from bridge.transports.mqtt.transport import FilterMemory, Will
 from tests.contract.transport.conftest import Ground
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
 
@@ -266,7 +266,7 @@ def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
 VICTIM = """
 import sys, threading
 from tests.support.transports import TransportMaker
-from bridge.transports.mqtt import MqttVersion, Will
+from bridge.transports.mqtt.transport import MqttVersion, Will
 maker = TransportMaker()
 maker.start(sys.argv[1], "a", version=MqttVersion(sys.argv[2]), will=Will("avail"), client_id="victim").await_ready()
 print("ready", flush=True)

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bridge.core.topic_filter import matches, name_problem
-from bridge.transports.amqp_addresses import addresses_for, key_problem
+from bridge.transports.amqp.addresses import addresses_for, key_problem
 
 ESCAPING, PLAIN = addresses_for("argo.workflows"), addresses_for("amq.topic")
 LEVEL = st.text(st.sampled_from(list("ab.*%2E/")) | st.characters(exclude_categories=("Cs",)), max_size=5)

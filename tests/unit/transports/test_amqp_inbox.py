@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from bridge.transports import amqp_events
-from bridge.transports.amqp_events import Began, Inbox, Over
-from bridge.transports.amqp_messages import Arrival, Origin
-from bridge.transports.amqp_options import QueueKind
+from bridge.transports.amqp import events as amqp_events
+from bridge.transports.amqp.events import Began, Inbox, Over
+from bridge.transports.amqp.messages import Arrival, Origin
+from bridge.transports.amqp.options import QueueKind
 
 
 def arrival(tag: int, size: int = 10) -> Arrival:

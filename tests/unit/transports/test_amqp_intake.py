@@ -10,7 +10,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.amqp_intake import (
+from bridge.transports.amqp.intake import (
     FORGET_EVERY_S,
     GRACE_S,
     PATIENCE_S,
@@ -19,9 +19,9 @@ from bridge.transports.amqp_intake import (
     AmqpIntake,
     IntakeParts,
 )
-from bridge.transports.amqp_messages import Arrival, MessageReader, Origin
-from bridge.transports.amqp_options import AmqpOptions, QueueKind
-from bridge.transports.amqp_session import AmqpSession
+from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
+from bridge.transports.amqp.options import AmqpOptions, QueueKind
+from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.base import Delivery, Left
 from tests.support.amqp_memory import DeliveryNotes
 

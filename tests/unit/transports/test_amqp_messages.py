@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.amqp_messages import Arrival, MessageReader, Origin, Skip
-from bridge.transports.amqp_options import AmqpOptions, QueueKind
+from bridge.transports.amqp.messages import Arrival, MessageReader, Origin, Skip
+from bridge.transports.amqp.options import AmqpOptions, QueueKind
 
 OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1", max_payload_bytes=1000)
 EVENTS = "argo-bridge.plant-1.events"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.amqp_fields import MalformedError, Reader, text_of
-from bridge.transports.amqp_properties import message_id_of, read_properties
+from bridge.transports.amqp.fields import MalformedError, Reader, text_of
+from bridge.transports.amqp.properties import message_id_of, read_properties
 
 NOW_S = 1_800_000_000.0
 

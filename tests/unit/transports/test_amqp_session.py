@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message
-from bridge.transports.amqp_session import AmqpDelivery, AmqpSession
+from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
 
 
 class Rig:

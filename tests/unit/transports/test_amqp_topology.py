@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.errors import ConfigError
-from bridge.transports.amqp_options import AmqpOptions, parse_nodes, virtual_host
-from bridge.transports.amqp_topology import Binding, read_bindings, wanted_bindings
+from bridge.transports.amqp.options import AmqpOptions, parse_nodes, virtual_host
+from bridge.transports.amqp.topology import Binding, read_bindings, wanted_bindings
 
 OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1")
 VISIT = AmqpOptions("office", "amqp://localhost", "plant-1", is_visit=True)

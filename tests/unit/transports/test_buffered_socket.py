@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from bridge.transports.buffered_socket import BufferedSocket
+from bridge.transports.mqtt.buffered_socket import BufferedSocket
 
 
 class ScriptedSocket:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bridge.core.model import Message
-from bridge.transports.session import DeliverySession, MqttDelivery
+from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 
 
 def message(number: int, payload: bytes = b"") -> Message:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.frames import FrameReader, ProtocolError
+from bridge.transports.mqtt.frames import FrameReader, ProtocolError
 
 
 def encode(first: int, body: bytes) -> bytes:

@@ -9,9 +9,9 @@ from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.transports.base import Delivery, Left
-from bridge.transports.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
-from bridge.transports.mqtt_options import Bounds
-from bridge.transports.session import DeliverySession, MqttDelivery
+from bridge.transports.mqtt.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
+from bridge.transports.mqtt.options import Bounds
+from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 
 
 class Rig:

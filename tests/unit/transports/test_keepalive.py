@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.keepalive import KeepAlive
+from bridge.transports.mqtt.keepalive import KeepAlive
 
 
 def test_a_ping_is_due_after_three_quarters_of_silence() -> None:

@@ -14,14 +14,14 @@ from bridge.core.log import Throttle
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, PublishResult
-from bridge.transports.frames import Frame, FrameReader
-from bridge.transports.mqtt_conversation import Conversation, Parts, Stop
-from bridge.transports.mqtt_link import Connack, Puback
-from bridge.transports.mqtt_options import FilterMemory, MqttOptions, MqttVersion
-from bridge.transports.mqtt_problems import LinkLost
+from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
+from bridge.transports.mqtt.frames import Frame, FrameReader
+from bridge.transports.mqtt.link import Connack, Puback
+from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
+from bridge.transports.mqtt.problems import LinkLost
+from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
+from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
-from bridge.transports.session import DeliverySession, MqttDelivery
-from bridge.transports.subscriptions import Subscriptions
 from tests.support.scripted_broker import publish
 from tests.support.transport_ends import RecordingListener
 

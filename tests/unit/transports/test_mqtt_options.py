@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.core.errors import ConfigError
-from bridge.transports.mqtt_options import parse_broker
+from bridge.transports.mqtt.options import parse_broker
 
 
 @pytest.mark.parametrize(

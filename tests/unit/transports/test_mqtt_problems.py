@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from bridge.transports.mqtt_options import MqttOptions, MqttVersion, parse_broker
-from bridge.transports.mqtt_problems import (
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion, parse_broker
+from bridge.transports.mqtt.problems import (
     closed_by_peer,
     connect_failed,
     connect_refused,

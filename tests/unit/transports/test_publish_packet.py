@@ -11,8 +11,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.core.model import NO_PROPERTIES, MessageProperties
-from bridge.transports.frames import FrameReader, ProtocolError
-from bridge.transports.publish_packet import Publish, parse_publish
+from bridge.transports.mqtt.frames import FrameReader, ProtocolError
+from bridge.transports.mqtt.publish_packet import Publish, parse_publish
 from tests.support.scripted_broker import publish
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0+#"), max_size=30)

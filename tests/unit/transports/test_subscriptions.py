@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.mqtt_options import FilterMemory
-from bridge.transports.subscriptions import Subscriptions
+from bridge.transports.mqtt.options import FilterMemory
+from bridge.transports.mqtt.subscriptions import Subscriptions
 
 NAMES = st.frozensets(st.sampled_from(["a", "b/+", "c/#", "d"]))
 

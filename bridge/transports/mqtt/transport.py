@@ -17,11 +17,11 @@ from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
-from bridge.transports.dial import Dialler
-from bridge.transports.intake import Intake
-from bridge.transports.mqtt_conversation import Conversation, Parts, Stop
-from bridge.transports.mqtt_link import Link
-from bridge.transports.mqtt_options import (
+from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
+from bridge.transports.mqtt.dial import Dialler
+from bridge.transports.mqtt.intake import Intake
+from bridge.transports.mqtt.link import Link
+from bridge.transports.mqtt.options import (
     Bounds,
     FilterMemory,
     MqttOptions,
@@ -30,10 +30,10 @@ from bridge.transports.mqtt_options import (
     Will,
     parse_broker,
 )
-from bridge.transports.mqtt_problems import LinkLost, packet_limit, taken_over
+from bridge.transports.mqtt.problems import LinkLost, packet_limit, taken_over
+from bridge.transports.mqtt.session import DeliverySession
+from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
-from bridge.transports.session import DeliverySession
-from bridge.transports.subscriptions import Subscriptions
 from bridge.transports.wakeup import Wakeup
 
 __all__ = ["Bounds", "FilterMemory", "MqttOptions", "MqttTransport", "MqttVersion", "TlsOptions", "Will"]

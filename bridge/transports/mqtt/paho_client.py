@@ -15,10 +15,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.core.model import OutgoingMessage
-from bridge.transports.buffered_socket import BufferedSocket
-from bridge.transports.dial import Dialler
-from bridge.transports.frames import MAX_PACKET_BYTES
-from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.buffered_socket import BufferedSocket
+from bridge.transports.mqtt.dial import Dialler
+from bridge.transports.mqtt.frames import MAX_PACKET_BYTES
+from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
 from bridge.transports.tls import client_context
 
 if TYPE_CHECKING:

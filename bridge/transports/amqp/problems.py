@@ -14,7 +14,7 @@ from pika.adapters.utils.connection_workflow import (
 )
 
 from bridge.core.errors import cut
-from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, virtual_host
 from bridge.transports.base import ConnectionProblem
 
 # Source: AMQP 0-9-1 section 1.4.2 (reply codes).

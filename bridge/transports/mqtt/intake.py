@@ -14,8 +14,8 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.transports.base import ConnectionProblem, Delivery, Receiver
-from bridge.transports.mqtt_options import Bounds
-from bridge.transports.session import DeliverySession, MqttDelivery
+from bridge.transports.mqtt.options import Bounds
+from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 
 _log = logger(__name__)
 

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from bridge.transports.amqp_messages import Arrival
+from bridge.transports.amqp.messages import Arrival
 from bridge.transports.base import ConnectionProblem
 
 

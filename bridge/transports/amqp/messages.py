@@ -14,9 +14,9 @@ from bridge.core.errors import cut
 from bridge.core.model import Flaw, Message
 from bridge.core.topic_filter import MAX_TOPIC_BYTES, matches
 from bridge.interface.topics import BRIDGE_ROOT
-from bridge.transports.amqp_addresses import addresses_for
-from bridge.transports.amqp_options import AmqpOptions, QueueKind
-from bridge.transports.amqp_properties import Death, read_properties
+from bridge.transports.amqp.addresses import addresses_for
+from bridge.transports.amqp.options import AmqpOptions, QueueKind
+from bridge.transports.amqp.properties import Death, read_properties
 
 _AS_IS = frozenset({"", "identity", "utf-8", "utf8", "binary", "8bit"})
 _GZIP = frozenset({"gzip", "x-gzip"})

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from bridge.core.backoff import Backoff
 from bridge.core.errors import ConfigError
 from bridge.core.model import Message
-from bridge.transports.mqtt_options import TlsOptions
+from bridge.transports.mqtt.options import TlsOptions
 
 DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 

@@ -14,7 +14,7 @@ from bridge.core.clock import Clock
 from bridge.core.log import fields, logger
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, PublishResult
-from bridge.transports.mqtt_options import MqttOptions
+from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.outgoing import Outgoing
 
 _log = logger(__name__)

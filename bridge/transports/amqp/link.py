@@ -19,14 +19,14 @@ from bridge.core.clock import Clock
 from bridge.core.errors import cut
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.transports.amqp_consumer import CANCELLED, QueueConsumer, Tell
-from bridge.transports.amqp_events import Declared, Ended, Settled
-from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, QueueKind
-from bridge.transports.amqp_problems import NOT_FOUND, blocked, closed, connect_failed, refused
-from bridge.transports.amqp_publisher import AmqpPublisher
-from bridge.transports.amqp_steps import Steps
-from bridge.transports.amqp_topology import Binding, Topology, Wanted
-from bridge.transports.amqp_wire import AmqpLoop, RawConnection, parameters
+from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer, Tell
+from bridge.transports.amqp.events import Declared, Ended, Settled
+from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, QueueKind
+from bridge.transports.amqp.problems import NOT_FOUND, blocked, closed, connect_failed, refused
+from bridge.transports.amqp.publisher import AmqpPublisher
+from bridge.transports.amqp.steps import Steps
+from bridge.transports.amqp.topology import Binding, Topology, Wanted
+from bridge.transports.amqp.wire import AmqpLoop, RawConnection, parameters
 from bridge.transports.base import ConnectionProblem
 from bridge.transports.outgoing import Outgoing
 

@@ -25,7 +25,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 
 from bridge import __version__
 from bridge.core.log import logger
-from bridge.transports.amqp_options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, virtual_host
 from bridge.transports.password_file import read_password
 from bridge.transports.tls import client_context
 

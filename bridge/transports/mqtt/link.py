@@ -23,20 +23,20 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem
-from bridge.transports.buffered_socket import BufferedSocket
-from bridge.transports.dial import Dialler
-from bridge.transports.frames import Frame, FrameReader
-from bridge.transports.mqtt_options import Broker, MqttOptions, MqttVersion
-from bridge.transports.mqtt_problems import (
+from bridge.transports.mqtt.buffered_socket import BufferedSocket
+from bridge.transports.mqtt.dial import Dialler
+from bridge.transports.mqtt.frames import Frame, FrameReader
+from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, publish_properties, set_will
+from bridge.transports.mqtt.problems import (
     LinkLost,
     closed_by_peer,
     connect_failed,
     connect_refused,
     disconnected_by_broker,
 )
-from bridge.transports.paho_client import PahoClient, connect_properties, publish_properties, set_will
+from bridge.transports.mqtt.subscriptions import Wanted
 from bridge.transports.password_file import read_password
-from bridge.transports.subscriptions import Wanted
 
 _CONNACK = 0x20
 _PINGREQ = b"\xc0\x00"

@@ -10,10 +10,10 @@ from typing import Any
 
 from pika import exceptions
 
-from bridge.transports.amqp_events import Acknowledged, Began, Event, Over
-from bridge.transports.amqp_messages import Arrival, Origin
-from bridge.transports.amqp_options import QueueKind
-from bridge.transports.amqp_wire import AmqpLoop
+from bridge.transports.amqp.events import Acknowledged, Began, Event, Over
+from bridge.transports.amqp.messages import Arrival, Origin
+from bridge.transports.amqp.options import QueueKind
+from bridge.transports.amqp.wire import AmqpLoop
 
 FENCE_S = 1.0
 """How often the broker is asked whether it has taken the acknowledgements."""

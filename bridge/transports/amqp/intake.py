@@ -19,9 +19,9 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
-from bridge.transports.amqp_messages import Arrival, MessageReader, Read, Skip, unreadable
-from bridge.transports.amqp_options import DeliveryMemory
-from bridge.transports.amqp_session import AmqpDelivery, AmqpSession
+from bridge.transports.amqp.messages import Arrival, MessageReader, Read, Skip, unreadable
+from bridge.transports.amqp.options import DeliveryMemory
+from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
 from bridge.transports.base import ConnectionProblem, Delivery, Receiver
 
 _log = logger(__name__)

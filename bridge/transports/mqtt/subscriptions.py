@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from bridge.core.topic_filter import filter_problem
 from bridge.transports.base import ConnectionProblem
-from bridge.transports.mqtt_options import FilterMemory
-from bridge.transports.mqtt_problems import reason_name
+from bridge.transports.mqtt.options import FilterMemory
+from bridge.transports.mqtt.problems import reason_name
 
 # Brokers limit a SUBSCRIBE by their Maximum Packet Size, hosted ones also by number (AWS IoT: 8).
 FILTERS_PER_PACKET = 8

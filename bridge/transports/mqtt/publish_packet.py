@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bridge.core.model import NO_PROPERTIES, Message, MessageProperties
-from bridge.transports.frames import Frame, ProtocolError
+from bridge.transports.mqtt.frames import Frame, ProtocolError
 
 _PAYLOAD_FORMAT = 0x01
 _MESSAGE_EXPIRY = 0x02

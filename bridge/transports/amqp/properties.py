@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.core.model import Flaw, MessageProperties
-from bridge.transports.amqp_fields import MalformedError, Reader, Value, tables_of, text_of
+from bridge.transports.amqp.fields import MalformedError, Reader, Value, tables_of, text_of
 
 CLOUD_EVENTS = ("cloudEvents:", "cloudEvents_")
 """Before the attributes of an event in binary mode; without it they are named as in MQTT."""

@@ -17,17 +17,17 @@ from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import Listener, PublishResult, Session
-from bridge.transports.frames import PUBLISH, Frame, ProtocolError
-from bridge.transports.intake import Intake
-from bridge.transports.keepalive import KeepAlive
-from bridge.transports.mqtt_link import Connack, Link, Suback
-from bridge.transports.mqtt_options import MqttOptions, MqttVersion
-from bridge.transports.mqtt_problems import LinkLost, reason_name
+from bridge.transports.mqtt.frames import PUBLISH, Frame, ProtocolError
+from bridge.transports.mqtt.intake import Intake
+from bridge.transports.mqtt.keepalive import KeepAlive
+from bridge.transports.mqtt.link import Connack, Link, Suback
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
+from bridge.transports.mqtt.probe import Probe
+from bridge.transports.mqtt.problems import LinkLost, reason_name
+from bridge.transports.mqtt.publish_packet import parse_publish
+from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
+from bridge.transports.mqtt.subscriptions import FILTERS_PER_PACKET, Subscriptions
 from bridge.transports.outgoing import Handed, Outgoing
-from bridge.transports.probe import Probe
-from bridge.transports.publish_packet import parse_publish
-from bridge.transports.session import DeliverySession, MqttDelivery
-from bridge.transports.subscriptions import FILTERS_PER_PACKET, Subscriptions
 from bridge.transports.wakeup import Wakeup
 
 _log = logger(__name__)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.transports.amqp_addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
-from bridge.transports.amqp_options import AmqpOptions, Declare, Queue, QueueKind
-from bridge.transports.amqp_problems import (
+from bridge.transports.amqp.addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
+from bridge.transports.amqp.options import AmqpOptions, Declare, Queue, QueueKind
+from bridge.transports.amqp.problems import (
     ACCESS_REFUSED,
     NOT_DECLARED,
     NOT_FOUND,
@@ -25,7 +25,7 @@ from bridge.transports.amqp_problems import (
     refused,
     wrong_exchange_type,
 )
-from bridge.transports.amqp_steps import Call, Step
+from bridge.transports.amqp.steps import Call, Step
 from bridge.transports.base import ConnectionProblem
 
 

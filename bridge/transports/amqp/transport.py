@@ -20,16 +20,16 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp_events import Acknowledged, Began, Declared, Ended, Event, Inbox, Over, Settled
-from bridge.transports.amqp_intake import BATCH_COUNT, AmqpIntake, IntakeParts
-from bridge.transports.amqp_link import AmqpLink, LinkParts
-from bridge.transports.amqp_messages import MessageReader
-from bridge.transports.amqp_options import AmqpOptions, Declare, DeliveryMemory, NoMemory, parse_nodes
-from bridge.transports.amqp_session import AmqpSession
-from bridge.transports.amqp_topology import Binding, Wanted, read_bindings, wanted_bindings
-from bridge.transports.amqp_wire import AmqpLoop
+from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, Inbox, Over, Settled
+from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake, IntakeParts
+from bridge.transports.amqp.link import AmqpLink, LinkParts
+from bridge.transports.amqp.messages import MessageReader
+from bridge.transports.amqp.options import AmqpOptions, Declare, DeliveryMemory, NoMemory, parse_nodes
+from bridge.transports.amqp.session import AmqpSession
+from bridge.transports.amqp.topology import Binding, Wanted, read_bindings, wanted_bindings
+from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
-from bridge.transports.mqtt_options import FilterMemory, TlsOptions
+from bridge.transports.mqtt.options import FilterMemory, TlsOptions
 from bridge.transports.outgoing import Outgoing, finish
 
 __all__ = ["AmqpMemory", "AmqpOptions", "AmqpTransport", "Declare", "FilterMemory", "TlsOptions"]

@@ -19,11 +19,11 @@ from pika import exceptions
 from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.interface.reply_addresses import DIRECT_REPLY
-from bridge.transports.amqp_addresses import addresses_for, key_problem
-from bridge.transports.amqp_fields import MalformedError
-from bridge.transports.amqp_options import AmqpOptions
-from bridge.transports.amqp_problems import CONNECTION_FORCED, NOT_FOUND
-from bridge.transports.amqp_properties import message_id_of
+from bridge.transports.amqp.addresses import addresses_for, key_problem
+from bridge.transports.amqp.fields import MalformedError
+from bridge.transports.amqp.options import AmqpOptions
+from bridge.transports.amqp.problems import CONNECTION_FORCED, NOT_FOUND
+from bridge.transports.amqp.properties import message_id_of
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 
