@@ -49,11 +49,11 @@ from bridge.service.wishes import followed_workflows
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.store import Spool
-from bridge.status.argo_reader import ArgoServerReader
-from bridge.status.availability import Availability
 from bridge.status.parts import StatusParts
+from bridge.status.seen.argo_reader import ArgoServerReader
 from bridge.status.service import StatusService
-from bridge.status.state import StatePublisher
+from bridge.status.shown.availability import Availability
+from bridge.status.shown.state import StatePublisher
 from bridge.transports.base import ConnectionProblem, Session, Transport
 from bridge.validation.library import SchemaLibrary
 from bridge.web.health import HealthPages, Reason

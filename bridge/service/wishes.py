@@ -10,7 +10,7 @@ from bridge.interface.status import NoticeKind
 from bridge.interface.topics import published_problem
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings import Settings
-from bridge.status.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes, scope_selector
+from bridge.status.seen.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes, scope_selector
 
 
 def followed_workflows(settings: Settings, mappings: MappingSet) -> FollowedWorkflows:

@@ -9,7 +9,7 @@ from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ReportWriter
-from bridge.status.sources import ArgoReader, RetainedStore
+from bridge.status.seen.sources import ArgoReader, RetainedStore
 from bridge.transports.base import Transport
 
 

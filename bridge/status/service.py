@@ -13,16 +13,16 @@ from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.events import Connected, Disconnected, Event, Ready, UpdatesStored
-from bridge.status.inbox import Inbox
-from bridge.status.lookups import Lookups
+from bridge.status.decided.tracker import Tracker
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.publisher import Publisher
-from bridge.status.retained import read_live, read_retained
-from bridge.status.sources import EventSeen, FollowedWorkflows
-from bridge.status.tracker import Tracker
-from bridge.status.watcher import Watcher
+from bridge.status.seen.events import Connected, Disconnected, Event, Ready, UpdatesStored
+from bridge.status.seen.inbox import Inbox
+from bridge.status.seen.lookups import Lookups
+from bridge.status.seen.retained import read_live, read_retained
+from bridge.status.seen.sources import EventSeen, FollowedWorkflows
+from bridge.status.seen.watcher import Watcher
+from bridge.status.shown.publisher import Publisher
 from bridge.transports.base import Session
 
 _LOG = log.logger(__name__)

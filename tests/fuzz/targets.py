@@ -23,8 +23,8 @@ from bridge.core import topic_filter
 from bridge.core.model import Message, MessageProperties
 from bridge.interface.topics import published_problem
 from bridge.pipeline.cluster import ClusterSchema
-from bridge.status.events import Changed, Listed
-from bridge.status.sources import FrameKind
+from bridge.status.seen.events import Changed, Listed
+from bridge.status.seen.sources import FrameKind
 from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.mqtt.frames import FrameReader, ProtocolError

@@ -15,7 +15,7 @@ from bridge.pipeline import cluster, lanes
 from bridge.pipeline.dispatch import Dispatcher
 from bridge.pipeline.settlement import Settlement
 from bridge.simulator import Fault, FaultKind
-from bridge.status.argo_reader import ArgoServerReader
+from bridge.status.seen.argo_reader import ArgoServerReader
 from tests.support.bridge_files import INSPECT, NAMESPACE
 from tests.support.machine import scaled
 from tests.support.mosquitto import MosquittoOptions, free_port

@@ -21,10 +21,10 @@ from bridge.core.report import ReportWriter
 from bridge.interface.topics import Topics
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
-from bridge.status.argo_reader import ArgoServerReader
 from bridge.status.parts import StatusParts
+from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
-from bridge.status.sources import FollowedWorkflows, scope_selector
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
 from tests.support.machine import scaled
 

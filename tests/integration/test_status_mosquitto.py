@@ -21,11 +21,11 @@ from bridge.core.report import ReportWriter
 from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
-from bridge.status.argo_reader import ArgoServerReader
-from bridge.status.availability import Availability
 from bridge.status.parts import StatusParts
+from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
-from bridge.status.sources import FollowedWorkflows, scope_selector
+from bridge.status.shown.availability import Availability
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
 from bridge.transports.mqtt.transport import MqttOptions, MqttTransport, Will
 from tests.support.machine import scaled

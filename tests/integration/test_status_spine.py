@@ -11,7 +11,7 @@ import pytest
 from bridge.argo.client import ArgoClient
 from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions, workflow_path
-from bridge.status.watcher import Watcher
+from bridge.status.seen.watcher import Watcher
 from tests.support.bridge_files import NAMESPACE, BridgeFiles
 from tests.support.bridge_inside import InsideBridge
 from tests.support.spine import DEAD_LETTER, Spine, submit

@@ -9,7 +9,7 @@ import pytest
 from bridge.configuration import Loaded, load
 from bridge.service.wishes import followed_workflows
 from bridge.settings.environment import variables
-from bridge.status.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes
+from bridge.status.seen.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes
 
 BRIDGE = """\
 bridge: {id: plant-1, data-dir: d}

@@ -14,12 +14,12 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage, WorkflowRef
 from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus, RetainedTopic
-from bridge.status.events import Changed, Connected, Disconnected, Event, Listed, LookedUp, Ready
-from bridge.status.publisher import Publisher
-from bridge.status.reports import Reports
-from bridge.status.retained import read_retained
-from bridge.status.sources import FollowedWorkflows, FrameKind
-from bridge.status.tracker import Tracker
+from bridge.status.decided.reports import Reports
+from bridge.status.decided.tracker import Tracker
+from bridge.status.seen.events import Changed, Connected, Disconnected, Event, Listed, LookedUp, Ready
+from bridge.status.seen.retained import read_retained
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind
+from bridge.status.shown.publisher import Publisher
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
 
 NS = "factory"

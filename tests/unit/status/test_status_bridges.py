@@ -8,9 +8,9 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, w
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
-from bridge.status.events import Connected, ForeignSeen, Ready
-from bridge.status.retained import read_retained
-from bridge.status.sources import FollowedWorkflows, FrameKind
+from bridge.status.seen.events import Connected, ForeignSeen, Ready
+from bridge.status.seen.retained import read_retained
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind
 from bridge.transports.base import Session
 
 OWN = TOPICS.status_of(NS, "boil-1")

@@ -21,10 +21,10 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeT
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import ExternalStatus
-from bridge.status.events import Changed, Listed, LiveSeen, LookedUp, UpdatesStored
-from bridge.status.nodes import read_nodes
-from bridge.status.sources import FrameKind
-from bridge.status.transitions import digest_of, observe, transition, update_of
+from bridge.status.decided.nodes import read_nodes
+from bridge.status.decided.transitions import digest_of, observe, transition, update_of
+from bridge.status.seen.events import Changed, Listed, LiveSeen, LookedUp, UpdatesStored
+from bridge.status.seen.sources import FrameKind
 from bridge.transports.base import PublishResult, Session
 
 NAMES = ["a", "b", "c"]

@@ -6,9 +6,9 @@ import pytest
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, workflow
 
 from bridge.core.model import WorkflowRef
-from bridge.status import external
-from bridge.status.events import UpdatesStored
-from bridge.status.sources import FrameKind
+from bridge.status.decided import external
+from bridge.status.seen.events import UpdatesStored
+from bridge.status.seen.sources import FrameKind
 from bridge.transports.base import Session
 
 OWN = TOPICS.status_of(NS, "boil-1")

@@ -14,10 +14,10 @@ from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
 from bridge.core.report import ReportWriter
-from bridge.status.events import Listed, LookedUp
-from bridge.status.inbox import Inbox
-from bridge.status.lookups import Lookups
-from bridge.status.sources import Listing
+from bridge.status.seen.events import Listed, LookedUp
+from bridge.status.seen.inbox import Inbox
+from bridge.status.seen.lookups import Lookups
+from bridge.status.seen.sources import Listing
 
 AWAY = TransientError("get: unreachable", code="unreachable")
 ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")

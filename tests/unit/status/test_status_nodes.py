@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeTransport, failed_nodes, workflow
 
 from bridge.core.model import WorkflowRef
-from bridge.status.announcer import MAX_ASKED
-from bridge.status.nodes import MAX_NODES, read_nodes
-from bridge.status.sources import FollowedWorkflows, FrameKind, Wishes
+from bridge.status.decided.nodes import MAX_NODES, read_nodes
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind, Wishes
+from bridge.status.shown.announcer import MAX_ASKED
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")

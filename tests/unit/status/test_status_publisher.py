@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, workflow
 
-from bridge.status.events import LiveSeen, PublishEnded
-from bridge.status.link import WINDOW
-from bridge.status.publisher import MEND_PAUSE_S
-from bridge.status.sources import FrameKind
-from bridge.status.transitions import digest_of
+from bridge.status.decided.transitions import digest_of
+from bridge.status.seen.events import LiveSeen, PublishEnded
+from bridge.status.seen.sources import FrameKind
+from bridge.status.shown.destination import WINDOW
+from bridge.status.shown.publisher import MEND_PAUSE_S
 from bridge.transports.base import PublishResult, Session
 
 OWN = TOPICS.status_of(NS, "boil-1")

@@ -11,8 +11,8 @@ from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeStore, Fak
 from bridge.core.clock import FakeClock, rfc3339
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
-from bridge.status.sources import FollowedWorkflows, FrameKind, Notice, Wishes
-from bridge.status.windows import SLICES, Window
+from bridge.status.decided.windows import SLICES, Window
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind, Notice, Wishes
 
 REPORT = TOPICS.report_of(NS)
 

@@ -16,13 +16,13 @@ from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ReportWriter
-from bridge.status.availability import Availability
-from bridge.status.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
-from bridge.status.inbox import MAX_WAITING_BYTES, Inbox
-from bridge.status.retained import read_live, read_retained
-from bridge.status.sources import scope_selector
-from bridge.status.state import REPEAT_S, StatePublisher
-from bridge.status.transitions import digest_of
+from bridge.status.decided.transitions import digest_of
+from bridge.status.seen.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
+from bridge.status.seen.inbox import MAX_WAITING_BYTES, Inbox
+from bridge.status.seen.retained import read_live, read_retained
+from bridge.status.seen.sources import scope_selector
+from bridge.status.shown.availability import Availability
+from bridge.status.shown.state import REPEAT_S, StatePublisher
 from bridge.transports.base import PublishResult
 from tests.support.machine import scaled
 

@@ -8,8 +8,8 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, f
 from bridge.core.model import WorkflowRef
 from bridge.interface.status import percentage
 from bridge.spool.records import RetainedTopic
-from bridge.status.events import LookedUp
-from bridge.status.sources import FrameKind
+from bridge.status.seen.events import LookedUp
+from bridge.status.seen.sources import FrameKind
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from status_fakes import NS, failed_nodes, workflow
 
 from bridge.core.model import Phase
-from bridge.status.nodes import NodeDetail, read_nodes
-from bridge.status.transitions import Observed, Statement, is_newer, observe, transition, update_of
+from bridge.status.decided.nodes import NodeDetail, read_nodes
+from bridge.status.decided.transitions import Observed, Statement, is_newer, observe, transition, update_of
 
 
 def see(**status: object) -> Observed:

@@ -13,10 +13,10 @@ from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
 from bridge.core.report import ReportWriter
-from bridge.status.events import Listed
-from bridge.status.inbox import Inbox
-from bridge.status.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
-from bridge.status.watcher import AUTH_PAUSE_S, TOKEN_LOOK_S, Watcher
+from bridge.status.seen.events import Listed
+from bridge.status.seen.inbox import Inbox
+from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
+from bridge.status.seen.watcher import AUTH_PAUSE_S, TOKEN_LOOK_S, Watcher
 
 CUT = TransientError("watch: connection lost", code="connection-lost")
 DENIED = TransientError("list: forbidden", code="not-permitted")

@@ -14,11 +14,11 @@ from bridge.core import log
 from bridge.core.errors import SpoolError
 from bridge.core.model import OutgoingMessage, WorkflowRef
 from bridge.spool.records import RetainedTopic
-from bridge.status.events import Event, PublishEnded
-from bridge.status.link import REFUSED_PAUSE_S, Key, Link
+from bridge.status.decided.transitions import Statement, digest_of
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.transitions import Statement, digest_of
+from bridge.status.seen.events import Event, PublishEnded
+from bridge.status.shown.destination import REFUSED_PAUSE_S, Key, Link
 from bridge.transports.base import PublishDone, PublishResult, Session
 
 _LOG = log.logger(__name__)

@@ -18,11 +18,11 @@ import orjson
 from bridge.core.clock import Clock, rfc3339
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.topics import Topics
+from bridge.status.decided.registry import Tracked
+from bridge.status.decided.transitions import Observed, Statement, digest_of
+from bridge.status.decided.windows import Window
 from bridge.status.parts import StatusParts
-from bridge.status.publisher import Publisher
-from bridge.status.registry import Tracked
-from bridge.status.transitions import Observed, Statement, digest_of
-from bridge.status.windows import Window
+from bridge.status.shown.publisher import Publisher
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0

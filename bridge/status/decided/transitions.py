@@ -20,8 +20,8 @@ from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import StatusUpdate, body
 from bridge.interface.status_updates import NAME
-from bridge.status.nodes import NodeDetail
-from bridge.status.sources import (
+from bridge.status.decided.nodes import NodeDetail
+from bridge.status.seen.sources import (
     BRIDGE_LABEL,
     EVENT_ANNOTATION,
     MAPPING_ANNOTATION,

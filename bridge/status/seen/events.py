@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.core.model import WorkflowRef
-from bridge.status.nodes import NodeDetail
-from bridge.status.sources import FrameKind, Workflow
+from bridge.status.decided.nodes import NodeDetail
+from bridge.status.seen.sources import FrameKind, Workflow
 from bridge.transports.base import Session
 
 

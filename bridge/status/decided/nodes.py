@@ -15,7 +15,7 @@ from bridge.core.model import Phase
 from bridge.interface.failures import FailedNode, find_failed_node
 from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.status import percentage
-from bridge.status.sources import Workflow
+from bridge.status.seen.sources import Workflow
 
 MAX_NODES = 100
 MAX_TEXT = 256

@@ -20,7 +20,7 @@ from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchRequest
 from bridge.argo.watch import WatchFrame as ArgoFrame
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowRef
-from bridge.status.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
+from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
 
 # Argo writes ":" on a quiet watch each 15 s. A status is cleared within 20 s of a DELETE, so a connection that died
 # without a word must be noticed before that.
@@ -30,7 +30,7 @@ _KINDS = {kind.value: kind for kind in FrameKind}
 
 
 class ArgoServerReader:
-    """Reads workflows from an Argo Server; see `bridge.status.sources.ArgoReader` for what each method promises.
+    """Reads workflows from an Argo Server; see `bridge.status.seen.sources.ArgoReader` for what each method promises.
 
     Args:
         options: where the server is.

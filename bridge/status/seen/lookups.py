@@ -17,9 +17,9 @@ from bridge.core.backoff import Backoff
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.model import WorkflowRef
-from bridge.status.events import Listed, LookedUp
-from bridge.status.inbox import Inbox
 from bridge.status.parts import StatusParts
+from bridge.status.seen.events import Listed, LookedUp
+from bridge.status.seen.inbox import Inbox
 
 _LOG = log.logger(__name__)
 RELIST_S = 300.0

@@ -1,6 +1,6 @@
 """What status needs from its neighbours: an Argo Server to read, a table of retained topics, and what to follow.
 
-Only shapes; no behaviour and no I/O. `bridge.status.argo_reader` puts the real client behind `ArgoReader`.
+Only shapes; no behaviour and no I/O. `bridge.status.seen.argo_reader` puts the real client behind `ArgoReader`.
 """
 
 from __future__ import annotations

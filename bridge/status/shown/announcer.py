@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Phase, WorkflowRef
-from bridge.status.nodes import NodeDetail, read_nodes
+from bridge.status.decided.nodes import NodeDetail, read_nodes
+from bridge.status.decided.registry import Registry, Tracked
+from bridge.status.decided.transitions import Observed, Overlay, is_newer, transition, update_of
 from bridge.status.parts import StatusParts
-from bridge.status.publisher import Publisher
-from bridge.status.registry import Registry, Tracked
-from bridge.status.sources import FollowedWorkflows, Workflow
-from bridge.status.transitions import Observed, Overlay, is_newer, transition, update_of
+from bridge.status.seen.sources import FollowedWorkflows, Workflow
+from bridge.status.shown.publisher import Publisher
 
 MERGE_S = 1.0
 NODES_WAIT_S = 2.0

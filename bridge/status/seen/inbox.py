@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from bridge.status.events import Event
+from bridge.status.seen.events import Event
 
 CLOSED_WAIT_S = 0.02
 MAX_WAITING_BYTES = 32 * 2**20

@@ -17,10 +17,10 @@ from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.status import StatusUpdate
 from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus
+from bridge.status.decided.registry import Registry
+from bridge.status.decided.transitions import transition
 from bridge.status.parts import StatusParts
-from bridge.status.publisher import Publisher
-from bridge.status.registry import Registry
-from bridge.status.transitions import transition
+from bridge.status.shown.publisher import Publisher
 
 _LOG = log.logger(__name__)
 MAX_EXTERNAL = 10_000

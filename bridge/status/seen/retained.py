@@ -11,9 +11,9 @@ from bridge.core.model import WorkflowRef
 from bridge.interface.failures import from_details
 from bridge.interface.loose_json import text_at
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.events import ForeignSeen, LiveSeen, RetainedSeen
-from bridge.status.nodes import NodeDetail
-from bridge.status.transitions import digest_of
+from bridge.status.decided.nodes import NodeDetail
+from bridge.status.decided.transitions import digest_of
+from bridge.status.seen.events import ForeignSeen, LiveSeen, RetainedSeen
 
 MAX_HINT_BYTES = 4096
 """A longer message spares no GET: what is kept of retained messages until the first list is small."""

@@ -16,9 +16,9 @@ import orjson
 
 from bridge.core import log
 from bridge.core.clock import StopEvent
-from bridge.status.availability import Availability
-from bridge.status.own_topic import OwnTopic
 from bridge.status.parts import StatusParts
+from bridge.status.shown.availability import Availability
+from bridge.status.shown.own_topic import OwnTopic
 
 _LOG = log.logger(__name__)
 LOOK_S = 1.0

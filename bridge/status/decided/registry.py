@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.topics import RetainedStatus, Topics
-from bridge.status.nodes import NodeDetail
-from bridge.status.sources import NO_WISHES, Wishes
-from bridge.status.transitions import Observed, Overlay
+from bridge.status.decided.nodes import NodeDetail
+from bridge.status.decided.transitions import Observed, Overlay
+from bridge.status.seen.sources import NO_WISHES, Wishes
 
 
 class Tracked:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import threading
 
 from bridge.interface.topics import OFFLINE, ONLINE
-from bridge.status.own_topic import OwnTopic
 from bridge.status.parts import StatusParts
+from bridge.status.shown.own_topic import OwnTopic
 from bridge.transports.base import PublishResult
 
 

@@ -17,8 +17,13 @@ from bridge.core import log
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.topics import RetainedStatus, Topics, published_problem
 from bridge.spool.records import ExternalStatus, RetainedTopic
-from bridge.status.announcer import Announcer, Propose
-from bridge.status.events import (
+from bridge.status.decided.external import Externals
+from bridge.status.decided.nodes import NodeDetail
+from bridge.status.decided.registry import Registry, Tracked
+from bridge.status.decided.reports import Reports
+from bridge.status.decided.transitions import Observed, is_newer, observe
+from bridge.status.parts import StatusParts
+from bridge.status.seen.events import (
     Changed,
     Connected,
     Disconnected,
@@ -32,14 +37,9 @@ from bridge.status.events import (
     RetainedSeen,
     UpdatesStored,
 )
-from bridge.status.external import Externals
-from bridge.status.nodes import NodeDetail
-from bridge.status.parts import StatusParts
-from bridge.status.publisher import Publisher
-from bridge.status.registry import Registry, Tracked
-from bridge.status.reports import Reports
-from bridge.status.sources import NO_WISHES, EventSeen, FollowedWorkflows, FrameKind
-from bridge.status.transitions import Observed, is_newer, observe
+from bridge.status.seen.sources import NO_WISHES, EventSeen, FollowedWorkflows, FrameKind
+from bridge.status.shown.announcer import Announcer, Propose
+from bridge.status.shown.publisher import Publisher
 
 _LOG = log.logger(__name__)
 MAX_ARCHIVE_CHECKS = 200

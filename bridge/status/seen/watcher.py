@@ -13,11 +13,11 @@ from bridge.core import log
 from bridge.core.backoff import Backoff
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError
-from bridge.status.events import Changed, Listed
-from bridge.status.inbox import Inbox
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.sources import FrameKind, WatchExpiredError
+from bridge.status.seen.events import Changed, Listed
+from bridge.status.seen.inbox import Inbox
+from bridge.status.seen.sources import FrameKind, WatchExpiredError
 
 _LOG = log.logger(__name__)
 AUTH_PAUSE_S = 30.0

@@ -1,7 +1,7 @@
 """What one connection still has to be told: dirty topics, what is on its way, what is retained there and is ours.
 
 Bookkeeping only: it publishes nothing and reads no clock. Never a queue: a topic is dirty or it is not, and what is
-sent is its value at that moment. Owned by the status thread through `bridge.status.publisher`.
+sent is its value at that moment. Owned by the status thread through `bridge.status.shown.publisher`.
 """
 
 from __future__ import annotations

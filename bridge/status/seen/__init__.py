@@ -1,0 +1,1 @@
+"""What is seen of workflows: lists, watches, look-ups, retained messages."""
