@@ -20,7 +20,7 @@ class Verb:
 
     Attributes:
         name: as typed.
-        module: within `bridge.cli.verbs`. It has ``add_parser(subparsers, name, summary)``, which adds the verb with its
+        module: within `bridge.cli.verbs`. Its ``add_parser(subparsers, name, summary)`` adds the verb with its
             options and sets ``handler``: a function from the parsed arguments to an exit code.
         summary: its line in the list of commands.
     """

@@ -22,12 +22,12 @@ from bridge.interface import messages
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Request, Topics
-from bridge.pipeline import identity
-from bridge.pipeline.identity import Deliveries, DeliveryIdentity
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.operation_intake import OperationIntake, is_spooled
+from bridge.pipeline.intake import identity
+from bridge.pipeline.intake.identity import Deliveries, DeliveryIdentity
+from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.pipeline.intake.operations import OperationIntake, is_spooled
+from bridge.pipeline.intake.requests import Requests
 from bridge.pipeline.outbox import SET_ASIDE
-from bridge.pipeline.requests import Requests
 from bridge.spool.records import DeadLetter, NewEvent, Replayed
 from bridge.spool.store import Spool
 

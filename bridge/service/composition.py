@@ -28,19 +28,19 @@ from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
-from bridge.pipeline.dispatch import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.housekeeping import Housekeeping
-from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.operation_intake import OperationIntake
+from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
+from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.pipeline.intake.operations import OperationIntake
+from bridge.pipeline.intake.requests import Requests
+from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.outbox import OutboxSender
-from bridge.pipeline.reads import MAX_AT_ONCE as READS_AT_ONCE
-from bridge.pipeline.reads import Reads, ReadsParts
+from bridge.pipeline.reads.reader import MAX_AT_ONCE as READS_AT_ONCE
+from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
-from bridge.pipeline.requests import Requests
-from bridge.pipeline.settlement import Settlement
-from bridge.pipeline.status_updates import StatusUpdates
 from bridge.service.connections import ConnectionParts, thread_names
 from bridge.service.options import SPOOL_FILE, argo_options, reply_rules, request_rules, spool_limits
 from bridge.service.replaying import replay_parts

@@ -12,7 +12,7 @@ import orjson
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.interface.topics import Topics
-from bridge.pipeline.redeliveries import Redeliveries
+from bridge.pipeline.intake.redeliveries import Redeliveries
 from bridge.service.broker_options import amqp_options, mqtt_options
 from bridge.settings import AmqpSettings, Settings
 from bridge.spool.store import Spool

@@ -7,7 +7,7 @@ from bridge.interface.reply_addresses import ReplyRules
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import ClusterSchema
-from bridge.pipeline.requests import RequestRules
+from bridge.pipeline.intake.requests import RequestRules
 from bridge.service.broker_options import amqp_options
 from bridge.settings import Settings
 from bridge.spool.records import SpoolLimits

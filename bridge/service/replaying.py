@@ -19,10 +19,10 @@ from bridge.core.metrics import Metrics
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.operation_intake import OperationIntake
+from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.pipeline.intake.operations import OperationIntake
+from bridge.pipeline.intake.requests import Requests
 from bridge.pipeline.replay import Replay, ReplayParts
-from bridge.pipeline.requests import Requests
 from bridge.service.options import SPOOL_FILE, request_rules, spool_limits
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from bridge.core.clock import SystemClock
-from bridge.pipeline.dispatch import Dispatcher
+from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.simulator import Fault, FaultKind
 from bridge.transports.mqtt.transport import MqttVersion
 from tests.support.bridge_files import INSPECT, NAMESPACE, BridgeFiles

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from bridge.pipeline.reads import MAX_AT_ONCE
+from bridge.pipeline.reads.reader import MAX_AT_ONCE
 from bridge.simulator import Fault, FaultKind
 from tests.support.bridge_files import NAMESPACE
 from tests.support.mosquitto import MosquittoOptions

@@ -11,9 +11,10 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.options import ArgoOptions
 from bridge.core.backoff import Backoff
 from bridge.core.errors import TransientError
-from bridge.pipeline import cluster, lanes
-from bridge.pipeline.dispatch import Dispatcher
-from bridge.pipeline.settlement import Settlement
+from bridge.pipeline import cluster
+from bridge.pipeline.dispatch import lanes
+from bridge.pipeline.dispatch.dispatcher import Dispatcher
+from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.simulator import Fault, FaultKind
 from bridge.status.seen.argo_reader import ArgoServerReader
 from tests.support.bridge_files import INSPECT, NAMESPACE

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bridge.pipeline.ingest import Ingest
+from bridge.pipeline.intake.ingest import Ingest
 from bridge.simulator import FaultKind
 from tests.support.mosquitto import MosquittoOptions
 from tests.support.plain_client import PlainClient

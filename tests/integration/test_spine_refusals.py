@@ -9,8 +9,8 @@ import pytest
 
 from bridge.argo.manifests import Manifests
 from bridge.mapping.compiled import Mapping
-from bridge.pipeline import ingest
-from bridge.pipeline.requests import Requests
+from bridge.pipeline.intake import ingest
+from bridge.pipeline.intake.requests import Requests
 from tests.support.bridge_files import TEMPLATE
 from tests.support.spine import DEAD_LETTER, RESPONSE, TRIGGER, Spine, mapping, submit
 from tests.support.transport_ends import wait_until

@@ -19,8 +19,8 @@ from typing import Any
 
 from bridge.argo.exchanges import Exchanges
 from bridge.cli.main import main
-from bridge.pipeline.dispatch import Dispatcher
-from bridge.pipeline.ingest import Ingest
+from bridge.pipeline.dispatch.dispatcher import Dispatcher
+from bridge.pipeline.intake.ingest import Ingest
 from bridge.pipeline.outbox import OutboxSender
 from bridge.spool import files
 from bridge.spool.database import Database

@@ -20,9 +20,9 @@ from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.core.report import ReportWriter
-from bridge.pipeline.dispatch import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.settlement import Settlement
 from bridge.spool.records import Batch, NewEvent
 
 THEIRS = {"argo-bridge/event": "ee" * 32}

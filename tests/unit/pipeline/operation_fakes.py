@@ -15,7 +15,7 @@ from bridge.argo.names import workflow_name
 from bridge.core.model import ReplyAddress, WorkflowOrder
 from bridge.interface.operation_options import OPERATION_MAX_AGE_S
 from bridge.interface.operations import Operation
-from bridge.pipeline.identity import digest
+from bridge.pipeline.intake.identity import digest
 from bridge.spool.records import Asked, NewEvent
 
 CREATING = (Operation.RESUBMIT, Operation.TRIGGER_CRON)

@@ -19,12 +19,12 @@ from bridge.interface.topics import Topics
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.compiled import Outcome as MappingOutcome
 from bridge.mapping.routes import Match
-from bridge.pipeline.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.operation_intake import OperationIntake, Read
+from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
+from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.pipeline.intake.operations import OperationIntake, Read
+from bridge.pipeline.intake.requests import RequestRules, Requests
+from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.requests import RequestRules, Requests
-from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import Finished, NewEvent, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 from bridge.validation.policy import Policy

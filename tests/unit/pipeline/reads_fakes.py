@@ -20,8 +20,8 @@ from bridge.core.model import Message, ReplyAddress
 from bridge.core.report import ReportWriter
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
-from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.reads import Reads, ReadsParts
+from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 
 

@@ -12,7 +12,7 @@ from pipeline_fakes import event
 from bridge.argo.gate import GateOptions
 from bridge.core.errors import PermanentError
 from bridge.core.model import ReplyAddress, WorkflowOrder
-from bridge.pipeline.dispatch import EXPIRY_PAGE
+from bridge.pipeline.dispatch.dispatcher import EXPIRY_PAGE
 from bridge.spool.records import NewEvent, Postponed
 
 ASKED = "trigger:factory"

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message
-from bridge.pipeline import identity
-from bridge.pipeline.identity import Deliveries
+from bridge.pipeline.intake import identity
+from bridge.pipeline.intake.identity import Deliveries
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=4)
 PARTS = st.lists(ANY_TEXT, max_size=4)

@@ -14,7 +14,7 @@ from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation
 from bridge.mapping.compiled import Failed, Fired
-from bridge.pipeline.ingest import MAX_READING_S, STANDS_STILL_S
+from bridge.pipeline.intake.ingest import MAX_READING_S, STANDS_STILL_S
 from bridge.spool.records import Batch, Outcome
 
 

@@ -11,7 +11,7 @@ from pipeline_fakes import ORDER, FakeDelivery, FakeMapping, IngestBench, reques
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.mapping.compiled import Fired
-from bridge.pipeline import ingest
+from bridge.pipeline.intake import ingest
 from bridge.spool.records import Batch, Finished, Outcome, SpoolLimits
 
 ASKED = {"workflowId": "w-1", "namespace": "factory"}

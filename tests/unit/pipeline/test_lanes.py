@@ -12,7 +12,7 @@ from pipeline_fakes import FlakySpool, event
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
-from bridge.pipeline.lanes import FAILURES, PAGE, PROBE, SLOW, Lanes
+from bridge.pipeline.dispatch.lanes import FAILURES, PAGE, PROBE, SLOW, Lanes
 from bridge.spool.records import (
     QUARANTINE_FAILURES,
     Batch,

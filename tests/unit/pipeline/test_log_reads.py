@@ -9,8 +9,8 @@ import pytest
 from reads_fakes import ReadsBench
 
 from bridge.interface.operations import Operation
-from bridge.pipeline.log_reads import FIRST_S, FOLLOW_S, MAX_FOLLOWED_BYTES
-from bridge.pipeline.reads import SILENCE_S
+from bridge.pipeline.reads.logs import FIRST_S, FOLLOW_S, MAX_FOLLOWED_BYTES
+from bridge.pipeline.reads.reader import SILENCE_S
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pipeline_fakes import ORDER, FakeMapping, IngestBench, sensor
 
 from bridge.core.model import MessageProperties
 from bridge.mapping.compiled import Fired, Quiet
-from bridge.pipeline import identity
+from bridge.pipeline.intake import identity
 
 DAY_S = 86_400.0
 

@@ -12,9 +12,9 @@ from bridge.core.model import Message, MessageProperties, ReplyAddress
 from bridge.interface import messages
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request
-from bridge.pipeline.identity import Deliveries
-from bridge.pipeline.operation_intake import OperationIntake, Read, is_spooled
-from bridge.pipeline.requests import RequestRules
+from bridge.pipeline.intake.identity import Deliveries
+from bridge.pipeline.intake.operations import OperationIntake, Read, is_spooled
+from bridge.pipeline.intake.requests import RequestRules
 from bridge.spool.records import NewEvent
 from bridge.validation.policy import Policy
 

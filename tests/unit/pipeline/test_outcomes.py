@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, named, token_unreadable
 from bridge.core.errors import TransientError
-from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Park, Step, Verdict, decide
+from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Park, Step, Verdict, decide
 
 OURS, THEIRS = b"o" * 32, b"t" * 32
 CREATE, LOOK_UP = Step.CREATE, Step.LOOK_UP

@@ -17,9 +17,9 @@ from bridge.configuration import load
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.interface.replies import Refusal
-from bridge.pipeline.identity import Deliveries
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.plans import marks_of
+from bridge.pipeline.dispatch.plans import marks_of
+from bridge.pipeline.intake.identity import Deliveries
+from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.spool.records import NewEvent
 from tests.support.bridge_files import BridgeFiles
 

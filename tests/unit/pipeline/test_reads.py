@@ -14,9 +14,9 @@ from bridge.argo.errors import Answer, Fault, classify, failure
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress
 from bridge.interface.operations import Operation
-from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.read_plans import LIMIT_S
-from bridge.pipeline.reads import MAX_AT_ONCE, MAX_FOLLOWED
+from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.reads.plans import LIMIT_S
+from bridge.pipeline.reads.reader import MAX_AT_ONCE, MAX_FOLLOWED
 from bridge.spool.records import Batch
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bridge.core.clock import FakeClock
 from bridge.core.model import Message, MessageProperties
-from bridge.pipeline.identity import Deliveries
-from bridge.pipeline.redeliveries import Redeliveries
+from bridge.pipeline.intake.identity import Deliveries
+from bridge.pipeline.intake.redeliveries import Redeliveries
 from bridge.spool.records import Batch
 from bridge.spool.store import Spool
 

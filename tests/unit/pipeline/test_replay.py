@@ -16,7 +16,7 @@ from bridge.core.model import Message, MessageProperties, WorkflowOrder
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Topics
 from bridge.pipeline.cluster import ClusterSchema
-from bridge.pipeline.identity import mapped_event, requested_event
+from bridge.pipeline.intake.identity import mapped_event, requested_event
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.replaying import replay_parts

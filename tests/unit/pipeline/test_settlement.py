@@ -16,9 +16,9 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
 from bridge.interface.replies import TRIGGERED
-from bridge.pipeline.lanes import Lanes
+from bridge.pipeline.dispatch.lanes import Lanes
+from bridge.pipeline.dispatch.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.spool.records import Batch, Finished, Outcome, Postponed, WaitingEvent
 
 

@@ -18,9 +18,9 @@ from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS
 from bridge.interface.operation_requests import OperationRequest, operation_request
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request
-from bridge.pipeline import identity
-from bridge.pipeline.identity import DeliveryIdentity
-from bridge.pipeline.requests import RequestRules, as_invalid_workflow
+from bridge.pipeline.intake import identity
+from bridge.pipeline.intake.identity import DeliveryIdentity
+from bridge.pipeline.intake.requests import RequestRules, as_invalid_workflow
 from bridge.spool.records import Asked, NewEvent
 from bridge.validation.policy import check_braces
 

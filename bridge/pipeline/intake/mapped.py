@@ -18,8 +18,8 @@ from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import Failed, Fired, Mapping, Quiet
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.routes import Match
-from bridge.pipeline import identity
-from bridge.pipeline.requests import DEFAULT_MAX_AGE_S
+from bridge.pipeline.intake import identity
+from bridge.pipeline.intake.requests import DEFAULT_MAX_AGE_S
 from bridge.spool.records import NewEvent
 from bridge.validation.policy import check_braces
 

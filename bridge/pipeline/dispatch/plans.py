@@ -16,7 +16,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.manifests import Manifests, Marks
 from bridge.argo.options import workflow_path, workflows_path
 from bridge.core.model import WorkflowOrder
-from bridge.pipeline.outcomes import GoOn, Step, Verdict, decide
+from bridge.pipeline.dispatch.outcomes import GoOn, Step, Verdict, decide
 from bridge.spool.records import NewEvent
 
 

@@ -17,8 +17,8 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.operation_calls import look_at
 from bridge.interface.operation_bodies import LogLine, in_packets, last_lines
 from bridge.interface.replies import Refusal
-from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.read_plans import LIMIT_S, Answered, Keys, ReadPlan, Result
+from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.reads.plans import LIMIT_S, Answered, Keys, ReadPlan, Result
 
 FOLLOW_S = 600.0
 """How long one request may follow."""

@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 
 from bridge.core.model import Message
-from bridge.pipeline.identity import digest
+from bridge.pipeline.intake.identity import digest
 from bridge.spool.records import REMEMBERED_DIGEST_BYTES
 from bridge.spool.store import Spool
 

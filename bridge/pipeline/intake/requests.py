@@ -23,8 +23,8 @@ from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Request, Topics
-from bridge.pipeline import identity
-from bridge.pipeline.identity import DeliveryIdentity
+from bridge.pipeline.intake import identity
+from bridge.pipeline.intake.identity import DeliveryIdentity
 from bridge.spool.records import NewEvent
 from bridge.validation.policy import Policy, check_braces
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bridge.core.model import Message, ReplyAddress
-from bridge.pipeline.operation_intake import Read
+from bridge.pipeline.intake.operations import Read
 from bridge.pipeline.refusals import Refused
 from bridge.spool.records import Batch, Inflight, NewDeadLetter, NewEvent, NewExternalStatus, OutboxMessage
 

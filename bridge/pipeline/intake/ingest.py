@@ -27,15 +27,15 @@ from bridge.interface.replies import Refusal
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.status_updates import is_from_bridge
 from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
-from bridge.pipeline.drafts import Draft, joined
-from bridge.pipeline.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
-from bridge.pipeline.manage import operation_of
-from bridge.pipeline.mapped import MappedEvents
-from bridge.pipeline.operation_intake import OperationIntake, Read, is_spooled
-from bridge.pipeline.reads import BUSY, Reads
+from bridge.pipeline.dispatch.operations import operation_of
+from bridge.pipeline.intake.drafts import Draft, joined
+from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
+from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.pipeline.intake.operations import OperationIntake, Read, is_spooled
+from bridge.pipeline.intake.requests import Requests, reply_address
+from bridge.pipeline.intake.status_updates import StatusUpdates
+from bridge.pipeline.reads.reader import BUSY, Reads
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.requests import Requests, reply_address
-from bridge.pipeline.status_updates import StatusUpdates
 from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.room import NoRoomError
 from bridge.spool.store import Spool

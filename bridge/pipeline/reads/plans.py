@@ -20,8 +20,8 @@ from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.operation_bodies import Object
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW, Refusal
-from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.outcomes import refusal_of
+from bridge.pipeline.dispatch.outcomes import refusal_of
+from bridge.pipeline.intake.operations import Read
 
 LIMIT_S = 6.0
 """From a request's arrival to its reply, so that a reply needs less than 8 s even where Argo answers nothing."""

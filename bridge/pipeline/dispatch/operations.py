@@ -31,8 +31,8 @@ from bridge.argo.operation_calls import (
 )
 from bridge.core.model import Phase, WorkflowOrder
 from bridge.interface.operations import Operation
-from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
-from bridge.pipeline.plans import Creation, OrderCheck, Plan, create, look_up, marks_of
+from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
+from bridge.pipeline.dispatch.plans import Creation, OrderCheck, Plan, create, look_up, marks_of
 from bridge.spool.records import Asked, NewEvent, WaitingEvent
 
 CREATING = frozenset({Operation.TRIGGER, Operation.RESUBMIT, Operation.TRIGGER_CRON})

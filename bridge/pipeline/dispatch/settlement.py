@@ -15,8 +15,8 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.interface import replies
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.manage import operation_of
+from bridge.pipeline.dispatch.lanes import Lanes
+from bridge.pipeline.dispatch.operations import operation_of
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Finished, NewDeadLetter, OutboxMessage, Outcome, Postponed, WaitingEvent
 from bridge.spool.store import Spool

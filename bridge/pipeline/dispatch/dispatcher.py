@@ -28,11 +28,11 @@ from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ReportWriter
 from bridge.pipeline.cluster import ClusterSchema
-from bridge.pipeline.lanes import Lanes
-from bridge.pipeline.manage import CREATING, Plans, operation_of
-from bridge.pipeline.outcomes import Again, Dead, Done, GoOn, Note, Park, Step, Verdict
-from bridge.pipeline.plans import Plan
-from bridge.pipeline.settlement import Settlement
+from bridge.pipeline.dispatch.lanes import Lanes
+from bridge.pipeline.dispatch.operations import CREATING, Plans, operation_of
+from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Note, Park, Step, Verdict
+from bridge.pipeline.dispatch.plans import Plan
+from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.spool.records import QUARANTINE_FAILURES, Postponed, WaitingEvent
 from bridge.spool.store import Spool
 

@@ -33,9 +33,9 @@ from bridge.core.report import ReportWriter
 from bridge.interface import replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
-from bridge.pipeline.log_reads import log_plan
-from bridge.pipeline.operation_intake import Read
-from bridge.pipeline.read_plans import PLANS, Answered, Keys, ReadPlan, Result
+from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.reads.logs import log_plan
+from bridge.pipeline.reads.plans import PLANS, Answered, Keys, ReadPlan, Result
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Batch, NewDeadLetter, OutboxMessage
 from bridge.spool.store import Spool

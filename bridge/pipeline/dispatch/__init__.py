@@ -1,0 +1,1 @@
+"""From stored events to requests to the Argo Server, and to their ends."""

@@ -1,0 +1,1 @@
+"""From messages to stored events: read, decide, store, acknowledge."""

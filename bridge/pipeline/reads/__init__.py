@@ -1,0 +1,1 @@
+"""Requests that only read: answered at once, never stored."""
