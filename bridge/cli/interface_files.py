@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.configfile.writing import to_yaml
-from bridge.interface.asyncapi import document
-from bridge.interface.asyncapi_model import any_bridge
-from bridge.interface.schemas import interface_schemas
+from bridge.interface.described.asyncapi import document
+from bridge.interface.described.asyncapi_model import any_bridge
+from bridge.interface.described.schemas import interface_schemas
 
 HEADER = "# Generated: python -m bridge.cli.interface_files\n"
 

@@ -16,8 +16,8 @@ from bridge import __version__
 from bridge.cli import exit_codes
 from bridge.configfile.writing import to_yaml
 from bridge.configuration import Loaded, load
-from bridge.interface.asyncapi import document
-from bridge.interface.asyncapi_model import Described, MappedTopics, Server, any_bridge
+from bridge.interface.described.asyncapi import document
+from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server, any_bridge
 from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
 from bridge.settings import Settings

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.configfile.writing import to_yaml
-from bridge.interface.asyncapi import document
-from bridge.interface.asyncapi_model import Described, MappedTopics, Server, address_of, any_bridge
+from bridge.interface.described.asyncapi import document
+from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server, address_of, any_bridge
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, RetainedStatus, Topics
 

@@ -14,12 +14,12 @@ from bridge.cli.interface_files import interface_files
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, Phase, ReplyAddress, WorkflowRef
 from bridge.interface import replies
+from bridge.interface.described.schemas import interface_schemas
 from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS, RequestBody, trigger_message
 from bridge.interface.operation_options import INTERFACE_KEYS, SPECS, Kind
 from bridge.interface.operation_requests import operation_request
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
-from bridge.interface.schemas import interface_schemas
 from bridge.interface.status import StatusUpdate, body
 from bridge.interface.status_updates import UPDATE_KEYS, external_update
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.interface.asyncapi_components import (
+from bridge.interface.described.asyncapi_components import (
     JSON,
     RECEIVED,
     RETAINED,
@@ -22,7 +22,7 @@ from bridge.interface.asyncapi_components import (
     mapped_message,
     server,
 )
-from bridge.interface.asyncapi_model import ANY_BRIDGE, Described, MappedTopics, address_of
+from bridge.interface.described.asyncapi_model import ANY_BRIDGE, Described, MappedTopics, address_of
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.interface import replies
+from bridge.interface.described.schema_parts import Schema, closed, fixed, open_object, ref, text
 from bridge.interface.operation_options import PHASES
-from bridge.interface.schema_parts import Schema, closed, fixed, open_object, ref, text
 from bridge.interface.status import PERCENTAGE
 from bridge.interface.status_updates import NAME
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+from bridge.interface.described.schema_bodies import body_schemas
+from bridge.interface.described.schema_parts import DIALECT, Schema, references
+from bridge.interface.described.schema_requests import request_schemas, words
 from bridge.interface.operations import Operation
-from bridge.interface.schema_bodies import body_schemas
-from bridge.interface.schema_parts import DIALECT, Schema, references
-from bridge.interface.schema_requests import request_schemas, words
 
 _BODIES = {
     "error": "ErrorReply",

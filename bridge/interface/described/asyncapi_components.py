@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.interface import replies
-from bridge.interface.asyncapi_model import Described, MappedTopics, Server
+from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server
+from bridge.interface.described.schema_parts import DEFINITIONS, Schema, fixed, relocated, text
+from bridge.interface.described.schema_requests import words
+from bridge.interface.described.schemas import named_schemas
 from bridge.interface.operations import Operation
-from bridge.interface.schema_parts import DEFINITIONS, Schema, fixed, relocated, text
-from bridge.interface.schema_requests import words
-from bridge.interface.schemas import named_schemas
 
 Part = dict[str, Any]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.interface import replies
+from bridge.interface.described.schema_parts import Schema, closed, fixed, open_object, ref, text
 from bridge.interface.messages import KNOWN_KEYS, SUBMIT_KEYS
 from bridge.interface.operation_options import (
     INTERFACE_KEYS,
@@ -18,7 +19,6 @@ from bridge.interface.operation_options import (
     ReplyKey,
 )
 from bridge.interface.operations import Operation
-from bridge.interface.schema_parts import Schema, closed, fixed, open_object, ref, text
 
 _NAMESPACE = text("where; absent: the one in the topic, else the first of argo.namespaces", minLength=1)
 _COMMON = {"namespace": _NAMESPACE, "requestId": ref("RequestId"), "eventId": ref("EventId")}

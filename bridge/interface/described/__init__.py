@@ -1,0 +1,1 @@
+"""The interface for programs: AsyncAPI and JSON Schemas."""
