@@ -4,12 +4,12 @@ Plays the REST API of five Argo releases as recorded from real servers, lets tes
 accepted. It runs no containers and imports nothing of the bridge. Each `Simulator` has one thread of its own.
 """
 
-from bridge.simulator.admission import Created
-from bridge.simulator.answers import ApiError
 from bridge.simulator.faults import Fault, FaultKind, Faults
+from bridge.simulator.http.answers import ApiError
+from bridge.simulator.objects.admission import Created
+from bridge.simulator.objects.versions import DEFAULT_VERSION, RELEASES
 from bridge.simulator.options import Identity, SimulatorOptions
 from bridge.simulator.server import Simulator
-from bridge.simulator.versions import DEFAULT_VERSION, RELEASES
 
 __all__ = [
     "DEFAULT_VERSION",

@@ -12,24 +12,24 @@ from collections.abc import Callable
 from email.utils import formatdate
 from random import Random
 
-from bridge.simulator.access import Access
-from bridge.simulator.api import Api
-from bridge.simulator.archive import Archive
-from bridge.simulator.behaviour import WallClock
-from bridge.simulator.control import PREFIX, Control
-from bridge.simulator.controller import Controller, ControllerOptions
+from bridge.simulator.api.control import PREFIX, Control
+from bridge.simulator.api.router import Api
+from bridge.simulator.controller.behaviour import WallClock
+from bridge.simulator.controller.controller import Controller, ControllerOptions
 from bridge.simulator.faults import Fault, Faults
-from bridge.simulator.faulty import FaultyApi
-from bridge.simulator.log_streams import LogStreams
-from bridge.simulator.manifests import Decoder
-from bridge.simulator.objects import ObjectFactory
+from bridge.simulator.http.access import Access
+from bridge.simulator.http.faulty import FaultyApi
+from bridge.simulator.http.log_streams import LogStreams
+from bridge.simulator.http.watch import WatchHub
+from bridge.simulator.http.wire import Exchange, HttpServer
+from bridge.simulator.objects.archive import Archive
+from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.objects import ObjectFactory
+from bridge.simulator.objects.store import Store
+from bridge.simulator.objects.validation import Validator
+from bridge.simulator.objects.versions import find_release
+from bridge.simulator.objects.world import World
 from bridge.simulator.options import SimulatorOptions
-from bridge.simulator.store import Store
-from bridge.simulator.validation import Validator
-from bridge.simulator.versions import find_release
-from bridge.simulator.watch import WatchHub
-from bridge.simulator.wire import Exchange, HttpServer
-from bridge.simulator.world import World
 
 _BATCH = 200
 

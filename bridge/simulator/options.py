@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bridge.simulator.versions import DEFAULT_VERSION
+from bridge.simulator.objects.versions import DEFAULT_VERSION
 
 ALL_VERBS = frozenset({"create", "get", "list", "watch", "update", "patch", "delete"})
 

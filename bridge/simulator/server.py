@@ -18,12 +18,12 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from bridge.simulator.admission import Created
-from bridge.simulator.answers import not_found
 from bridge.simulator.engine import Engine
 from bridge.simulator.faults import Faults
+from bridge.simulator.http.answers import not_found
+from bridge.simulator.objects.admission import Created
+from bridge.simulator.objects.store import Object
 from bridge.simulator.options import SimulatorOptions
-from bridge.simulator.store import Object
 
 T = TypeVar("T")
 

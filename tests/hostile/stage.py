@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.simulator import Simulator, SimulatorOptions
-from bridge.simulator.admission import Created
+from bridge.simulator.objects.admission import Created
 from tests.hostile.argo_front import ArgoFront
 from tests.support.amqp_client import AmqpClient
 from tests.support.bridge_files import CONNECTION, INSPECT, NAMESPACE, TEMPLATE, BridgeFiles

@@ -15,7 +15,7 @@ from types import FrameType
 
 from bridge.cli import exit_codes
 from bridge.simulator import DEFAULT_VERSION, RELEASES, Simulator, SimulatorOptions
-from bridge.simulator.versions import find_release
+from bridge.simulator.objects.versions import find_release
 
 _DEFAULT_LISTEN = "127.0.0.1:2746"
 _NAMESPACES = "argo,default"

@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from bridge.simulator.archive import Archive
-from bridge.simulator.behaviour import WallClock
-from bridge.simulator.controller import Controller, ControllerOptions
-from bridge.simulator.manifests import Decoder
-from bridge.simulator.objects import ObjectFactory
-from bridge.simulator.store import Store
-from bridge.simulator.versions import find_release
+from bridge.simulator.controller.behaviour import WallClock
+from bridge.simulator.controller.controller import Controller, ControllerOptions
+from bridge.simulator.objects.archive import Archive
+from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.objects import ObjectFactory
+from bridge.simulator.objects.store import Store
+from bridge.simulator.objects.versions import find_release
 
 CONTAINER = {"name": "c", "container": {"image": "x"}}
 

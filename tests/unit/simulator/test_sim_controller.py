@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sim_world import CONTAINER, World, dag, one, steps
 
-from bridge.simulator.behaviour import parse_duration
+from bridge.simulator.controller.behaviour import parse_duration
 
 
 def test_a_container_takes_its_time() -> None:

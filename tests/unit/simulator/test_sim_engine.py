@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bridge.simulator.engine import Engine
 from bridge.simulator.faults import Faults
+from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.wire import HttpServer
+from bridge.simulator.objects.pod_logs import LogQuery, lines_of
 from bridge.simulator.options import SimulatorOptions
-from bridge.simulator.parsing import Request
-from bridge.simulator.pod_logs import LogQuery, lines_of
-from bridge.simulator.wire import HttpServer
 
 WORKFLOW: dict[str, Any] = {
     "metadata": {"name": "w", "labels": {"a": "b"}, "annotations": {"simulator.argo-bridge/duration": "0"}},

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sim_world import World, one, steps
 
-from bridge.simulator.answers import ApiError
-from bridge.simulator.pod_logs import LogQuery, compile_grep, lines_of
+from bridge.simulator.http.answers import ApiError
+from bridge.simulator.objects.pod_logs import LogQuery, compile_grep, lines_of
 
 
 def printed(spec: dict[str, Any], **query: Any) -> list[str]:

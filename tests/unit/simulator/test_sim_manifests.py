@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.simulator.answers import ApiError, to_json
-from bridge.simulator.manifests import Decoder, any_string
+from bridge.simulator.http.answers import ApiError, to_json
+from bridge.simulator.objects.manifests import Decoder, any_string
 
 CREATE = "WorkflowCreateRequest"
 JSON = st.recursive(

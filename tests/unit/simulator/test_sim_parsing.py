@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.simulator.parsing import MalformedRequestError, RequestParser
+from bridge.simulator.http.parsing import MalformedRequestError, RequestParser
 
 TWO = (
     b"POST /api/v1/workflows/argo?a=1&a=2&b=%2F HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"

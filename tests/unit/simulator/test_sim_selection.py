@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.simulator.answers import ApiError
-from bridge.simulator.fields import FieldFilter, parse_fields
-from bridge.simulator.label_selectors import parse_label_selector
-from bridge.simulator.listing import parse_list_query
-from bridge.simulator.versions import find_release
+from bridge.simulator.api.label_selectors import parse_label_selector
+from bridge.simulator.api.listing import parse_list_query
+from bridge.simulator.http.answers import ApiError
+from bridge.simulator.http.fields import FieldFilter, parse_fields
+from bridge.simulator.objects.versions import find_release
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.simulator.store import ADDED, DELETED, FIRST_VERSION, MODIFIED, Store
+from bridge.simulator.objects.store import ADDED, DELETED, FIRST_VERSION, MODIFIED, Store
 
 
 class Clock:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.simulator.answers import ApiError
-from bridge.simulator.cron_schedules import fault_in
-from bridge.simulator.node_selectors import parse_node_selector
-from bridge.simulator.routing import Router
+from bridge.simulator.api.node_selectors import parse_node_selector
+from bridge.simulator.http.answers import ApiError
+from bridge.simulator.http.routing import Router
+from bridge.simulator.objects.cron_schedules import fault_in
 
 NODE: dict[str, Any] = {
     "id": "w-1",

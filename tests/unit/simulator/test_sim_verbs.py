@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sim_world import CONTAINER, World, dag, one, steps
 
-from bridge.simulator import verbs
-from bridge.simulator.answers import ApiError
-from bridge.simulator.reruns import RetryOptions, resubmission, retry, with_parameters
+from bridge.simulator.controller import verbs
+from bridge.simulator.controller.reruns import RetryOptions, resubmission, retry, with_parameters
+from bridge.simulator.http.answers import ApiError
 
 WAIT = {"name": "wait", "suspend": {}}
 

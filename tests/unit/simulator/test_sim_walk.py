@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sim_world import CONTAINER, World, dag, one, steps
 
-from bridge.simulator.reruns import RetryOptions, retry
+from bridge.simulator.controller.reruns import RetryOptions, retry
 
 BAD = {"name": "c", "container": {"image": "x", "args": ["exit 4"]}}
 

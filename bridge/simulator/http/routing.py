@@ -1,0 +1,52 @@
+"""Finds the endpoint of a request by its method and path.
+
+A table that is filled once; it knows nothing of Argo. Read on the simulator's loop thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.simulator.http.access import Caller
+from bridge.simulator.http.parsing import Request
+
+CallerOf = Callable[[], Caller]
+Endpoint = Callable[..., Any]
+
+_ANY = "{}"
+
+
+class Router:
+    """Routes by method and path."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str, str, int], list[tuple[list[str], Endpoint]]] = {}
+
+    def add(self, method: str, path: str, endpoint: Endpoint) -> None:
+        """Add a route; of two that fit, the one that was added first is found.
+
+        Args:
+            method: HTTP method.
+            path: Below the API's prefix; `{}` is any one segment.
+            endpoint: Called with the request, a function that gives the caller or raises 401, and the `{}` segments.
+        """
+        parts = path.split("/")
+        self._routes.setdefault((method, parts[0], len(parts)), []).append((parts, endpoint))
+
+    def find(self, method: str, path: str) -> tuple[Endpoint, list[str]] | None:
+        """The endpoint for a path below the prefix and its arguments; None when there is no route."""
+        parts = path.split("/")
+        for pattern, endpoint in self._routes.get((method, parts[0], len(parts)), ()):
+            if all(wanted in (_ANY, part) for wanted, part in zip(pattern, parts, strict=True)):
+                return endpoint, [part for wanted, part in zip(pattern, parts, strict=True) if wanted == _ANY]
+        return None
+
+
+def with_caller(handler: Callable[..., Any]) -> Endpoint:
+    """Make an endpoint of a handler that asks who calls before anything else."""
+
+    def endpoint(request: Request, caller_of: CallerOf, *args: str) -> Any:
+        return handler(request, caller_of(), *args)
+
+    return endpoint

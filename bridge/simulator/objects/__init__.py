@@ -1,0 +1,1 @@
+"""What the simulated cluster stores, and what it takes."""

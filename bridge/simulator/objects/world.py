@@ -1,0 +1,34 @@
+"""What the endpoints of a simulator work on, in one place.
+
+Holds references and does nothing with them. Used on the simulator's loop thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.simulator.controller.behaviour import WallClock
+from bridge.simulator.controller.controller import Controller
+from bridge.simulator.http.access import Access
+from bridge.simulator.objects.archive import Archive
+from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.objects import ObjectFactory
+from bridge.simulator.objects.store import Store
+from bridge.simulator.objects.validation import Validator
+from bridge.simulator.objects.versions import Release
+
+
+@dataclass(slots=True)
+class World:
+    """What the endpoints work on; `archive` is None when none is configured."""
+
+    release: Release
+    namespaces: frozenset[str]
+    store: Store
+    controller: Controller
+    factory: ObjectFactory
+    decoder: Decoder
+    validator: Validator
+    access: Access
+    wall: WallClock
+    archive: Archive | None = None
