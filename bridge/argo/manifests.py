@@ -230,11 +230,6 @@ def event_of(workflow: Mapping[str, Any]) -> bytes | None:
     return event_id if len(event_id) == 32 else None
 
 
-def bridge_of(workflow: Mapping[str, Any]) -> str | None:
-    """Return the bridge id of label ``argo-bridge/bridge``, or None."""
-    return _text_of(workflow, "labels", BRIDGE_LABEL) or None
-
-
 def annotation_of(workflow: Mapping[str, Any], key: str) -> str:
     """Return an annotation's text, or "" where there is none."""
     return _text_of(workflow, "annotations", key)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from bridge.simulator.objects.versions import DEFAULT_VERSION
 
-ALL_VERBS = frozenset({"create", "get", "list", "watch", "update", "patch", "delete"})
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:

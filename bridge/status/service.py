@@ -128,10 +128,6 @@ class StatusService:
         found = [watcher.problem for watcher in self._watchers]
         return [problem for problem in (*found, self._publisher.problem) if problem is not None]
 
-    def figures(self) -> dict[str, int]:
-        """Return how many ``workflows`` are followed, and values ``unpublished`` over all connections. Thread: any."""
-        return {"workflows": self._tracker.size, "unpublished": self._publisher.unpublished}
-
     def _run(self) -> None:
         self._load_retained()
         while not self._stop.is_set():

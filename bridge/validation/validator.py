@@ -38,10 +38,6 @@ class WorkflowValidator:
         self._elsewhere = elsewhere
         self._compiled: dict[tuple[str, bool], jsonschema_rs.Draft202012Validator] = {}
 
-    def warm_up(self, kind: str = "Workflow") -> None:
-        """Compile now (about 10 ms) what the first manifest of `kind` would wait for."""
-        self._validator(kind, relaxed=False)
-
     def problems(self, manifest: Mapping[str, Any], kind: str = "Workflow") -> tuple[Finding, ...]:
         """Return all that is wrong with a manifest, sorted by place; () where it is valid.
 

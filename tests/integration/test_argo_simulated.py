@@ -15,7 +15,7 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.errors import AnswerKind, PermanentAnswerError, TransientAnswerError
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.gate import Gate, GateOptions
-from bridge.argo.manifests import Manifests, Marks, bridge_of, event_of, template_manifest
+from bridge.argo.manifests import BRIDGE_LABEL, Manifests, Marks, event_of, template_manifest
 from bridge.argo.names import workflow_name
 from bridge.argo.operation_calls import change
 from bridge.argo.operation_reads import one_template
@@ -118,7 +118,7 @@ def test_a_create_whose_answer_was_lost_is_recognised(start):
         name = workflow_name("inspect", event(1))
         found = ask(HttpRequest("GET", workflow_path(NS, name), expects=name))
     assert event_of(found.body) == event(1)
-    assert bridge_of(found.body) == "plant-1"
+    assert found.body["metadata"]["labels"][BRIDGE_LABEL] == "plant-1"
     assert len(simulator.created) == 1
 
 

@@ -138,11 +138,6 @@ class Dispatcher:
         return not self._thread.is_alive()
 
     @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    @property
     def causes(self) -> dict[str, str]:
         """Why lanes wait, by lane. Thread: any."""
         return self._causes

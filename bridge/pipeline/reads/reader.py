@@ -136,11 +136,6 @@ class Reads:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def reserve(self, read: Read) -> bool:
         """Take a place for `read`; False: there is none, refuse it as `BUSY`. Thread: any."""
         with self._lock:

@@ -70,11 +70,6 @@ class Publisher:
             (link.owned if saved else link.unsaved)[row.topic] = WorkflowRef(row.namespace, row.name, row.uid)
         return True
 
-    def shows(self, topic: str) -> str:
-        """Return the uid of the workflow that a retained topic shows, "" when nothing."""
-        value = self._values.get((topic, ""))
-        return value.ref.uid if value else ""
-
     def show(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
         """Make `statement` the value of `topics` (retained).
 
@@ -218,11 +213,6 @@ class Publisher:
     def is_settled(self) -> bool:
         """Whether every connection that can be told knows all."""
         return all(link.is_settled for link in self._links.values())
-
-    @property
-    def unpublished(self) -> int:
-        """How many values the connections still have to be told, over all of them. Thread: any."""
-        return sum(len(link.dirty) + len(link.held) + len(link.refused) for link in self._links.values())
 
     def next_due_s(self) -> float:
         """Return in how many seconds `pump` may have something to do, infinity when only an event can change that."""

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from bridge.argo.manifests import (
     Manifests,
     Marks,
-    bridge_of,
     event_of,
     template_manifest,
     template_workflow,
@@ -227,7 +226,7 @@ def test_the_marks_can_be_read_back():
     """What was written on a workflow is what the watcher finds."""
     workflow = create({"spec": {}})
     assert event_of(workflow) == EVENT
-    assert bridge_of(workflow) == "plant-1"
+    assert workflow["metadata"]["labels"]["argo-bridge/bridge"] == "plant-1"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,6 @@ def test_an_annotation_that_is_no_event_id_is_none(annotation):
 def test_a_workflow_without_marks_is_nobodys(workflow):
     """Shells and foreign workflows are read without an exception."""
     assert event_of(workflow) is None
-    assert bridge_of(workflow) is None
 
 
 def test_a_template_is_run_by_reference():

@@ -259,6 +259,12 @@ class Bench:
             self.tracker._reports = Reports(parts, TOPICS, self.publisher, self.follow.bridge_id, ())
         self.tracker.adopt(self.store.retained())
 
+    @property
+    def unpublished(self) -> int:
+        """How many values the connections still have to be told, over all of them."""
+        links = self.publisher._links.values()
+        return sum(len(link.dirty) + len(link.held) + len(link.refused) for link in links)
+
     def handle(self, *events: Event) -> None:
         """Let events arrive, then do what the status thread does after them."""
         for event in events:

@@ -172,4 +172,4 @@ def test_memory_is_one_value_a_topic_while_the_broker_is_away(bench: Bench) -> N
             workflow(f"w-{version % 10}", f"u-{version % 10}", version, phase="Running", progress=f"{version}/9")
         )
     assert len(bench.publisher._values) == 20  # the retained topic, and the stream, of each of ten workflows
-    assert bench.publisher.unpublished == 20
+    assert bench.unpublished == 20

@@ -217,11 +217,11 @@ def test_workflows_that_came_and_went_unsent_do_not_pile_up(broker: FakeBroker) 
     for number in range(1500):
         bench.frame(workflow(f"w-{number}", f"u-{number}", 1, phase="Succeeded"))
         bench.frame(workflow(f"w-{number}", f"u-{number}", 2, phase="Succeeded"), FrameKind.DELETED)
-    assert bench.publisher.unpublished <= 1000
+    assert bench.unpublished <= 1000
     bench.connect(session=Session.RESUMED)
     assert len(broker.bodies(STREAM)) == 1000
     assert broker.retained == {}
-    assert bench.publisher.unpublished == 0
+    assert bench.unpublished == 0
 
 
 def test_a_foreign_change_of_our_topic_is_put_right(broker: FakeBroker) -> None:
