@@ -19,6 +19,7 @@ from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.options import ArgoOptions
 from tests.support.machine import scaled
+from tests.support.transport_ends import wait_until
 
 Handler = Callable[[socket.socket, bytes], None]
 CREATE = HttpRequest("POST", "/api/v1/workflows/ns", b'{"workflow":{}}')
@@ -491,11 +492,14 @@ def test_token_files_are_read_again_while_running(serve, tmp_path: Path):
     token.write_text("first")
     options = at(server, token_file=token)
     with Exchanges(options, Credentials(token)) as exchanges:
-        deadline_s = time.monotonic() + scaled(10)
-        while not (server.requests and b"Authorization: Bearer second\r\n" in server.requests[-1]):
-            assert time.monotonic() < deadline_s
+
+        def is_renewed() -> bool:
             exchanges.start("key", CREATE)
             assert [answer.ok for _, answer in exchanges.poll(5.0)] == [True]
-            token.write_text("second")
+            return b"Authorization: Bearer second\r\n" in server.requests[-1]
+
+        assert not is_renewed()
+        token.write_text("second")
+        wait_until(is_renewed, "a request with the second token")
     assert b"Authorization: Bearer first\r\n" in server.requests[0]
     assert server.connections == 1

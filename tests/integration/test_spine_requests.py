@@ -163,12 +163,15 @@ def test_a_request_repeated_while_it_waits_is_answered_twice(tmp_path, mosquitto
         assert len(spine.simulator.created) == 1
 
 
-def test_a_reused_event_id_is_counted(tmp_path, mosquitto):
-    """The same eventId with another payload is still the same event, and somebody is told that it looks odd."""
+def test_a_reused_event_id_is_refused_and_counted(tmp_path, mosquitto):
+    """The same eventId with another content is another request: its sender is not told of the first one's workflow."""
     with Spine(tmp_path, mosquitto) as spine:
         first = spine.ask(submit(eventId=1))
         other = spine.ask(submit(eventId=1, submit={"template": TEMPLATE, "parameters": {"n": "other"}}))
-        assert other == first
+        assert "workflowId" in first
+        assert other.keys() == {"error"}
+        (letter,) = spine.bodies(DEAD_LETTER)
+        assert letter["reason"] == "event-id-reused"
         assert spine.bridge.count("event_id_reused_total", mapping="") == 1
         assert len(spine.simulator.created) == 1
 
