@@ -92,6 +92,14 @@ def test_a_page_that_fails_is_a_500(server: WebServer) -> None:
     assert get(server, "/livez")[0] == 200
 
 
+def is_cut(connection: socket.socket) -> bool:
+    """Whether the server has ended a connection; it is reset where the server had not read all by then."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_silent_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that say nothing hold only so many threads, for so long; then others are served again."""
     monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.5)
@@ -100,7 +108,7 @@ def test_silent_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = [socket.create_connection(server.address, timeout=10) for _ in range(MAX_REQUESTS)]
     try:
         for connection in silent:
-            assert connection.recv(1) == b""
+            assert is_cut(connection)
         assert get(server, "/livez")[0] == 200
     finally:
         for connection in silent:
@@ -115,7 +123,7 @@ def test_a_stop_cuts_open_connections() -> None:
     with socket.create_connection(server.address, timeout=10) as silent:
         silent.sendall(b"GET /li")
         assert server.stop(server_module.REQUEST_TIMEOUT_S / 2) == []
-        assert silent.recv(1) == b""
+        assert is_cut(silent)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("web")]
 
 
