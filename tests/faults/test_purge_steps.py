@@ -24,7 +24,7 @@ END_ALL = """
 begin;
 insert into ended (seq, ended_s) select seq, 1.0 from waiting;
 delete from waiting;
-update lanes set waiting = 0;
+update lanes set waiting = 0, bytes = 0;
 update manifests set refs = 0;
 commit;
 """

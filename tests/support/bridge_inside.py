@@ -121,7 +121,11 @@ def _kept(spool: Spool, letters: tuple[DeadLetter, ...]) -> Kept:
 
 
 def _rows_of(spool: Spool, lane: str) -> tuple[WaitingEvent, ...]:
-    return spool.waiting(lane, 0, MANY) + spool.due(lane, inf, MANY)
+    # A page is bounded in bytes.
+    rows: list[WaitingEvent] = []
+    while page := spool.waiting(lane, rows[-1].seq if rows else 0, MANY):
+        rows += page
+    return (*rows, *spool.due(lane, inf, MANY))
 
 
 def _number(event: NewEvent) -> int:
