@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bridge.core.clock import SystemClock
 from bridge.core.model import WorkflowOrder
-from bridge.spool.records import Batch, Finished, Inflight, NewEvent, Outcome, SpoolLimits
+from bridge.spool.records import Finished, Inflight, NewEvent, NewRows, Outcome, SpoolLimits
 from bridge.spool.store import Spool
 
 MANIFEST = b'{"metadata":{},"spec":{"workflowTemplateRef":{"name":"inspect-boiler"}}}'
@@ -63,7 +63,7 @@ def inserted(spool: Spool, events: list[NewEvent], size: int, *, inflight: bool 
         rows = tuple(
             Inflight("plant", 1 + (start + number) % 65535, each.id, each.id[:16]) for number, each in enumerate(part)
         )
-        batches.append(Batch(events=part, inflight=rows if inflight else ()))
+        batches.append(NewRows(events=part, inflight=rows if inflight else ()))
     started = time.perf_counter()
     for batch in batches:
         spool.commit(batch)

@@ -17,13 +17,19 @@ from typing import Any
 
 from bridge.core.clock import AgeClock, Clock
 from bridge.core.errors import SpoolError
-from bridge.spool.faults import fault_of, is_damage
 from bridge.spool.ledger import Ledger
+from bridge.spool.sqlite_errors import fault_of, is_damage
+
+# The file shrinks once a quarter of it, and 16 MiB, are free: a burst's file does not stay for ever, and no
+# shrinking and growing with each event.
+FREE_PAGES = 4096
+FREE_SHARE = 4
+STEP_PAGES = 1024
 
 Values = Sequence[Any] | Mapping[str, Any]
 
 
-class Reads:
+class Snapshot:
     """Runs named statements within one snapshot."""
 
     def __init__(self, connection: sqlite3.Connection, statements: Mapping[str, str]) -> None:
@@ -43,7 +49,7 @@ class Reads:
         return check(self._connection)
 
 
-class Transaction(Reads):
+class Transaction(Snapshot):
     """One commit under way.
 
     Attributes:
@@ -119,17 +125,17 @@ class Database:
         self._written_s = self.age.now_s()
 
     def _load(self, clock: Clock) -> tuple[Ledger, AgeClock]:
-        reads = Reads(self._writer, self._statements)
-        age_s, wall_s, next_seq, *counts = reads.run("load_state").fetchone()
+        snapshot = Snapshot(self._writer, self._statements)
+        age_s, wall_s, next_seq, *counts = snapshot.run("load_state").fetchone()
         ledger = Ledger(next_seq, *counts)
-        for lane, name, waiting, size_bytes in reads.run("load_lanes"):
+        for lane, name, waiting, size_bytes in snapshot.run("load_lanes"):
             ledger.lane_ids[name] = lane
             ledger.waiting[lane] = waiting
             ledger.bytes[lane] = size_bytes
         return ledger, AgeClock(clock, age_s, wall_s)
 
     @contextmanager
-    def exclusively(self, verb: str) -> Iterator[Reads]:
+    def exclusively(self, verb: str) -> Iterator[Snapshot]:
         """Hold the writer's lock, over more than one commit if need be; the block may read, too.
 
         Raises:
@@ -138,7 +144,7 @@ class Database:
         with self._lock:
             self._refuse_if_closed()
             try:
-                yield Reads(self._writer, self._statements)
+                yield Snapshot(self._writer, self._statements)
             except Exception as error:
                 self._raise_mapped(verb, error)
                 raise
@@ -191,21 +197,21 @@ class Database:
             raise fault from error
 
     @contextmanager
-    def reading(self, verb: str) -> Iterator[Reads]:
+    def reading(self, verb: str) -> Iterator[Snapshot]:
         """Read from one snapshot, beside any commit.
 
         Raises:
             SpoolError: the file cannot be read.
         """
         if self._open_reader is None:
-            with self.exclusively(verb) as reads:
-                yield reads
+            with self.exclusively(verb) as snapshot:
+                yield snapshot
             return
         connection = None
         try:
             connection = self._take_reader(self._open_reader)
             connection.execute("begin")
-            yield Reads(connection, self._statements)
+            yield Snapshot(connection, self._statements)
         except Exception as error:
             self._raise_mapped(verb, error)
             raise
@@ -237,15 +243,17 @@ class Database:
         if self.is_closed:
             raise SpoolError("cannot use the spool: it is closed", code="spool-unusable")
 
-    def free_pages(self, limit: int) -> None:
-        """Give up to `limit` unused pages back to the file system, in a commit of its own.
+    def free_pages(self) -> None:
+        """Give some unused pages back to the file system where there are many, in a commit of its own.
 
         Raises:
             SpoolError: as `transaction`.
         """
-        with self.exclusively("shrink the spool"):
-            # Not execute(): it stops after the first page. executescript() would end a transaction, and there is none.
-            self._writer.executescript(f"pragma incremental_vacuum({limit});")
+        with self.exclusively("shrink the spool") as snapshot:
+            free, pages = snapshot.pragma("freelist_count"), snapshot.pragma("page_count")
+            if free > FREE_PAGES and free * FREE_SHARE > pages:
+                # Not execute(): it stops after the first page. executescript() would end a transaction; there is none.
+                self._writer.executescript(f"pragma incremental_vacuum({STEP_PAGES});")
 
     @property
     def unwritten_s(self) -> float:

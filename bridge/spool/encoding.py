@@ -16,8 +16,8 @@ import orjson
 
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
-from bridge.spool.faults import CORRUPT_HINT
 from bridge.spool.records import Asked, NewDeadLetter, NewEvent, OutboxMessage, WaitingEvent
+from bridge.spool.sqlite_errors import CORRUPT_HINT
 
 VERSION = 1
 _Given = ParamSpec("_Given")

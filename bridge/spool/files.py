@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bridge.core.errors import SpoolError
 from bridge.spool.encoding import reply_of_body
-from bridge.spool.faults import fault_of, is_damage
+from bridge.spool.sqlite_errors import fault_of, is_damage
 from bridge.spool.statements import Migration, load_statements
 
 APPLICATION_ID = 0x41724272

@@ -173,29 +173,28 @@ class ExternalStatus:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """All that one commit of ingest stores.
+@dataclass(kw_only=True)
+class NewRows:
+    """Rows that one commit stores together, or none of them: what one message leads to.
 
     Attributes:
-        events: new events, in order of arrival.
+        events: new events, in order.
         inflight: one row for each QoS 1 delivery whose event ids derive from a delivery id.
         outbox: messages decided already (refusals).
         dead_letters: refused messages.
         external: statuses of other systems.
-        messages: how many of `events` each message led to, in order; () = one each. They are stored together.
     """
 
-    events: tuple[NewEvent, ...] = ()
-    inflight: tuple[Inflight, ...] = ()
-    outbox: tuple[OutboxMessage, ...] = ()
-    dead_letters: tuple[NewDeadLetter, ...] = ()
-    external: tuple[NewExternalStatus, ...] = ()
-    messages: tuple[int, ...] = ()
+    events: list[NewEvent] = field(default_factory=list)
+    inflight: list[Inflight] = field(default_factory=list)
+    outbox: list[OutboxMessage] = field(default_factory=list)
+    dead_letters: list[NewDeadLetter] = field(default_factory=list)
+    external: list[NewExternalStatus] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self.events or self.inflight or self.outbox or self.dead_letters or self.external)
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.events or self.inflight or self.outbox or self.dead_letters or self.external)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +223,11 @@ class StoredOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit of a `Batch` found.
+    """What a commit of `NewRows` found.
 
     Attributes:
         stored: how many of its events were new.
-        known: those that were not, in the batch's order.
+        known: those that were not, in their order.
     """
 
     stored: int

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.spool.database import Database, Transaction
-from bridge.spool.giving import PAGE_BYTES, within
 from bridge.spool.records import ExternalStatus, NewExternalStatus, RetainedTopic
+from bridge.spool.waiting_rows import PAGE_BYTES, within
 
 
 class StatusTables:
@@ -23,8 +23,8 @@ class StatusTables:
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read retained topics") as reads:
-            return tuple(RetainedTopic(*row) for row in reads.run("all_retained"))
+        with self._database.reading("read retained topics") as snapshot:
+            return tuple(RetainedTopic(*row) for row in snapshot.run("all_retained"))
 
     def retain(self, rows: Sequence[RetainedTopic]) -> None:
         """Remember retained messages, before they are published; one topic shows one workflow, the last one told.
@@ -52,8 +52,8 @@ class StatusTables:
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read external statuses") as reads:
-            rows = (ExternalStatus(*row) for row in reads.run("external_rows", (after_seq,)))
+        with self._database.reading("read external statuses") as snapshot:
+            rows = (ExternalStatus(*row) for row in snapshot.run("external_rows", (after_seq,)))
             return tuple(within(rows, PAGE_BYTES, lambda row: len(row.body)))
 
     def forget_external(self, rows: Sequence[ExternalStatus]) -> None:

@@ -12,18 +12,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from math import inf
 from pathlib import Path
 from types import TracebackType
 
 from bridge.core.clock import AgeClock, Clock
 from bridge.core.errors import SpoolError
-from bridge.spool import dead_events
-from bridge.spool.database import Database, Reads
+from bridge.spool.database import Database, Snapshot
+from bridge.spool.dead_letters import (
+    NO_FILTER,
+    bound_letters,
+    delete_letters,
+    give_back,
+    kept_events,
+    letter_of,
+    purge_letters,
+    store_letters,
+    values_of,
+)
 from bridge.spool.encoding import decode_message, json_list
+from bridge.spool.endings import drop_ended, finish, postpone
 from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
-from bridge.spool.giving import WaitingTable, numbered
-from bridge.spool.intake import (
+from bridge.spool.ledger import NoRoomError, Room
+from bridge.spool.manifest_table import ManifestTable
+from bridge.spool.new_rows import (
     EncodedEvent,
     encode_all,
     find_delivery,
@@ -33,25 +46,14 @@ from bridge.spool.intake import (
     store_events,
     store_outbox,
 )
-from bridge.spool.letters import (
-    NO_FILTER,
-    bound_letters,
-    delete_letters,
-    letter_of,
-    purge_letters,
-    store_letters,
-    values_of,
-)
-from bridge.spool.manifests import Manifests
-from bridge.spool.purge import drop_ended, spare_pages
 from bridge.spool.records import (
-    Batch,
     Committed,
     DeadLetter,
     Finished,
     LetterFilter,
     NewDeadLetter,
     NewEvent,
+    NewRows,
     OutboxMessage,
     Postponed,
     Replayed,
@@ -59,10 +61,9 @@ from bridge.spool.records import (
     SpoolLimits,
     WaitingEvent,
 )
-from bridge.spool.room import NoRoomError, Room, groups
-from bridge.spool.settling import finish, postpone
 from bridge.spool.statements import load_migrations, load_statements
 from bridge.spool.status_tables import StatusTables, store_external
+from bridge.spool.waiting_rows import WaitingTable, numbered
 
 DEFAULT_LIMITS = SpoolLimits()
 # Ended rows that one full commit takes away before their time.
@@ -83,7 +84,7 @@ class Spool(WaitingTable, StatusTables):
         self._database = database
         self._limits = limits
         self._path = path
-        self._manifests = Manifests()
+        self._manifests = ManifestTable()
         self.age: AgeClock = database.age
         self.set_aside = set_aside
 
@@ -130,8 +131,8 @@ class Spool(WaitingTable, StatusTables):
 
     # What ingest calls.
 
-    def commit(self, batch: Batch) -> Committed:
-        """Store all of `batch` in one commit.
+    def commit(self, *batch: NewRows) -> Committed:
+        """Store what each of some messages leads to, all in one commit.
 
         Of an event that is known nothing is stored; if it still waits, its new reply address is attached to it (the
         same address only once). A message whose events are more than the spool takes gets in while there is room.
@@ -142,20 +143,21 @@ class Spool(WaitingTable, StatusTables):
                 ``disk-full``, ``read-only``, ``corrupt``, ``spool-unusable``.
             PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
         """
-        encoded = encode_all(batch)
-        with self._database.exclusively("store events") as reads:
-            self._make_room(reads, encoded, batch.messages)
+        encoded = [encode_all(rows.events) for rows in batch]
+        with self._database.exclusively("store events") as snapshot:
+            self._make_room(snapshot, encoded)
             with self._database.transaction("store events") as commit:
-                stored, known = store_events(commit, self._manifests, encoded)
-                store_deliveries(commit, batch.inflight)
-                store_outbox(commit, batch.outbox)
-                store_letters(commit, batch.dead_letters)
-                store_external(commit, batch.external)
+                stored, known = store_events(commit, self._manifests, list(chain.from_iterable(encoded)))
+                store_deliveries(commit, [row for rows in batch for row in rows.inflight])
+                store_outbox(commit, [row for rows in batch for row in rows.outbox])
+                store_letters(commit, [row for rows in batch for row in rows.dead_letters])
+                store_external(commit, [row for rows in batch for row in rows.external])
         return Committed(stored, known)
 
-    def _make_room(self, reads: Reads, encoded: Sequence[EncodedEvent], messages: Sequence[int]) -> None:
-        room = self._room(reads)
-        if room.is_brimful and not (self._end_early(0) and not self._room(reads).is_brimful):
+    def _make_room(self, snapshot: Snapshot, messages: Sequence[Sequence[EncodedEvent]]) -> None:
+        encoded = list(chain.from_iterable(messages))
+        room = self._room(snapshot)
+        if room.is_brimful and not (self._end_early(0) and not self._room(snapshot).is_brimful):
             raise SpoolError(
                 f"cannot store anything: the spool is three eighths over spool.max-bytes {self._limits.max_bytes}",
                 code="spool-full",
@@ -163,28 +165,26 @@ class Spool(WaitingTable, StatusTables):
             )
         if not encoded or room.has_plenty(encoded):
             return
-        was_full = room.is_full and any(is_new(reads, row) for row in encoded)
-        without = self._without_room(reads, room, encoded, messages)
+        was_full = room.is_full and any(is_new(snapshot, event) for event, _ in encoded)
+        without = self._without_room(snapshot, room, messages)
         if (was_full or without) and self._end_early(len(encoded)):
-            without = self._without_room(reads, self._room(reads), encoded, messages)
+            without = self._without_room(snapshot, self._room(snapshot), messages)
         if without:
             raise NoRoomError(self._limits, self._database.ledger.total_waiting(), frozenset(without))
 
-    def _without_room(
-        self, reads: Reads, room: Room, encoded: Sequence[EncodedEvent], messages: Sequence[int]
-    ) -> set[bytes]:
+    def _without_room(self, snapshot: Snapshot, room: Room, messages: Sequence[Sequence[EncodedEvent]]) -> set[bytes]:
         without: set[bytes] = set()
-        for group in groups(encoded, messages):
-            new = [row for row in group if is_new(reads, row)]
-            if not all(room.admits(row) for row in new):
-                without.update(row.event.id for row in group)
+        for encoded in messages:
+            new = [(event, body) for event, body in encoded if is_new(snapshot, event)]
+            if not all(room.admits(event) for event, _ in new):
+                without.update(event.id for event, _ in encoded)
                 continue
-            for row in new:
-                room.take(row)
+            for event, body in new:
+                room.take(event, body)
         return without
 
-    def _room(self, reads: Reads) -> Room:
-        used = (reads.pragma("page_count") - reads.pragma("freelist_count")) * reads.pragma("page_size")
+    def _room(self, snapshot: Snapshot) -> Room:
+        used = (snapshot.pragma("page_count") - snapshot.pragma("freelist_count")) * snapshot.pragma("page_size")
         return Room(self._database.ledger, used, self._limits)
 
     def _end_early(self, rows: int) -> bool:
@@ -201,8 +201,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("find a delivery") as reads:
-            row = reads.run("find_delivery", (connection, packet_id)).fetchone()
+        with self._database.reading("find a delivery") as snapshot:
+            row = snapshot.run("find_delivery", (connection, packet_id)).fetchone()
         return None if row is None else find_delivery(row[0], digest)
 
     def deliveries(self, connection: str) -> tuple[tuple[int, bytes], ...]:
@@ -211,8 +211,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read deliveries") as reads:
-            return remembered(reads, connection)
+        with self._database.reading("read deliveries") as snapshot:
+            return remembered(snapshot, connection)
 
     def forget_deliveries(self, connection: str, packet_ids: Sequence[int]) -> None:
         """Forget some deliveries: they will never come again. Writes nothing where none of them is remembered.
@@ -221,8 +221,8 @@ class Spool(WaitingTable, StatusTables):
             SpoolError: as `commit`.
         """
         ids = json_list(packet_ids) | {"connection": connection}
-        with self._database.reading("find deliveries") as reads:
-            is_known = reads.run("any_delivery", ids).fetchone()[0]
+        with self._database.reading("find deliveries") as snapshot:
+            is_known = snapshot.run("any_delivery", ids).fetchone()[0]
         if is_known:
             with self._database.transaction("forget deliveries") as commit:
                 commit.run("forget_some_deliveries", ids)
@@ -251,11 +251,11 @@ class Spool(WaitingTable, StatusTables):
         """
         if not finished and not postponed:
             return ()
-        with self._database.exclusively("settle events") as reads:
+        with self._database.exclusively("settle events") as snapshot:
             with self._database.transaction("settle events") as commit:
                 again = finish(commit, self._manifests, finished, self._limits.dead_max_bytes)
                 postpone(commit, postponed)
-            return numbered(reads, self._manifests, again)
+            return numbered(snapshot, self._manifests, again)
 
     def note(self, seq: int, text: str) -> None:
         """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash.
@@ -274,8 +274,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read the outbox") as reads:
-            rows = reads.run("outbox_rows", (connection, after_seq, limit))
+        with self._database.reading("read the outbox") as snapshot:
+            rows = snapshot.run("outbox_rows", (connection, after_seq, limit))
             return tuple((seq, decode_message(connection, head, payload)) for seq, head, payload in rows)
 
     def outbox_sent(
@@ -304,8 +304,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read a setting") as reads:
-            row = reads.run("get_meta", (key,)).fetchone()
+        with self._database.reading("read a setting") as snapshot:
+            row = snapshot.run("get_meta", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
@@ -327,9 +327,9 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read dead letters") as reads:
+        with self._database.reading("read dead letters") as snapshot:
             values = {"before": before_seq or 2**63 - 1, "limit": limit}
-            rows = reads.run("dead_letter_rows", values | values_of(where, self.age.now_s()))
+            rows = snapshot.run("dead_letter_rows", values | values_of(where, self.age.now_s()))
             return tuple(letter_of(row) for row in rows)
 
     def dead_letter(self, seq: int) -> DeadLetter | None:
@@ -356,8 +356,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read dead events") as reads:
-            return dead_events.kept_events(reads, self._manifests, seq, limit)
+        with self._database.reading("read dead events") as snapshot:
+            return kept_events(snapshot, self._manifests, seq, limit)
 
     def replay(self, seq: int, events: Sequence[NewEvent] = ()) -> Replayed | None:
         """Remove dead letter `seq` and let its events wait again, in one commit; None where there is no such letter.
@@ -372,16 +372,16 @@ class Spool(WaitingTable, StatusTables):
             SpoolError: as `commit`; the letter is still there.
             PermanentError: ``not-storable`` or ``event-id-reused``; likewise.
         """
-        encoded = encode_all(Batch(events=tuple(events)))
-        with self._database.exclusively("replay a dead letter") as reads:
+        encoded = encode_all(events)
+        with self._database.exclusively("replay a dead letter") as snapshot:
             found = self.dead_letter(seq)
             if found is None:
                 return None
             count = len(encoded) + (found.kept or 0)
-            if self._room(reads).is_full and not (self._end_early(count) and not self._room(reads).is_full):
+            if self._room(snapshot).is_full and not (self._end_early(count) and not self._room(snapshot).is_full):
                 raise NoRoomError(self._limits, self._database.ledger.total_waiting())
             with self._database.transaction("replay a dead letter") as commit:
-                replayed = dead_events.replay(commit, self._manifests, seq, encoded)
+                replayed = give_back(commit, self._manifests, seq, encoded)
                 commit.is_wanted = replayed is not None
         return replayed and replace(replayed, not_kept=found.count - (found.kept if found.kept is not None else 1))
 
@@ -419,14 +419,12 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: as `settle`.
         """
-        with self._database.exclusively("purge") as reads:
-            with self._database.transaction("purge") as commit:
-                gone = drop_ended(commit, limit, commit.now_s - self._limits.keep_done_s)
-                gone += self._manifests.purge(commit, limit)
-                gone += bound_letters(commit, self._manifests, self._limits, limit)
-                commit.is_wanted = gone > 0 or self._database.unwritten_s >= AGE_STEP_S
-            if spare := spare_pages(reads):
-                self._database.free_pages(spare)
+        with self._database.transaction("purge") as commit:
+            gone = drop_ended(commit, limit, commit.now_s - self._limits.keep_done_s)
+            gone += self._manifests.purge(commit, limit)
+            gone += bound_letters(commit, self._manifests, self._limits, limit)
+            commit.is_wanted = gone > 0 or self._database.unwritten_s >= AGE_STEP_S
+        self._database.free_pages()
         return gone
 
     def figures(self) -> SpoolFigures:
@@ -449,8 +447,8 @@ class Spool(WaitingTable, StatusTables):
 
     def _bytes(self) -> int:
         if self._path is None:
-            with self._database.reading("measure the spool") as reads:
-                return reads.pragma("page_count") * reads.pragma("page_size")
+            with self._database.reading("measure the spool") as snapshot:
+                return snapshot.pragma("page_count") * snapshot.pragma("page_size")
         return bytes_on_disk(self._path)
 
     def check(self) -> tuple[str, ...]:
@@ -459,8 +457,8 @@ class Spool(WaitingTable, StatusTables):
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("check the spool") as reads:
-            return reads.apply(problems)
+        with self._database.reading("check the spool") as snapshot:
+            return snapshot.apply(problems)
 
     def close(self) -> None:
         """Close the file; twice does no harm. Anything else afterwards raises `SpoolError`."""

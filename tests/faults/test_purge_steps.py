@@ -11,7 +11,7 @@ from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.housekeeping import PURGE_STEP, Housekeeping
 from bridge.spool.files import connect
-from bridge.spool.records import Batch, SpoolLimits
+from bridge.spool.records import NewRows, SpoolLimits
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event
 from tests.support.backlog import make_backlog
@@ -70,7 +70,7 @@ def test_ingest_commits_between_the_steps(path: Path) -> None:
             wait_until(lambda: spool.figures().rows < ENDED, "the first step", 30)
             left: list[int] = []
             while (rows := spool.figures().rows - len(left)) > 0:
-                spool.commit(Batch((event(1000 + len(left)),)))
+                spool.commit(NewRows(events=[event(1000 + len(left))]))
                 left.append(rows)
         finally:
             assert housekeeping.stop(30)

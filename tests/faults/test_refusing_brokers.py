@@ -11,7 +11,7 @@ import pytest
 from bridge.core.clock import SystemClock
 from bridge.core.model import OutgoingMessage
 from bridge.service.options import SPOOL_FILE
-from bridge.spool.records import Batch, OutboxMessage
+from bridge.spool.records import NewRows, OutboxMessage
 from bridge.spool.store import Spool
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
 from tests.support.plain_client import PlainClient
@@ -125,7 +125,7 @@ def test_rows_that_no_broker_takes_do_not_outlive_a_restart(tmp_path: Path, mosq
             topics = [deep[0], "x/1", *deep[1:3], "x/2", deep[3]]
             rows = [OutboxMessage("plant", OutgoingMessage(topic, b'{"status": "late"}')) for topic in topics]
             with Spool.open(spine.files.data_dir / SPOOL_FILE, clock=SystemClock()) as spool:
-                spool.commit(Batch(outbox=tuple(rows)))
+                spool.commit(NewRows(outbox=list(rows)))
 
         spine.restart(leave_behind)
         wait_until(lambda: spine.on("x/1") and spine.on("x/2"), "the others", WITHIN_S)

@@ -12,7 +12,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.spool import files
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, identity, letter, message, seqs_waiting
 
@@ -25,7 +25,7 @@ def opened(path: Path) -> Spool:
 
 def filled(path: Path, count: int = 400) -> bytes:
     with opened(path) as spool:
-        spool.commit(Batch(tuple(event(n, value="x" * 200) for n in range(count))))
+        spool.commit(NewRows(events=[event(n, value="x" * 200) for n in range(count)]))
     return path.read_bytes()
 
 
@@ -63,7 +63,7 @@ def replaced_by_text(data: bytearray) -> bytearray:
 
 def use(spool: Spool) -> None:
     """Do a bit of everything."""
-    spool.commit(Batch((event(10_000),), outbox=(message("a"),), dead_letters=(letter(),)))
+    spool.commit(NewRows(events=[event(10_000)], outbox=[message("a")], dead_letters=[letter()]))
     spool.find_waiting(identity(3))
     spool.settle([done(seq) for seq in seqs_waiting(spool)])
     spool.outbox("plant", 0, 99)
@@ -84,7 +84,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, damage: Damage) -> None:
         assert spool.set_aside is not None
         assert spool.set_aside.name == "spool.db.corrupt-20250615T150640Z"
         assert spool.set_aside.read_bytes() == bad
-        assert spool.commit(Batch((event(1),))).stored == 1
+        assert spool.commit(NewRows(events=[event(1)])).stored == 1
         assert spool.check() == ()
     with opened(path) as spool:
         assert spool.set_aside is None
@@ -126,14 +126,14 @@ def test_damage_met_while_running_is_found_at_the_next_start(tmp_path: Path, mon
         assert spool.damage is caught.value
     with opened(path) as spool:
         assert spool.set_aside is not None
-        assert spool.commit(Batch((event(1),))).stored == 1
+        assert spool.commit(NewRows(events=[event(1)])).stored == 1
 
 
 def test_the_log_goes_with_the_damaged_file(tmp_path: Path) -> None:
     """Rows that were only in the write-ahead log are kept beside the file that was set aside."""
     path = tmp_path / "spool.db"
     spool = opened(path)
-    spool.commit(Batch(tuple(event(n) for n in range(50))))
+    spool.commit(NewRows(events=[event(n) for n in range(50)]))
     log = (tmp_path / "spool.db-wal").read_bytes()
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -14,7 +14,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.core.errors import ConfigError, SpoolError
 from bridge.spool.lock import DataDirLock
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, message, numbers_waiting, seqs_waiting
 
@@ -45,8 +45,8 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def batches(count: int) -> list[Batch]:
-    return [Batch((event(n, value="x" * 3000),), outbox=(message(str(n)),)) for n in range(count)]
+def batches(count: int) -> list[NewRows]:
+    return [NewRows(events=[event(n, value="x" * 3000)], outbox=[message(str(n))]) for n in range(count)]
 
 
 def test_a_full_database_stores_whole_batches_or_none(tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_a_full_database_can_be_drained(tmp_path: Path) -> None:
             deque(map(spool.commit, batches(500)), maxlen=0)
         spool.settle([done(seq) for seq in seqs_waiting(spool)])
         spool.outbox_sent([seq for seq, _ in spool.outbox("plant", 0, 999)])
-        assert spool.commit(Batch((event(1000), event(1001)))).stored == 2
+        assert spool.commit(NewRows(events=[event(1000), event(1001)])).stored == 2
 
 
 def test_a_log_that_cannot_grow_loses_nothing(tmp_path: Path) -> None:
     """When writing the log fails, the batch is refused whole, and stored once the disk takes it."""
     with Spool.open(tmp_path / "spool.db", clock=FakeClock()) as spool:
-        spool.commit(Batch((event(1),)))
-        large = Batch(tuple(event(n, value="x" * 3000) for n in range(2, 200)))
+        spool.commit(NewRows(events=[event(1)]))
+        large = NewRows(events=[event(n, value="x" * 3000) for n in range(2, 200)])
         with largest_file(200_000):
             with pytest.raises(SpoolError) as caught:
                 spool.commit(large)
@@ -119,7 +119,7 @@ def test_a_spool_that_may_not_be_written_is_not_set_aside(tmp_path: Path) -> Non
     """A file without write permission is reported as read-only and stays where it is."""
     path = tmp_path / "spool.db"
     with Spool.open(path, clock=FakeClock()) as spool:
-        spool.commit(Batch((event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
     for parent in (tmp_path, *tmp_path.parents):
         if str(parent).startswith("/tmp/pytest"):
             parent.chmod(0o755)

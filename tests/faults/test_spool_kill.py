@@ -15,7 +15,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.spool.encoding import encode_event
 from bridge.spool.files import APPLICATION_ID, connect, migrate, prepare_writer
-from bridge.spool.records import Batch, Outcome
+from bridge.spool.records import NewRows, Outcome
 from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity
@@ -26,14 +26,14 @@ LOOP = """
 import sys
 from pathlib import Path
 from bridge.core.clock import SystemClock
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, identity
 spool = Spool.open(Path(sys.argv[1]), clock=SystemClock())
 number = int(sys.argv[2])
 print("open", flush=True)
 while True:
-    spool.commit(Batch(events=tuple(event(number + n) for n in range(3))))
+    spool.commit(NewRows(events=[event(number + n) for n in range(3)]))
     print("stored", number, flush=True)
     row = spool.find_waiting(identity(number + 1))
     spool.settle([done(row.seq, str(number + 1))])
@@ -122,7 +122,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     with Spool.open(path, clock=FakeClock()) as spool:
         assert spool.set_aside is None
         assert spool.check() == ()
-        outcomes = {each.id: each.outcome for each in spool.commit(Batch(events=tuple(map(event, stored)))).known}
+        outcomes = {each.id: each.outcome for each in spool.commit(NewRows(events=list(map(event, stored)))).known}
         assert set(outcomes) == {identity(number) for number in stored}
         assert all(outcomes[identity(number)] is Outcome.DONE for number in ended)
         texts = [row.message.topic for _, row in spool.outbox("plant", 0, 10**6)]
@@ -148,7 +148,7 @@ def test_a_kill_while_starting_never_leaves_half_a_spool(tmp_path: Path) -> None
                 process.send_signal(signal.SIGKILL)
         with Spool.open(path, clock=FakeClock()) as spool:
             assert spool.set_aside is None
-            assert spool.commit(Batch(events=(event(1),))).stored == 1
+            assert spool.commit(NewRows(events=[event(1)])).stored == 1
             assert spool.check() == ()
 
 
@@ -156,7 +156,7 @@ def test_a_kill_within_a_migration_leaves_the_step_before(tmp_path: Path) -> Non
     """Rows and schema are those of the last whole step; the next start can run the step again."""
     path = tmp_path / "spool.db"
     with Spool.open(path, clock=FakeClock()) as spool:
-        spool.commit(Batch(events=(event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
     with child(MIGRATE, str(path)) as process:
         assert process.wait(30) == -signal.SIGKILL
     with Spool.open(path, clock=FakeClock()) as spool:
@@ -193,7 +193,7 @@ def test_a_kill_within_each_upgrade_loses_nothing(tmp_path: Path, version: int) 
         assert spool.set_aside is None
         (row,) = spool.waiting("boiler", 0, 9)
         assert (row.event.id, row.event.order.name) == (identity(1), "boiler-1")
-        assert spool.commit(Batch(events=(event(1), event(2)))).stored == 1
+        assert spool.commit(NewRows(events=[event(1), event(2)])).stored == 1
         assert spool.check() == ()
 
 

@@ -20,7 +20,7 @@ from bridge.core.errors import ConfigError, PermanentError, SpoolError, Transien
 from bridge.core.report import ReportWriter
 from bridge.service import replaying
 from bridge.spool.lock import DataDirLock
-from bridge.spool.records import Batch, NewDeadLetter
+from bridge.spool.records import NewDeadLetter, NewRows
 from bridge.spool.store import Spool
 from tests.support.bridge_files import BridgeFiles
 from tests.support.machine import scaled
@@ -239,7 +239,7 @@ def test_without_a_bridge_the_spool_is_locked_while_it_is_used(settings):
     """No bridge can start meanwhile, and one can afterwards."""
     folder = settings.bridge.data_dir
     with Spool.open(folder / replaying.SPOOL_FILE, clock=SystemClock()) as spool:
-        spool.commit(Batch(dead_letters=(NewDeadLetter("a", "b", "t", "plant"),)))
+        spool.commit(NewRows(dead_letters=[NewDeadLetter("a", "b", "t", "plant")]))
     with replaying.dead_letters(settings, None) as asked:
         assert len(asked({"do": "list"})["letters"]) == 1
         with pytest.raises(ConfigError):

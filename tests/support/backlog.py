@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bridge.core.clock import Clock
 from bridge.spool.files import connect
-from bridge.spool.records import Batch, NewEvent
+from bridge.spool.records import NewEvent, NewRows
 from bridge.spool.store import Spool
 
 # Numbers from the first free one on; of an order key only the first row is in turn.
@@ -39,7 +39,7 @@ def make_backlog(path: Path, clock: Clock, events: Sequence[tuple[NewEvent, int]
         events: one a lane, with how many rows of it there are to be.
     """
     with Spool.open(path, clock=clock) as spool:
-        spool.commit(Batch(tuple(event for event, _ in events)))
+        spool.commit(NewRows(events=[event for event, _ in events]))
         counts = {_row_seq(spool, event): count for event, count in events}
     with closing(connect(str(path))) as connection:
         connection.execute("pragma synchronous = off")

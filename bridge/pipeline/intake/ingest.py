@@ -28,7 +28,7 @@ from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.status_updates import is_from_bridge
 from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
 from bridge.pipeline.dispatch.operations import operation_of
-from bridge.pipeline.intake.drafts import Draft, joined
+from bridge.pipeline.intake.drafts import Draft
 from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake, Read, is_spooled
@@ -36,8 +36,8 @@ from bridge.pipeline.intake.requests import Requests, reply_address
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.reads.reader import BUSY, Reads
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Batch, Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
-from bridge.spool.room import NoRoomError
+from bridge.spool.ledger import NoRoomError
+from bridge.spool.records import Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.store import Spool
 from bridge.transports.base import Delivery, Left
 
@@ -408,17 +408,17 @@ class Ingest:
         draft.inflight += refused_delivery(draft.message)
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
-        batch = joined(drafts)
-        if not batch:
+        drafts = [draft for draft in drafts if not draft.is_empty]
+        if not drafts:
             return
         try:
-            committed = self._store(batch)
+            committed = self._store(drafts)
         except SpoolError:
             raise
         except Exception as error:  # noqa: BLE001 - the spool cannot take one of them; which one?
             self._commit_parts(drafts, error)
         else:
-            self._committed(drafts, batch, committed)
+            self._committed(drafts, committed)
 
     def _commit_parts(self, drafts: Sequence[Draft], error: Exception) -> None:
         middle = len(drafts) // 2
@@ -433,31 +433,30 @@ class Ingest:
         else:
             refusal = self._internal_error(draft.message, error)
         self._refuse_wholly(draft, refusal)
-        batch = joined(drafts)
         try:
-            committed = self._store(batch)
+            committed = self._store(drafts)
         except SpoolError:
             raise
         except Exception as again:  # noqa: BLE001 - a message that comes again for ever would stop all others
             draft.clear()
             self._internal_error(draft.message, again)
         else:
-            self._committed(drafts, batch, committed)
+            self._committed(drafts, committed)
 
-    def _store(self, batch: Batch) -> Committed:
+    def _store(self, drafts: Sequence[Draft]) -> Committed:
         with self._parts.metrics.commit_seconds.time():
-            return self._parts.spool.commit(batch)
+            return self._parts.spool.commit(*drafts)
 
-    def _committed(self, drafts: Sequence[Draft], batch: Batch, committed: Committed) -> None:
+    def _committed(self, drafts: Sequence[Draft], committed: Committed) -> None:
         events = [(event, draft) for draft in drafts for event in draft.events]
+        if events:
+            self._tell.stored(frozenset(event.lane for event, _ in events))
+        if any(draft.outbox for draft in drafts):
+            self._tell.outbox()
+        if any(draft.external for draft in drafts):
+            self._tell.updates()
         for draft in drafts:
             draft.clear()
-        if batch.events:
-            self._tell.stored(frozenset(event.lane for event in batch.events))
-        if batch.outbox:
-            self._tell.outbox()
-        if batch.external:
-            self._tell.updates()
         self._known(events, committed.known)
         self._commit(drafts)
 

@@ -37,7 +37,7 @@ from bridge.pipeline.intake.operations import Read
 from bridge.pipeline.reads.logs import log_plan
 from bridge.pipeline.reads.plans import PLANS, Answered, Keys, ReadPlan, Result
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Batch, NewDeadLetter, OutboxMessage
+from bridge.spool.records import NewDeadLetter, NewRows, OutboxMessage
 from bridge.spool.store import Spool
 
 _log = logger(__name__)
@@ -335,9 +335,9 @@ class Reads:
             one.outbox, one.dead_letters = [], []
 
     def _store(self, told: Iterable[_Told]) -> None:
-        outbox = tuple(message for one in told for message in one.outbox if message.message.topic)
-        letters = tuple(letter for one in told for letter in one.dead_letters)
-        self._parts.spool.commit(Batch(outbox=outbox, dead_letters=letters))
+        outbox = [message for one in told for message in one.outbox if message.message.topic]
+        letters = [letter for one in told for letter in one.dead_letters]
+        self._parts.spool.commit(NewRows(outbox=outbox, dead_letters=letters))
 
 
 def _follows(read: Read) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.core.model import OutgoingMessage, ReplyAddress, WorkflowOrder
-from bridge.spool.records import Finished, NewDeadLetter, NewEvent, OutboxMessage, Outcome, WaitingEvent
+from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 
 MakeSpool = Callable[..., Spool]
@@ -23,6 +23,11 @@ def event(number: int, lane: str = "boiler", *, manifest: bytes = MANIFEST, valu
     order = WorkflowOrder("factory", "boiler", manifest, f"boiler-{number}", {"value": value}, {"note": "ä"})
     digest = more.pop("payload_digest", identity(-1))
     return NewEvent(identity(number), lane, order, lane, f"sensors/{number}", "plant", digest, **more)
+
+
+def apart(*events: NewEvent) -> list[NewRows]:
+    """What a message each leads to."""
+    return [NewRows(events=[one]) for one in events]
 
 
 def reply(number: int) -> ReplyAddress:

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError
-from bridge.spool.records import Batch, Finished, NewEvent, Outcome, Postponed, WaitingEvent
+from bridge.spool.records import Finished, NewEvent, NewRows, Outcome, Postponed, WaitingEvent
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import (
     dead,
@@ -23,7 +23,7 @@ from tests.contract.spool.spool_records import (
 
 
 def commit(spool: Spool, *numbers: int, lane: str = "boiler", **more: object) -> None:
-    spool.commit(Batch(events=tuple(event(number, lane, **more) for number in numbers)))
+    spool.commit(NewRows(events=[event(number, lane, **more) for number in numbers]))
 
 
 def due_numbers(spool: Spool, lane: str = "boiler", **more: object) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_page_is_bounded_in_bytes(spool: Spool, clock: FakeClock, large: str) 
             return event(number, value=text, max_age_s=50.0)
         return event(number, manifest=b'{"metadata":{},"spec":{"x":"%d%s"}}' % (number, text.encode()), max_age_s=50.0)
 
-    spool.commit(Batch(events=(event(0, value="x" * 6_000_000, max_age_s=50.0), *map(large_event, range(1, 13)))))
+    spool.commit(NewRows(events=[event(0, value="x" * 6_000_000, max_age_s=50.0), *map(large_event, range(1, 13))]))
     first = spool.waiting("boiler", 0, 256)
     assert [row.event.order.name for row in first] == ["boiler-0"]
     rows = rows_waiting(spool)
@@ -198,7 +198,7 @@ def test_an_end_counts_once(spool: Spool) -> None:
     spool.settle([done(seq, "second"), done(999, "third")], [Postponed(seq, 1, 5.0)])
     assert [row.message.topic for _, row in spool.outbox("plant", 0, 9)] == ["to/first"]
     assert spool.dead_letters() == ()
-    assert spool.commit(Batch(events=(event(1),))).known[0].outcome is Outcome.DONE
+    assert spool.commit(NewRows(events=[event(1)])).known[0].outcome is Outcome.DONE
     assert spool.figures().waiting == 0
 
 
@@ -236,7 +236,7 @@ def test_figures_follow_every_change(spool: Spool) -> None:
     commit(spool, 1, 2)
     commit(spool, 3, lane="other")
     spool.settle([dead(seqs_waiting(spool)[0])])
-    spool.commit(Batch(outbox=(message("a"), message("b")), dead_letters=(letter("x"),)))
+    spool.commit(NewRows(outbox=[message("a"), message("b")], dead_letters=[letter("x")]))
     figures = spool.figures()
     assert (figures.waiting, figures.rows, figures.outbox, figures.dead_letters) == (2, 3, 2, 2)
     assert figures.by_lane == {"boiler": 1, "other": 1}

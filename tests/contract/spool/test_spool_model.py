@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bridge.core.clock import FakeClock
 from bridge.core.model import ReplyAddress
-from bridge.spool.records import Batch, Outcome, Postponed, SpoolLimits
+from bridge.spool.records import NewRows, Outcome, Postponed, SpoolLimits
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import dead, done, event, identity, reply
 
@@ -60,7 +60,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def commit(self, numbers: list[int], lane: str, key: str, sender: int | None) -> None:
         address = None if sender is None else reply(sender)
         found = self.spool.commit(
-            Batch(events=tuple(event(n, lane, order_key=key and lane + key, reply=address) for n in numbers))
+            NewRows(events=[event(n, lane, order_key=key and lane + key, reply=address) for n in numbers])
         )
         new = [number for number in dict.fromkeys(numbers) if number not in self.rows]
         assert found.stored == len(new)
@@ -114,7 +114,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.spool.purge(limit)
         ended = sorted((r.ended_s, n) for n, r in self.rows.items() if r.outcome)
         old = {n for ended_s, n in ended if ended_s < now - KEEP_DONE_S}
-        for number in [n for n in old if self.spool.commit(Batch(events=(event(n),))).stored]:
+        for number in [n for n in old if self.spool.commit(NewRows(events=[event(n)])).stored]:
             # It was purged, so this is a new event; it ends at once, so that the model stays small.
             row = self.spool.find_waiting(identity(number))
             assert row is not None

@@ -7,7 +7,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.model import MessageProperties
-from bridge.spool.records import Asked, Batch, Finished, LetterFilter, Outcome, Postponed
+from bridge.spool.records import Asked, Finished, LetterFilter, NewRows, Outcome, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import (
     MakeSpool,
@@ -33,13 +33,13 @@ def end_dead(spool: Spool, *numbers: int, code: str = "expired") -> None:
 
 
 def outcome(spool: Spool, number: int) -> Outcome | None:
-    (known,) = spool.commit(Batch(events=(event(number),))).known
+    (known,) = spool.commit(NewRows(events=[event(number)])).known
     return known.outcome
 
 
 def test_a_replayed_event_waits_as_it_was_but_new(spool: Spool, clock: FakeClock) -> None:
     """Same id, name and order; attempts and max-age begin anew; the letter is gone; nobody is answered."""
-    spool.commit(Batch(events=(event(1, max_age_s=100.0, reply=reply(1)), event(2))))
+    spool.commit(NewRows(events=[event(1, max_age_s=100.0, reply=reply(1)), event(2)]))
     (one, two) = seqs_waiting(spool)
     spool.settle([done(two)], [Postponed(one, 5, 7.0)])
     clock.advance(99)
@@ -64,7 +64,7 @@ def test_a_replayed_event_waits_as_it_was_but_new(spool: Spool, clock: FakeClock
 def test_a_replayed_operation_is_asked_as_before(spool: Spool) -> None:
     """What it was asked with stays; what was noted before its first try does not: it is a first try again."""
     asked = Asked("retry", "boiler-7", {"restartSuccessful": True, "parameters": {"a": "ü"}})
-    spool.commit(Batch(events=(event(1, asked=asked),)))
+    spool.commit(NewRows(events=[event(1, asked=asked)]))
     spool.note(seqs_waiting(spool)[0], "how it stood")
     end_dead(spool, 1)
     (kept,) = spool.dead_letters()
@@ -76,7 +76,7 @@ def test_a_replayed_operation_is_asked_as_before(spool: Spool) -> None:
 
 def test_a_letter_is_replayed_once(spool: Spool) -> None:
     """The second replay finds no letter and stores nothing."""
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     end_dead(spool, 1)
     (kept,) = spool.dead_letters()
     assert spool.replay(kept.seq) is not None
@@ -86,7 +86,7 @@ def test_a_letter_is_replayed_once(spool: Spool) -> None:
 
 def test_all_events_of_one_letter_go_back_in_order(spool: Spool) -> None:
     """Deaths of one kind within a minute are one letter, over several commits, and one replay brings all back."""
-    spool.commit(Batch(events=tuple(event(number) for number in range(1, 8))))
+    spool.commit(NewRows(events=[event(number) for number in range(1, 8)]))
     end_dead(spool, 3, 1)
     spool.settle([done(row.seq) for row in spool.waiting("boiler", 0, 1)])
     end_dead(spool, 4, 5, 6)
@@ -101,23 +101,23 @@ def test_all_events_of_one_letter_go_back_in_order(spool: Spool) -> None:
 
 def test_a_message_and_an_event_are_never_counted_on_each_other(spool: Spool) -> None:
     """Of a message only the first is kept, of events all: one letter cannot be both."""
-    spool.commit(Batch(events=(event(1),), dead_letters=(letter("expired"), letter("expired"))))
+    spool.commit(NewRows(events=[event(1)], dead_letters=[letter("expired"), letter("expired")]))
     end_dead(spool, 1)
-    spool.commit(Batch(dead_letters=(letter("expired"),)))
+    spool.commit(NewRows(dead_letters=[letter("expired")]))
     assert [(kept.count, kept.kept) for kept in spool.dead_letters()] == [(1, 1), (3, None)]
 
 
 def test_an_event_outlives_its_row(make_spool: MakeSpool, clock: FakeClock) -> None:
     """After keep-done the row is purged, and the event is replayed all the same; a row with its number is spared."""
     spool = make_spool(keep_done_s=10.0)
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     end_dead(spool, 1)
     clock.advance(11)
     while spool.purge():
         pass
     assert spool.figures().rows == 0
     # The number that the row had in `ended` is given out again.
-    spool.commit(Batch(events=(event(2),)))
+    spool.commit(NewRows(events=[event(2)]))
     spool.settle([done(*seqs_waiting(spool))])
     (kept,) = spool.dead_letters()
     replayed = spool.replay(kept.seq)
@@ -130,12 +130,12 @@ def test_an_event_outlives_its_row(make_spool: MakeSpool, clock: FakeClock) -> N
 def test_an_event_that_came_again_meanwhile_is_not_run_twice(make_spool: MakeSpool, clock: FakeClock) -> None:
     """Its row was purged and its sender sent it again: the replay finds it and adds nothing."""
     spool = make_spool(keep_done_s=10.0)
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     end_dead(spool, 1)
     clock.advance(11)
     while spool.purge():
         pass
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     (kept,) = spool.dead_letters()
     replayed = spool.replay(kept.seq)
     assert replayed is not None
@@ -146,10 +146,10 @@ def test_an_event_that_came_again_meanwhile_is_not_run_twice(make_spool: MakeSpo
 
 def test_a_replayed_event_waits_for_its_turn(spool: Spool) -> None:
     """It goes behind the rows of its order key that wait by now, and several keep their order."""
-    spool.commit(Batch(events=(event(1, order_key="k"), event(2, order_key="k"))))
+    spool.commit(NewRows(events=[event(1, order_key="k"), event(2, order_key="k")]))
     end_dead(spool, 1)
     end_dead(spool, 2)
-    spool.commit(Batch(events=(event(3, order_key="k"),)))
+    spool.commit(NewRows(events=[event(3, order_key="k")]))
     (kept,) = spool.dead_letters()
     spool.replay(kept.seq)
     names = []
@@ -162,7 +162,7 @@ def test_a_replayed_event_waits_for_its_turn(spool: Spool) -> None:
 
 def test_an_event_that_dies_again_can_be_replayed_again(spool: Spool) -> None:
     """Each death is a letter, each replay a new row of the same event."""
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     for _ in range(3):
         end_dead(spool, 1)
         (kept,) = spool.dead_letters()
@@ -173,7 +173,7 @@ def test_an_event_that_dies_again_can_be_replayed_again(spool: Spool) -> None:
 
 def test_what_a_message_became_is_stored_as_its_letter_goes(spool: Spool) -> None:
     """New events wait, known ones are told; those only counted on the letter are told too."""
-    spool.commit(Batch(events=(event(1),), dead_letters=(letter(), letter(), letter())))
+    spool.commit(NewRows(events=[event(1)], dead_letters=[letter(), letter(), letter()]))
     (kept,) = spool.dead_letters()
     replayed = spool.replay(kept.seq, (event(1), event(2, "press")))
     assert replayed is not None
@@ -186,9 +186,9 @@ def test_what_a_message_became_is_stored_as_its_letter_goes(spool: Spool) -> Non
 def test_a_full_spool_takes_no_replay_and_keeps_the_letter(make_spool: MakeSpool) -> None:
     """Ended rows make room, dead ones too; when only waiting ones are left, it is refused and nothing has changed."""
     spool = make_spool(max_rows=2)
-    spool.commit(Batch(events=(event(1), event(2))))
+    spool.commit(NewRows(events=[event(1), event(2)]))
     end_dead(spool, 1)
-    spool.commit(Batch(events=(event(3),)))
+    spool.commit(NewRows(events=[event(3)]))
     (kept,) = spool.dead_letters()
     with pytest.raises(SpoolError) as caught:
         spool.replay(kept.seq)
@@ -202,7 +202,7 @@ def test_a_full_spool_takes_no_replay_and_keeps_the_letter(make_spool: MakeSpool
 def test_a_letter_of_more_events_than_the_spool_has_rows_is_replayed(make_spool: MakeSpool) -> None:
     """It is taken whole once there is any room: all of its events wait again."""
     spool = make_spool(max_rows=2)
-    spool.commit(Batch(events=tuple(event(number) for number in range(5)), messages=(5,)))
+    spool.commit(NewRows(events=[event(number) for number in range(5)]))
     end_dead(spool, *range(5))
     (kept,) = spool.dead_letters()
     replayed = spool.replay(kept.seq)
@@ -213,8 +213,8 @@ def test_a_letter_of_more_events_than_the_spool_has_rows_is_replayed(make_spool:
 def test_one_letter_keeps_no_more_than_its_share(make_spool: MakeSpool) -> None:
     """A storm of one kind pushes no other letter out: what is beyond its share is counted, and a replay says so."""
     spool = make_spool(dead_max_bytes=64_000)
-    spool.commit(Batch(dead_letters=(letter("other"),)))
-    spool.commit(Batch(events=tuple(event(number) for number in range(100))))
+    spool.commit(NewRows(dead_letters=[letter("other")]))
+    spool.commit(NewRows(events=[event(number) for number in range(100)]))
     end_dead(spool, *range(50))
     end_dead(spool, *range(50, 100))
     spool.purge()
@@ -232,7 +232,7 @@ def test_manifests_count_on_what_a_letter_keeps(make_spool: MakeSpool) -> None:
     """A manifest stays while a dead event needs it, and fills the letter's share once, not once an event."""
     large = b'{"metadata":{},"spec":{"x":"%s"}}' % (b"y" * 4_000)
     spool = make_spool(dead_max_bytes=64_000)
-    spool.commit(Batch(events=tuple(event(number, manifest=large) for number in range(5))))
+    spool.commit(NewRows(events=[event(number, manifest=large) for number in range(5)]))
     end_dead(spool, *range(5))
     spool.purge()
     (kept,) = spool.dead_letters()
@@ -246,7 +246,7 @@ def test_manifests_count_on_what_a_letter_keeps(make_spool: MakeSpool) -> None:
 def test_bounds_and_age_take_the_events_too(make_spool: MakeSpool, clock: FakeClock) -> None:
     """A letter that goes because of a bound takes its events along, and the counts stay right (checked at the end)."""
     spool = make_spool(dead_max_rows=1, dead_keep_s=100.0)
-    spool.commit(Batch(events=(event(1), event(2))))
+    spool.commit(NewRows(events=[event(1), event(2)]))
     end_dead(spool, 1, code="expired")
     end_dead(spool, 2, code="name-taken")
     spool.purge()
@@ -260,9 +260,9 @@ def test_bounds_and_age_take_the_events_too(make_spool: MakeSpool, clock: FakeCl
 
 def test_letters_are_found_and_purged_by_mapping_reason_and_age(spool: Spool, clock: FakeClock) -> None:
     """All that a filter names must hold; purging stops at the number that was the newest, and goes step by step."""
-    spool.commit(Batch(dead_letters=(letter("a", "m"), letter("a", "n"), letter("b", "m"))))
+    spool.commit(NewRows(dead_letters=[letter("a", "m"), letter("a", "n"), letter("b", "m")]))
     clock.advance(100)
-    spool.commit(Batch(dead_letters=(letter("a", ""),)))
+    spool.commit(NewRows(dead_letters=[letter("a", "")]))
 
     def found(**names: object) -> list[tuple[str, str]]:
         where = LetterFilter(**names)  # type: ignore[arg-type]  # the names are LetterFilter's
@@ -283,13 +283,13 @@ def test_properties_that_a_replay_needs_are_kept_unless_too_large(spool: Spool) 
     """User properties, content type, message id and expiry come back; more than 16 KiB are told as not kept."""
     small = MessageProperties(content_type="t", message_expiry_s=5.0, message_id="m", user=(("a", "1"), ("a", "2")))
     large = MessageProperties(user=(("a", "x" * 20_000),))
-    spool.commit(Batch(dead_letters=(letter("small", properties=small), letter("large", properties=large))))
+    spool.commit(NewRows(dead_letters=[letter("small", properties=small), letter("large", properties=large)]))
     assert [kept.letter.properties for kept in spool.dead_letters()] == [None, small]
 
 
 def test_a_death_without_a_letter_keeps_nothing(spool: Spool) -> None:
     """An end whose texts could not be stored has no letter, and leaves no event behind that nothing names."""
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     spool.settle([Finished(seqs_waiting(spool)[0], Outcome.DEAD, code="expired", outbox=(message("x"),))])
     assert spool.dead_letters() == ()
     assert outcome(spool, 1) is Outcome.DEAD

@@ -12,10 +12,10 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.model import OutgoingMessage
 from bridge.spool import store
-from bridge.spool.records import Batch, Finished, NewEvent, OutboxMessage, Outcome, SpoolLimits
-from bridge.spool.room import FOR_SMALL, FOR_URGENT, NoRoomError
+from bridge.spool.ledger import FOR_SMALL, FOR_URGENT, NoRoomError
+from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome, SpoolLimits
 from bridge.spool.store import Spool
-from tests.contract.spool.spool_records import MakeSpool, done, event, identity, letter, rows_waiting
+from tests.contract.spool.spool_records import MakeSpool, apart, done, event, identity, letter, rows_waiting
 
 LARGE = "x" * 20_000
 
@@ -23,10 +23,9 @@ LARGE = "x" * 20_000
 def take(spool: Spool, *events: NewEvent) -> int:
     """Commit as ingest does: what has room goes in; how many that were."""
     try:
-        return spool.commit(Batch(events=events)).stored
+        return spool.commit(*apart(*events)).stored
     except NoRoomError as error:
-        fitting = tuple(one for one in events if one.id not in error.events)
-        return spool.commit(Batch(events=fitting)).stored
+        return spool.commit(*apart(*(one for one in events if one.id not in error.events))).stored
 
 
 @pytest.mark.parametrize("bound", ["rows", "bytes"])
@@ -64,19 +63,19 @@ def test_alone_a_lane_has_its_share_of_a_tiny_spool(make_spool: MakeSpool) -> No
 def test_known_events_need_no_room(make_spool: MakeSpool) -> None:
     """A repetition is answered whatever waits, alone and beside a new event that has no room."""
     spool = make_spool(max_rows=3)
-    spool.commit(Batch(events=tuple(event(number) for number in range(3))))
+    spool.commit(NewRows(events=[event(number) for number in range(3)]))
     with pytest.raises(NoRoomError) as caught:
-        spool.commit(Batch(events=(event(1), event(9), event(2))))
+        spool.commit(*apart(event(1), event(9), event(2)))
     assert caught.value.events == {identity(9)}
-    assert len(spool.commit(Batch(events=(event(1), event(2)))).known) == 2
+    assert len(spool.commit(NewRows(events=[event(1), event(2)])).known) == 2
 
 
 def test_a_message_is_stored_whole_or_not_at_all(make_spool: MakeSpool) -> None:
     """If one of its lanes has no room, none of its events is stored."""
     spool = make_spool(max_rows=12)
-    spool.commit(Batch(events=tuple(event(number) for number in range(12))))
+    spool.commit(NewRows(events=[event(number) for number in range(12)]))
     with pytest.raises(NoRoomError) as caught:
-        spool.commit(Batch(events=(event(20, "a"), event(21), event(22, "b")), messages=(2, 1)))
+        spool.commit(NewRows(events=[event(20, "a"), event(21)]), NewRows(events=[event(22, "b")]))
     assert caught.value.events == {identity(20), identity(21)}
 
 
@@ -84,7 +83,7 @@ def test_a_replay_makes_the_room_that_it_needs(make_spool: MakeSpool, monkeypatc
     """Exactly as many ended rows go as its events are: no bound is passed by it."""
     monkeypatch.setattr(store, "EARLY_STEP", 0)
     spool = make_spool(max_rows=12)
-    spool.commit(Batch(events=tuple(event(number) for number in range(3))))
+    spool.commit(NewRows(events=[event(number) for number in range(3)]))
     letters = [letter("expired", event_id=row.event.id) for row in rows_waiting(spool)]
     spool.settle(
         [
@@ -92,7 +91,7 @@ def test_a_replay_makes_the_room_that_it_needs(make_spool: MakeSpool, monkeypatc
             for row, one in zip(rows_waiting(spool), letters, strict=True)
         ]
     )
-    spool.commit(Batch(events=tuple(event(number) for number in range(10, 19))))
+    spool.commit(NewRows(events=[event(number) for number in range(10, 19)]))
     spool.settle([done(row.seq) for row in rows_waiting(spool)])
     (kept,) = spool.dead_letters()
     assert kept.kept == 3
@@ -105,7 +104,7 @@ def test_a_replay_makes_the_room_that_it_needs(make_spool: MakeSpool, monkeypatc
 def test_messages_that_no_broker_takes_do_not_fill_the_disk(make_spool: MakeSpool) -> None:
     """Replies and notices go in until the reserve is used up, and again once some were sent."""
     spool = make_spool(max_bytes=1_000_000)
-    batch = Batch(outbox=(OutboxMessage("plant", OutgoingMessage("to/a", b"x" * 20_000)),))
+    batch = NewRows(outbox=[OutboxMessage("plant", OutgoingMessage("to/a", b"x" * 20_000))])
     with pytest.raises(SpoolError) as caught:
         deque(map(spool.commit, [batch] * 200), maxlen=0)
     assert (caught.value.code, isinstance(caught.value, NoRoomError)) == ("spool-full", False)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bridge.core.clock import FakeClock
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, message
 from tests.support.machine import scaled
@@ -21,7 +21,7 @@ def test_threads_share_one_spool(spool: Spool) -> None:
 
     def ingest(first: int) -> None:
         for at in range(first, first + 600, 20):
-            stored.append(spool.commit(Batch(events=tuple(event(n) for n in range(at, at + 20)))).stored)
+            stored.append(spool.commit(NewRows(events=[event(n) for n in range(at, at + 20)])).stored)
 
     def dispatch() -> None:
         last = 0
@@ -56,7 +56,7 @@ def test_threads_share_one_spool(spool: Spool) -> None:
 def test_a_reader_is_not_blocked_by_a_commit(tmp_path: Path) -> None:
     """While another thread is inside a commit, a reader gets what was committed before."""
     spool = Spool.open(tmp_path / "spool.db", clock=FakeClock())
-    spool.commit(Batch(events=(event(1),)))
+    spool.commit(NewRows(events=[event(1)]))
     with spool._database.transaction("hold") as commit, ThreadPoolExecutor() as pool:
         commit.run("delete_outbox", {"seqs": "[]"})
         found = pool.submit(spool.waiting, "boiler", 0, 9).result(timeout=10)
@@ -68,7 +68,7 @@ def test_a_reader_is_not_blocked_by_a_commit(tmp_path: Path) -> None:
 def test_close_waits_for_no_reader_and_leaves_no_file_open(tmp_path: Path) -> None:
     """Closing while another thread reads ends cleanly; that read ends as it would have."""
     spool = Spool.open(tmp_path / "spool.db", clock=FakeClock())
-    spool.commit(Batch(outbox=(message("a"),)))
+    spool.commit(NewRows(outbox=[message("a")]))
     reading, closed = threading.Event(), threading.Event()
 
     def read() -> int:

@@ -14,7 +14,7 @@ from bridge.control.desk import MAX_IDS, PAGE, PAGE_BYTES, DeadLetterDesk
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import WorkflowOrder
-from bridge.spool.records import Batch, Finished, NewDeadLetter, NewEvent, Outcome, Replayed
+from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome, Replayed
 from bridge.spool.store import Spool
 
 
@@ -56,7 +56,7 @@ def store(spool, *reasons, **keys):
     """Store a letter for each reason; returns their numbers."""
     keys = {"payload": b"x", "mapping": "m", "topic": "t/1"} | keys
     letters = tuple(NewDeadLetter(reason, f"it is {reason}", connection="plant", **keys) for reason in reasons)
-    spool.commit(Batch(dead_letters=letters))
+    spool.commit(NewRows(dead_letters=letters))
     return [kept.seq for kept in spool.dead_letters(limit=len(reasons))][::-1]
 
 
@@ -128,7 +128,7 @@ def test_an_event_is_shown_with_its_order(desk, spool):
         )
         for n in range(4)
     ]
-    spool.commit(Batch(events=tuple(events)))
+    spool.commit(NewRows(events=list(events)))
     letters = [NewDeadLetter("late", "late", "t", "plant", "m", event_id=event.id) for event in events]
     rows = spool.waiting("m", 0, 9)
     spool.settle(

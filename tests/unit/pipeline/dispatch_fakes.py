@@ -23,7 +23,7 @@ from bridge.core.report import ReportWriter
 from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Batch, NewEvent
+from bridge.spool.records import NewEvent, NewRows
 
 THEIRS = {"argo-bridge/event": "ee" * 32}
 
@@ -218,7 +218,7 @@ class DispatchBench:
 
     def store(self, *events: NewEvent) -> None:
         """Commit rows, and say so."""
-        self.spool.real.commit(Batch(events=events))
+        self.spool.real.commit(NewRows(events=events))
         self.dispatcher.stored(frozenset(one.lane for one in events))
 
     def step(self, times: int = 1) -> None:

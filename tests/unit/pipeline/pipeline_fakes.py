@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from bridge.pipeline.intake.operations import OperationIntake, Read
 from bridge.pipeline.intake.requests import RequestRules, Requests
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Finished, NewEvent, OutboxMessage, Outcome, WaitingEvent
+from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 from bridge.validation.policy import Policy
 
@@ -57,11 +58,16 @@ class FlakySpool:
             self.calls.append(name)
             if name in self.failing:
                 raise SpoolError(f"cannot {name}: disk full", code="disk-full")
-            if name == "commit" and (error := self.refuses(values[0])):
+            if name == "commit" and (error := self.refuses(_joined(values))):
                 raise error
             return attribute(*values, **named)
 
         return call
+
+
+def _joined(batch: Sequence[NewRows]) -> NewRows:
+    parts = [field.name for field in dataclasses.fields(NewRows)]
+    return NewRows(**{part: [row for rows in batch for row in getattr(rows, part)] for part in parts})
 
 
 class FakeDelivery:

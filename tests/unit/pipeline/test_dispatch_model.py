@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline_fakes import event
 
 from bridge.core.model import ReplyAddress
-from bridge.spool.records import Batch, NewEvent
+from bridge.spool.records import NewEvent, NewRows
 
 FATE = st.sampled_from(["ok", "theirs", *sorted(set(FATES) - {"deleted"})])
 HAPPENING = st.sampled_from(["step"] * 12 + ["crash", "spool fails", "spool works", "again", "pass time"])
@@ -51,7 +51,7 @@ def happen(bench: DispatchBench, what: str, events: list[NewEvent]) -> None:
     elif what == "spool works":
         bench.spool.failing = set()
     elif what == "again":
-        bench.spool.real.commit(Batch(events=tuple(events[:3])))
+        bench.spool.real.commit(NewRows(events=list(events[:3])))
     else:
         bench.clock.advance(45)
 

@@ -8,7 +8,7 @@ from pipeline_fakes import FlakySpool, event
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.housekeeping import EVERY_S, PURGE_STEP, Housekeeping
-from bridge.spool.records import Batch, Finished, Outcome
+from bridge.spool.records import Finished, NewRows, Outcome
 
 
 class RoundsOf(Housekeeping):
@@ -46,7 +46,7 @@ def spool(clock: FakeClock) -> FlakySpool:
 def test_a_round_drops_all_that_need_not_be_kept(spool: FlakySpool, clock: FakeClock) -> None:
     """More than one step of ended rows past keep-done are gone after one round, waiting ones stay."""
     count = 2 * PURGE_STEP + 5
-    spool.real.commit(Batch(events=tuple(event(number) for number in range(count + 1))))
+    spool.real.commit(NewRows(events=[event(number) for number in range(count + 1)]))
     rows = spool.real.waiting("m", 0, count)
     spool.real.settle([Finished(row.seq, Outcome.DONE) for row in rows])
     clock.advance(86_401)

@@ -15,7 +15,7 @@ from bridge.core.model import Message
 from bridge.interface.operations import Operation
 from bridge.mapping.compiled import Failed, Fired
 from bridge.pipeline.intake.ingest import MAX_READING_S, STANDS_STILL_S
-from bridge.spool.records import Batch, Outcome
+from bridge.spool.records import NewRows, Outcome
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_acknowledgements_follow_the_commit(bench: IngestBench) -> None:
     """While the commit runs nothing is acknowledged."""
     deliveries = [FakeDelivery(sensor()), FakeDelivery(request(b"x"))]
 
-    def look(_batch: Batch) -> None:
+    def look(_batch: NewRows) -> None:
         assert [delivery.acks for delivery in deliveries] == [0, 0]
 
     bench.spool.refuses = look
@@ -141,7 +141,7 @@ def test_what_was_stored_before_the_spool_failed_is_not_stored_again(bench: Inge
     deliveries = [FakeDelivery(one) for one in (sensor(b"1"), request(b"bad"), sensor(b"3"), sensor(b"4"))]
     commits = 0
 
-    def refuse(batch: Batch) -> Exception | None:
+    def refuse(batch: NewRows) -> Exception | None:
         nonlocal commits
         commits += 1
         if len(batch.events) == 3:
@@ -371,7 +371,7 @@ def test_not_even_a_refusal_that_cannot_be_stored_stops_the_others(bench: Ingest
     bad = sensor(b"bad")
     digest = hashlib.sha256(b"bad").digest()
 
-    def refuse(batch: Batch) -> Exception | None:
+    def refuse(batch: NewRows) -> Exception | None:
         is_there = any(row.payload_digest == digest for row in (*batch.events, *batch.dead_letters))
         return ValueError("no") if is_there else None
 

@@ -12,7 +12,7 @@ from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.mapping.compiled import Fired
 from bridge.pipeline.intake import ingest
-from bridge.spool.records import Batch, Finished, Outcome, SpoolLimits
+from bridge.spool.records import Finished, NewRows, Outcome, SpoolLimits
 
 ASKED = {"workflowId": "w-1", "namespace": "factory"}
 
@@ -108,7 +108,7 @@ def test_what_waits_is_stored_once(bench: IngestBench) -> None:
         bench.ingest.receive(left)
     bench.spool.failing = set()
     end(bench)
-    commits: list[Batch] = []
+    commits: list[NewRows] = []
     bench.spool.refuses = commits.append  # type: ignore[assignment]  # it looks, and refuses nothing
     assert bench.ingest.receive(left).no_room == []
     assert [delivery.acks for delivery in left] == [1, 1]

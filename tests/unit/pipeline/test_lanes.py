@@ -15,9 +15,9 @@ from bridge.core.errors import SpoolError
 from bridge.pipeline.dispatch.lanes import FAILURES, PAGE, PROBE, SLOW, Lanes
 from bridge.spool.records import (
     QUARANTINE_FAILURES,
-    Batch,
     Finished,
     NewEvent,
+    NewRows,
     Outcome,
     Postponed,
     WaitingEvent,
@@ -39,7 +39,7 @@ class LaneBench:
         for _ in range(count):
             self.count += 1
             events.append(event(self.count, lane, **changes))
-        self.spool.real.commit(Batch(events=tuple(events)))
+        self.spool.real.commit(NewRows(events=list(events)))
         self.lanes.stored([lane])
 
     def take(self) -> WaitingEvent | None:

@@ -15,7 +15,7 @@ from bridge.core.model import OutgoingMessage
 from bridge.interface.topics import Topics
 from bridge.pipeline.outbox import PAGE, OutboxSender
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.transports.base import PublishDone, PublishResult
 
 
@@ -72,7 +72,7 @@ class OutboxBench:
     def put(self, *texts: str, connection: str = "plant", topic: str = "replies/me") -> None:
         """Commit messages to send."""
         rows = tuple(outbox_row(text, connection, topic) for text in texts)
-        self.spool.real.commit(Batch(outbox=rows))
+        self.spool.real.commit(NewRows(outbox=rows))
 
     def left(self, connection: str = "plant") -> list[str]:
         """What the outbox still holds."""

@@ -17,7 +17,7 @@ from bridge.interface.operations import Operation
 from bridge.pipeline.intake.operations import Read
 from bridge.pipeline.reads.plans import LIMIT_S
 from bridge.pipeline.reads.reader import MAX_AT_ONCE, MAX_FOLLOWED
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_reply_that_cannot_be_stored_holds_up_no_other(bench: ReadsBench) -> N
     bad, good = bench.ask(Operation.GET, "bad"), bench.ask(Operation.GET, "good")
     bench.step()
 
-    def refuse(batch: Batch) -> PermanentError | None:
+    def refuse(batch: NewRows) -> PermanentError | None:
         is_bad = any(b'"bad"' in row.message.payload for row in batch.outbox)
         return PermanentError("store messages: not Unicode", code="not-storable") if is_bad else None
 

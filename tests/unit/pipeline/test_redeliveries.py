@@ -11,7 +11,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.model import Message, MessageProperties
 from bridge.pipeline.intake.identity import Deliveries
 from bridge.pipeline.intake.redeliveries import Redeliveries
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 
 
@@ -36,7 +36,7 @@ class Desk:
         delivery_id, row = Deliveries(self.spool.delivery_id).identify(message)
         if is_stored:
             assert row is not None
-            self.spool.commit(Batch(inflight=(row,)))
+            self.spool.commit(NewRows(inflight=[row]))
         return delivery_id
 
 
@@ -83,7 +83,7 @@ def test_forgetting_touches_no_other_connection() -> None:
     desk.store(1, b"x")
     row = Deliveries(desk.spool.delivery_id).identify(Message("plant", "t", b"x", 1, packet_id=1))[1]
     assert row is not None
-    desk.spool.commit(Batch(inflight=(row,)))
+    desk.spool.commit(NewRows(inflight=[row]))
     desk.memory.forget([1, 2, 3])
     assert desk.spool.deliveries("office") == ()
     assert len(desk.spool.deliveries("plant")) == 1

@@ -20,7 +20,7 @@ from bridge.pipeline.intake.identity import mapped_event, requested_event
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.replaying import replay_parts
-from bridge.spool.records import Batch, Finished, NewDeadLetter, NewEvent, Outcome, SpoolLimits
+from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome, SpoolLimits
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
 from tests.support.bridge_files import BRIDGE_ID, NAMESPACE, BridgeFiles
@@ -60,7 +60,7 @@ class Scene:
         payload = body if isinstance(body, bytes) else orjson.dumps(body)
         message = Message("plant", topic, payload, properties=keys.pop("properties", MessageProperties()))
         refused = self.refusals.of_message(message, Refusal("no-good", "no good"), mapping=name)
-        self.spool.commit(Batch(dead_letters=(refused.dead_letter,)))
+        self.spool.commit(NewRows(dead_letters=[refused.dead_letter]))
         return self.spool.dead_letters()[0].seq
 
     def waiting(self, lane):
@@ -90,7 +90,7 @@ def test_an_event_that_died_goes_back_and_wakes_dispatch(scene):
     """The row waits again with its id and name, and its lane is told."""
     order = WorkflowOrder(NAMESPACE, "b", b'{"metadata":{},"spec":{}}', "b-1")
     event = NewEvent(b"i" * 32, "plain", order, "plain", "sensors/7/a", "plant", b"d" * 32)
-    scene.spool.commit(Batch(events=(event,)))
+    scene.spool.commit(NewRows(events=[event]))
     (row,) = scene.spool.waiting("plain", 0, 1)
     letter = NewDeadLetter("expired", "late", event.topic, "plant", "plain", event_id=event.id)
     scene.spool.settle([Finished(row.seq, Outcome.DEAD, "late", "expired", dead_letter=letter)])
@@ -196,7 +196,7 @@ def test_a_message_whose_properties_were_too_large_is_not_replayed(scene):
 def test_an_event_that_is_not_kept_is_not_replayed(scene):
     """A letter whose event was too large to keep says so, and one that is not there, too."""
     letter = NewDeadLetter("expired", "late", "t", "plant", "plain", event_id=b"i" * 32)
-    scene.spool.commit(Batch(dead_letters=(letter,)))
+    scene.spool.commit(NewRows(dead_letters=[letter]))
     seq = scene.spool.dead_letters()[0].seq
     assert "not kept" in scene.fails(seq, "order-gone")
     assert f"dead letter {seq + 1}" in scene.fails(seq + 1, "no-such-letter")

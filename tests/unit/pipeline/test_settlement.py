@@ -19,7 +19,7 @@ from bridge.interface.replies import TRIGGERED
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import Batch, Finished, Outcome, Postponed, WaitingEvent
+from bridge.spool.records import Finished, NewRows, Outcome, Postponed, WaitingEvent
 
 
 class SettleBench:
@@ -42,7 +42,7 @@ class SettleBench:
         lane = "trigger:factory" if asked else "m"
         reply = ReplyAddress("plant", "replies/1") if asked else None
         events = tuple(event(number, lane, reply=reply) for number in range(1, count + 1))
-        self.spool.real.commit(Batch(events=events))
+        self.spool.real.commit(NewRows(events=events))
         self.lanes.stored([lane])
         return [self.take() for _ in range(count)]
 
@@ -140,7 +140,7 @@ def test_large_rows_that_cannot_be_marked_are_few(bench: SettleBench) -> None:
     """The bytes of what is not marked are bounded, and there is room again after the commit."""
     count = MAX_UNMARKED_BYTES // 2**20
     for number in range(count):
-        bench.spool.real.commit(Batch(events=(event(number, "m", parameters={"v": "x" * 2**20}),)))
+        bench.spool.real.commit(NewRows(events=[event(number, "m", parameters={"v": "x" * 2**20})]))
     bench.lanes.stored(["m"])
     for _ in range(count):
         assert bench.settlement.has_room
@@ -199,7 +199,7 @@ class FateBench(SettleBench):
             event(number, "trigger:factory", reply=ReplyAddress("plant", self.addresses[number][0]))
             for number in self.fates
         )
-        self.spool.real.commit(Batch(events=events))
+        self.spool.real.commit(NewRows(events=events))
         self.lanes.stored(["trigger:factory"])
         taken = [self.take() for _ in self.fates]
         return {int(row.event.order.name[2:]): row for row in taken}
@@ -231,7 +231,7 @@ class FateBench(SettleBench):
             for _ in range(fate.late[commits] if commits < len(fate.late) else 0):
                 topic = f"replies/{number}/{len(self.addresses[number])}"
                 late = event(number, "trigger:factory", reply=ReplyAddress("plant", topic))
-                committed = self.spool.real.commit(Batch(events=(late,)))
+                committed = self.spool.real.commit(NewRows(events=[late]))
                 if committed.known[0].outcome is None:
                     self.addresses[number].append(topic)
 
@@ -285,7 +285,7 @@ def test_everyone_is_told_once_what_became_of_the_row(fates: list[Fate], failure
     assert {int(row.event.order.name[2:]) for row in again} == later
     assert all((row.attempts, row.own_failures) == (5, 2) for row in again)
     for number, fate in bench.fates.items():
-        outcome = bench.spool.real.commit(Batch(events=(event(number, "trigger:factory"),))).known[0]
+        outcome = bench.spool.real.commit(NewRows(events=[event(number, "trigger:factory")])).known[0]
         ended = {"done": Outcome.DONE, "dead": Outcome.DEAD, "postponed": None}[fate.end]
         assert (outcome.outcome, outcome.code) == (ended, "name-taken" if fate.end == "dead" else "")
 

@@ -10,7 +10,7 @@ import orjson
 from bridge.core.clock import FakeClock
 from bridge.spool.encoding import decode_letter, encode_letter
 from bridge.spool.files import APPLICATION_ID, connect, migrate, prepare_writer
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity, letter
@@ -39,7 +39,7 @@ def test_a_letter_of_the_first_schema_is_kept_without_its_event(tmp_path: Path) 
         (kept,) = spool.dead_letters()
         assert (kept.seq, kept.count, kept.kept, kept.letter.event_id) == (5, 2, None, identity(1))
         assert spool.dead_events(5) == ()
-        spool.commit(Batch(events=(event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
         assert spool.check() == ()
 
 

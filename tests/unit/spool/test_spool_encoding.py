@@ -20,7 +20,7 @@ from bridge.spool.encoding import (
     encode_reply,
     reply_of_body,
 )
-from bridge.spool.intake import digest_of
+from bridge.spool.new_rows import digest_of
 from bridge.spool.records import Asked, NewDeadLetter, NewEvent, OutboxMessage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -12,7 +12,7 @@ import pytest
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.spool.files import connect, migrate, open_writer
-from bridge.spool.records import Batch
+from bridge.spool.records import NewRows
 from bridge.spool.statements import Migration, load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, numbers_waiting, seqs_waiting
@@ -58,7 +58,7 @@ def test_an_older_file_is_upgraded_with_its_rows(tmp_path: Path) -> None:
     """A file of an earlier version is opened by a bridge that knows one migration more."""
     path = tmp_path / "spool.db"
     with opened(path) as spool:
-        spool.commit(Batch(events=(event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
     more = Migration(len(load_migrations()) + 1, "more", "create table more (a integer);")
     writer, aside = open_writer(path, (*load_migrations(), more), 0.0)
     with closing(writer):
@@ -94,7 +94,7 @@ def test_a_start_that_died_half_way_is_begun_again(tmp_path: Path) -> None:
 def test_payloads_are_nobody_elses_business(tmp_path: Path) -> None:
     """The file and its log can be read by their owner alone."""
     with opened(tmp_path / "spool.db") as spool:
-        spool.commit(Batch(events=(event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(("spool.db", "spool.db-wal", "spool.db-shm"), 0o600)
 
@@ -103,7 +103,7 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     """The data directory need not exist, and its name may hold what a URI could not."""
     path = tmp_path / "a b" / "50%#ä?" / "spool.db"
     with opened(path) as spool:
-        spool.commit(Batch(events=(event(1),)))
+        spool.commit(NewRows(events=[event(1)]))
         assert numbers_waiting(spool) == ["1"]
 
 
@@ -152,7 +152,7 @@ def test_the_file_shrinks_after_a_burst(tmp_path: Path) -> None:
     """Pages that a burst left unused go back to the file system, a step a purge."""
     with opened(tmp_path / "spool.db") as spool:
         for start in range(0, 400, 100):
-            spool.commit(Batch(events=tuple(event(n, value="x" * 60_000) for n in range(start, start + 100))))
+            spool.commit(NewRows(events=[event(n, value="x" * 60_000) for n in range(start, start + 100)]))
         with spool._database.exclusively("look") as writer:
             before = writer.pragma("page_count")
             spool.settle([done(seq) for seq in seqs_waiting(spool)])

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bridge.core.errors import SpoolError
-from bridge.spool.database import Reads, Transaction
-from bridge.spool.faults import CORRUPT_HINT
+from bridge.spool.database import Snapshot, Transaction
+from bridge.spool.sqlite_errors import CORRUPT_HINT
 
 CACHE_BYTES = 4 * 2**20
 
 
-class Manifests:
+class ManifestTable:
     """The manifests of one spool."""
 
     def __init__(self) -> None:
@@ -79,11 +79,11 @@ class Manifests:
         self._ids_bytes = 0
         return len(unused)
 
-    def body(self, reads: Reads, number: int) -> bytes:
+    def body(self, snapshot: Snapshot, number: int) -> bytes:
         """Return the bytes of manifest `number`, the same object each time while it is cached."""
         body = self._bodies.get(number)
         if body is None:
-            row = reads.run("manifest_body", (number,)).fetchone()
+            row = snapshot.run("manifest_body", (number,)).fetchone()
             if row is None:
                 raise SpoolError(f"cannot read manifest {number}: it is missing", code="corrupt", hint=CORRUPT_HINT)
             body = bytes(row[0])

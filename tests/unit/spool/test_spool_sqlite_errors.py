@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from bridge.core.errors import PermanentError, SpoolError
-from bridge.spool.faults import fault_of, is_damage
+from bridge.spool.sqlite_errors import fault_of, is_damage
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:

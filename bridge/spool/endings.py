@@ -1,25 +1,30 @@
-"""What one commit of dispatch writes: ends and postponements. Opens no transaction itself.
+"""Ends of rows: what one commit of dispatch writes, postponements too, and what goes later.
 
-Thread: the dispatch thread, under the writer's lock.
+Opens no transaction itself.
+
+Thread: dispatch; of `drop_ended` housekeeping, and ingest when the spool is full; under the writer's lock.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 from bridge.spool.database import Transaction
-from bridge.spool.dead_events import DyingRow, dying_rows, store_deaths
+from bridge.spool.dead_letters import DyingRow, dying_rows, store_deaths
 from bridge.spool.encoding import json_list, reply_of_body
-from bridge.spool.intake import store_outbox
-from bridge.spool.manifests import Manifests
+from bridge.spool.manifest_table import ManifestTable
+from bridge.spool.new_rows import store_outbox
 from bridge.spool.records import Finished, Outcome, Postponed
 
 # A postponed row's not_before_s is above 0, which means "ready" (migrations/0001_first.sql).
 EARLIEST_S = 1e-6
 
 
-def finish(commit: Transaction, manifests: Manifests, finished: Sequence[Finished], dead_max_bytes: int) -> list[int]:
+def finish(
+    commit: Transaction, manifests: ManifestTable, finished: Sequence[Finished], dead_max_bytes: int
+) -> list[int]:
     """End rows, with all that belongs to their end; a row that waits no longer is left alone, its messages too.
 
     Args:
@@ -78,7 +83,7 @@ def _is_replayable(end: Finished) -> bool:
 
 
 def _store_deaths(
-    commit: Transaction, manifests: Manifests, ends: Sequence[tuple[Finished, DyingRow | None]], max_bytes: int
+    commit: Transaction, manifests: ManifestTable, ends: Sequence[tuple[Finished, DyingRow | None]], max_bytes: int
 ) -> None:
     deaths = [(end.dead_letter, row) for end, row in ends if end.dead_letter is not None]
     if deaths:
@@ -104,3 +109,15 @@ def postpone(commit: Transaction, postponed: Sequence[Postponed]) -> None:
     if postponed:
         rows = [(one.attempts, one.own_failures, max(one.not_before_s, EARLIEST_S), one.seq) for one in postponed]
         commit.many("postpone", rows)
+
+
+def drop_ended(commit: Transaction, limit: int, ended_before_s: float) -> int:
+    """Delete up to `limit` event rows, the first ended first, that ended before `ended_before_s`; return how many."""
+    oldest = commit.run("oldest_ended", (limit,)).fetchall()
+    going = list(takewhile(lambda row: row[2] < ended_before_s, oldest))
+    if not going:
+        return 0
+    commit.run("delete_events", json_list(seq for _, seq, _ in going))
+    commit.run("delete_ended", (going[-1][0],))
+    commit.ledger.rows -= len(going)
+    return len(going)

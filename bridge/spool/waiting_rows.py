@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from bridge.core.model import ReplyAddress
-from bridge.spool.database import Database, Reads, Values
+from bridge.spool.database import Database, Snapshot, Values
 from bridge.spool.encoding import decode_event, decode_reply, json_list
-from bridge.spool.manifests import Manifests
+from bridge.spool.manifest_table import ManifestTable
 from bridge.spool.records import WaitingEvent
 
 PAGE_BYTES = 4 * 2**20
@@ -39,7 +39,7 @@ class WaitingTable:
     """
 
     _database: Database
-    _manifests: Manifests
+    _manifests: ManifestTable
 
     def waiting_lanes(self) -> tuple[str, ...]:
         """Return the lanes that have waiting rows, sorted. Reads no row."""
@@ -54,8 +54,8 @@ class WaitingTable:
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("read events") as reads:
-            return _page(reads, self._manifests, reads.run("ready_rows", (lane, after_seq, limit)))
+        with self._database.reading("read events") as snapshot:
+            return _page(snapshot, self._manifests, snapshot.run("ready_rows", (lane, after_seq, limit)))
 
     def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
         """Return the ready row of `lane` that came last, those of `skip` left out, or None.
@@ -119,41 +119,41 @@ class WaitingTable:
         Raises:
             SpoolError: the file cannot be read.
         """
-        with self._database.reading("find an event") as reads:
-            found = reads.run("find_seq", (event_id,)).fetchone()
-            return next(iter(numbered(reads, self._manifests, found or ())), None)
+        with self._database.reading("find an event") as snapshot:
+            found = snapshot.run("find_seq", (event_id,)).fetchone()
+            return next(iter(numbered(snapshot, self._manifests, found or ())), None)
 
     def _picked(self, statement: tuple[str, Values], limit: int, skip: Collection[int]) -> tuple[WaitingEvent, ...]:
-        with self._database.reading("read events") as reads:
-            return _first(reads, self._manifests, statement, limit, skip)
+        with self._database.reading("read events") as snapshot:
+            return _first(snapshot, self._manifests, statement, limit, skip)
 
     def _earliest(self, statement: str, values: Values) -> float | None:
-        with self._database.reading("read events") as reads:
-            earliest: float | None = reads.run(statement, values).fetchone()[0]
+        with self._database.reading("read events") as snapshot:
+            earliest: float | None = snapshot.run(statement, values).fetchone()[0]
         return earliest
 
 
 def _first(
-    reads: Reads, manifests: Manifests, statement: tuple[str, Values], limit: int, skip: Collection[int]
+    snapshot: Snapshot, manifests: ManifestTable, statement: tuple[str, Values], limit: int, skip: Collection[int]
 ) -> tuple[WaitingEvent, ...]:
     """Return the first `limit` rows, up to `PAGE_BYTES`, whose numbers `statement` gives, those of `skip` left out."""
     seqs: list[int] = []
-    for (seq,) in reads.run(*statement):
+    for (seq,) in snapshot.run(*statement):
         if len(seqs) >= limit:
             break
         if seq not in skip:
             seqs.append(seq)
-    return _page(reads, manifests, reads.run("rows_by_seq", json_list(seqs))) if seqs else ()
+    return _page(snapshot, manifests, snapshot.run("rows_by_seq", json_list(seqs))) if seqs else ()
 
 
-def numbered(reads: Reads, manifests: Manifests, seqs: Sequence[int]) -> tuple[WaitingEvent, ...]:
+def numbered(snapshot: Snapshot, manifests: ManifestTable, seqs: Sequence[int]) -> tuple[WaitingEvent, ...]:
     """Return the rows of `seqs` that still wait, all of them, in that order."""
     if not seqs:
         return ()
-    return tuple(_events(reads, manifests, reads.run("rows_by_seq", json_list(seqs)).fetchall()))
+    return tuple(_events(snapshot, manifests, snapshot.run("rows_by_seq", json_list(seqs)).fetchall()))
 
 
-def _page(reads: Reads, manifests: Manifests, rows: Iterable[tuple[Any, ...]]) -> tuple[WaitingEvent, ...]:
+def _page(snapshot: Snapshot, manifests: ManifestTable, rows: Iterable[tuple[Any, ...]]) -> tuple[WaitingEvent, ...]:
     fitting = list(within(rows, PAGE_BYTES, lambda row: len(row[_BODY])))
     counted: set[bytes] = set()
 
@@ -163,11 +163,11 @@ def _page(reads: Reads, manifests: Manifests, rows: Iterable[tuple[Any, ...]]) -
         counted.add(manifest)
         return size
 
-    return tuple(within(_events(reads, manifests, fitting), PAGE_BYTES, own_bytes))
+    return tuple(within(_events(snapshot, manifests, fitting), PAGE_BYTES, own_bytes))
 
 
-def _events(reads: Reads, manifests: Manifests, rows: Sequence[tuple[Any, ...]]) -> Iterator[WaitingEvent]:
+def _events(snapshot: Snapshot, manifests: ManifestTable, rows: Sequence[tuple[Any, ...]]) -> Iterator[WaitingEvent]:
     extra: dict[int, tuple[ReplyAddress, ...]] = {}
-    for seq, address in reads.run("select_replies", json_list(row[0] for row in rows)):
+    for seq, address in snapshot.run("select_replies", json_list(row[0] for row in rows)):
         extra[seq] = (*extra.get(seq, ()), decode_reply(address))
-    return (decode_event(row, manifests.body(reads, row[6]), extra.get(row[0], ())) for row in rows)
+    return (decode_event(row, manifests.body(snapshot, row[6]), extra.get(row[0], ())) for row in rows)

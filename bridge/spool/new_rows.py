@@ -6,11 +6,10 @@ Thread: ingest threads, under the writer's lock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bridge.spool.database import Reads, Transaction
+from bridge.spool.database import Snapshot, Transaction
 from bridge.spool.encoding import (
     decode_reply,
     encode_event,
@@ -19,10 +18,9 @@ from bridge.spool.encoding import (
     json_list,
     reply_of_body,
 )
-from bridge.spool.manifests import Manifests
+from bridge.spool.manifest_table import ManifestTable
 from bridge.spool.records import REMEMBERED_DIGEST_BYTES as DIGEST_BYTES
 from bridge.spool.records import (
-    Batch,
     Inflight,
     NewEvent,
     OutboxMessage,
@@ -36,79 +34,73 @@ PAYLOAD_DIGEST_BYTES = 32
 ROW_BYTES = 250
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
-    """An event with its body, made before the lock is taken."""
-
-    event: NewEvent
-    body: bytes
+EncodedEvent = tuple[NewEvent, bytes]
+"""An event with its body, made before the lock is taken."""
 
 
-def encode_all(batch: Batch) -> list[EncodedEvent]:
-    """Encode the events of `batch`.
+def encode_all(events: Iterable[NewEvent]) -> list[EncodedEvent]:
+    """Encode the bodies of `events`.
 
     Raises:
         PermanentError: ``not-storable``.
     """
-    return [EncodedEvent(event, encode_event(event)) for event in batch.events]
+    return [(event, encode_event(event)) for event in events]
 
 
-def is_new(reads: Reads, row: EncodedEvent) -> bool:
+def is_new(snapshot: Snapshot, event: NewEvent) -> bool:
     """Whether an event is not known yet."""
-    return reads.run("find_event", (row.event.id,)).fetchone() is None
+    return snapshot.run("find_event", (event.id,)).fetchone() is None
 
 
 def store_events(
-    commit: Transaction, manifests: Manifests, encoded: Sequence[EncodedEvent]
+    commit: Transaction, manifests: ManifestTable, encoded: Sequence[EncodedEvent]
 ) -> tuple[int, tuple[StoredOutcome, ...]]:
-    """Insert what is new; return how many that were, and what is known of the others, in the batch's order."""
+    """Insert what is new; return how many that were, and what is known of the others, in their order."""
     if not encoded:
         return 0, ()
     first = commit.ledger.take_seqs(len(encoded))
     numbered = list(enumerate(encoded, first))
     inserted = commit.many(
         "insert_event",
-        [
-            (seq, row.event.id, digest_of(row.event), row.event.order.namespace, row.event.order.name)
-            for seq, row in numbered
-        ],
+        [(seq, event.id, digest_of(event), event.order.namespace, event.order.name) for seq, (event, _) in numbered],
     )
-    known: list[tuple[EncodedEvent, tuple[Any, ...]]] = []
+    known: list[tuple[NewEvent, tuple[Any, ...]]] = []
     if inserted != len(encoded):
         numbered, known = _split(commit, numbered)
     commit.ledger.rows += len(numbered)
     _insert_waiting(commit, manifests, numbered)
-    # After the inserts: the first of two equal ones may stand in this very batch.
-    return len(numbered), tuple(_known_outcome(commit, row.event, found) for row, found in known)
+    # After the inserts: the first of two equal ones may stand in this very commit.
+    return len(numbered), tuple(_known_outcome(commit, event, found) for event, found in known)
 
 
 def _split(
     commit: Transaction, numbered: Sequence[tuple[int, EncodedEvent]]
-) -> tuple[list[tuple[int, EncodedEvent]], list[tuple[EncodedEvent, tuple[Any, ...]]]]:
+) -> tuple[list[tuple[int, EncodedEvent]], list[tuple[NewEvent, tuple[Any, ...]]]]:
     """Tell new events from known ones: the row of a known one has another number."""
     new: list[tuple[int, EncodedEvent]] = []
-    known: list[tuple[EncodedEvent, tuple[Any, ...]]] = []
-    for seq, row in numbered:
-        found = commit.run("find_event", (row.event.id,)).fetchone()
+    known: list[tuple[NewEvent, tuple[Any, ...]]] = []
+    for seq, encoded in numbered:
+        found = commit.run("find_event", (encoded[0].id,)).fetchone()
         if found[0] == seq:
-            new.append((seq, row))
+            new.append((seq, encoded))
         else:
-            known.append((row, found))
+            known.append((encoded[0], found))
     return new, known
 
 
-def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequence[tuple[int, EncodedEvent]]) -> None:
+def _insert_waiting(
+    commit: Transaction, manifests: ManifestTable, numbered: Sequence[tuple[int, EncodedEvent]]
+) -> None:
     ledger, now_s = commit.ledger, commit.now_s
     first_new = ledger.next_seq
-    numbers = manifests.ids(commit, [row.event.order.manifest for _, row in numbered])
+    numbers = manifests.ids(commit, [event.order.manifest for _, (event, _) in numbered])
     charged = {number for number in numbers if number >= first_new}
     keys: set[str] = set()
     lanes: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     rows = []
-    for (seq, row), manifest in zip(numbered, numbers, strict=True):
-        event = row.event
-        size = len(row.body) + ROW_BYTES
+    for (seq, (event, body)), manifest in zip(numbered, numbers, strict=True):
+        size = len(body) + ROW_BYTES
         if manifest in charged:
             charged.discard(manifest)
             size += len(event.order.manifest)
@@ -117,14 +109,14 @@ def _insert_waiting(commit: Transaction, manifests: Manifests, numbered: Sequenc
         sizes[lane] += size
         not_before_s = None if event.order_key and is_held(commit, event.order_key, keys) else 0.0
         expires_at_s = None if event.max_age_s is None else now_s + event.max_age_s
-        rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, row.body, size))
+        rows.append((seq, lane, manifest, event.order_key or None, not_before_s, expires_at_s, now_s, body, size))
     commit.many("insert_waiting", rows)
     for lane, count in lanes.items():
         ledger.count_waiting(lane, count, sizes[lane])
 
 
 def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
-    """Whether an earlier row of `key` waits, be it one of this batch (`keys`, which `key` is added to)."""
+    """Whether an earlier row of `key` waits, be it one of this commit (`keys`, which `key` is added to)."""
     if key in keys or commit.run("key_is_waiting", (key,)).fetchone():
         return True
     keys.add(key)
@@ -187,12 +179,12 @@ def find_delivery(entries: bytes, digest: bytes) -> bytes | None:
     return None
 
 
-def remembered(reads: Reads, connection: str) -> tuple[tuple[int, bytes], ...]:
+def remembered(snapshot: Snapshot, connection: str) -> tuple[tuple[int, bytes], ...]:
     """Return the packet id and the cut digest of every entry, the newest of a packet id first."""
     size = DIGEST_BYTES + DELIVERY_BYTES
     return tuple(
         (packet_id, bytes(entries[start : start + DIGEST_BYTES]))
-        for packet_id, entries in reads.run("all_deliveries", (connection,)).fetchall()
+        for packet_id, entries in snapshot.run("all_deliveries", (connection,)).fetchall()
         for start in range(0, len(entries), size)
     )
 
