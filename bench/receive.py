@@ -17,7 +17,8 @@ from paho.mqtt.properties import Properties
 
 from bridge.core.metrics import Metrics
 from bridge.transports.base import ConnectionProblem, Delivery, Session
-from bridge.transports.mqtt.transport import MqttOptions, MqttTransport, MqttVersion
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
+from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
 
 TOPIC = "bench/receive"
@@ -117,7 +118,7 @@ def _drain_with_paho(broker: Mosquitto, client_id: str, version: MqttVersion, co
 
 def _drain_with_bridge(broker: Mosquitto, client_id: str, version: MqttVersion, count: int) -> None:
     receiver = _AckingReceiver(count)
-    options = MqttOptions("bench", broker.url, client_id, version)
+    options = MqttOptions(name="bench", url=broker.url, client_id=client_id, version=version)
     transport = MqttTransport(options, receiver, _Listener(), Metrics())
     transport.subscribe(frozenset({TOPIC}), frozenset())
     transport.start()

@@ -48,12 +48,14 @@ class Place:
         item: `mapping "press-alarm"`, `argo.tls`, or "" at the top.
         key: The key whose value is read, "" where there is none.
         named: The item has a name of its own; sections inside it do not lengthen `item`.
+        folder: What relative paths are relative to.
     """
 
     problems: Problems
     item: str = ""
     key: str = ""
     named: bool = False
+    folder: Path = Path()
 
     def at(self, key: str) -> Place:
         """The place of the value of `key`."""
@@ -68,7 +70,7 @@ class Place:
     def item_named(self, noun: str, name: str) -> Place:
         """The place inside an item that has a name of its own, or should have one (`name` is "")."""
         item = f"{noun} {quote(name)}" if name else f"a {noun} without a name"
-        return Place(self.problems, item, named=True)
+        return replace(self, item=item, key="", named=True)
 
     def refuse(self, position: Position, code: Code, text: str) -> Any:
         """Record an error about the item; returns `INVALID`."""
@@ -321,15 +323,15 @@ class Url(Kind):
 
 @dataclass(frozen=True)
 class FilePath(Kind):
-    """A path, kept as written; relative ones mean relative to the file that names them."""
+    """A path; a relative one means relative to the folder of the place."""
 
     what: str = "the path of a file"
 
     def read(self, node: Node, place: Place) -> Any:
-        """A `Path`, not resolved."""
+        """A `Path`."""
         if not isinstance(node, ScalarNode) or node.value is None or not node.text or "\0" in node.text:
             return place.must_be(node, self.words())
-        return Path(node.text)
+        return place.folder / node.text
 
     def schema(self) -> dict[str, Any]:
         """Text."""

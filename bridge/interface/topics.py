@@ -47,10 +47,13 @@ class Topics:
     Args:
         prefix: ``interface.prefix``, without slash at either end.
         bridge_id: ``bridge.id``.
+
+    Attributes: those of `Args`, and topics and topic filters by what they are for.
     """
 
     def __init__(self, prefix: str, bridge_id: str) -> None:
         self.prefix = prefix
+        self.bridge_id = bridge_id
         self._head = prefix + "/"
         self.status_stream = f"{prefix}/status"
         self.retained_filter = f"{prefix}/status/+/+"

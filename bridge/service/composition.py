@@ -122,7 +122,7 @@ class Service:
         self._ingest_slot = ReceiverSlot()
         self._transports: dict[str, Transport] = {}
         parts = ConnectionParts(
-            self._settings, self._topics, self._ingest_slot, self._listeners, self._spool, self.metrics, self._clock
+            self._settings, self._ingest_slot, self._listeners, self._spool, self.metrics, self._clock
         )
         for name in self._settings.connections:
             transport = parts.transport(name)

@@ -11,13 +11,13 @@ import orjson
 
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
-from bridge.interface.topics import Topics
 from bridge.pipeline.intake.redeliveries import Redeliveries
-from bridge.service.broker_options import amqp_options, mqtt_options
+from bridge.service.broker_options import amqp_options
 from bridge.settings import AmqpSettings, Settings
 from bridge.spool.store import Spool
 from bridge.transports.base import Listener, Receiver, Transport
-from bridge.transports.mqtt.transport import FilterMemory, MqttTransport
+from bridge.transports.mqtt.options import FilterMemory
+from bridge.transports.mqtt.transport import MqttTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class ConnectionParts:
 
     Attributes:
         settings: the bridge's.
-        topics: likewise.
         receiver: gets the messages.
         listener: told about each connection's life.
         spool: remembers what brokers cannot tell.
@@ -35,7 +34,6 @@ class ConnectionParts:
     """
 
     settings: Settings
-    topics: Topics
     receiver: Receiver
     listener: Listener
     spool: Spool
@@ -51,9 +49,8 @@ class ConnectionParts:
         """
         connection = self.settings.connections[name]
         if connection.mqtt is not None:
-            options = mqtt_options(self.settings, name, connection.mqtt, self.topics)
             memory = self._filter_memory(f"filters:{name}")
-            return MqttTransport(options, self.receiver, self.listener, self.metrics, self.clock, memory)
+            return MqttTransport(connection.mqtt, self.receiver, self.listener, self.metrics, self.clock, memory)
         assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
         return self._amqp(name, connection.amqp)
 

@@ -18,12 +18,9 @@ from bridge.settings.model import (
     LogFormat,
     LogLevel,
     LogSettings,
-    MqttSettings,
-    MqttVersion,
     Settings,
     SpoolSettings,
     StatusSettings,
-    TlsSettings,
     WebSettings,
 )
 
@@ -41,14 +38,11 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
-    "MqttSettings",
-    "MqttVersion",
     "ScopeKind",
     "Secret",
     "Settings",
     "SpoolSettings",
     "StatusScope",
     "StatusSettings",
-    "TlsSettings",
     "WebSettings",
 ]

@@ -19,10 +19,8 @@ from bridge.settings.model import (
     ArgoSettings,
     BridgeSettings,
     ConnectionSettings,
-    MqttSettings,
-    MqttVersion,
-    default_client_id,
 )
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 # Source: AMQP 0-9-1 section 3.1.3; RabbitMQ has amq.match besides.
 _NO_TOPIC_EXCHANGES = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq.match"})
@@ -30,7 +28,7 @@ _NO_TOPIC_EXCHANGES = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the checks look at: the tree for positions, the folder that paths are relative to, and the problems."""
+    """What the checks look at: the tree for positions, the folder of bridge.yaml, and the problems."""
 
     root: Node
     folder: Path
@@ -48,8 +46,8 @@ class Checked:
         """A file that must be there, readable and not empty; None is none."""
         if file is None:
             return
-        found = read_regular_file(self.folder / file, limit_bytes=1)
-        shown = shown_path(self.folder / file)
+        found = read_regular_file(file, limit_bytes=1)
+        shown = shown_path(file)
         if isinstance(found, Problem):
             self.error(path, Code.UNREADABLE_FILE, f'"{path[-1]}": {found.message}: {shown}')
         elif not found:
@@ -62,9 +60,8 @@ def _item(path: tuple[str, ...]) -> str:
 
 def check_bridge(bridge: BridgeSettings, checked: Checked) -> None:
     """The data folder may be missing (it is made), but nothing else may stand there."""
-    folder = checked.folder / bridge.data_dir
-    if not isinstance(read_regular_file(folder, limit_bytes=0), Problem):
-        text = f'"data-dir" must be a folder, and {shown_path(folder)} is none'
+    if not isinstance(read_regular_file(bridge.data_dir, limit_bytes=0), Problem):
+        text = f'"data-dir" must be a folder, and {shown_path(bridge.data_dir)} is none'
         checked.error(("bridge", "data-dir"), Code.BAD_VALUE, text)
 
 
@@ -84,7 +81,7 @@ def check_argo(argo: ArgoSettings, checked: Checked) -> None:
         checked.warning(("argo", "tls"), Code.UNUSED_KEY, '"tls" means nothing with http://; use https://')
 
 
-def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: str | None, checked: Checked) -> None:
+def check_connections(connections: Mapping[str, ConnectionSettings], checked: Checked) -> None:
     """Each connection, and that no two of them are one client to one broker."""
     taken: dict[tuple[str, str], str] = {}
     for name, connection in connections.items():
@@ -99,9 +96,9 @@ def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: 
         if mqtt is None:
             continue
         _check_mqtt(mqtt, ("connections", name, "mqtt"), checked)
-        if bridge_id is None:
+        if mqtt.client_id is None:
             continue
-        client = (mqtt.url, mqtt.client_id or default_client_id(bridge_id, name))
+        client = (mqtt.url, mqtt.client_id)
         if client in taken:
             text = (
                 f"connection {quote(taken[client])} has the same url and client id; the two would throw each other out"
@@ -110,7 +107,7 @@ def check_connections(connections: Mapping[str, ConnectionSettings], bridge_id: 
         taken.setdefault(client, name)
 
 
-def _check_files(broker: MqttSettings | AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
+def _check_files(broker: MqttOptions | AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
     for key, file in (("ca", broker.tls.ca), ("cert", broker.tls.cert), ("key", broker.tls.key)):
         checked.file((*path, "tls", key), file)
     checked.file((*path, "password-file"), broker.password_file)
@@ -138,7 +135,7 @@ def _check_amqp(amqp: AmqpSettings, path: tuple[str, ...], checked: Checked) -> 
         checked.error((*path, key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
 
 
-def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> None:
+def _check_mqtt(mqtt: MqttOptions, path: tuple[str, ...], checked: Checked) -> None:
     _check_files(mqtt, path, checked)
     if mqtt.url.startswith(("mqtt://", "ws://")) and (mqtt.tls.ca or mqtt.tls.cert or mqtt.tls.insecure):
         text = '"tls" means nothing with mqtt:// and ws://; use mqtts:// or wss://'
@@ -149,7 +146,7 @@ def _check_mqtt(mqtt: MqttSettings, path: tuple[str, ...], checked: Checked) -> 
     if not mqtt.will:
         text = "without a last will nobody is told when the bridge or its connection is gone"
         checked.warning((*path, "will"), Code.WEAKER_PROMISE, f'"will": {text}: availability stays online')
-    if mqtt.version is MqttVersion.V3_1_1 and mqtt.password_file and not mqtt.username:
+    if mqtt.version is MqttVersion.V311 and mqtt.password_file and not mqtt.username:
         # Source: MQTT 3.1.1 section 3.1.2.9.
         text = '"password-file" needs "username" beside it in version 3.1.1'
         checked.error((*path, "password-file"), Code.MISSING_KEY, text)

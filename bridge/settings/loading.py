@@ -11,29 +11,22 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bridge.configfile.fields import Section
 from bridge.configfile.kinds import INVALID, Place
 from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, is_null, kind_of, locate, quote
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile, read_file, shown_path
+from bridge.interface.topics import Topics
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
 from bridge.settings.environment import with_argo_variables, with_bridge_variables
 from bridge.settings.kinds import Secret
-from bridge.settings.model import (
-    AmqpSettings,
-    ArgoSettings,
-    ConnectionSettings,
-    InterfaceSettings,
-    MqttSettings,
-    Settings,
-)
+from bridge.settings.model import ConnectionSettings, InterfaceSettings, Settings
 from bridge.settings.risks import warn_of_risks
 
 PLUGIN_EXCHANGE = "amq.topic"
 """Where RabbitMQ's MQTT plugin publishes: it writes / as a dot, and escapes none."""
-_Broker = TypeVar("_Broker", MqttSettings, AmqpSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +72,10 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
         return LoadedSettings(None)
     root = with_bridge_variables(root, environ, problems)
     root, token = with_argo_variables(root, environ, problems)
-    found = Section(Settings).read_keys(root, Place(problems))
-    checked = Checked(root, path.parent.absolute(), problems)
+    folder = path.parent.absolute()
+    found = Section(Settings).read_keys(root, Place(problems, folder=folder))
+    checked = Checked(root, folder, problems)
+    _complete(found.values, token)
     _check(found.values, checked)
     sound = found.sound and not problems.has_errors
     files = _mapping_files(root, checked) if found.values.get("mappings") is not INVALID else ()
@@ -88,7 +83,7 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
     warn_of_risks(found.values, known, checked, has_token=token is not None)
     interface, argo = found.values["interface"], found.values["argo"]
     return LoadedSettings(
-        settings=_built(found.values, token, checked.folder) if sound else None,
+        settings=Settings(**found.values) if sound else None,
         mapping_files=files,
         prefix=LoadedSettings(None).prefix if interface is INVALID else interface.prefix,
         connections=_connection_names(root),
@@ -96,6 +91,33 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
         notices=_notices(found.values["status"], root),
         dotless=_dotless(found.values["connections"]),
     )
+
+
+def _complete(values: dict[str, Any], token: Secret | None) -> None:
+    """Put into each section what it holds of the others and of the environment, as far as they could be read."""
+    bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
+    if argo is not INVALID:
+        values["argo"] = dataclasses.replace(argo, token=token)
+    if INVALID not in (bridge, connections):
+        known = InterfaceSettings() if interface is INVALID else interface
+        topics = Topics(known.prefix, bridge.id)
+        values["connections"] = {name: _completed(name, one, topics, known) for name, one in connections.items()}
+
+
+def _completed(
+    name: str, connection: ConnectionSettings, topics: Topics, interface: InterfaceSettings
+) -> ConnectionSettings:
+    mqtt = connection.mqtt
+    if mqtt is None:
+        return connection
+    mqtt = dataclasses.replace(
+        mqtt,
+        name=name,
+        client_id=mqtt.client_id or f"argo-bridge-{topics.bridge_id}-{name}",
+        topics=topics,
+        max_publish_bytes=interface.max_publish_bytes,
+    )
+    return dataclasses.replace(connection, mqtt=mqtt)
 
 
 def _dotless(connections: Any) -> frozenset[str]:
@@ -112,8 +134,8 @@ def _notices(status: Any, root: MapNode) -> tuple[tuple[str, Position], ...]:
 
 
 def _check(values: dict[str, Any], checked: Checked) -> None:
-    bridge, argo, connections = values["bridge"], values["argo"], values["connections"]
-    interface, dotless = values["interface"], _dotless(connections)
+    bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
+    dotless = _dotless(connections)
     if interface is not INVALID and dotless and any(char in interface.prefix for char in ".*"):
         text = f'"prefix" has a dot or *, which connection {quote(min(dotless))} cannot carry on {PLUGIN_EXCHANGE}'
         checked.error(("interface", "prefix"), Code.BAD_TOPIC, text)
@@ -122,7 +144,7 @@ def _check(values: dict[str, Any], checked: Checked) -> None:
     if argo is not INVALID:
         check_argo(argo, checked)
     if connections is not INVALID:
-        check_connections(connections, None if bridge is INVALID else bridge.id, checked)
+        check_connections(connections, checked)
 
 
 def _connection_names(root: MapNode) -> frozenset[str]:
@@ -153,41 +175,3 @@ def _matching(pattern: ScalarNode, checked: Checked) -> list[Path]:
     else:
         checked.problems.error(pattern.position, Code.NO_FILES, text)
     return []
-
-
-def _built(values: dict[str, Any], token: Secret | None, folder: Path) -> Settings:
-    """The settings with every path absolute."""
-    settings = Settings(**values)
-    connections = {name: _connection_in(one, folder) for name, one in settings.connections.items()}
-    return dataclasses.replace(
-        settings,
-        bridge=dataclasses.replace(settings.bridge, data_dir=folder / settings.bridge.data_dir),
-        connections=connections,
-        argo=_argo_in(settings.argo, token, folder),
-    )
-
-
-def _connection_in(connection: ConnectionSettings, folder: Path) -> ConnectionSettings:
-    mqtt, amqp = connection.mqtt, connection.amqp
-    return dataclasses.replace(
-        connection, mqtt=mqtt and _broker_in(mqtt, folder), amqp=amqp and _broker_in(amqp, folder)
-    )
-
-
-def _broker_in(broker: _Broker, folder: Path) -> _Broker:
-    tls = dataclasses.replace(
-        broker.tls,
-        ca=_in(folder, broker.tls.ca),
-        cert=_in(folder, broker.tls.cert),
-        key=_in(folder, broker.tls.key),
-    )
-    return dataclasses.replace(broker, tls=tls, password_file=_in(folder, broker.password_file))
-
-
-def _argo_in(argo: ArgoSettings, token: Secret | None, folder: Path) -> ArgoSettings:
-    tls = dataclasses.replace(argo.tls, ca=_in(folder, argo.tls.ca))
-    return dataclasses.replace(argo, tls=tls, token_file=_in(folder, argo.token_file), token=token)
-
-
-def _in(folder: Path, path: Path | None) -> Path | None:
-    return None if path is None else folder / path

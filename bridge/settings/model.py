@@ -33,13 +33,8 @@ from bridge.settings.kinds import (
     StatusScope,
     prefix_problem,
 )
-
-
-class MqttVersion(StrEnum):
-    """Protocol version of a connection."""
-
-    V5 = "5"
-    V3_1_1 = "3.1.1"
+from bridge.transports.mqtt.options import MqttOptions
+from bridge.transports.tls import TlsOptions
 
 
 class AmqpDeclare(StrEnum):
@@ -84,60 +79,6 @@ class BridgeSettings:
         FilePath("the path of a folder"),
         "Folder of the spool and of reports, relative to this file; on a disk that keeps what fsync wrote.",
     )
-
-
-@section
-class TlsSettings:
-    """TLS of one connection to a broker."""
-
-    ca: Path | None = declare(
-        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
-    )
-    cert: Path | None = declare(FilePath(), "The bridge's own certificate; needs `key` beside it.", default=ABSENT)
-    key: Path | None = declare(FilePath(), "The private key of `cert`.", default=ABSENT)
-    insecure: bool = declare(
-        Boolean(), "Take any certificate of the other side, unverified; for trials only.", default=False
-    )
-
-
-@section
-class MqttSettings:
-    """One MQTT connection. The session persists: `client_id` and `session_expiry_s` are what makes it one."""
-
-    url: str = declare(
-        Url(("mqtt", "mqtts", "ws", "wss")),
-        "Broker to connect to; port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss) unless it names one.",
-    )
-    version: MqttVersion = declare(Choice(MqttVersion), "Protocol version.", default="5")
-    username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
-    password_file: Path | None = declare(
-        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
-    )
-    client_id: str | None = declare(
-        Text(r"\S{1,256}", "at most 256 characters without spaces"),
-        "Client identifier, stable over restarts; absent, argo-bridge-ID-CONNECTION.",
-        default=ABSENT,
-    )
-    session_expiry_s: float = declare(
-        Duration("1m", "49710d"),
-        "How long the broker keeps the session, with what arrives meanwhile, while the bridge is away.",
-        default="7d",
-    )
-    receive_maximum: int = declare(
-        Integer(1, 65_535), "QoS 1 messages that the broker may send before the first is acknowledged.", default=1000
-    )
-    keepalive_s: float = declare(
-        Duration("5s", "65535s"),
-        "Longest silence before the link is probed; 1.5 times that and it is cut.",
-        default="60s",
-    )
-    retain: bool = declare(
-        Boolean(), "Publish status, reports, availability and state retained; false for a broker without.", default=True
-    )
-    will: bool = declare(
-        Boolean(), "Have the broker say `offline` when the bridge is gone; false for a broker without.", default=True
-    )
-    tls: TlsSettings = declare(Section(TlsSettings), "TLS, for mqtts and wss.", default={})
 
 
 @section
@@ -187,14 +128,14 @@ class AmqpSettings:
     prefetch: int = declare(
         Integer(1, 65_535), "Messages of each queue that may be under way before the first is stored.", default=500
     )
-    tls: TlsSettings = declare(Section(TlsSettings), "TLS, for amqps.", default={})
+    tls: TlsOptions = declare(Section(TlsOptions), "TLS, for amqps.", default={})
 
 
 @section
 class ConnectionSettings:
     """One connection to a broker: exactly one of the protocols is set."""
 
-    mqtt: MqttSettings | None = declare(Section(MqttSettings), "An MQTT broker.", default=ABSENT)
+    mqtt: MqttOptions | None = declare(Section(MqttOptions), "An MQTT broker.", default=ABSENT)
     amqp: AmqpSettings | None = declare(Section(AmqpSettings), "An AMQP broker.", default=ABSENT)
 
 
@@ -413,13 +354,3 @@ class Settings:
     )
     web: WebSettings = declare(Section(WebSettings), WebSettings.__doc__ or "", default={})
     log: LogSettings = declare(Section(LogSettings), LogSettings.__doc__ or "", default={})
-
-    def client_id(self, connection: str) -> str:
-        """The MQTT client identifier of a connection: its own, or argo-bridge-ID-CONNECTION."""
-        mqtt = self.connections[connection].mqtt
-        return (mqtt.client_id if mqtt else None) or default_client_id(self.bridge.id, connection)
-
-
-def default_client_id(bridge_id: str, connection: str) -> str:
-    """The client identifier of a connection that names none."""
-    return f"argo-bridge-{bridge_id}-{connection}"

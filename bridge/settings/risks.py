@@ -22,10 +22,10 @@ from bridge.settings.model import (
     ArgoTlsSettings,
     ConnectionSettings,
     InterfaceSettings,
-    MqttSettings,
-    TlsSettings,
     WebSettings,
 )
+from bridge.transports.mqtt.options import MqttOptions
+from bridge.transports.tls import TlsOptions
 
 READ, WRITE = 0o4, 0o2
 _PLAIN = ("mqtt", "ws", "amqp", "http")
@@ -42,7 +42,7 @@ def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Che
     """
     _warn_of_files(files, checked)
     bridge, argo, web = (values[key] for key in ("bridge", "argo", "web"))
-    if bridge is not INVALID and open_to_others(checked.folder / bridge.data_dir, WRITE):
+    if bridge is not INVALID and open_to_others(bridge.data_dir, WRITE):
         checked.warning(("bridge", "data-dir"), Code.INSECURE, '"data-dir": every user of this machine may write to it')
     if argo is not INVALID:
         _warn_of_argo(argo, checked, has_token=has_token)
@@ -77,12 +77,12 @@ def _warn_of_files(files: Iterable[Path], checked: Checked) -> None:
 
 
 def _warn_of_secret(path: tuple[str, ...], file: Path | None, checked: Checked) -> None:
-    if file is not None and open_to_others(checked.folder / file, READ):
-        text = f'"{path[-1]}": every user of this machine may read {shown_path(checked.folder / file)}; chmod o-r'
+    if file is not None and open_to_others(file, READ):
+        text = f'"{path[-1]}": every user of this machine may read {shown_path(file)}; chmod o-r'
         checked.warning(path, Code.INSECURE, text)
 
 
-def _warn_of_tls(path: tuple[str, ...], tls: TlsSettings | ArgoTlsSettings, checked: Checked) -> None:
+def _warn_of_tls(path: tuple[str, ...], tls: TlsOptions | ArgoTlsSettings, checked: Checked) -> None:
     if tls.insecure:
         text = '"insecure": whoever stands between can read and change everything; trust a certificate with "ca"'
         checked.warning((*path, "tls", "insecure"), Code.INSECURE, text)
@@ -124,7 +124,7 @@ def _warn_of_connection(name: str, connection: ConnectionSettings, interface: An
 
 
 def _warn_of_everybody(
-    path: tuple[str, ...], broker: MqttSettings | AmqpSettings, interface: InterfaceSettings, checked: Checked
+    path: tuple[str, ...], broker: MqttOptions | AmqpSettings, interface: InterfaceSettings, checked: Checked
 ) -> None:
     """A broker that lets the bridge in without a login lets everybody in."""
     if broker.username or broker.tls.cert:

@@ -7,14 +7,14 @@ from pathlib import Path
 from bridge.core.foreign import remember_secret
 
 
-def read_password(file: str) -> str:
+def read_password(file: Path) -> str:
     """Return what `file` holds as UTF-8, less one line end, of Unix or Windows.
 
     Raises:
         OSError: it cannot be read, or is no UTF-8; a retry helps only after somebody changed it.
     """
     try:
-        text = Path(file).read_bytes().decode()
+        text = file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise OSError(f"{file} is no UTF-8 text") from error
     password = text.removesuffix("\n").removesuffix("\r")

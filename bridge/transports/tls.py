@@ -1,10 +1,29 @@
-"""Makes the TLS context of a connection to a broker. Reads the files it names, keeps nothing; any thread."""
+"""The TLS keys of a connection to a broker, and the TLS context that they mean.
+
+Reads the files that the keys name, keeps nothing; any thread.
+"""
 
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
-from bridge.transports.mqtt.options import TlsOptions
+from bridge.configfile.fields import ABSENT, declare, section
+from bridge.configfile.kinds import Boolean, FilePath
+
+
+@section
+class TlsOptions:
+    """TLS of one connection to a broker."""
+
+    ca: Path | None = declare(
+        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
+    )
+    cert: Path | None = declare(FilePath(), "The bridge's own certificate; needs `key` beside it.", default=ABSENT)
+    key: Path | None = declare(FilePath(), "The private key of `cert`.", default=ABSENT)
+    insecure: bool = declare(
+        Boolean(), "Take any certificate of the other side, unverified; for trials only.", default=False
+    )
 
 
 def client_context(tls: TlsOptions) -> ssl.SSLContext:
@@ -13,10 +32,10 @@ def client_context(tls: TlsOptions) -> ssl.SSLContext:
     Raises:
         OSError: a file cannot be read or used (`ssl.SSLError` is one); a retry helps only after somebody changed it.
     """
-    context = ssl.create_default_context(cafile=tls.ca or None)
+    context = ssl.create_default_context(cafile=tls.ca)
     if tls.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert:
-        context.load_cert_chain(tls.cert, tls.key or None)
+        context.load_cert_chain(tls.cert, tls.key)
     return context

@@ -12,7 +12,7 @@ import pytest
 from bridge.core.clock import SystemClock
 from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.simulator import Fault, FaultKind
-from bridge.transports.mqtt.transport import MqttVersion
+from bridge.transports.mqtt.options import MqttVersion
 from tests.support.bridge_files import INSPECT, NAMESPACE, BridgeFiles
 from tests.support.bridge_process import BridgeProcess
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_security_plugin, free_port

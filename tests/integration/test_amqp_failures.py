@@ -53,7 +53,7 @@ class Place:
         """Options that log in as a user, whose password is its name."""
         path = tmp_path / "password"
         path.write_text(f"{user}\n")
-        return {"username": user, "password_file": str(path)}
+        return {"username": user, "password_file": path}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def place(rabbitmq, transports):
 def test_wrong_credentials_are_told_with_what_to_do(place, tmp_path):
     """A refused login names the user, and the connection is tried again."""
     (tmp_path / "password").write_text("wrong")
-    wired = place.start(username="guest", password_file=str(tmp_path / "password"))
+    wired = place.start(username="guest", password_file=tmp_path / "password")
     text = wired.await_problem("not-authorized")
     assert 'user "guest"' in text
     assert "password-file" in text
@@ -91,7 +91,7 @@ def test_a_virtual_host_with_a_slash_is_reached(place):
 def test_a_password_file_that_is_not_there_is_told(place, tmp_path):
     """The file is read at each connect, so a secret that is mounted late is no fatal error."""
     path = tmp_path / "later"
-    wired = place.start(username="guest", password_file=str(path))
+    wired = place.start(username="guest", password_file=path)
     assert str(path) in wired.await_problem("unreadable-file")
     path.write_bytes(b"\xff\n")
     wait_until(lambda: "no UTF-8" in wired.await_problem("unreadable-file"), "what is wrong with it")

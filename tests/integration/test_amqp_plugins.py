@@ -7,7 +7,7 @@ import secrets
 import orjson
 import pytest
 
-from bridge.transports.amqp.transport import TlsOptions
+from bridge.transports.tls import TlsOptions
 from tests.support.amqp_client import DIRECT_REPLY
 from tests.support.amqp_spine import AmqpSpine
 from tests.support.certificates import Authority
@@ -71,7 +71,7 @@ def test_a_device_speaks_mqtt_and_a_service_amqp_to_one_bridge(plugged, tmp_path
 def test_a_certificate_is_the_login(plugged, authority_of_all, transports):
     """SASL EXTERNAL over TLS: the name in the client's certificate is the user, and there is no password."""
     own = authority_of_all.issue(LOGIN)
-    tls = TlsOptions(ca=str(own.ca), cert=str(own.certificate), key=str(own.key))
+    tls = TlsOptions(ca=own.ca, cert=own.certificate, key=own.key)
     url = f"amqps://127.0.0.1:{plugged.tls_port}"
     wired = transports.start_amqp(url, "a", bridge_id="tls", tls=tls, is_certificate_login=True).await_ready()
     users = plugged.ctl("list_connections", "user", "ssl")
@@ -83,7 +83,7 @@ def test_a_broker_that_is_not_trusted_is_told(plugged, authority_of_all, tmp_pat
     """A certificate of another authority: tls-failed, with what to check."""
     stranger = Authority(tmp_path, "stranger")
     own = authority_of_all.issue("other")
-    tls = TlsOptions(ca=str(stranger.ca), cert=str(own.certificate), key=str(own.key))
+    tls = TlsOptions(ca=stranger.ca, cert=own.certificate, key=own.key)
     wired = transports.start_amqp(f"amqps://127.0.0.1:{plugged.tls_port}", "a", bridge_id="untrusted", tls=tls)
     assert "tls.ca" in wired.await_problem("tls-failed")
 

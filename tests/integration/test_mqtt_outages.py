@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from bridge.core.backoff import Backoff
-from bridge.transports.mqtt.transport import Bounds, MqttVersion
+from bridge.transports.mqtt.options import Bounds, MqttVersion
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_security_plugin
 from tests.support.plain_client import PlainClient
 from tests.support.tcp_proxy import TcpProxy

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bridge.transports.base import PublishResult
-from bridge.transports.mqtt.transport import MqttVersion, TlsOptions
+from bridge.transports.mqtt.options import MqttVersion
+from bridge.transports.tls import TlsOptions
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
 from tests.support.scripted_broker import ScriptedBroker
@@ -28,7 +29,7 @@ def test_each_scheme_carries_messages_both_ways(
     tls = authority.issue("broker") if scheme.endswith("s") and scheme != "ws" else None
     broker = start_mosquitto(MosquittoOptions(tls=tls, websockets=scheme.startswith("ws")))
     assert broker.scheme == scheme
-    wired = transports.start(broker.url, "loop/#", version=version, tls=TlsOptions(ca=str(authority.ca)))
+    wired = transports.start(broker.url, "loop/#", version=version, tls=TlsOptions(ca=authority.ca))
     wired.await_ready()
     # Mosquitto 2.0.11 stalls (for plain paho too) when it has much to send over a WebSocket; so no more than 3 KB each.
     step = 50 if broker.options.websockets else 1500
@@ -45,9 +46,9 @@ def test_a_client_certificate_is_shown(
     """A broker that asks for one lets us in with it, and not without."""
     broker = start_mosquitto(MosquittoOptions(tls=authority.issue("broker"), client_certificates=True))
     own = authority.issue("bridge")
-    tls = TlsOptions(ca=str(authority.ca), cert=str(own.certificate), key=str(own.key))
+    tls = TlsOptions(ca=authority.ca, cert=own.certificate, key=own.key)
     transports.start(broker.url, tls=tls).await_ready()
-    without = transports.start(broker.url, tls=TlsOptions(ca=str(authority.ca)), client_id="other")
+    without = transports.start(broker.url, tls=TlsOptions(ca=authority.ca), client_id="other")
     wait_until(lambda: without.listener.count("disconnected", "tls-failed"), "a TLS failure", within_s=10)
     assert not without.transport.is_ready
 
@@ -58,11 +59,11 @@ def test_an_unknown_authority_is_refused_unless_insecure(
     """The problem says what OpenSSL found and where to look; `insecure` goes on without a check."""
     broker = start_mosquitto(MosquittoOptions(tls=authority.issue("broker")))
     stranger = Authority(tmp_path, "stranger")
-    wired = transports.start(broker.url, tls=TlsOptions(ca=str(stranger.ca)))
+    wired = transports.start(broker.url, tls=TlsOptions(ca=stranger.ca))
     message = wired.await_problem("tls-failed")
     assert "not trusted" in message
     assert "tls.ca" in message
-    transports.start(broker.url, tls=TlsOptions(ca=str(stranger.ca), insecure=True), client_id="other").await_ready()
+    transports.start(broker.url, tls=TlsOptions(ca=stranger.ca, insecure=True), client_id="other").await_ready()
 
 
 def test_a_certificate_for_another_host_is_refused(
@@ -70,7 +71,7 @@ def test_a_certificate_for_another_host_is_refused(
 ) -> None:
     """A trusted certificate of another name does not do."""
     broker = start_mosquitto(MosquittoOptions(tls=authority.issue("broker", host="other.example")))
-    wired = transports.start(broker.url, tls=TlsOptions(ca=str(authority.ca)))
+    wired = transports.start(broker.url, tls=TlsOptions(ca=authority.ca))
     assert "host name" in wired.await_problem("tls-failed")
 
 
@@ -78,10 +79,10 @@ def test_files_that_cannot_be_read_are_a_problem_and_not_the_end(
     mosquitto: Mosquitto, transports: TransportMaker, tmp_path: Path
 ) -> None:
     """A missing CA or password file is told, and tried again: it may be mounted late."""
-    missing_ca = transports.start("mqtts://127.0.0.1:1", tls=TlsOptions(ca=str(tmp_path / "none.pem")))
+    missing_ca = transports.start("mqtts://127.0.0.1:1", tls=TlsOptions(ca=tmp_path / "none.pem"))
     assert "tls files of connection plant" in missing_ca.await_problem("tls-failed")
     path = tmp_path / "password"
-    wired = transports.start(mosquitto.url, username="worker", password_file=str(path))
+    wired = transports.start(mosquitto.url, username="worker", password_file=path)
     assert str(path) in wired.await_problem("password-unreadable")
     path.write_text("anything\n")
     wired.await_ready()
@@ -95,7 +96,7 @@ def test_the_password_file_is_read_at_each_connect(
     broker = start_mosquitto(MosquittoOptions(passwords={"worker": "right"}))
     path = tmp_path / "password"
     path.write_text("wrong\n")
-    wired = transports.start(broker.url, version=version, username="worker", password_file=str(path))
+    wired = transports.start(broker.url, version=version, username="worker", password_file=path)
     message = wired.await_problem("not-authorized")
     assert '"worker"' in message
     assert "right" not in message

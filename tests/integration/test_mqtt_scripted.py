@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.model import OutgoingMessage
+from bridge.interface.topics import Topics
 from bridge.transports.base import Delivery, Left, PublishResult
-from bridge.transports.mqtt.transport import QUICK_CLOSES, MqttVersion
+from bridge.transports.mqtt.options import MqttVersion
+from bridge.transports.mqtt.transport import QUICK_CLOSES
 from bridge.transports.suspects import ENDS_ALONE
 from tests.support.scripted_broker import ScriptedBroker, ScriptedConnection, packet, publish, text
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
@@ -425,7 +427,8 @@ def test_a_publish_that_paho_cannot_encode_is_refused(transports: TransportMaker
         assert connection.expect("PUBLISH").body.endswith(b"x")
 
 
-OWN = {"own_filters": frozenset({"own/+"}), "probe_topic": "own/probe"}
+OWN = {"topics": Topics("p", "own")}
+PROBE = OWN["topics"].probe
 
 
 def test_what_the_bridge_can_do_without_is_asked_for_last_and_never_costs_the_link_for_long(
@@ -436,7 +439,7 @@ def test_what_the_bridge_can_do_without_is_asked_for_last_and_never_costs_the_li
         wired = transports.start(broker.url, "a", **OWN)
         for _ in range(2):
             connection = meet(broker)
-            assert text("own/+") in connection.expect("SUBSCRIBE").body
+            assert text("argo/bridge/own/+") in connection.expect("SUBSCRIBE").body
             wait_until(lambda: wired.transport.is_ready, "ready all the same")
             outcomes = wired.publish("innocent", b"x")
             connection.close()
@@ -471,11 +474,11 @@ def test_a_broker_that_delivers_nothing_is_noticed(
         connection = meet(broker)
         connection.grant()
         probe = connection.expect("PUBLISH")
-        assert probe.body[2:11] == b"own/probe"
-        connection.send(packet(0x40, probe.body[11:13]))
+        assert probe.body.startswith(text(PROBE))
+        connection.send(packet(0x40, probe.body[len(text(PROBE)) :][:2]))
         if heard == "nothing":
-            assert '"own/probe"' in wired.await_problem("deaf")
-        topic = "own/probe" if heard == "the probe" else "a"
+            assert f'"{PROBE}"' in wired.await_problem("deaf")
+        topic = PROBE if heard == "the probe" else "a"
         connection.send(publish(topic, b"probe", 7))
         assert connection.expect("PUBACK").packet_id == 7
         wait_until(lambda: wired.transport.problems == (), "no problem")

@@ -27,7 +27,8 @@ from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
-from bridge.transports.mqtt.transport import MqttOptions, MqttTransport, Will
+from bridge.transports.mqtt.options import MqttOptions
+from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
 
@@ -42,7 +43,7 @@ class Bridge:
     """Status and availability of a bridge on one MQTT connection."""
 
     def __init__(self, mosquitto: Mosquitto, simulator: Simulator, folder: Path, spool: Spool) -> None:
-        options = MqttOptions("plant", mosquitto.url, "argo-bridge-plant-1-plant", will=Will(TOPICS.availability))
+        options = MqttOptions(name="plant", url=mosquitto.url, client_id="argo-bridge-plant-1-plant", topics=TOPICS)
         self.transport = MqttTransport(options, self, self, Metrics())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
         argo = ArgoServerReader(ArgoOptions(simulator.url), Credentials(None))

@@ -11,7 +11,8 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.amqp.options import DeliveryMemory, NoMemory
 from bridge.transports.amqp.transport import AmqpMemory, AmqpOptions, AmqpTransport
 from bridge.transports.base import Transport
-from bridge.transports.mqtt.transport import FilterMemory, MqttOptions, MqttTransport, MqttVersion
+from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
+from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.transport_ends import Outcomes, RecordingListener, RecordingReceiver, wait_until
 
 QUICK = Backoff(initial_s=0.02, cap_s=0.05)
@@ -70,7 +71,14 @@ class TransportMaker:
         **options: Any,
     ) -> Wired:
         """Make one, with `filters` wanted, and do not start it; `options` are those of MqttOptions."""
-        base = MqttOptions("plant", url, "bridge-under-test", MqttVersion.V311, backoff=QUICK, taken_over_backoff=QUICK)
+        base = MqttOptions(
+            name="plant",
+            url=url,
+            client_id="bridge-under-test",
+            version=MqttVersion.V311,
+            backoff=QUICK,
+            taken_over_backoff=QUICK,
+        )
         wired_receiver = receiver or RecordingReceiver()
         listener, metrics = RecordingListener(), Metrics()
         transport = MqttTransport(replace(base, **options), wired_receiver, listener, metrics, memory=memory)

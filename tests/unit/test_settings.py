@@ -6,8 +6,9 @@ import pytest
 
 from bridge.configfile.problems import Problems
 from bridge.interface.operations import Operation
-from bridge.settings import ListenAddress, LogFormat, LogLevel, MqttVersion, ScopeKind, Secret, StatusScope
+from bridge.settings import ListenAddress, LogFormat, LogLevel, ScopeKind, Secret, StatusScope
 from bridge.settings.loading import load_settings
+from bridge.transports.mqtt.options import MqttVersion
 
 REQUIRED = """\
 bridge: {id: plant-1, data-dir: data}
@@ -82,8 +83,8 @@ def test_the_required_keys_are_enough(folder):
     """All others have defaults."""
     settings = settings_of(REQUIRED)
     assert settings.bridge.data_dir == folder / "data"
-    assert settings.client_id("plant") == "argo-bridge-plant-1-plant"
     mqtt = settings.connections["plant"].mqtt
+    assert (mqtt.name, mqtt.client_id) == ("plant", "argo-bridge-plant-1-plant")
     assert (mqtt.version, mqtt.session_expiry_s, mqtt.receive_maximum) == (MqttVersion.V5, 604_800.0, 1000)
     assert settings.interface.prefix == "argo/workflows"
     assert settings.interface.operations == tuple(Operation)
@@ -106,11 +107,11 @@ def test_every_key_is_read(folder):
     settings = settings_of(EVERYTHING)
     mqtt = settings.connections["plant"].mqtt
     assert settings.bridge.data_dir == Path("/var/lib/argo-bridge")
-    assert (mqtt.url, mqtt.version, mqtt.username) == ("mqtts://localhost:8883", MqttVersion.V3_1_1, "bridge")
+    assert (mqtt.url, mqtt.version, mqtt.username) == ("mqtts://localhost:8883", MqttVersion.V311, "bridge")
     assert (mqtt.password_file, mqtt.session_expiry_s, mqtt.keepalive_s) == (folder / "secret", 86_400.0, 30.0)
     assert (mqtt.tls.ca, mqtt.tls.cert, mqtt.tls.key) == tuple(folder / name for name in ("ca.crt", "my.crt", "my.key"))
     assert mqtt.tls.insecure
-    assert settings.client_id("plant") == "me"
+    assert mqtt.client_id == "me"
     assert (settings.argo.url, settings.argo.version) == ("https://argo.example/base", "4.1.2")
     assert (settings.argo.token_file, settings.argo.tls.ca) == (folder / "secret", folder / "ca.crt")
     assert settings.argo.namespaces == ("factory", "office")

@@ -47,7 +47,7 @@ from bridge.interface.topics import Topics
 from bridge.service.composition import Service
 from bridge.settings import InterfaceSettings
 from bridge.simulator import Simulator, SimulatorOptions
-from bridge.transports.mqtt.transport import MqttOptions, MqttVersion
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 BROKER_PORT, ARGO_PORT, WEB_PORT = 1883, 2746, 8080
 _TURN_S = 0.1
@@ -222,7 +222,7 @@ class _Show:
         return code
 
     def _visit(self, who: str) -> BrokerVisit:
-        options = MqttOptions(who, self._stage.broker.url, who, MqttVersion.V311)
+        options = MqttOptions(name=who, url=self._stage.broker.url, version=MqttVersion.V311)
         return BrokerVisit(visitor_options(options, who))
 
     def _await_online(self, eyes: BrokerVisit) -> bool:

@@ -36,7 +36,8 @@ from bridge.transports.base import (
     Session,
     Transport,
 )
-from bridge.transports.mqtt.transport import MqttOptions, MqttTransport
+from bridge.transports.mqtt.options import MqttOptions
+from bridge.transports.mqtt.transport import MqttTransport
 
 STOP_WITHIN_S = 2.0
 MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
@@ -75,7 +76,7 @@ def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
     return dataclasses.replace(
         options,
         client_id=f"{purpose}-{secrets.token_hex(6)}",
-        will=None,
+        will=False,
         session_expiry_s=0,
         max_publish_bytes=MAX_PUBLISH_BYTES,
     )

@@ -19,10 +19,10 @@ from bridge.core import log
 from bridge.core.errors import ConfigError
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
-from bridge.service.broker_options import amqp_options, mqtt_options
+from bridge.service.broker_options import amqp_options
 from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
-from bridge.transports.mqtt.transport import MqttOptions, MqttVersion
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +126,10 @@ def read_target(args: argparse.Namespace, purpose: str) -> Target | None:
     log.configure("console", "error")
     settings = loaded.settings
     topics = Topics(settings.interface.prefix, settings.bridge.id)
-    return Target(loaded, settings, topics, _options(settings, args.connection, topics, purpose))
+    return Target(loaded, settings, topics, _options(settings, args.connection, purpose))
 
 
-def _options(settings: Settings, name: str | None, topics: Topics, purpose: str) -> VisitOptions:
+def _options(settings: Settings, name: str | None, purpose: str) -> VisitOptions:
     names = ", ".join(settings.connections)
     if name is None and len(settings.connections) > 1:
         raise ConfigError(
@@ -142,4 +142,4 @@ def _options(settings: Settings, name: str | None, topics: Topics, purpose: str)
     if connection.amqp is not None:
         return visitor_options(amqp_options(settings, chosen, connection.amqp), purpose)
     assert connection.mqtt is not None  # noqa: S101 - the settings have exactly one
-    return visitor_options(mqtt_options(settings, chosen, connection.mqtt, topics), purpose)
+    return visitor_options(connection.mqtt, purpose)

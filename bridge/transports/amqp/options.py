@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from bridge.core.backoff import Backoff
 from bridge.core.errors import ConfigError
 from bridge.core.model import Message
-from bridge.transports.mqtt.options import TlsOptions
+from bridge.transports.tls import TlsOptions
 
 DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 
@@ -108,7 +109,7 @@ class AmqpOptions:
     queue_arguments: Mapping[str, Any] | None = None
     declare: Declare = Declare.CREATE
     username: str = ""
-    password_file: str = ""
+    password_file: Path | None = None
     is_certificate_login: bool = False
     tls: TlsOptions = field(default_factory=TlsOptions)
     heartbeat_s: int = 60

@@ -29,10 +29,10 @@ from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.amqp.topology import Binding, Wanted, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
-from bridge.transports.mqtt.options import FilterMemory, TlsOptions
+from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.outgoing import Outgoing, finish
 
-__all__ = ["AmqpMemory", "AmqpOptions", "AmqpTransport", "Declare", "FilterMemory", "TlsOptions"]
+__all__ = ["AmqpMemory", "AmqpOptions", "AmqpTransport", "Declare", "FilterMemory"]
 
 _log = logger(__name__)
 

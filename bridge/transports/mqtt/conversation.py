@@ -288,7 +288,7 @@ class Conversation:
         delivery = self._parts.session.arrived(publish.message, acknowledgement)
         self.probe.heard()
         if publish.is_topic_valid:
-            if publish.message.topic != self._parts.options.probe_topic:
+            if publish.message.topic != self.probe.topic:
                 return delivery
             delivery.ack()
             return None

@@ -87,6 +87,8 @@ class Link:
         self._options = options
         self._broker = broker
         self._is_v5 = options.version is MqttVersion.V5
+        # Heard for what other systems send there; what we retain must come back, for it is compared.
+        self._not_own = options.topics.status_stream if options.topics else ""
         self._client: PahoClient | None = None
         self._lost: LinkLost | None = None
         self._is_publishing = False
@@ -118,7 +120,7 @@ class Link:
         arguments: dict[str, Any] = {"properties": connect_properties(options), "clean_start": False}
         try:
             client.connect(
-                self._broker.host, self._broker.port, options.keepalive_s, **(arguments if self._is_v5 else {})
+                self._broker.host, self._broker.port, int(options.keepalive_s), **(arguments if self._is_v5 else {})
             )
         except (OSError, ValueError) as error:
             # ValueError: a host name or a WebSocket answer that cannot be decoded.
@@ -147,7 +149,7 @@ class Link:
         if code.is_failure:
             self._lost = LinkLost(connect_refused(code.value, self._options, self._broker))
             return
-        keepalive_s = getattr(properties, "ServerKeepAlive", self._options.keepalive_s)
+        keepalive_s = getattr(properties, "ServerKeepAlive", int(self._options.keepalive_s))
         self.connack = Connack(
             flags.session_present,
             getattr(properties, "ReceiveMaximum", 65_535),
@@ -302,7 +304,7 @@ class Link:
                         SubscribeOptions(
                             qos=1,
                             # Source: MQTT 5.0 section 3.8.3.1.
-                            noLocal=each.topic_filter in self._options.not_own,
+                            noLocal=each.topic_filter == self._not_own,
                             retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
                             if each.retained
                             else SubscribeOptions.RETAIN_DO_NOT_SEND,

@@ -1,52 +1,31 @@
-"""What one MQTT connection is told, as frozen data. The service maps bridge.yaml to it.
+"""The keys of an MQTT connection in bridge.yaml, and its broker's address.
 
-Read by the transport's thread and by whoever built it; never changed.
+Frozen: read by the transport's thread and by whoever built it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from bridge.configfile.fields import ABSENT, Section, declare, section
+from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Text, Url
 from bridge.core.backoff import Backoff
 from bridge.core.errors import ConfigError
+from bridge.interface.topics import Topics
+from bridge.transports.tls import TlsOptions
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
-class MqttVersion(Enum):
-    """The protocol versions that the bridge speaks; the value is that of the key ``version``."""
+class MqttVersion(StrEnum):
+    """Protocol version of a connection."""
 
     V5 = "5"
     V311 = "3.1.1"
-
-
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
-    """TLS of a connection; used with ``mqtts`` and ``wss`` only.
-
-    Attributes:
-        ca: path of a PEM file of authorities to trust; "" = the system's.
-        cert: path of the client's PEM certificate (chain), or "".
-        key: path of its private key; "" = it is in `cert`.
-        insecure: True = the broker's certificate is not checked at all.
-    """
-
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
-    insecure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """The message that the broker publishes, QoS 1, when the connection ends without DISCONNECT."""
-
-    topic: str
-    payload: bytes = b"offline"
-    retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,52 +84,60 @@ class Bounds:
     size_bytes: int = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@section
 class MqttOptions:
-    """One connection.
+    """One MQTT connection. The session persists: `client_id` and `session_expiry_s` are what makes it one.
 
     Attributes:
         name: the connection's name in bridge.yaml.
-        url: ``mqtt``, ``mqtts``, ``ws`` or ``wss`` URL of the broker.
-        client_id: fixed and unique: the broker keeps the session under it.
-        version: protocol version; nothing is negotiated.
-        username: "" = none.
-        password_file: path of a file whose content, less the last line end, is the password; read at each connect.
-        tls: see `TlsOptions`.
-        will: see `Will`; None = none.
-        retain: False = nothing is published retained, and no topic is cleared.
-        keepalive_s: whole seconds, 0 = off; a broker's Server Keep Alive goes before it.
-        session_expiry_s: whole seconds that the broker keeps the session while we are away; 3.1.1 knows only 0 (the
-            session ends with the connection) and for ever.
-        receive_maximum: QoS 1 messages that the broker may have unacknowledged (5.0 only; Mosquitto overruns it).
-        bounds: see `Bounds`.
+        topics: the bridge's own: those of its last will, of its probe, and of what it publishes and listens to, to
+            notice who overwrites it. None for a client that is no bridge; it has no last will.
         max_publish_bytes: largest payload to publish where the broker names no limit.
-        own_filters: filters that the bridge can do without: of what it publishes itself, to notice who overwrites it.
-        probe_topic: where it publishes once a connection to see whether it is delivered; "" = nowhere. One of
-            `own_filters` matches it.
-        not_own: filters under which the broker is not to send back what this connection publishes (5.0 only).
+        bounds: see `Bounds`.
         connect_timeout_s: for the TCP connection, for the handshakes and for CONNACK, each.
         backoff: between attempts to connect.
         taken_over_backoff: the same after another client took the session over.
     """
 
-    name: str
-    url: str
-    client_id: str
-    version: MqttVersion = MqttVersion.V5
-    username: str = ""
-    password_file: str = ""
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    will: Will | None = None
-    retain: bool = True
-    keepalive_s: int = 30
-    session_expiry_s: int = 7 * 86400
-    receive_maximum: int = 1000
-    bounds: Bounds = field(default_factory=Bounds)
+    url: str = declare(
+        Url(tuple(DEFAULT_PORTS)),
+        "Broker to connect to; port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss) unless it names one.",
+    )
+    version: MqttVersion = declare(Choice(MqttVersion), "Protocol version.", default="5")
+    username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
+    password_file: Path | None = declare(
+        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+    )
+    client_id: str | None = declare(
+        Text(r"\S{1,256}", "at most 256 characters without spaces"),
+        "Client identifier, stable over restarts; absent, argo-bridge-ID-CONNECTION.",
+        default=ABSENT,
+    )
+    session_expiry_s: float = declare(
+        Duration("1m", "49710d"),
+        "How long the broker keeps the session, with what arrives meanwhile, while the bridge is away.",
+        default="7d",
+    )
+    receive_maximum: int = declare(
+        Integer(1, 65_535), "QoS 1 messages that the broker may send before the first is acknowledged.", default=1000
+    )
+    keepalive_s: float = declare(
+        Duration("5s", "65535s"),
+        "Longest silence before the link is probed; 1.5 times that and it is cut.",
+        default="60s",
+    )
+    retain: bool = declare(
+        Boolean(), "Publish status, reports, availability and state retained; false for a broker without.", default=True
+    )
+    will: bool = declare(
+        Boolean(), "Have the broker say `offline` when the bridge is gone; false for a broker without.", default=True
+    )
+    tls: TlsOptions = declare(Section(TlsOptions), "TLS, for mqtts and wss.", default={})
+    # What the rest of the configuration says, and what only code sets.
+    name: str = ""
+    topics: Topics | None = None
     max_publish_bytes: int = 256 * 1024
-    own_filters: frozenset[str] = frozenset()
-    probe_topic: str = ""
-    not_own: frozenset[str] = frozenset()
+    bounds: Bounds = field(default_factory=Bounds)
     connect_timeout_s: float = 5.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=0.2, cap_s=5.0))
     taken_over_backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=5.0, cap_s=300.0))

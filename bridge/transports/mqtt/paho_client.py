@@ -15,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.core.model import OutgoingMessage
+from bridge.interface.topics import OFFLINE
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.frames import MAX_PACKET_BYTES
@@ -83,21 +84,20 @@ def _properties(packet_type: int) -> Properties:
 
 
 def set_will(client: Client, options: MqttOptions) -> None:
-    """Give `client` the last will of `options`, if there is one; Will Delay 0."""
-    will = options.will
-    if will is None:
+    """Give `client` the last will, unless `options` want none; Will Delay 0."""
+    if options.topics is None or not options.will:
         return
     properties = None
     if options.version is MqttVersion.V5:
         properties = _properties(PacketTypes.WILLMESSAGE)
         properties.WillDelayInterval = 0
-    client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
+    client.will_set(options.topics.availability, OFFLINE, qos=1, retain=options.retain, properties=properties)
 
 
 def connect_properties(options: MqttOptions) -> Properties:
     """Return the properties of a 5.0 CONNECT."""
     properties = _properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = options.session_expiry_s
+    properties.SessionExpiryInterval = int(options.session_expiry_s)
     properties.ReceiveMaximum = options.receive_maximum
     properties.MaximumPacketSize = MAX_PACKET_BYTES
     return properties

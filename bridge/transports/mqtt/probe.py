@@ -32,11 +32,13 @@ class Probe:
         clock: monotonic time.
 
     Attributes:
+        topic: where it publishes; "" for a client that is no bridge, which has no probe.
         problems: `deaf`, or nothing.
     """
 
     def __init__(self, options: MqttOptions, outgoing: Outgoing, clock: Clock) -> None:
-        self._options = options
+        self._connection = options.name
+        self.topic = options.topics.probe if options.topics else ""
         self._outgoing = outgoing
         self._clock = clock
         self._is_sent = False
@@ -54,19 +56,18 @@ class Probe:
             return
         self._due_s = None
         text = (
-            f'the broker takes a message to "{self._options.probe_topic}" and does not deliver it: the bridge may hear '
+            f'the broker takes a message to "{self.topic}" and does not deliver it: the bridge may hear '
             "nothing; let it read and write this topic, and read what the mappings listen to"
         )
         self.problems = (ConnectionProblem("deaf", text),)
-        _log.error("%s", text, extra=fields(action="probe", connection=self._options.name, code="deaf"))
+        _log.error("%s", text, extra=fields(action="probe", connection=self._connection, code="deaf"))
 
     def subscribed(self, granted: frozenset[str]) -> None:
         """The broker answered what it grants; publishes the probe if that lets it come back."""
-        topic = self._options.probe_topic
-        if self._is_sent or self._is_heard or not any(topic_filter.matches(each, topic) for each in granted):
+        if self._is_sent or self._is_heard or not any(topic_filter.matches(each, self.topic) for each in granted):
             return
         # What cannot be taken now is no fault of the broker's: the next connection has its own probe.
-        self._is_sent = self._outgoing.offer(OutgoingMessage(topic, b"probe"), self._published)
+        self._is_sent = self._outgoing.offer(OutgoingMessage(self.topic, b"probe"), self._published)
 
     def heard(self) -> None:
         """Something was delivered, the probe or any other message."""
@@ -76,5 +77,5 @@ class Probe:
         if result is PublishResult.CONFIRMED:
             self._due_s = None if self._is_heard else self._clock.monotonic_s() + WITHIN_S
         elif result is not PublishResult.LOST:
-            keys = fields(action="probe", connection=self._options.name, topic=self._options.probe_topic)
+            keys = fields(action="probe", connection=self._connection, topic=self.topic)
             _log.info("cannot see whether messages are delivered: the broker does not take the probe", extra=keys)

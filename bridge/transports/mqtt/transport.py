@@ -21,22 +21,12 @@ from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.link import Link
-from bridge.transports.mqtt.options import (
-    Bounds,
-    FilterMemory,
-    MqttOptions,
-    MqttVersion,
-    TlsOptions,
-    Will,
-    parse_broker,
-)
+from bridge.transports.mqtt.options import FilterMemory, MqttOptions, parse_broker
 from bridge.transports.mqtt.problems import LinkLost, packet_limit, taken_over
 from bridge.transports.mqtt.session import DeliverySession
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
 from bridge.transports.wakeup import Wakeup
-
-__all__ = ["Bounds", "FilterMemory", "MqttOptions", "MqttTransport", "MqttVersion", "TlsOptions", "Will"]
 
 _log = logger(__name__)
 
@@ -91,7 +81,7 @@ class MqttTransport:
             session,
             intake,
             Outgoing(self._wakeup.wake, self._clock),
-            Subscriptions(memory or FilterMemory(), options.own_filters),
+            Subscriptions(memory or FilterMemory(), options.topics.own_filters if options.topics else frozenset()),
             self._wakeup,
             listener,
             metrics,

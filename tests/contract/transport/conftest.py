@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.demo.broker import EmbeddedBroker
-from bridge.transports.mqtt.transport import FilterMemory, MqttVersion
+from bridge.transports.mqtt.options import FilterMemory, MqttVersion
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes
 from tests.support.mosquitto import Mosquitto

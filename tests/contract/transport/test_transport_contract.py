@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from bridge.core.model import OutgoingMessage
+from bridge.interface.topics import Topics
 from bridge.transports.base import PublishResult
-from bridge.transports.mqtt.transport import FilterMemory, Will
+from bridge.transports.mqtt.options import FilterMemory
 from tests.contract.transport.conftest import Ground
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
 
 ROOT = Path(__file__).parents[3]
+TOPICS = Topics("p", "own")
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -188,16 +190,17 @@ def test_a_live_filter_brings_nothing_kept(ground: Ground) -> None:
 
 
 def test_what_it_publishes_itself_comes_back_unless_told_otherwise(ground: Ground) -> None:
-    """On 5.0 a filter of `not_own` brings only what others send; on 3.1.1 all of it, as any other filter does."""
+    """On 5.0 the filter of the stream of updates brings only what others send; on 3.1.1 all of it."""
     ground.require_mqtt("such filters")
-    wired = ground.start("stream", "echo", not_own=frozenset({"stream"}))
-    for topic in ("stream", "echo"):
+    stream = TOPICS.status_stream
+    wired = ground.start(stream, "echo", topics=TOPICS)
+    for topic in (stream, "echo"):
         wired.publish(topic, b"own", qos=1)
     wait_until(lambda: "echo" in [message.topic for message in wired.receiver.messages], "what comes back")
     with ground.client() as client:
-        client.publish("stream", b"of others")
+        client.publish(stream, b"of others")
     wait_until(lambda: b"of others" in wired.receiver.payloads, "what others send")
-    heard = [message.payload for message in wired.receiver.messages if message.topic == "stream"]
+    heard = [message.payload for message in wired.receiver.messages if message.topic == stream]
     assert heard == ([b"of others"] if ground.is_v5 else [b"own", b"of others"])
 
 
@@ -249,14 +252,14 @@ def test_nothing_is_taken_while_disconnected_and_what_is_in_flight_fails(ground:
 
 def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
     """stop() sends what publish() took before, then disconnects; the broker drops the will."""
-    wired = ground.start("a", **({} if ground.is_amqp else {"will": Will("avail")}))
+    wired = ground.start("a", **({} if ground.is_amqp else {"topics": TOPICS}))
     with ground.client() as client:
-        client.subscribe("avail")
+        client.subscribe(TOPICS.availability)
         client.subscribe("out")
         outcomes = [wired.publish("out", b"%d" % number) for number in range(50)]
         assert wired.transport.stop(5)
         assert [outcome.results for outcome in outcomes] == [[PublishResult.CONFIRMED]] * 50
-        client.publish("avail", b"end")
+        client.publish(TOPICS.availability, b"end")
         wait_until(lambda: b"end" in client.payloads, "the last message")
         assert client.payloads == [*(b"%d" % number for number in range(50)), b"end"]
     assert not wired.transport.is_ready
@@ -265,10 +268,11 @@ def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
 
 VICTIM = """
 import sys, threading
+from bridge.interface.topics import Topics
+from bridge.transports.mqtt.options import MqttVersion
 from tests.support.transports import TransportMaker
-from bridge.transports.mqtt.transport import MqttVersion, Will
-maker = TransportMaker()
-maker.start(sys.argv[1], "a", version=MqttVersion(sys.argv[2]), will=Will("avail"), client_id="victim").await_ready()
+topics, version = Topics("p", "own"), MqttVersion(sys.argv[2])
+TransportMaker().start(sys.argv[1], "a", version=version, topics=topics, client_id="victim").await_ready()
 print("ready", flush=True)
 threading.Event().wait()
 """
@@ -279,7 +283,7 @@ def test_a_killed_bridge_leaves_its_will_retained(ground: Ground) -> None:
     ground.require_mqtt("last will")
     command = [sys.executable, "-c", VICTIM, ground.proxy.url, ground.version.value]
     with ground.client() as client:
-        client.subscribe("avail")
+        client.subscribe(TOPICS.availability)
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
@@ -288,10 +292,10 @@ def test_a_killed_bridge_leaves_its_will_retained(ground: Ground) -> None:
         assert client.payloads == [b"offline"]
         assert client.messages[0].qos == 1
     with ground.client("late") as late:
-        late.subscribe("avail")
+        late.subscribe(TOPICS.availability)
         wait_until(lambda: late.messages, "the retained will")
         assert late.messages[0].retain
-        late.publish("avail", b"", retain=True)
+        late.publish(TOPICS.availability, b"", retain=True)
 
 
 def test_a_late_acknowledgement_is_only_counted(ground: Ground) -> None:

@@ -38,7 +38,7 @@ def test_a_token_that_was_read_is_never_said(tmp_path: Path) -> None:
 def test_a_password_that_was_read_is_never_said(tmp_path: Path) -> None:
     """A broker that repeats it in a refusal, say."""
     (tmp_path / "password").write_text("pass-word-of-a-broker\r\n")
-    read_password(str(tmp_path / "password"))
+    read_password(tmp_path / "password")
     assert cut("no: pass-word-of-a-broker") == f"no: {SHOWN}"
 
 

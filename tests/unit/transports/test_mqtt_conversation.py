@@ -144,7 +144,7 @@ class Bench:
         self.intake = FakeIntake()
         self.outgoing = Outgoing(lambda: None, self.clock)
         parts = Parts(
-            MqttOptions("plant", "mqtt://broker", "bridge-1", MqttVersion.V311),
+            MqttOptions(name="plant", url="mqtt://broker", client_id="bridge-1", version=MqttVersion.V311),
             DeliverySession(lambda: None, lambda: None),
             self.intake,  # type: ignore[arg-type]
             self.outgoing,

@@ -16,7 +16,7 @@ from bridge.transports.mqtt.problems import (
     reason_name,
 )
 
-OPTIONS = MqttOptions("plant", "mqtt://broker", "bridge-1", username="worker")
+OPTIONS = MqttOptions(url="mqtt://broker", client_id="bridge-1", username="worker")
 BROKER = parse_broker(OPTIONS.url)
 
 
@@ -41,7 +41,7 @@ def test_a_refused_connect_names_reason_and_remedy(code: int, problem: str, part
 
 def test_a_bridge_on_3_1_1_is_told_to_try_5() -> None:
     """The hint names the other version, not the one in use."""
-    options = MqttOptions("plant", "mqtt://broker", "bridge-1", MqttVersion.V311)
+    options = MqttOptions(url="mqtt://broker", client_id="bridge-1", version=MqttVersion.V311)
     assert "set version: 5" in connect_refused(0x84, options, BROKER).message
 
 

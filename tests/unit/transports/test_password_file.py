@@ -23,7 +23,7 @@ def test_one_line_end_is_no_part_of_the_password(tmp_path: Path, content: bytes,
     """Neither that of Unix nor that of Windows; all else is."""
     file = tmp_path / "password"
     file.write_bytes(content)
-    assert read_password(str(file)) == password
+    assert read_password(file) == password
 
 
 def test_a_file_that_is_no_text_is_told_as_one_that_cannot_be_read(tmp_path: Path) -> None:
@@ -31,4 +31,4 @@ def test_a_file_that_is_no_text_is_told_as_one_that_cannot_be_read(tmp_path: Pat
     file = tmp_path / "password"
     file.write_bytes(b"\xff\xfes\0")
     with pytest.raises(OSError, match="password is no UTF-8 text"):
-        read_password(str(file))
+        read_password(file)
