@@ -12,8 +12,7 @@ import orjson
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.intake.redeliveries import Redeliveries
-from bridge.service.broker_options import amqp_options
-from bridge.settings import AmqpSettings, Settings
+from bridge.settings import Settings
 from bridge.spool.store import Spool
 from bridge.transports.base import Listener, Receiver, Transport
 from bridge.transports.mqtt.options import FilterMemory
@@ -52,15 +51,11 @@ class ConnectionParts:
             memory = self._filter_memory(f"filters:{name}")
             return MqttTransport(connection.mqtt, self.receiver, self.listener, self.metrics, self.clock, memory)
         assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
-        return self._amqp(name, connection.amqp)
-
-    def _amqp(self, name: str, amqp: AmqpSettings) -> Transport:
         # pika is loaded where a connection needs it only.
         from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 
-        memory = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
-        options = amqp_options(self.settings, name, amqp)
-        return AmqpTransport(options, self.receiver, self.listener, self.metrics, self.clock, memory)
+        known = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
+        return AmqpTransport(connection.amqp, self.receiver, self.listener, self.metrics, self.clock, known)
 
     def _filter_memory(self, key: str) -> FilterMemory:
         known = frozenset(orjson.loads(self.spool.meta(key) or "[]"))

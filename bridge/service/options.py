@@ -8,7 +8,6 @@ from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.intake.requests import RequestRules
-from bridge.service.broker_options import amqp_options
 from bridge.settings import Settings
 from bridge.spool.records import SpoolLimits
 from bridge.validation.policy import Policy
@@ -56,7 +55,7 @@ def reply_rules(settings: Settings, mappings: MappingSet, topics: Topics) -> Rep
     """Return where requests may want their replies as the configuration has it."""
     listened = [mappings.filters(name) for name in settings.connections]
     notices = {notice.topic for notice in settings.status.notify}
-    brokers = [amqp_options(settings, name, one.amqp) for name, one in settings.connections.items() if one.amqp]
+    brokers = [one.amqp for one in settings.connections.values() if one.amqp]
     allowed = settings.interface.response_topics
     return ReplyRules(
         topics=(f"{topics.prefix}/response/#",) if allowed is None else allowed,

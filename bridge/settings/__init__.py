@@ -6,9 +6,6 @@ looks between the keys. Connects to nothing; reads no secret but ARGO_TOKEN.
 
 from bridge.settings.kinds import ListenAddress, ScopeKind, Secret, StatusScope
 from bridge.settings.model import (
-    AmqpDeclare,
-    AmqpLogin,
-    AmqpSettings,
     ArgoSettings,
     ArgoTlsSettings,
     BridgeSettings,
@@ -25,9 +22,6 @@ from bridge.settings.model import (
 )
 
 __all__ = [
-    "AmqpDeclare",
-    "AmqpLogin",
-    "AmqpSettings",
     "ArgoSettings",
     "ArgoTlsSettings",
     "BridgeSettings",

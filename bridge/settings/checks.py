@@ -14,12 +14,11 @@ from bridge.configfile.nodes import Node, locate, quote
 from bridge.configfile.problems import Code, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.settings.model import (
-    AmqpLogin,
-    AmqpSettings,
     ArgoSettings,
     BridgeSettings,
     ConnectionSettings,
 )
+from bridge.transports.amqp.options import AmqpLogin, AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 # Source: AMQP 0-9-1 section 3.1.3; RabbitMQ has amq.match besides.
@@ -107,7 +106,7 @@ def check_connections(connections: Mapping[str, ConnectionSettings], checked: Ch
         taken.setdefault(client, name)
 
 
-def _check_files(broker: MqttOptions | AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
+def _check_files(broker: MqttOptions | AmqpOptions, path: tuple[str, ...], checked: Checked) -> None:
     for key, file in (("ca", broker.tls.ca), ("cert", broker.tls.cert), ("key", broker.tls.key)):
         checked.file((*path, "tls", key), file)
     checked.file((*path, "password-file"), broker.password_file)
@@ -116,7 +115,7 @@ def _check_files(broker: MqttOptions | AmqpSettings, path: tuple[str, ...], chec
             checked.error((*path, "tls", key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
 
 
-def _check_amqp(amqp: AmqpSettings, path: tuple[str, ...], checked: Checked) -> None:
+def _check_amqp(amqp: AmqpOptions, path: tuple[str, ...], checked: Checked) -> None:
     _check_files(amqp, path, checked)
     if amqp.url.startswith("amqp://") and (amqp.tls.ca or amqp.tls.cert or amqp.tls.insecure):
         text = '"tls" means nothing with amqp://; use amqps://'

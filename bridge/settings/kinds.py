@@ -19,9 +19,6 @@ DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
 BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
 
-HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-HOST_WORDS = "a host, or a host with its port, such as rabbit-2:5672"
-
 
 class Secret:
     """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
@@ -124,25 +121,6 @@ class Scope(Kind):
     def words(self) -> str:
         """All three forms."""
         return 'bridge, namespace or {selector: "app=x"}'
-
-
-@dataclass(frozen=True)
-class QueueArgument(Kind):
-    """What an optional argument of a queue may be: a text, a whole number or a boolean, as YAML has it."""
-
-    def read(self, node: Node, place: Place) -> Any:
-        """The value with its type, which brokers compare too."""
-        if isinstance(node, ScalarNode) and isinstance(node.value, str | int):
-            return node.value
-        return place.must_be(node, self.words())
-
-    def schema(self) -> dict[str, Any]:
-        """Any of the three."""
-        return {"type": ["string", "integer", "boolean"]}
-
-    def words(self) -> str:
-        """All three."""
-        return "a text, a whole number, true or false"
 
 
 def prefix_problem(prefix: str) -> str:

@@ -107,17 +107,25 @@ def _complete(values: dict[str, Any], token: Secret | None) -> None:
 def _completed(
     name: str, connection: ConnectionSettings, topics: Topics, interface: InterfaceSettings
 ) -> ConnectionSettings:
-    mqtt = connection.mqtt
-    if mqtt is None:
-        return connection
-    mqtt = dataclasses.replace(
-        mqtt,
-        name=name,
-        client_id=mqtt.client_id or f"argo-bridge-{topics.bridge_id}-{name}",
-        topics=topics,
-        max_publish_bytes=interface.max_publish_bytes,
-    )
-    return dataclasses.replace(connection, mqtt=mqtt)
+    mqtt, amqp = connection.mqtt, connection.amqp
+    if mqtt is not None:
+        mqtt = dataclasses.replace(
+            mqtt,
+            name=name,
+            client_id=mqtt.client_id or f"argo-bridge-{topics.bridge_id}-{name}",
+            topics=topics,
+            max_publish_bytes=interface.max_publish_bytes,
+        )
+    if amqp is not None:
+        amqp = dataclasses.replace(
+            amqp,
+            name=name,
+            bridge_id=topics.bridge_id,
+            prefix=topics.prefix,
+            max_payload_bytes=interface.max_payload_bytes,
+            max_publish_bytes=interface.max_publish_bytes,
+        )
+    return ConnectionSettings(mqtt=mqtt, amqp=amqp)
 
 
 def _dotless(connections: Any) -> frozenset[str]:

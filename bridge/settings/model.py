@@ -23,32 +23,15 @@ from bridge.settings.kinds import (
     BRIDGE_ID,
     BRIDGE_ID_WORDS,
     DNS_LABEL,
-    HOST,
-    HOST_WORDS,
     Listen,
     ListenAddress,
-    QueueArgument,
     Scope,
     Secret,
     StatusScope,
     prefix_problem,
 )
+from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
-from bridge.transports.tls import TlsOptions
-
-
-class AmqpDeclare(StrEnum):
-    """Who makes exchange and queues."""
-
-    CREATE = "create"
-    CHECK = "check"
-
-
-class AmqpLogin(StrEnum):
-    """How an AMQP connection says who it is."""
-
-    PASSWORD = "password"  # noqa: S105 - the word, not one
-    CERTIFICATE = "certificate"
 
 
 class LogFormat(StrEnum):
@@ -82,61 +65,11 @@ class BridgeSettings:
 
 
 @section
-class AmqpSettings:
-    """One AMQP 0-9-1 connection, to RabbitMQ. Its queues are named by the bridge: argo-bridge.ID.requests and so on."""
-
-    url: str = declare(
-        Url(("amqp", "amqps")),
-        "Broker to connect to, port 5672 or 5671 (amqps) unless it names one; its path is the virtual host, absent /.",
-    )
-    hosts: tuple[str, ...] = declare(
-        ListOf(Text(HOST, HOST_WORDS), distinct=True),
-        "Further nodes of the same broker, tried in turn, each with the port of `url`'s kind unless it names one.",
-        default=[],
-    )
-    exchange: str = declare(
-        Text(r".{1,255}", "the name of an exchange"),
-        "Topic exchange of the interface; amq.topic to meet the clients of RabbitMQ's MQTT plugin.",
-        default="argo.workflows",
-    )
-    queue: str | None = declare(
-        Text(r"(?!amq\.|argo-bridge\.).{1,255}", "the name of a queue that is not the bridge's own, nor RabbitMQ's"),
-        "Queue that mappings listen to in place of the bridge's own: somebody else's, bound by them.",
-        default=ABSENT,
-    )
-    queue_arguments: Mapping[str, str | int | bool] | None = declare(
-        MapOf(QueueArgument()),
-        "Arguments with which the bridge makes `queue` where it is missing; absent, it never makes it.",
-        default=ABSENT,
-    )
-    declaration: AmqpDeclare = declare(
-        Choice(AmqpDeclare),
-        "Make exchange and queues (create), or only look for them (check).",
-        default="create",
-        name="declare",
-    )
-    username: str | None = declare(Text(), "User name at the broker; absent, guest.", default=ABSENT)
-    password_file: Path | None = declare(
-        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
-    )
-    login: AmqpLogin = declare(
-        Choice(AmqpLogin), "Log in by password, or by the certificate of `tls` (SASL EXTERNAL).", default="password"
-    )
-    heartbeat_s: float = declare(
-        Duration("5s", "1h"), "Longest silence before the connection counts as lost.", default="60s"
-    )
-    prefetch: int = declare(
-        Integer(1, 65_535), "Messages of each queue that may be under way before the first is stored.", default=500
-    )
-    tls: TlsOptions = declare(Section(TlsOptions), "TLS, for amqps.", default={})
-
-
-@section
 class ConnectionSettings:
     """One connection to a broker: exactly one of the protocols is set."""
 
     mqtt: MqttOptions | None = declare(Section(MqttOptions), "An MQTT broker.", default=ABSENT)
-    amqp: AmqpSettings | None = declare(Section(AmqpSettings), "An AMQP broker.", default=ABSENT)
+    amqp: AmqpOptions | None = declare(Section(AmqpOptions), "An AMQP broker.", default=ABSENT)
 
 
 @section

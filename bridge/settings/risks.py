@@ -17,13 +17,13 @@ from bridge.configfile.source import shown_path
 from bridge.interface.operations import Operation
 from bridge.settings.checks import Checked
 from bridge.settings.model import (
-    AmqpSettings,
     ArgoSettings,
     ArgoTlsSettings,
     ConnectionSettings,
     InterfaceSettings,
     WebSettings,
 )
+from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.tls import TlsOptions
 
@@ -124,7 +124,7 @@ def _warn_of_connection(name: str, connection: ConnectionSettings, interface: An
 
 
 def _warn_of_everybody(
-    path: tuple[str, ...], broker: MqttOptions | AmqpSettings, interface: InterfaceSettings, checked: Checked
+    path: tuple[str, ...], broker: MqttOptions | AmqpOptions, interface: InterfaceSettings, checked: Checked
 ) -> None:
     """A broker that lets the bridge in without a login lets everybody in."""
     if broker.username or broker.tls.cert:

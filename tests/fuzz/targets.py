@@ -275,7 +275,9 @@ def _nested(levels: int) -> bytes:
 
 def amqp_reader() -> Callable[[tuple[bytes, bytes, bytes]], None]:
     """Take a delivery: a message, with a flaw where it could not be read."""
-    reader = MessageReader(AmqpOptions("office", "amqp://localhost", "plant-1", max_payload_bytes=100_000))
+    reader = MessageReader(
+        AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1", max_payload_bytes=100_000)
+    )
     reader.expect({f"{PREFIX}/trigger", f"{PREFIX}/trigger/+"}, {"sensors/+"})
 
     def take(given: tuple[bytes, bytes, bytes]) -> None:

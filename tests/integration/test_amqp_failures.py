@@ -11,8 +11,9 @@ import pytest
 
 from bridge.core.backoff import Backoff
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp.transport import Declare, FilterMemory
+from bridge.transports.amqp.options import Declare
 from bridge.transports.base import PublishResult
+from bridge.transports.mqtt.options import FilterMemory
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes
 from tests.support.mosquitto import free_port
@@ -148,7 +149,7 @@ def test_a_queue_with_other_arguments_is_reported_and_used(place):
 def test_check_declares_nothing_and_finds_what_the_operator_makes(place, tmp_path):
     """With declare: check a missing queue is named; once it is made, it is consumed without a restart."""
     place.client.do(lambda channel: channel.exchange_declare(place.name, "topic", durable=True))
-    wired = place.start("requests/trigger", declare=Declare.CHECK, **place.login("checker", tmp_path))
+    wired = place.start("requests/trigger", declaration=Declare.CHECK, **place.login("checker", tmp_path))
     wired.await_problem("not-declared")
     wait_until(lambda: any(place.queue("requests") in one.message for one in wired.transport.problems), "its name")
 
@@ -176,7 +177,7 @@ def test_an_exchange_that_is_no_topic_exchange_is_not_used(place, name, declare)
             channel.queue_declare(place.queue(each), durable=True, arguments=QUORUM)
 
     place.client.do(make)
-    wired = place.start("requests/trigger", "sensors/+", exchange=exchange, declare=declare)
+    wired = place.start("requests/trigger", "sensors/+", exchange=exchange, declaration=declare)
     text = wired.await_problem("wrong-exchange-type")
     assert f'exchange "{exchange}" must be a topic exchange: it is a {kind} exchange' in text
     assert not wired.transport.is_ready
@@ -209,7 +210,7 @@ def test_who_may_not_ask_for_the_type_finds_out_all_the_same(place, tmp_path, ex
             channel.queue_declare(place.queue(each), durable=True, arguments=QUORUM)
 
     place.client.do(make)
-    options = {"exchange": exchange, "declare": Declare.CHECK} | place.login("checker", tmp_path)
+    options = {"exchange": exchange, "declaration": Declare.CHECK} | place.login("checker", tmp_path)
     wired = place.start("requests/trigger", **options)
     if not exchange.startswith("amq."):
         wired.await_ready().publish("argo/bridge/plant-1/availability", b"online")

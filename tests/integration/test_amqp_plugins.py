@@ -7,6 +7,7 @@ import secrets
 import orjson
 import pytest
 
+from bridge.transports.amqp.options import AmqpLogin
 from bridge.transports.tls import TlsOptions
 from tests.support.amqp_client import DIRECT_REPLY
 from tests.support.amqp_spine import AmqpSpine
@@ -73,7 +74,7 @@ def test_a_certificate_is_the_login(plugged, authority_of_all, transports):
     own = authority_of_all.issue(LOGIN)
     tls = TlsOptions(ca=own.ca, cert=own.certificate, key=own.key)
     url = f"amqps://127.0.0.1:{plugged.tls_port}"
-    wired = transports.start_amqp(url, "a", bridge_id="tls", tls=tls, is_certificate_login=True).await_ready()
+    wired = transports.start_amqp(url, "a", bridge_id="tls", tls=tls, login=AmqpLogin.CERTIFICATE).await_ready()
     users = plugged.ctl("list_connections", "user", "ssl")
     assert f"{LOGIN}\ttrue" in users
     assert wired.problem_codes == []

@@ -8,8 +8,8 @@ from typing import Any
 from bridge.core.backoff import Backoff
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp.options import DeliveryMemory, NoMemory
-from bridge.transports.amqp.transport import AmqpMemory, AmqpOptions, AmqpTransport
+from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory
+from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 from bridge.transports.base import Transport
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
 from bridge.transports.mqtt.transport import MqttTransport
@@ -102,7 +102,7 @@ class TransportMaker:
         **options: Any,
     ) -> Wired:
         """Make one for AMQP, with `filters` wanted, and do not start it; `options` are those of AmqpOptions."""
-        base = AmqpOptions("plant", url, "under-test", backoff=QUICK, prefix="requests", retry_s=0.5)
+        base = AmqpOptions(name="plant", url=url, bridge_id="under-test", backoff=QUICK, prefix="requests", retry_s=0.5)
         wired_receiver = receiver or RecordingReceiver()
         listener, metrics = RecordingListener(), Metrics()
         known = AmqpMemory(memory or FilterMemory(), deliveries or NoMemory())

@@ -21,7 +21,7 @@ from bridge.interface.described.asyncapi_model import Described, MappedTopics, S
 from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
 from bridge.settings import Settings
-from bridge.settings.model import AmqpLogin, ConnectionSettings
+from bridge.settings.model import ConnectionSettings
 from bridge.transports.amqp import options as amqp_options
 from bridge.transports.mqtt import options as mqtt_options
 
@@ -96,7 +96,7 @@ def _server(name: str, connection: ConnectionSettings) -> Server:
         protocol=_PROTOCOLS[url.scheme],
         version={"5": "5.0"}.get(mqtt.version.value, mqtt.version.value) if mqtt else "0-9-1",
         path=url.path,
-        user=one.username is not None or (amqp is not None and amqp.login is AmqpLogin.PASSWORD),
+        user=one.username is not None or (amqp is not None and amqp.login is amqp_options.AmqpLogin.PASSWORD),
         certificate=one.tls.cert is not None,
         exchange=amqp.exchange if amqp else "",
         retain=mqtt.retain if mqtt else False,

@@ -19,7 +19,6 @@ from bridge.core import log
 from bridge.core.errors import ConfigError
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
-from bridge.service.broker_options import amqp_options
 from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
@@ -140,6 +139,6 @@ def _options(settings: Settings, name: str | None, purpose: str) -> VisitOptions
     if connection is None:
         raise ConfigError(f'choose connection "{chosen}": there are {names}', code="unknown-connection")
     if connection.amqp is not None:
-        return visitor_options(amqp_options(settings, chosen, connection.amqp), purpose)
+        return visitor_options(connection.amqp, purpose)
     assert connection.mqtt is not None  # noqa: S101 - the settings have exactly one
     return visitor_options(connection.mqtt, purpose)

@@ -1,30 +1,43 @@
-"""What one AMQP connection is told, as frozen data, and the names of its queues. The service maps bridge.yaml to it.
+"""The keys of an AMQP connection in bridge.yaml, the names of its queues, and its broker's addresses.
 
-Read by both threads of the connection and by whoever built it; never changed.
+Frozen: read by both threads of the connection and by whoever built it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from bridge.configfile.containers import ListOf, MapOf
+from bridge.configfile.fields import ABSENT, Section, declare, section
+from bridge.configfile.kinds import Choice, Duration, FilePath, Integer, Kind, Place, Text, Url
+from bridge.configfile.nodes import Node, ScalarNode
 from bridge.core.backoff import Backoff
 from bridge.core.errors import ConfigError
 from bridge.core.model import Message
 from bridge.transports.tls import TlsOptions
 
 DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+_HOST_WORDS = "a host, or a host with its port, such as rabbit-2:5672"
 
 
-class Declare(Enum):
-    """Who makes exchange and queues; the value is that of the key ``declare``."""
+class Declare(StrEnum):
+    """Who makes exchange and queues."""
 
     CREATE = "create"
     CHECK = "check"
+
+
+class AmqpLogin(StrEnum):
+    """How an AMQP connection says who it is."""
+
+    PASSWORD = "password"  # noqa: S105 - the word, not one
+    CERTIFICATE = "certificate"
 
 
 class QueueKind(Enum):
@@ -70,26 +83,33 @@ class AmqpBroker:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class QueueArgument(Kind):
+    """What an optional argument of a queue may be: a text, a whole number or a boolean, as YAML has it."""
+
+    def read(self, node: Node, place: Place) -> Any:
+        """The value with its type, which brokers compare too."""
+        if isinstance(node, ScalarNode) and isinstance(node.value, str | int):
+            return node.value
+        return place.must_be(node, self.words())
+
+    def schema(self) -> dict[str, Any]:
+        """Any of the three."""
+        return {"type": ["string", "integer", "boolean"]}
+
+    def words(self) -> str:
+        """All three."""
+        return "a text, a whole number, true or false"
+
+
+@section
 class AmqpOptions:
-    """One connection.
+    """One AMQP 0-9-1 connection, to RabbitMQ. Its queues are named by the bridge: argo-bridge.ID.requests and so on.
 
     Attributes:
         name: the connection's name in bridge.yaml.
-        url: ``amqp`` or ``amqps`` URL of the broker; its path is the virtual host.
         bridge_id: part of the queues' names.
-        hosts: further nodes, ``host`` or ``host:port``, tried in turn.
-        exchange: the topic exchange that is published to and bound.
         prefix: the interface's topic prefix: what lies under it arrives on the queue of requests.
-        queue: a queue of somebody else's that mappings listen to in place of the bridge's own; "" = the bridge's own.
-        queue_arguments: with which `queue` is made where it is missing; None = it is never made.
-        declare: whether exchange and queues are made, or only looked for.
-        username: "" = RabbitMQ's own default, guest.
-        password_file: path of a file whose content, less the last line end, is the password; read at each connect.
-        is_certificate_login: True = the client certificate is the login (SASL EXTERNAL).
-        tls: used with ``amqps`` only.
-        heartbeat_s: whole seconds; the broker may ask for less.
-        prefetch: messages a queue that may be unacknowledged.
         max_payload_bytes: bound of what a compressed payload may become.
         max_publish_bytes: largest payload to publish.
         is_visit: True = one queue for as long as the connection, bound to all filters, instead of the bridge's.
@@ -99,21 +119,54 @@ class AmqpOptions:
         retry_s: how often it is looked whether all is still there, and what was refused is tried again.
     """
 
-    name: str
-    url: str
-    bridge_id: str
-    hosts: tuple[str, ...] = ()
-    exchange: str = "argo.workflows"
+    url: str = declare(
+        Url(tuple(DEFAULT_PORTS)),
+        "Broker to connect to, port 5672 or 5671 (amqps) unless it names one; its path is the virtual host, absent /.",
+    )
+    hosts: tuple[str, ...] = declare(
+        ListOf(Text(_HOST, _HOST_WORDS), distinct=True),
+        "Further nodes of the same broker, tried in turn, each with the port of `url`'s kind unless it names one.",
+        default=[],
+    )
+    exchange: str = declare(
+        Text(r".{1,255}", "the name of an exchange"),
+        "Topic exchange of the interface; amq.topic to meet the clients of RabbitMQ's MQTT plugin.",
+        default="argo.workflows",
+    )
+    queue: str | None = declare(
+        Text(r"(?!amq\.|argo-bridge\.).{1,255}", "the name of a queue that is not the bridge's own, nor RabbitMQ's"),
+        "Queue that mappings listen to in place of the bridge's own: somebody else's, bound by them.",
+        default=ABSENT,
+    )
+    queue_arguments: Mapping[str, str | int | bool] | None = declare(
+        MapOf(QueueArgument()),
+        "Arguments with which the bridge makes `queue` where it is missing; absent, it never makes it.",
+        default=ABSENT,
+    )
+    declaration: Declare = declare(
+        Choice(Declare),
+        "Make exchange and queues (create), or only look for them (check).",
+        default="create",
+        name="declare",
+    )
+    username: str | None = declare(Text(), "User name at the broker; absent, guest.", default=ABSENT)
+    password_file: Path | None = declare(
+        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+    )
+    login: AmqpLogin = declare(
+        Choice(AmqpLogin), "Log in by password, or by the certificate of `tls` (SASL EXTERNAL).", default="password"
+    )
+    heartbeat_s: float = declare(
+        Duration("5s", "1h"), "Longest silence before the connection counts as lost.", default="60s"
+    )
+    prefetch: int = declare(
+        Integer(1, 65_535), "Messages of each queue that may be under way before the first is stored.", default=500
+    )
+    tls: TlsOptions = declare(Section(TlsOptions), "TLS, for amqps.", default={})
+    # What the rest of the configuration says, and what only code sets.
+    name: str = ""
+    bridge_id: str = ""
     prefix: str = "argo/workflows"
-    queue: str = ""
-    queue_arguments: Mapping[str, Any] | None = None
-    declare: Declare = Declare.CREATE
-    username: str = ""
-    password_file: Path | None = None
-    is_certificate_login: bool = False
-    tls: TlsOptions = field(default_factory=TlsOptions)
-    heartbeat_s: int = 60
-    prefetch: int = 500
     max_payload_bytes: int = 256 * 1024
     max_publish_bytes: int = 256 * 1024
     is_visit: bool = False

@@ -14,7 +14,7 @@ from pika.adapters.utils.connection_workflow import (
 )
 
 from bridge.core.errors import cut
-from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpBroker, AmqpLogin, AmqpOptions, virtual_host
 from bridge.transports.base import ConnectionProblem
 
 # Source: AMQP 0-9-1 section 1.4.2 (reply codes).
@@ -75,7 +75,7 @@ def _unreachable(cause: BaseException, broker: AmqpBroker) -> ConnectionProblem:
 
 
 def _not_authorized(options: AmqpOptions, broker: AmqpBroker, cause: BaseException) -> ConnectionProblem:
-    if options.is_certificate_login:
+    if options.login is AmqpLogin.CERTIFICATE:
         who, hint = "the certificate", "check tls.cert, and the plugin rabbitmq_auth_mechanism_ssl"
     else:
         who, hint = f'user "{options.username or "guest"}"', "check username and password-file"
@@ -91,7 +91,7 @@ def closed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> Co
             return _not_authorized(options, broker, error)
         return ConnectionProblem("disconnected", f"broker {broker} ended the connection: {_text(error)}")
     if isinstance(error, exceptions.AMQPHeartbeatTimeout):
-        text = f"the connection to broker {broker} was lost: nothing was heard for {options.heartbeat_s} s"
+        text = f"the connection to broker {broker} was lost: nothing was heard for {options.heartbeat_s:.0f} s"
         return ConnectionProblem("heartbeat-lost", text)
     return ConnectionProblem("connection-lost", f"the connection to broker {broker} was lost: {_text(error)}")
 

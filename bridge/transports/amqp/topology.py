@@ -161,7 +161,7 @@ class Topology:
         self.had_queues = True
         if options.is_visit:
             return [self._look_for_exchange(), *self._visit_queue(), *self._look_for_consumer(options.awaited_queue)]
-        may_create = options.declare is Declare.CREATE
+        may_create = options.declaration is Declare.CREATE
         steps = self._main_exchange()
         for queue in options.queues():
             steps += self._queue(queue, may_create=may_create and queue.arguments is not None)
@@ -169,7 +169,7 @@ class Topology:
 
     def _main_exchange(self) -> list[Step]:
         options = self._options
-        if options.declare is Declare.CREATE and not options.exchange.startswith("amq."):
+        if options.declaration is Declare.CREATE and not options.exchange.startswith("amq."):
             return [self._exchange(options.exchange, "topic")]
         return [self._look_for_exchange(), self._ask_exchange_type()]
 

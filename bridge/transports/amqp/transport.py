@@ -24,15 +24,13 @@ from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, 
 from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake, IntakeParts
 from bridge.transports.amqp.link import AmqpLink, LinkParts
 from bridge.transports.amqp.messages import MessageReader
-from bridge.transports.amqp.options import AmqpOptions, Declare, DeliveryMemory, NoMemory, parse_nodes
+from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory, parse_nodes
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.amqp.topology import Binding, Wanted, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
 from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.outgoing import Outgoing, finish
-
-__all__ = ["AmqpMemory", "AmqpOptions", "AmqpTransport", "Declare", "FilterMemory"]
 
 _log = logger(__name__)
 

@@ -25,7 +25,7 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 
 from bridge import __version__
 from bridge.core.log import logger
-from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpBroker, AmqpLogin, AmqpOptions, virtual_host
 from bridge.transports.password_file import read_password
 from bridge.transports.tls import client_context
 
@@ -68,7 +68,7 @@ def parameters(options: AmqpOptions, broker: AmqpBroker) -> pika.ConnectionParam
     tls = None
     if broker.has_tls:
         tls = pika.SSLOptions(client_context(options.tls), broker.host)
-    if options.is_certificate_login:
+    if options.login is AmqpLogin.CERTIFICATE:
         credentials = pika.credentials.ExternalCredentials()
     else:
         password = "guest"  # noqa: S105 - RabbitMQ's own default
@@ -80,7 +80,7 @@ def parameters(options: AmqpOptions, broker: AmqpBroker) -> pika.ConnectionParam
         port=broker.port,
         virtual_host=virtual_host(options.url),
         credentials=credentials,
-        heartbeat=options.heartbeat_s,
+        heartbeat=int(options.heartbeat_s),
         ssl_options=tls,
         socket_timeout=options.connect_timeout_s,
         stack_timeout=options.connect_timeout_s * 2,

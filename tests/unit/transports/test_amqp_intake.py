@@ -68,7 +68,7 @@ class Rig:
         self.full: set[bytes] = set()
         self.waiting: list[bytes] = []
         self.batches: list[list[Message]] = []
-        options = AmqpOptions("office", "amqp://localhost", "plant-1")
+        options = AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1")
         parts = IntakeParts(
             name="office",
             receiver=self,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.transports.amqp.messages import Arrival, MessageReader, Origin, Skip
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 
-OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1", max_payload_bytes=1000)
+OPTIONS = AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1", max_payload_bytes=1000)
 EVENTS = "argo-bridge.plant-1.events"
 
 

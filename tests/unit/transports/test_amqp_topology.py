@@ -12,8 +12,8 @@ from bridge.core.errors import ConfigError
 from bridge.transports.amqp.options import AmqpOptions, parse_nodes, virtual_host
 from bridge.transports.amqp.topology import Binding, read_bindings, wanted_bindings
 
-OPTIONS = AmqpOptions("office", "amqp://localhost", "plant-1")
-VISIT = AmqpOptions("office", "amqp://localhost", "plant-1", is_visit=True)
+OPTIONS = AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1")
+VISIT = AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1", is_visit=True)
 FILTERS = frozenset({"argo/workflows/trigger", "argo/workflows/trigger/+", "sensors/+/x", "#"})
 RETAINED = frozenset({"argo/workflows/status/+/+"})
 
