@@ -17,11 +17,11 @@ from bridge.core.log import Throttle, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import Listener, PublishResult, Session
-from bridge.transports.mqtt.frames import PUBLISH, Frame, ProtocolError
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.keepalive import KeepAlive
 from bridge.transports.mqtt.link import Connack, Link, Suback
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
+from bridge.transports.mqtt.packet_reader import PUBLISH, ProtocolError
 from bridge.transports.mqtt.probe import Probe
 from bridge.transports.mqtt.problems import LinkLost, reason_name
 from bridge.transports.mqtt.publish_packet import parse_publish
@@ -35,6 +35,7 @@ _log = logger(__name__)
 _GONE = select.POLLERR | select.POLLHUP | select.POLLRDHUP | select.POLLNVAL
 _PUBACK = b"\x40\x02"
 _PUBREC = b"\x50\x02"
+_QOS_2 = 0x04
 
 
 class Stop(NamedTuple):
@@ -260,11 +261,11 @@ class Conversation:
         count_limit, bytes_limit = intake.room()
         size_bytes = 0
         self._has_more = False
-        for frame in self._link.frames.frames():
-            if frame.first & 0xF0 == PUBLISH:
+        for packet in self._link.packets():
+            if packet[0] & 0xF0 == PUBLISH:
                 if is_stopping:
                     continue  # not acknowledged, so the broker sends it again
-                delivery = self._delivery(frame)
+                delivery = self._delivery(packet)
                 if delivery is not None:
                     batch.append(delivery)
                     size_bytes += delivery.size_bytes
@@ -272,23 +273,23 @@ class Conversation:
                         self._has_more = True
                         break
             else:
-                self._link.control(frame)
+                self._link.control(packet)
                 self._act_on_answers()
         if batch:
             intake.hand_in(batch)
 
-    def _delivery(self, frame: Frame) -> MqttDelivery | None:
+    def _delivery(self, packet: bytes) -> MqttDelivery | None:
         if self.connack is None:
             raise ProtocolError("a PUBLISH before CONNACK")
-        publish = parse_publish(frame, self._name, has_properties=self._has_properties)
+        message = parse_publish(packet, self._name, has_properties=self._has_properties)
         acknowledgement = b""
-        if publish.qos:
+        if message.qos:
             # QoS 2 only comes from a session that another program subscribed; the broker's PUBREL is answered by paho.
-            acknowledgement = (_PUBACK if publish.qos == 1 else _PUBREC) + publish.packet_id
-        delivery = self._parts.session.arrived(publish.message, acknowledgement)
+            acknowledgement = (_PUBREC if packet[0] & _QOS_2 else _PUBACK) + message.packet_id.to_bytes(2, "big")
+        delivery = self._parts.session.arrived(message, acknowledgement)
         self.probe.heard()
-        if publish.is_topic_valid:
-            if publish.message.topic != self.probe.topic:
+        if message.topic:
+            if message.topic != self.probe.topic:
                 return delivery
             delivery.ack()
             return None
@@ -354,9 +355,9 @@ class Conversation:
         """
         try:
             while self._link.read():
-                for frame in self._link.frames.frames():
-                    if frame.first & 0xF0 != PUBLISH:
-                        self._link.control(frame)
+                for packet in self._link.packets():
+                    if packet[0] & 0xF0 != PUBLISH:
+                        self._link.control(packet)
         except ProtocolError:
             return
         except LinkLost as lost:

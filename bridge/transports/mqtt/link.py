@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -25,8 +26,8 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
-from bridge.transports.mqtt.frames import Frame, FrameReader
 from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.packet_reader import PacketReader
 from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, publish_properties, set_will
 from bridge.transports.mqtt.problems import (
     LinkLost,
@@ -93,7 +94,7 @@ class Link:
         self._lost: LinkLost | None = None
         self._is_publishing = False
         self._has_heard = False
-        self._frames = FrameReader()
+        self._packets = PacketReader()
         self.connack: Connack | None = None
         self.answers: deque[Suback | Puback] = deque()
 
@@ -194,10 +195,13 @@ class Link:
             raise self._lost or self.closed("")
         return found
 
-    @property
-    def frames(self) -> FrameReader:
-        """The packets that were read and not handled yet."""
-        return self._frames
+    def packets(self) -> Iterator[bytes]:
+        """Yield the packets that were read and not handled yet.
+
+        Raises:
+            ProtocolError: what was read is not MQTT.
+        """
+        return self._packets.packets()
 
     def read(self) -> bool:
         """Read what is there, up to about 2 MiB; True if anything was.
@@ -223,11 +227,11 @@ class Link:
             if not self._has_heard and chunk[0] != _CONNACK:
                 raise self.malformed("the first packet is no CONNACK")
             self._has_heard = True
-            self._frames.feed(chunk)
+            self._packets.feed(chunk)
             total += len(chunk)
         return total > 0
 
-    def control(self, frame: Frame) -> None:
+    def control(self, packet: bytes) -> None:
         """Let paho read one packet that is no PUBLISH; see `connack` and `answers` for what it said.
 
         Raises:
@@ -235,7 +239,7 @@ class Link:
         """
         client, sock = self._client, self.socket
         assert client is not None  # noqa: S101  (there is a socket)
-        sock.offer(frame.data[frame.start : frame.end])
+        sock.offer(packet)
         try:
             code = client.loop_read()
         except Exception as error:
@@ -243,12 +247,11 @@ class Link:
         if self._lost is not None:
             raise self._lost
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._unacceptable(frame, code)
+            raise self._unacceptable(packet, code)
         if client.want_write():
             client.loop_write()
 
-    def _unacceptable(self, frame: Frame, code: MQTTErrorCode) -> LinkLost:
-        packet = frame.data[frame.start : frame.end]
+    def _unacceptable(self, packet: bytes, code: MQTTErrorCode) -> LinkLost:
         if self.connack is None and packet[0] == _CONNACK and packet[3:4] == b"\x01":
             # Return code 1 of 3.1.1, for which paho has no callback when it may not fall back to 3.1.
             return LinkLost(connect_refused(0x84, self._options, self._broker))

@@ -18,8 +18,8 @@ from bridge.core.model import OutgoingMessage
 from bridge.interface.topics import OFFLINE
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
-from bridge.transports.mqtt.frames import MAX_PACKET_BYTES
 from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.packet_reader import MAX_PACKET_BYTES
 from bridge.transports.tls import client_context
 
 if TYPE_CHECKING:

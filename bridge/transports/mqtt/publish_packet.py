@@ -7,10 +7,8 @@ Source: MQTT 5.0 section 3.3, MQTT 3.1.1 section 3.3.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from bridge.core.model import NO_PROPERTIES, Message, MessageProperties
-from bridge.transports.mqtt.frames import Frame, ProtocolError
+from bridge.transports.mqtt.packet_reader import ProtocolError
 
 _PAYLOAD_FORMAT = 0x01
 _MESSAGE_EXPIRY = 0x02
@@ -22,60 +20,48 @@ _TOPIC_ALIAS = 0x23
 _USER_PROPERTY = 0x26
 
 
-class Publish(NamedTuple):
-    """One PUBLISH.
-
-    Attributes:
-        message: what it carries.
-        qos: as sent, 0 to 2.
-        packet_id: its two bytes as sent; b"" at QoS 0.
-        is_topic_valid: False when its topic is no topic name; then the message has topic "", is to be acknowledged and
-            skipped. (A broker lets none through. One that does must not make us close: it would send it again.)
-    """
-
-    message: Message
-    qos: int
-    packet_id: bytes
-    is_topic_valid: bool
-
-
-def parse_publish(frame: Frame, connection: str, *, has_properties: bool) -> Publish:
-    """Parse one PUBLISH packet.
+def parse_publish(data: bytes, connection: str, *, has_properties: bool) -> Message:
+    """Parse one PUBLISH packet; QoS 2 is read as 1.
 
     Args:
-        frame: the packet.
+        data: the packet.
         connection: name of the connection, for the message.
         has_properties: True for MQTT 5.0.
+
+    Returns:
+        the message; with topic "" when its topic is no topic name: then it is to be acknowledged and skipped. (A broker
+        lets none through. One that does must not make us close: it would send it again.)
 
     Raises:
         ProtocolError: the packet is malformed.
     """
-    first, position, _, end, data = frame
+    first, end = data[0], len(data)
     qos = (first >> 1) & 3
+    position = 2
+    while data[position - 1] >= 0x80:
+        position += 1
     topic_start = position + 2
     position = topic_start + (data[position] << 8 | data[position + 1]) if topic_start <= end else end + 1
     raw_topic = data[topic_start:position]
-    packet_id = b""
+    packet_id = 0
     if qos:
-        packet_id = data[position : position + 2]
+        packet_id = int.from_bytes(data[position : position + 2], "big")
         position += 2
-    if position > end or qos == 3 or packet_id == b"\0\0":
+    if position > end or qos == 3 or (qos and not packet_id):
         raise ProtocolError("a malformed PUBLISH")
     properties = NO_PROPERTIES
     if has_properties:
         properties, position = _properties(data, position, end)
-    topic = _topic(raw_topic)
-    message = Message(
+    return Message(
         connection,
-        topic,
-        data[position:end],
+        _topic(raw_topic),
+        data[position:],
         1 if qos else 0,
         first & 1 == 1,
         first & 8 == 8,
-        int.from_bytes(packet_id, "big"),
+        packet_id,
         properties,
     )
-    return Publish(message, qos, packet_id, topic != "")
 
 
 def _topic(raw: bytes) -> str:

@@ -15,9 +15,9 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, PublishResult
 from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
-from bridge.transports.mqtt.frames import Frame, FrameReader
 from bridge.transports.mqtt.link import Connack, Puback
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
+from bridge.transports.mqtt.packet_reader import PacketReader
 from bridge.transports.mqtt.problems import LinkLost
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from bridge.transports.mqtt.subscriptions import Subscriptions
@@ -49,7 +49,8 @@ class FakeLink:
 
     def __init__(self, descriptor: int) -> None:
         self.socket = FakeSocket(descriptor)
-        self.frames = FrameReader()
+        self._reader = PacketReader()
+        self.packets = self._reader.packets
         self.answers: deque[Puback] = deque()
         self.connack: Connack | None = None
         self.arriving: deque[bytes] = deque()
@@ -65,13 +66,13 @@ class FakeLink:
         """Read what arrived."""
         if not self.arriving:
             return False
-        self.frames.feed(self.arriving.popleft())
+        self._reader.feed(self.arriving.popleft())
         self.socket.has_bytes = bool(self.arriving)
         return True
 
-    def control(self, frame: Frame) -> None:
+    def control(self, packet: bytes) -> None:
         """Take a CONNACK, or the PUBACK of the only message."""
-        if frame.first == 0x20:
+        if packet[0] == 0x20:
             self.connack = Connack(False, 100, None, KEEPALIVE_S)
         else:
             self.answers.append(Puback(1, 0))

@@ -6,7 +6,6 @@ It never interprets a packet; `publish_packet` parses PUBLISH, paho reads every 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 PUBLISH = 0x30
 MAX_PACKET_BYTES = 16 * 1024 * 1024  # what we announce as Maximum Packet Size (docs/design/brokers.md)
@@ -16,25 +15,7 @@ class ProtocolError(Exception):
     """The broker sent bytes that are not MQTT; the connection is closed, and a new one may work."""
 
 
-class Frame(NamedTuple):
-    """One whole control packet.
-
-    Attributes:
-        first: the first byte: packet type and flags.
-        body: offset in `data` of what follows the remaining length.
-        start: offset in `data` of the first byte.
-        end: offset in `data` behind the last byte.
-        data: the bytes that hold the packet, and others.
-    """
-
-    first: int
-    body: int
-    start: int
-    end: int
-    data: bytes
-
-
-class FrameReader:
+class PacketReader:
     """Takes bytes as they come and gives whole packets.
 
     A PUBLISH larger than `limit` (possible with MQTT 3.1.1, which has no Maximum Packet Size) is given cut to `limit`
@@ -65,7 +46,7 @@ class FrameReader:
             self._chunks.append(chunk)
             self._chunk_bytes += len(chunk)
 
-    def frames(self) -> Iterator[Frame]:
+    def packets(self) -> Iterator[bytes]:
         """Yield each complete packet; the caller may stop at any packet and come again later.
 
         Raises:
@@ -73,12 +54,12 @@ class FrameReader:
         """
         while self.unread_bytes >= self._needed:
             data = self._join()
-            frame, behind = self._cut(data, self._position)
-            if frame is None:
+            packet, behind = self._cut(data, self._position)
+            if packet is None:
                 return
             self._position = behind
             self._needed = 2
-            yield frame
+            yield packet
 
     def _join(self) -> bytes:
         # Chunks are joined only when they may complete a packet: joining each would copy a large one many times.
@@ -89,7 +70,7 @@ class FrameReader:
             self._chunk_bytes = 0
         return self._data
 
-    def _cut(self, data: bytes, start: int) -> tuple[Frame | None, int]:
+    def _cut(self, data: bytes, start: int) -> tuple[bytes | None, int]:
         available = len(data)
         length, shift, body = 0, 0, start + 1
         while True:
@@ -107,13 +88,13 @@ class FrameReader:
                 raise ProtocolError("the remaining length has more than four bytes")
         end = body + length
         if end - start > self._limit:
-            return self._cut_oversized(data, start, body, end)
+            return self._cut_oversized(data, start, end)
         if end > available:
             self._needed = end - start
             return None, start
-        return Frame(data[start], body, start, end, data), end
+        return data[start:end], end
 
-    def _cut_oversized(self, data: bytes, start: int, body: int, end: int) -> tuple[Frame | None, int]:
+    def _cut_oversized(self, data: bytes, start: int, end: int) -> tuple[bytes | None, int]:
         if data[start] & 0xF0 != PUBLISH:
             raise ProtocolError(f"a packet of {end - start} bytes that is no PUBLISH")
         kept = start + self._limit
@@ -122,4 +103,4 @@ class FrameReader:
             return None, start
         behind = min(end, len(data))
         self._skip = end - behind
-        return Frame(data[start], body, start, kept, data), behind
+        return data[start:kept], behind
