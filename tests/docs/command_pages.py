@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def _summary(choices: argparse._SubParsersAction[argparse.ArgumentParser], verb:
 def _section(parser: argparse.ArgumentParser, name: str, summary: str) -> Iterator[str]:
     yield f"### {name}\n"
     described = parser.description or f"{summary[:1].upper()}{summary[1:]}."
-    yield f"{_plain(described)}\n"
+    yield textwrap.fill(_plain(described), 120, break_on_hyphens=False) + "\n"
     rows = [_row(action) for action in parser._actions if _is_shown(action)]
     if rows:
         yield "| argument | meaning |\n| --- | --- |"

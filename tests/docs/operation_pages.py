@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +37,12 @@ def _reference() -> Iterator[str]:
         yield f"#### {spec.operation.value}"
         yield ""
         kept = "Stored, then done." if spec.is_spooled else "Answered at once."
-        yield f"{spec.meaning[0].upper()}{spec.meaning[1:]}. {kept}"
+        yield textwrap.fill(f"{spec.meaning[0].upper()}{spec.meaning[1:]}. {kept}", 120)
         yield ""
         yield from _keys(spec)
         told = [f"`{one.key}` ({_SHOWN[one.kind]}: {one.meaning})" for one in spec.reply]
-        yield f'Success: `"status": "{spec.success}"`{"; " + "; ".join(told) if told else ""}.'
+        success = "; ".join([f'Success: `"status": "{spec.success}"`', *told])
+        yield textwrap.fill(f"{success}.", 120, break_on_hyphens=False)
         yield ""
 
 
