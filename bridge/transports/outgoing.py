@@ -48,6 +48,7 @@ class Outgoing:
         self._waiting: list[tuple[int, Handed]] = []
         self._unwritten: deque[tuple[int, Handed]] = deque()
         self._unconfirmed: dict[int, Handed] = {}
+        self._last_refused: OutgoingMessage | None = None
         self._is_alone = False
         self._until_turn = WINDOW
 
@@ -65,9 +66,15 @@ class Outgoing:
         """Whether something was sent that the broker has not answered."""
         return bool(self._unconfirmed)
 
+    @property
+    def may_be_to_blame(self) -> bool:
+        """Whether a message may be why the broker ended the connection: it is unanswered, or was refused last."""
+        return self.is_unanswered or self._last_refused is not None
+
     def open(self, receive_maximum: int) -> None:
         """Take up to `WINDOW` messages at a time, of which at most `receive_maximum` may be unconfirmed."""
         self._receive_maximum = receive_maximum
+        self._last_refused = None
         with self._lock:
             self._window = WINDOW
 
@@ -139,6 +146,7 @@ class Outgoing:
         handed = self._unconfirmed.pop(packet_id, None)
         if handed is None:
             return None
+        self._last_refused = handed[0] if result is PublishResult.REFUSED else None
         self._finish(handed, result)
         return handed[0]
 
@@ -165,7 +173,8 @@ class Outgoing:
 
         Args:
             is_suspicious: the broker ended it, and something that is unanswered may be why. A message that did so
-                twice while it was alone is reported as `PublishResult.SET_ASIDE`.
+                twice while it was alone is reported as `PublishResult.SET_ASIDE`. Where the broker's last answer was a
+                refusal, that message is why (docs/design/brokers.md), and its topic is set aside.
         """
         self.close()
         sent = list(self._unconfirmed.values())
@@ -173,7 +182,10 @@ class Outgoing:
         for place in (self._unconfirmed, self._unwritten, self._waiting, self._queue, self._refused):
             place.clear()
         result = PublishResult.LOST
-        if is_suspicious and sent:
+        if is_suspicious and self._last_refused is not None:
+            with self._lock:
+                self._suspects.set_aside(self._last_refused)
+        elif is_suspicious and sent:
             # Whoever saw the last end does not see the next one too.
             self._until_turn = WINDOW if self._is_alone else 0
             with self._lock:

@@ -35,6 +35,8 @@ WITHIN_S = 15.0
 NORMAL_EVENT = "normal-"
 NORMAL_STATUS = "status: {topic: 'sensors/{site}/boiler/{device}/workflow'}"
 NORMAL = mapping("normal", "sensors/{site}/boiler/{device}/temperature", "event-id: payload.n", NORMAL_STATUS)
+UNLIMITED = ("max_queued_messages 1000000",)
+"""As docs/operations.md says. The auditor needs it too: it subscribes to thousands of retained messages."""
 DEVICE, ATTACKER, LINE_CONTROL, OPERATOR, AUDITOR = "device", "attacker", "line-control", "operator", "auditor"
 MORE_RIGHTS = f"""
 user {DEVICE}
@@ -144,12 +146,14 @@ class Stage:
         if self.venue is Venue.RABBITMQ:
             return RabbitMq()
         if self.venue is Venue.ANONYMOUS:
-            return Mosquitto(MosquittoOptions(persistence=True))
+            return Mosquitto(MosquittoOptions(persistence=True, config=UNLIMITED))
         acl = self._folder / "acl"
         acl.write_text(documented_acl() + MORE_RIGHTS)
         (self._folder / "password").write_text(PASSWORD)
         passwords = dict.fromkeys(("bridge", DEVICE, ATTACKER, LINE_CONTROL, OPERATOR, AUDITOR), PASSWORD)
-        return Mosquitto(MosquittoOptions(persistence=True, passwords=passwords, config=(f"acl_file {acl}",)))
+        return Mosquitto(
+            MosquittoOptions(persistence=True, passwords=passwords, config=(*UNLIMITED, f"acl_file {acl}"))
+        )
 
     def _files(self) -> BridgeFiles:
         kind = "amqp" if self.venue is Venue.RABBITMQ else "mqtt"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from bridge.core.backoff import Backoff
+from bridge.core.model import OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt.options import Bounds, MqttVersion
+from bridge.transports.mqtt.transport import QUICK_CLOSES
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, find_security_plugin
 from tests.support.plain_client import PlainClient
 from tests.support.tcp_proxy import TcpProxy
-from tests.support.transport_ends import RecordingReceiver, wait_until
-from tests.support.transports import TransportMaker
+from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
+from tests.support.transports import TransportMaker, Wired
 
 Start = Callable[[MosquittoOptions], Mosquitto]
 VERSIONS = pytest.mark.parametrize("version", list(MqttVersion))
@@ -158,6 +162,37 @@ def test_late_acknowledging_receivers_are_bounded(mosquitto: Mosquitto, transpor
     assert wired.receiver.payloads == payloads
     assert max(held) <= 51
     assert wired.listener.count("disconnected", "connection-lost") == 0
+
+
+@pytest.mark.parametrize("queued", [0, 1000])
+def test_a_denied_publish_costs_no_more_than_itself(
+    start_mosquitto: Start, transports: TransportMaker, tmp_path: Path, queued: int
+) -> None:
+    """Each is refused and then what is allowed goes through, also where Mosquitto closes the connection on it.
+
+    With `max_queued_messages 0` Mosquitto 2.0.11 of Debian 12, and 2.0.16 and later, answer and close.
+    """
+    acl = tmp_path / "acl"
+    acl.write_text("topic readwrite allowed/#\n")
+    config = (f"max_queued_messages {queued}", f"acl_file {acl}")
+    broker = start_mosquitto(MosquittoOptions(config=config))
+    wired = transports.start(broker.url, "allowed/#", version=MqttVersion.V5).await_ready()
+    for number in range(2 * QUICK_CLOSES):
+        assert _outcome(wired, f"denied/{number}") is PublishResult.REFUSED
+    assert _outcome(wired, "allowed/1") is PublishResult.CONFIRMED
+    wired.await_payloads(b"x")
+    assert wired.listener.count("disconnected", "taken-over") == 0
+
+
+def _outcome(wired: Wired, topic: str) -> PublishResult:
+    """How a message ends that is published again as often as the connection is lost meanwhile."""
+    while True:
+        outcomes = Outcomes()
+        publish = partial(wired.transport.publish, OutgoingMessage(topic, b"x"), outcomes)
+        wait_until(publish, "the message to be taken")
+        wait_until(lambda outcomes=outcomes: outcomes.results, "its outcome")
+        if outcomes.results[0] is not PublishResult.LOST:
+            return outcomes.results[0]
 
 
 def _has_more_than(receiver: RecordingReceiver, count: int) -> bool:

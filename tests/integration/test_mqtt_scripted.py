@@ -291,6 +291,28 @@ def test_a_close_after_a_packet_of_ours_is_no_rival(transports: TransportMaker, 
         assert wired.transport.problems == ()
 
 
+def test_a_refusal_that_ends_the_connection_is_told_and_not_repeated(transports: TransportMaker) -> None:
+    """Closed each time after a refusal: no other client is blamed, and the topic is set aside after the first."""
+    with ScriptedBroker(v5=True) as broker:
+        wired = transports.start(broker.url, "a", version=MqttVersion.V5)
+        for number in range(2 * QUICK_CLOSES):
+            connection = meet(broker)
+            wait_until(lambda: wired.transport.is_ready, "ready")
+            outcomes = wired.publish(f"t/{number}", b"x")
+            refused = connection.expect("PUBLISH").body[5:7]
+            connection.send(packet(0x40, refused + b"\x87"))
+            connection.close(reset=number % 2 == 1)
+            wait_until(lambda outcomes=outcomes: outcomes.results == [REFUSED], "the refusal")
+        connection = meet(broker)
+        wired.await_ready()
+        again, other = wired.publish("t/0", b"x"), wired.publish("good", b"x")
+        assert connection.expect("PUBLISH").body[2:6] == b"good"
+        wait_until(lambda: again.results == [REFUSED], "the refusal without a try")
+        assert other.results == []
+        ends = [event[1] for event in wired.listener.events if event[0] == "disconnected"]
+        assert ends == ["connection-lost"] * 2 * QUICK_CLOSES
+
+
 def test_a_broker_that_is_away_in_between_is_no_rival(transports: TransportMaker) -> None:
     """One that restarts again and again closes soon after each connect too, but cannot be reached for a moment."""
     with ScriptedBroker() as broker:

@@ -348,7 +348,7 @@ class Conversation:
             raise self._link.closed("it no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:
-        """Read on after a failed write or a hang-up: the DISCONNECT that tells why may be there already.
+        """Read on after a failed write or a hang-up: a refusal or a DISCONNECT that tells why may be there already.
 
         Raises:
             LinkLost: with the reason that the broker gave.
@@ -358,6 +358,8 @@ class Conversation:
                 for packet in self._link.packets():
                     if packet[0] & 0xF0 != PUBLISH:
                         self._link.control(packet)
+                        if self.connack is not None:
+                            self._act_on_answers()
         except ProtocolError:
             return
         except LinkLost as lost:

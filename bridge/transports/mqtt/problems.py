@@ -107,6 +107,19 @@ def taken_over(options: MqttOptions) -> ConnectionProblem:
     )
 
 
+def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
+    """Return the problem of a broker that closes every connection soon and does not say why.
+
+    Source: docs/design/brokers.md, for what Mosquitto closes on.
+    """
+    text = (
+        f"the broker closes every connection soon. Probably another client uses client id {options.client_id}: "
+        "give each bridge its own id or client-id. Mosquitto with max_queued_messages 0 also does so when it denies a "
+        "publish"
+    )
+    return ConnectionProblem("taken-over", text)
+
+
 def packet_limit(broker: Broker, limit_bytes: int) -> ConnectionProblem:
     """Return the problem of a broker that takes no message of the bridge."""
     text = f"broker {broker} takes no packet above {limit_bytes} bytes: nothing of what the bridge says fits; raise it"

@@ -22,7 +22,7 @@ from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.link import Link
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, parse_broker
-from bridge.transports.mqtt.problems import LinkLost, packet_limit, taken_over
+from bridge.transports.mqtt.problems import LinkLost, packet_limit, probably_taken_over
 from bridge.transports.mqtt.session import DeliverySession
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
@@ -269,8 +269,8 @@ class MqttTransport:
         if self._is_rivals_work(lost, lived_s):
             self._quick_closes += 1
             if self._quick_closes >= QUICK_CLOSES:
-                problem = taken_over(self._options)
-        elif lost.is_suspicious and self._parts.outgoing.is_unanswered:
+                problem = probably_taken_over(self._options)
+        elif lost.is_suspicious and self._parts.outgoing.may_be_to_blame:
             self._attempt = 1  # what the broker does not take is set aside after few such ends: no reason to wait
         if problem.code != "taken-over":
             return problem, self._options.backoff.delay_s(self._attempt)
@@ -283,12 +283,12 @@ class MqttTransport:
 
         3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: a rival shows only in
         being closed soon after each connect. So does a broker that restarts, but then it is away in between, and one
-        that will not have a packet of ours, but then that is unanswered.
+        that will not have a packet of ours, but then that is unanswered or refused.
         """
         if lived_s is None:
             self._quick_closes = 0
             return False
         subscriptions = self._parts.subscriptions
-        if not subscriptions.is_settled or subscriptions.is_asking or self._parts.outgoing.is_unanswered:
+        if not subscriptions.is_settled or subscriptions.is_asking or self._parts.outgoing.may_be_to_blame:
             return False
         return lived_s < SETTLED_S and lost.by_peer and lost.is_suspicious
