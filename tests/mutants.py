@@ -32,7 +32,7 @@ _COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=
                 "in": "not in", "not in": "in"}  # fmt: skip
 _OPERATORS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=", ast.Is: "is",
               ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in"}  # fmt: skip
-_QUIET = ("_log.", "_LOG.", "self._throttle.")
+_QUIET = ("_log.", "_LOG.", "self._seldom.")
 _LEAST_S = 60.0
 _LEFT_OUT = (".git", ".venv", ".hypothesis", "__pycache__", "dist", "fuzz-findings")
 

@@ -28,7 +28,7 @@ from bridge.control.protocol import (
 from bridge.core.clock import Clock
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.log import fields, logger
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 
 _log = logger(__name__)
 
@@ -56,7 +56,7 @@ class ControlServer:
         clock: monotonic time of idle connections.
     """
 
-    def __init__(self, path: Path, ask: Ask, reports: ReportWriter, clock: Clock) -> None:
+    def __init__(self, path: Path, ask: Ask, reports: Reports, clock: Clock) -> None:
         self._path = path
         self._ask = ask
         self._reports = reports
@@ -198,8 +198,7 @@ class ControlServer:
         except BridgeError as error:
             peer.answer = memoryview(error_line(error))
         except Exception as error:  # noqa: BLE001 - one question's surprise must not end the thread
-            path = self._reports.write("control", error, self._clock.wall_s())
-            _log.error("unexpected error while answering a command; report %s", path, extra=fields(action="control"))
+            path = self._reports.unexpected("control", error)
             text = f"the bridge met an unexpected error; a report was written: {path}"
             peer.answer = memoryview(error_line(BridgeError(text, code="internal-error")))
 

@@ -176,3 +176,43 @@ class Throttle:
             if len(self._seen) > self._max_keys:
                 del self._seen[next(iter(self._seen))]
             return True, held
+
+
+class SeldomLog:
+    """Writes one line a minute for each key; the next one says in ``held_back`` how many there were in between.
+
+    Args:
+        log: where they are written.
+        now_s: seconds that never go back.
+    """
+
+    def __init__(self, log: logging.Logger, now_s: Callable[[], float]) -> None:
+        self._log = log
+        self._now_s = now_s
+        self._throttle = Throttle()
+
+    def warning(
+        self,
+        key: str,
+        text: str,
+        *values: object,
+        level: int = logging.WARNING,
+        error: Exception | None = None,
+        **keys: Any,
+    ) -> bool:
+        """Write a line if one of `key` is due; return whether it was.
+
+        Args:
+            key: which lines are alike.
+            text: a sentence with ``%s`` for each of `values`.
+            values: see `text`.
+            level: of the line.
+            error: its traceback is written too.
+            keys: see `fields`.
+        """
+        is_due, held_back = self._throttle.allow(key, self._now_s())
+        if is_due:
+            extra = keys | ({"held_back": held_back} if held_back else {})
+            # The caller's line: each place has its own budget of lines.
+            self._log.log(level, text, *values, exc_info=error, extra=extra, stacklevel=2)
+        return is_due

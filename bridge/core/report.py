@@ -14,12 +14,19 @@ import os
 import platform
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
 from bridge import __version__
-from bridge.core.clock import rfc3339
+from bridge.core.clock import Clock, rfc3339
 from bridge.core.foreign import conceal_bytes
+from bridge.core.log import fields, logger
+
+if TYPE_CHECKING:
+    from bridge.core.metrics import Metrics  # the command line starts faster without it
+
+_log = logger(__name__)
 
 MAX_REPORTS = 50
 
@@ -64,6 +71,30 @@ class ReportWriter:
                 file.write(conceal_bytes(_text_of(body)))
         except OSError:
             return None
+        return path
+
+
+class Reports(ReportWriter):
+    """The reports of a running bridge; each is counted and logged as well.
+
+    Args:
+        folder: where they are written.
+        metrics: where ``internal_errors`` is counted.
+        clock: the time that they show.
+    """
+
+    def __init__(self, folder: Path, metrics: Metrics, clock: Clock) -> None:
+        super().__init__(folder)
+        self._metrics = metrics
+        self._clock = clock
+
+    def unexpected(self, where: str, error: Exception, **facts: object) -> Path | None:
+        """Count, report and log an exception that nobody foresaw; arguments and result as `write`."""
+        self._metrics.internal_errors.labels(where).inc()
+        path = self.write(where, error, self._clock.wall_s(), **facts)
+        keys = fields(action=where, **facts)
+        # The caller's line: each place has its own budget of lines.
+        _log.error("unexpected error: %r; report: %s", error, path, exc_info=error, extra=keys, stacklevel=2)
         return path
 
 

@@ -21,7 +21,7 @@ from bridge.argo.manifests import value_text
 from bridge.core import strict_json
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.interface.replies import INVALID_WORKFLOW
@@ -186,7 +186,7 @@ class VersionWatch:
         self._spool = spool
         self._metrics = metrics
         self._stop = StopEvent()
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, spool.age.now_s)
         self._version = ""
         self._problems: tuple[ArgoProblem, ...] = (ArgoProblem("argo-not-asked", "not asked yet"),)
         self._thread = threading.Thread(target=self._run, name="argo-version")
@@ -225,9 +225,8 @@ class VersionWatch:
         is_reachable = _is_reachable(self._problems)
         self._metrics.argo_reachable.set(is_reachable)
         for problem in self._problems:
-            if self._throttle.allow(f"{problem.code} {problem.namespace}", self._spool.age.now_s())[0]:
-                keys = fields(action="version", code=problem.code)
-                _log.warning("the Argo Server fails: %s", problem.message, extra=keys)
+            key, text = f"{problem.code} {problem.namespace}", "the Argo Server fails: %s"
+            self._seldom.warning(key, text, problem.message, action="version", code=problem.code)
         if is_reachable and not _is_reachable(before):
             _log.info("the Argo Server answers, version %s", self._version, extra=fields(action="version"))
         if set(before) - set(self._problems):

@@ -5,11 +5,12 @@ Thread: ``housekeeping``. Never holds the spool for long.
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
 from bridge.spool.records import SpoolFigures
 from bridge.spool.store import Spool
@@ -33,8 +34,7 @@ class Housekeeping:
         self._spool = spool
         self._metrics = metrics
         self._stop = StopEvent()
-        self._throttle = Throttle()
-        self._rounds = 0
+        self._seldom = SeldomLog(_log, spool.age.now_s)
         self._problem: SpoolError | None = None
         self._figures = spool.figures()
         self._thread = threading.Thread(target=self._run, name="housekeeping")
@@ -66,9 +66,8 @@ class Housekeeping:
                 self._problem = None
             except SpoolError as error:
                 self._problem = error
-                self._rounds += 1
-                if self._throttle.allow(error.code, float(self._rounds))[0]:
-                    _log.error("the spool is not usable: %s", error, extra=fields(action="spool", code=error.code))
+                text = "the spool is not usable: %s"
+                self._seldom.warning(error.code, text, error, level=logging.ERROR, action="spool", code=error.code)
 
     def _round(self) -> None:
         # A pause between the steps: a lock that is taken again at once lets nobody else in.

@@ -1,6 +1,6 @@
 """Turns a refusal into all that promise 3 asks for: a dead letter, its notice, a reply, a log line and a counter.
 
-Thread: any. Keeps only the log throttle.
+Thread: any. Keeps only what was logged lately.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 
 from bridge.core.clock import Clock, rfc3339
 from bridge.core.errors import cut
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, ReplyAddress
 from bridge.core.unicode import well_formed
@@ -44,14 +44,14 @@ class Refusals:
     Args:
         topics: the bridge's.
         metrics: where ``dead_letters`` is counted.
-        clock: for times shown and for the throttle.
+        clock: for times shown and for log lines that come seldom.
     """
 
     def __init__(self, topics: Topics, metrics: Metrics, clock: Clock) -> None:
         self._topics = topics
         self._metrics = metrics
         self._clock = clock
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
 
     def of_message(
         self, message: Message, refusal: Refusal, *, mapping: str = "", reply: ReplyAddress | None = None
@@ -113,10 +113,7 @@ class Refusals:
         self._warn(f"{letter.reason} {letter.mapping} {letter.topic}", "refused a message", letter.message, keys)
 
     def _warn(self, key: str, what: str, why: str, keys: dict[str, Any]) -> None:
-        allowed, held = self._throttle.allow(key, self._clock.monotonic_s())
-        if allowed:
-            _log.warning("%s: %s", what, why, extra=keys | fields(held_back=held))
-        else:
+        if not self._seldom.warning(key, "%s: %s", what, why, **keys):
             self._metrics.log_suppressed.labels(keys["action"]).inc()
 
     def _notice(self, letter: NewDeadLetter) -> OutgoingMessage:

@@ -22,7 +22,7 @@ from bridge.control.server import ControlServer
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
@@ -87,7 +87,7 @@ class Service:
         self._topics = Topics(settings.interface.prefix, settings.bridge.id)
         self._lock = DataDirLock(settings.bridge.data_dir)
         self._lock.acquire(LOCK_PATIENCE_S)
-        self._reports = ReportWriter(settings.bridge.data_dir / "reports")
+        self._reports = Reports(settings.bridge.data_dir / "reports", self.metrics, self._clock)
         self._spool = Spool.open(
             settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=spool_limits(settings)
         )

@@ -165,9 +165,7 @@ class StatusService:
             self._report(error)
 
     def _report(self, error: Exception) -> None:
-        self._parts.metrics.internal_errors.labels("status").inc()
-        path = self._parts.reports.write("status", error, self._parts.clock.wall_s())
-        _LOG.error("an unexpected error while following status: %r; report: %s", error, path)
+        self._parts.reports.unexpected("status", error)
 
     def _flush(self) -> None:
         self._tracker.release_all()

@@ -114,7 +114,9 @@ def test_every_action_of_the_log_is_in_the_table() -> None:
     row = read("docs/operations.md").partition("\n| `action` |")[2].partition("\n")[0]
     found = set()
     for path in (ROOT / "bridge").rglob("*.py"):
-        found |= set(re.findall(r'fields\(\s*action="([a-z-]+)"', path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'(?:fields\(\s*|_seldom\.warning\(.*)action="([a-z-]+)"', text))
+        found |= set(re.findall(r'\.unexpected\("([a-z-]+)"', text))
     assert set(re.findall(r"`([a-z-]+)`", row)) == found
 
 

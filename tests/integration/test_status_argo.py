@@ -17,7 +17,7 @@ from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface.topics import Topics
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
@@ -94,7 +94,7 @@ class Bridge:
             [connection],
             SystemClock(),
             Metrics(),
-            ReportWriter(folder),
+            Reports(folder, Metrics(), SystemClock()),
             lambda *_: None,
         )
         follow = FollowedWorkflows("plant-1", (NS,), selector)

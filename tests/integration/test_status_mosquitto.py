@@ -17,7 +17,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
@@ -48,7 +48,13 @@ class Bridge:
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
         argo = ArgoServerReader(ArgoOptions(simulator.url), Credentials(None))
         parts = StatusParts(
-            argo, spool, [self.transport], SystemClock(), Metrics(), ReportWriter(folder), lambda *_: None
+            argo,
+            spool,
+            [self.transport],
+            SystemClock(),
+            Metrics(),
+            Reports(folder, Metrics(), SystemClock()),
+            lambda *_: None,
         )
         follow = FollowedWorkflows("plant-1", (NS,), scope_selector("plant-1", "bridge"))
         self.status = StatusService(parts, follow, TOPICS, lambda *_: None)

@@ -24,9 +24,9 @@ from bridge.argo.options import VERSION_PATH
 from bridge.core.backoff import Backoff
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.operations import CREATING, Plans, operation_of
@@ -75,7 +75,7 @@ class DispatchParts:
     gate: Gate
     settlement: Settlement
     metrics: Metrics
-    reports: ReportWriter
+    reports: Reports
     clock: Clock
 
 
@@ -119,7 +119,7 @@ class Dispatcher:
         self._asks_version = False
         self._stopping = threading.Event()
         self._give_up_s = inf
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
         self._thread = threading.Thread(target=self._run, name="dispatch")
 
     def start(self) -> None:
@@ -210,9 +210,8 @@ class Dispatcher:
             work()
         except SpoolError as error:
             self._spool_retry_s = now_s + SPOOL_RETRY_S
-            if self._throttle.allow("spool", now_s)[0]:
-                keys = fields(action="dispatch", code=error.code)
-                _log.warning("dispatch waits for the spool: %s", error, extra=keys)
+            text = "dispatch waits for the spool: %s"
+            self._seldom.warning("spool", text, error, action="dispatch", code=error.code)
 
     def _patience_s(self) -> float:
         now_s = self._parts.clock.monotonic_s()
@@ -456,12 +455,9 @@ class Dispatcher:
 
     def _internal_error(self, flight: _Flight, error: Exception) -> None:
         self._flights.pop(flight.event.seq, None)
-        self._parts.metrics.internal_errors.labels("dispatch").inc()
         event = flight.event.event
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
-        path = self._parts.reports.write("dispatch", error, self._parts.clock.wall_s(), **facts)
-        keys = fields(action="dispatch", mapping=event.mapping, event_id=event.id.hex())
-        _log.error("unexpected error while submitting a row; report %s", path, exc_info=error, extra=keys)
+        self._parts.reports.unexpected("dispatch", error, **facts)
         text = "the bridge met an unexpected error with this event; a report was written"
         self._parts.settlement.dead(flight.event, "internal-error", text)
 

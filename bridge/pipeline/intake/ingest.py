@@ -17,10 +17,10 @@ from itertools import accumulate
 
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError, cut
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Flaw, Message, OutgoingMessage, ReplyAddress
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface import messages, replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
@@ -110,7 +110,7 @@ class IngestParts:
     updates: StatusUpdates
     refusals: Refusals
     metrics: Metrics
-    reports: ReportWriter
+    reports: Reports
     clock: Clock
 
 
@@ -125,7 +125,7 @@ class Ingest:
         self._rules = rules
         self._parts = parts
         self._tell = callbacks
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
@@ -380,12 +380,10 @@ class Ingest:
         if address.refused:
             self._parts.metrics.replies_unsendable.labels("reply-address").inc()
             key = f"reply-address {message.connection} {address.refused}"
-            allowed, held = self._throttle.allow(key, self._parts.clock.monotonic_s())
-            if allowed:
-                keys = fields(action="reply", connection=message.connection, topic=message.topic, held_back=held)
-                wanted = cut(message.properties.response_topic or message.properties.reply_queue)
-                text = 'no reply goes to "%s", which a request gave as its address: %s; it goes to %s'
-                _log.warning(text, wanted, address.refused, default_topic, extra=keys)
+            keys = fields(action="reply", connection=message.connection, topic=message.topic)
+            wanted = cut(message.properties.response_topic or message.properties.reply_queue)
+            text = 'no reply goes to "%s", which a request gave as its address: %s; it goes to %s'
+            self._seldom.warning(key, text, wanted, address.refused, default_topic, **keys)
         return address
 
     def _too_large(self, message: Message) -> Refusal:
@@ -394,11 +392,8 @@ class Ingest:
         return Refusal("payload-too-large", text)
 
     def _internal_error(self, message: Message, error: Exception) -> Refusal:
-        self._parts.metrics.internal_errors.labels("ingest").inc()
         facts = {"topic": message.topic, "connection": message.connection, "payload_bytes": len(message.payload)}
-        path = self._parts.reports.write("ingest", error, self._parts.clock.wall_s(), **facts)
-        keys = fields(action="ingest", connection=message.connection, topic=message.topic)
-        _log.error("unexpected error while handling a message; report %s", path, exc_info=error, extra=keys)
+        self._parts.reports.unexpected("ingest", error, **facts)
         return Refusal("internal-error", _INTERNAL_TEXT)
 
     def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
@@ -485,10 +480,9 @@ class Ingest:
         self._parts.metrics.events_duplicate.labels(event.mapping).inc()
         if not outcome.reused:
             return
-        allowed, held = self._throttle.allow(f"reused {event.topic}", self._parts.clock.monotonic_s())
-        if allowed:
-            keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic, held_back=held)
-            _log.warning("event-id-reused: a known event id came with another payload", extra=keys)
+        text = "event-id-reused: a known event id came with another payload"
+        keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic)
+        self._seldom.warning(f"reused {event.topic}", text, **keys)
 
     def _first_outcome(self, address: ReplyAddress, operation: Operation, outcome: StoredOutcome) -> OutgoingMessage:
         if outcome.outcome is Outcome.DONE:

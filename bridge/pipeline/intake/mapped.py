@@ -11,7 +11,7 @@ import hashlib
 from bridge.argo.names import workflow_name
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.interface.replies import Refusal
@@ -33,7 +33,7 @@ class MappedEvents:
         bridge_id: part of every identity.
         mappings: compiled.
         metrics: where expression errors and quiet messages are counted.
-        clock: for the log throttle.
+        clock: for log lines that come seldom.
     """
 
     def __init__(self, bridge_id: str, mappings: MappingSet, metrics: Metrics, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class MappedEvents:
         self._mappings = mappings
         self._metrics = metrics
         self._clock = clock
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
 
     def matches(self, message: Message) -> tuple[Match, ...]:
         """Return every mapping that `message` belongs to, in the order of the mapping files."""
@@ -93,7 +93,5 @@ class MappedEvents:
         if not quiet.message:
             return
         self._metrics.expression_errors.labels(mapping.name).inc()
-        allowed, held = self._throttle.allow(mapping.name, self._clock.monotonic_s())
-        if allowed:
-            keys = fields(action="evaluate", mapping=mapping.name, topic=message.topic, held_back=held)
-            _log.warning("did not trigger: %s", quiet.message, extra=keys)
+        keys = fields(action="evaluate", mapping=mapping.name, topic=message.topic)
+        self._seldom.warning(mapping.name, "did not trigger: %s", quiet.message, **keys)

@@ -20,16 +20,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from bridge.argo.errors import Answer
 from bridge.argo.exchanges import Exchanges
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface import replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
@@ -79,7 +78,7 @@ class ReadsParts:
     exchanges: Exchanges
     refusals: Refusals
     metrics: Metrics
-    reports: ReportWriter
+    reports: Reports
     clock: Clock
     max_publish_bytes: Callable[[str], int]
     on_outbox: Callable[[], None]
@@ -122,7 +121,7 @@ class Reads:
         self._number = 0
         self._spool_retry_s = 0.0
         self._stopping = threading.Event()
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
         self._thread = threading.Thread(target=self._run, name="reads")
 
     def start(self) -> None:
@@ -285,12 +284,8 @@ class Reads:
     def _internal_error(self, number: int, error: Exception) -> None:
         flight = self._flights.pop(number)
         self._parts.exchanges.give_up(number)
-        self._parts.metrics.internal_errors.labels("reads").inc()
         message = flight.read.message
-        facts: dict[str, Any] = {"topic": message.topic, "connection": message.connection}
-        path = self._parts.reports.write("reads", error, self._parts.clock.wall_s(), **facts)
-        keys = fields(action="reads", connection=message.connection, topic=message.topic)
-        _log.error("unexpected error while reading for a request; report %s", path, exc_info=error, extra=keys)
+        self._parts.reports.unexpected("reads", error, topic=message.topic, connection=message.connection)
         refused = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
         told = _Told(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
         self._told.append(told)
@@ -302,8 +297,7 @@ class Reads:
             self._commit()
         except SpoolError as error:
             self._spool_retry_s = now_s + SPOOL_RETRY_S
-            if self._throttle.allow("spool", now_s)[0]:
-                _log.warning("replies wait for the spool: %s", error, extra=fields(action="reads", code=error.code))
+            self._seldom.warning("spool", "replies wait for the spool: %s", error, action="reads", code=error.code)
 
     def _commit(self) -> None:
         """Store all that is to be told; then its requests may be acknowledged.

@@ -9,6 +9,8 @@ Thread: the status thread owns it.
 
 from __future__ import annotations
 
+import logging
+
 import orjson
 
 from bridge.core import log
@@ -61,7 +63,7 @@ class Externals:
         self._soonest_s = float("inf")
         self._retry_at_s = 0.0
         self._must_load = True
-        self._throttle = log.Throttle()
+        self._seldom = log.SeldomLog(_LOG, self._clock.monotonic_s)
 
     def stored(self) -> None:
         """There is more in the table."""
@@ -97,13 +99,8 @@ class Externals:
             self._end(place, "dropped")
             if len(self._rows) <= MAX_EXTERNAL and self._bytes <= MAX_EXTERNAL_BYTES:
                 break
-        allowed, held = self._throttle.allow("dropped", self._clock.monotonic_s())
-        if allowed:
-            text = (
-                "statuses of other systems for workflows that Argo does not know are over %d or %d bytes; some go early"
-            )
-            keys = log.fields(action="external-status", held_back=held)
-            _LOG.warning(text, MAX_EXTERNAL, MAX_EXTERNAL_BYTES, extra=keys)
+        text = "statuses of other systems for workflows that Argo does not know are over %d or %d bytes; some go early"
+        self._seldom.warning("dropped", text, MAX_EXTERNAL, MAX_EXTERNAL_BYTES, action="external-status")
 
     def _pop(self, place: Place) -> ExternalStatus | None:
         row = self._rows.pop(place, None)
@@ -164,11 +161,9 @@ class Externals:
     def phase_ignored(self, ref: WorkflowRef, said: Phase, is_so: Phase) -> None:
         """Count and log that another system disagrees with Argo about a phase."""
         self.count("phase-ignored")
-        allowed, held = self._throttle.allow(ref.namespace, self._clock.monotonic_s())
-        if allowed:
-            text = "another system says that a workflow is %s; for Argo it is %s, and that is shown"
-            keys = log.fields(action="external-status", workflow=ref.name, held_back=held)
-            _LOG.info(text, said.value, is_so.value, extra=keys)
+        text = "another system says that a workflow is %s; for Argo it is %s, and that is shown"
+        keys = log.fields(action="external-status", workflow=ref.name)
+        self._seldom.warning(ref.namespace, text, said.value, is_so.value, level=logging.INFO, **keys)
 
     def next_due_s(self) -> float:
         """Return in how many seconds `tick` has something to do; infinity for never."""
@@ -207,8 +202,7 @@ class Externals:
     def _pause(self, verb: str, error: SpoolError) -> None:
         self._retry_at_s = self._clock.monotonic_s() + RETRY_S
         keys = log.fields(action="external-status", code=error.code, delay_s=RETRY_S)
-        if self._throttle.allow("spool", self._clock.monotonic_s())[0]:
-            _LOG.warning("cannot %s statuses of other systems: %s", verb, error, extra=keys)
+        self._seldom.warning("spool", "cannot %s statuses of other systems: %s", verb, error, **keys)
 
 
 def _ref(place: Place) -> WorkflowRef:

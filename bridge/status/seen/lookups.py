@@ -83,9 +83,7 @@ class Lookups:
                 self._pause(error)
             except Exception as error:  # noqa: BLE001 - one bad answer never ends the thread
                 self._failures += 1
-                self._parts.metrics.internal_errors.labels("status-lookups").inc()
-                path = self._parts.reports.write("status-lookups", error, self._clock.wall_s())
-                _LOG.error("an unexpected error while looking up workflows: %r; report: %s", error, path)
+                self._parts.reports.unexpected("status-lookups", error)
                 self._stop.wait(self._backoff.delay_s(self._failures))
             else:
                 self._failures = 0

@@ -132,7 +132,5 @@ class Watcher:
 
     def _report(self, error: Exception) -> None:
         self._failures += 1
-        self._parts.metrics.internal_errors.labels("status-watch").inc()
-        path = self._parts.reports.write("status-watch", error, self._clock.wall_s(), namespace=self.namespace)
-        _LOG.error("an unexpected error while watching %s: %r; report: %s", self.namespace, error, path)
+        self._parts.reports.unexpected("status-watch", error, namespace=self.namespace)
         self._stop.wait(self._backoff.delay_s(self._failures))

@@ -51,7 +51,7 @@ class Publisher:
         self._token = 0
         self._spool_retry_at_s = 0.0
         self._initial_until_s = float("inf")
-        self._throttle = log.Throttle()
+        self._seldom = log.SeldomLog(_LOG, self._clock.monotonic_s)
         self._mended = log.Throttle(MEND_PAUSE_S)
         self._set_aside = parts.set_aside
         self.problem: StatusProblem | None = None
@@ -167,10 +167,8 @@ class Publisher:
         value = self._values.get(key)
         if link.echoes.expect(topic, digest) or value is None or link.wants(key) or digest == self._digest(link, value):
             return
-        may_log, held = self._throttle.allow(f"overwritten {connection}", now)
-        if may_log:
-            extra = log.fields(action="mend", connection=connection, topic=topic, held_back=held)
-            _LOG.warning("another client overwrote a retained topic, which is published again", extra=extra)
+        text = "another client overwrote a retained topic, which is published again"
+        self._seldom.warning(connection, text, action="mend", connection=connection, topic=topic)
         if self._mended.allow(f"{connection} {topic}", now)[0]:
             link.mark(key)
         else:

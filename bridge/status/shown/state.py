@@ -43,8 +43,6 @@ class StatePublisher:
         self._transports = parts.transports
         self._read = read
         self._availability = availability
-        self._clock = parts.clock
-        self._metrics = parts.metrics
         self._reports = parts.reports
         self._stop = StopEvent()
         self._thread = threading.Thread(target=self.run, name="state")
@@ -74,9 +72,7 @@ class StatePublisher:
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - a state that cannot be read never ends the thread
-                self._metrics.internal_errors.labels("state").inc()
-                path = self._reports.write("state", error, self._clock.wall_s())
-                _LOG.error("an unexpected error while publishing the state: %r; report: %s", error, path)
+                self._reports.unexpected("state", error)
             self._stop.wait(LOOK_S)
 
     def look(self) -> None:

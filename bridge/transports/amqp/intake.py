@@ -10,13 +10,14 @@ Thread: the transport's. Does no I/O but what the receiver and the memory do.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.transports.amqp.messages import Arrival, MessageReader, Read, Skip, unreadable
@@ -75,7 +76,7 @@ class AmqpIntake:
 
     def __init__(self, parts: IntakeParts) -> None:
         self._parts = parts
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
         self._held: list[AmqpDelivery] = []
         self._left: list[AmqpDelivery] = []
         self._held_since_s = 0.0
@@ -159,7 +160,6 @@ class AmqpIntake:
 
     def _hand_in(self, batch: list[AmqpDelivery]) -> bool:
         """Return whether any of it could be stored."""
-        now_s = self._parts.clock.monotonic_s()
         try:
             self._read_memory()
             left = self._parts.receiver.receive(batch, self._held)
@@ -168,8 +168,8 @@ class AmqpIntake:
             return False
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             self._parts.metrics.internal_errors.labels(where="receive").inc()
-            if self._throttle.allow("receiver", now_s)[0]:
-                _log.exception("the receiver failed", extra=fields(connection=self._parts.name))
+            keys = fields(connection=self._parts.name)
+            self._seldom.warning("receiver", "the receiver failed", level=logging.ERROR, error=error, **keys)
             text = f"consuming is paused: {type(error).__name__}"
             self._stop_consuming(batch, ConnectionProblem("internal-error", text))
             return False
@@ -213,8 +213,7 @@ class AmqpIntake:
 
     def _tell(self, problem: ConnectionProblem) -> None:
         self.problem = problem
-        if self._throttle.allow("held", self._parts.clock.monotonic_s())[0]:
-            _log.warning("%s", problem.message, extra=fields(connection=self._parts.name, code=problem.code))
+        self._seldom.warning("held", "%s", problem.message, connection=self._parts.name, code=problem.code)
 
     def retry(self) -> bool:
         """Hand in again what was kept, if its second is over; True if consuming may go on again."""

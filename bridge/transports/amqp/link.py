@@ -17,7 +17,7 @@ from typing import Any
 
 from bridge.core.clock import Clock
 from bridge.core.errors import cut
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer, Tell
 from bridge.transports.amqp.events import Declared, Ended, Settled
@@ -46,7 +46,7 @@ class LinkParts:
     metrics: Metrics
     tell: Tell
     clock: Clock
-    throttle: Throttle
+    seldom: SeldomLog
 
 
 class AmqpLink:
@@ -373,7 +373,5 @@ class AmqpLink:
 
     def _say_not_taken(self, topic: str, text: str) -> None:
         # One line a minute, whatever the topic: where one is refused, thousands may be.
-        allowed, held = self._parts.throttle.allow(self._options.name, self._parts.clock.monotonic_s())
-        if allowed:
-            keys = fields(action="publish", connection=self._options.name, topic=cut(topic), held_back=held)
-            _log.warning("%s", text, extra=keys)
+        keys = fields(action="publish", connection=self._options.name, topic=cut(topic))
+        self._parts.seldom.warning("refused", "%s", text, **keys)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.errors import SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, Inbox, Over, Settled
@@ -84,8 +85,7 @@ class AmqpTransport:
         self._metrics = metrics
         self._clock = clock or SystemClock()
         self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
-        self._throttle = Throttle()
-        self._publish_throttle = Throttle()
+        self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         self._inbox = Inbox()
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
         self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock)
@@ -253,7 +253,7 @@ class AmqpTransport:
             self._metrics,
             self._inbox.put,
             self._clock,
-            self._publish_throttle,
+            self._seldom,
         )
         self._link = AmqpLink(parts, next(self._nodes), may_consume=not self._intake.is_paused)
         self._asked = None
@@ -305,8 +305,8 @@ class AmqpTransport:
         self._attempt = 0
         if event.is_news and self._link is not None and not self._options.is_visit:
             for problem in self._link.problems:
-                if self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
-                    _log.error("%s", problem.message, extra=fields(connection=self.name, code=problem.code))
+                keys = fields(connection=self.name, code=problem.code)
+                self._seldom.warning(problem.message, "%s", problem.message, level=logging.ERROR, **keys)
         if not self.is_ready or self._asked is None:
             return
         self._remember(frozenset(self._asked.bindings))
@@ -324,9 +324,9 @@ class AmqpTransport:
         if was_accepted:
             self._metrics.connected.labels(connection=self.name).set(0)
             self._metrics.disconnects.labels(connection=self.name, reason=event.problem.code).inc()
-        if not self._is_stopping and self._throttle.allow(event.problem.message, self._clock.monotonic_s())[0]:
+        if not self._is_stopping:
             keys = fields(connection=self.name, code=event.problem.code, attempt=self._attempt, delay_s=delay_s)
-            _log.warning("%s", event.problem.message, extra=keys)
+            self._seldom.warning(event.problem.message, "%s", event.problem.message, **keys)
         self._listener.disconnected(self.name, event.problem)
 
     # The end.

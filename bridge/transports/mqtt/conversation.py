@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bridge.core.clock import Clock
 from bridge.core.errors import cut
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import Listener, PublishResult, Session
@@ -58,7 +58,7 @@ class Parts:
     listener: Listener
     metrics: Metrics
     clock: Clock
-    throttle: Throttle
+    seldom: SeldomLog
 
 
 class Conversation:
@@ -217,12 +217,9 @@ class Conversation:
             outgoing.await_written(self._link.socket.written_bytes, handed)
 
     def _say_refused(self, message: OutgoingMessage, text: str) -> None:
-        now_s = self._parts.clock.monotonic_s()
         # One line a minute, whatever the topic: where one is refused, thousands may be.
-        allowed, held = self._parts.throttle.allow(self._name, now_s)
-        if allowed:
-            keys = fields(action="publish", connection=self._name, topic=cut(message.topic), held_back=held)
-            _log.warning("%s", text, extra=keys)
+        keys = fields(action="publish", connection=self._name, topic=cut(message.topic))
+        self._parts.seldom.warning("refused", "%s", text, **keys)
 
     # What we hear.
 

@@ -7,11 +7,12 @@ receiver has no room for is kept and handed in again likewise, while reading goe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.transports.base import ConnectionProblem, Delivery, Receiver
 from bridge.transports.mqtt.options import Bounds
@@ -44,7 +45,7 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._bounds = bounds
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
         self._held: list[MqttDelivery] = []
         self._left: list[MqttDelivery] = []
         self._retry_at_s = 0.0
@@ -77,8 +78,8 @@ class Intake:
             self._stop_reading(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             self._metrics.internal_errors.labels(where="receive").inc()
-            if self._throttle.allow("receiver", started_s)[0]:
-                _log.exception("the receiver failed", extra=fields(connection=self._name))
+            keys = fields(connection=self._name)
+            self._seldom.warning("receiver", "the receiver failed", level=logging.ERROR, error=error, **keys)
             self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
             self._left = [*_ours(left.no_time), *self._left]
@@ -117,18 +118,15 @@ class Intake:
 
     def _tell(self, problem: ConnectionProblem) -> None:
         self.problem = problem
-        if self._throttle.allow("held", self._clock.monotonic_s())[0]:
-            _log.warning("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
+        self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
 
     def drop_qos0(self, count: int) -> None:
         """Count, and tell once a minute, that `count` QoS 0 messages were dropped."""
         if not count:
             return
         self._metrics.qos0_dropped.labels(connection=self._name).inc(count)
-        is_due, held_back = self._throttle.allow("qos0", self._clock.monotonic_s())
-        if is_due:
-            text = "dropped %d QoS 0 messages that cannot be stored now (and %d times more since the last such line)"
-            _log.warning(text, count, held_back, extra=fields(connection=self._name))
+        text = "dropped %d QoS 0 messages that cannot be stored now"
+        self._seldom.warning("qos0", text, count, connection=self._name)
 
     def is_paused(self) -> bool:
         """Whether nothing more may be read now."""

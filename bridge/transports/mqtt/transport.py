@@ -13,7 +13,7 @@ import select
 import threading
 
 from bridge.core.clock import Clock, SystemClock
-from bridge.core.log import Throttle, fields, logger
+from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
@@ -72,7 +72,7 @@ class MqttTransport:
         self._clock = clock or SystemClock()
         self._wakeup = Wakeup()
         self._dialler = Dialler(self._wakeup)
-        self._throttle = Throttle()
+        self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         late_acks = metrics.late_acks.labels(connection=options.name)
         session = DeliverySession(self._wakeup.wake, late_acks.inc)
         intake = Intake(options.name, receiver, session, metrics, clock=self._clock, bounds=options.bounds)
@@ -86,7 +86,7 @@ class MqttTransport:
             listener,
             metrics,
             self._clock,
-            self._throttle,
+            self._seldom,
         )
         self._conversation: Conversation | None = None
         self._problem = ConnectionProblem("connecting", f"not connected to broker {self._broker} yet")
@@ -245,9 +245,9 @@ class MqttTransport:
         if accepted_at_s is not None:
             self._metrics.connected.labels(connection=self.name).set(0)
             self._metrics.disconnects.labels(connection=self.name, reason=problem.code).inc()
-        if self._stop is None and self._throttle.allow(problem.message, self._clock.monotonic_s())[0]:
+        if self._stop is None:
             keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=round(delay_s, 3))
-            _log.warning("%s", problem.message, extra=keys)
+            self._seldom.warning(problem.message, "%s", problem.message, **keys)
         parts.outgoing.fail_all(is_suspicious=lost.is_suspicious)
         parts.subscriptions.ended(is_suspicious=lost.is_suspicious)
         self._tell(problem)

@@ -117,3 +117,17 @@ def test_a_throttle_keeps_no_key() -> None:
     assert kept < 20_000
     assert throttle.allow("999" * 20_000, 2.0) == (False, 1)
     assert throttle.allow("900" * 20_000, 2.0) == (False, 1)
+
+
+def test_a_seldom_line_tells_how_many_it_stands_for(caplog: pytest.LogCaptureFixture) -> None:
+    """One a minute for each key, under its caller's name; the next says how many were held back."""
+    now_s = 0.0
+    seldom = log.SeldomLog(log.logger("bridge.test"), lambda: now_s)
+    assert [seldom.warning("a", "of %s", "a", code="c") for _ in range(3)] == [True, False, False]
+    assert seldom.warning("b", "of b")
+    now_s = 61.0
+    assert seldom.warning("a", "of %s", "a", code="c")
+    assert [line.getMessage() for line in caplog.records] == ["of a", "of b", "of a"]
+    assert [vars(line).get("held_back") for line in caplog.records] == [None, None, 2]
+    assert {line.pathname for line in caplog.records} == {__file__}
+    assert vars(caplog.records[-1])["code"] == "c"

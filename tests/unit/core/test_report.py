@@ -5,7 +5,11 @@ import os
 import stat
 from pathlib import Path
 
-from bridge.core.report import MAX_REPORTS, ReportWriter
+import pytest
+
+from bridge.core.clock import FakeClock
+from bridge.core.metrics import Metrics
+from bridge.core.report import MAX_REPORTS, Reports, ReportWriter
 
 
 def test_a_report_tells_the_error(tmp_path: Path) -> None:
@@ -72,3 +76,15 @@ def test_a_report_is_for_the_bridges_user_alone(tmp_path: Path) -> None:
     (path.parent / path.name.replace("000000-", "000001-")).symlink_to(tmp_path / "victim")
     assert writer.write("ingest", ValueError("x"), 1.0) is None
     assert not (tmp_path / "victim").exists()
+
+
+def test_what_is_unexpected_is_counted_reported_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One call does all three, and the line stands for the place that met it: each has a budget of its own."""
+    metrics = Metrics()
+    path = Reports(tmp_path, metrics, FakeClock()).unexpected("ingest", RuntimeError("boom"), topic="a/b")
+    assert path is not None
+    assert json.loads(path.read_text())["topic"] == "a/b"
+    assert metrics.value("internal_errors_total", where="ingest") == 1
+    (line,) = caplog.records
+    assert (line.pathname, vars(line)["topic"], vars(line)["action"]) == (__file__, "a/b", "ingest")
+    assert str(path) in line.getMessage()

@@ -13,7 +13,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, WorkflowOrder
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses, ReplyRules
 from bridge.interface.topics import Topics
@@ -167,7 +167,7 @@ class IngestBench:
             updates=StatusUpdates(Policy(("factory", "lab")), 3600.0),
             refusals=Refusals(TOPICS, self.metrics, self.clock),
             metrics=self.metrics,
-            reports=ReportWriter(folder),
+            reports=Reports(folder, self.metrics, self.clock),
             clock=self.clock,
         )
         allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")

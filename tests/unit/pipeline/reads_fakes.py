@@ -17,7 +17,7 @@ from bridge.argo.exchanges import HttpRequest
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, ReplyAddress
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 from bridge.pipeline.intake.operations import Read
@@ -100,7 +100,7 @@ class ReadsBench:
                 exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
                 refusals=Refusals(TOPICS, self.metrics, self.clock),
                 metrics=self.metrics,
-                reports=ReportWriter(folder),
+                reports=Reports(folder, self.metrics, self.clock),
                 clock=self.clock,
                 max_publish_bytes=lambda _name: self.max_bytes,
                 on_outbox=self._outbox,

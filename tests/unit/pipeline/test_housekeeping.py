@@ -14,15 +14,17 @@ from bridge.spool.records import Finished, NewRows, Outcome
 class RoundsOf(Housekeeping):
     """Housekeeping whose waits end at once, for so many rounds."""
 
-    def __init__(self, spool: FlakySpool, metrics: Metrics) -> None:
+    def __init__(self, spool: FlakySpool, metrics: Metrics, clock: FakeClock) -> None:
         super().__init__(spool, metrics)  # type: ignore[arg-type]  # the real one, with a switch
         self._left = 0
+        self._clock = clock
         self._stop = self  # type: ignore[assignment]  # its only use is to wait
 
     def wait(self, timeout_s: float) -> bool:
         """Whether it is over."""
         if timeout_s >= EVERY_S:
             self._left -= 1
+            self._clock.advance(timeout_s)
         return self._left < 0
 
     def run(self, rounds: int) -> None:
@@ -51,17 +53,19 @@ def test_a_round_drops_all_that_need_not_be_kept(spool: FlakySpool, clock: FakeC
     spool.real.settle([Finished(row.seq, Outcome.DONE) for row in rows])
     clock.advance(86_401)
     metrics = Metrics()
-    tidy = RoundsOf(spool, metrics)
+    tidy = RoundsOf(spool, metrics, clock)
     tidy.run(1)
     assert (tidy.figures.rows, tidy.figures.waiting) == (1, 1)
     assert metrics.value("spool_waiting") == 1
     assert metrics.value("spool_bytes") > 0
 
 
-def test_a_failing_spool_is_a_problem_until_it_works_again(spool: FlakySpool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_spool_is_a_problem_until_it_works_again(
+    spool: FlakySpool, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """Rounds go on, and it is told once a minute."""
     spool.failing = {"purge"}
-    tidy = RoundsOf(spool, Metrics())
+    tidy = RoundsOf(spool, Metrics(), clock)
     tidy.run(61)
     assert tidy.problem is not None
     assert tidy.problem.code == "disk-full"

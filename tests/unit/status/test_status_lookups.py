@@ -13,7 +13,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import Lookups
@@ -58,7 +58,8 @@ def run(
     stop = Stop(clock)
     argo = Argo(stop, outcomes, lambda: True)
     inbox = Inbox()
-    parts = SimpleNamespace(argo=argo, clock=clock, metrics=Metrics(), reports=ReportWriter(folder))
+    metrics = Metrics()
+    parts = SimpleNamespace(argo=argo, clock=clock, metrics=metrics, reports=Reports(folder, metrics, clock))
     lookups = Lookups(parts, inbox, stop, [(NS, "")], **more)
     for ref, nodes in refs:
         lookups.propose(ref, nodes)

@@ -15,7 +15,7 @@ from status_fakes import NS, TOPICS, FakeBroker, FakeTransport
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.status.decided.transitions import digest_of
 from bridge.status.seen.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
 from bridge.status.seen.inbox import MAX_WAITING_BYTES, Inbox
@@ -117,7 +117,7 @@ class Board:
             transports=[transport],
             clock=self.clock,
             metrics=self.metrics,
-            reports=ReportWriter(folder),
+            reports=Reports(folder, self.metrics, self.clock),
             set_aside=lambda *message: self.set_aside.append(message),
         )
         self.availability = Availability(TOPICS.availability, parts)

@@ -12,7 +12,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
-from bridge.core.report import ReportWriter
+from bridge.core.report import Reports
 from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
@@ -102,7 +102,8 @@ def follow(folder: Path, *steps: object, inbox: Inbox | None = None) -> tuple[Sc
     stop = Stop(clock)
     script = Script(stop, *steps)
     inbox = inbox or Inbox()
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=Metrics(), reports=ReportWriter(folder))
+    metrics = Metrics()
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=Reports(folder, metrics, clock))
     watcher = Watcher(NS, "", parts, inbox, stop)
     assert watcher.problem is not None
     watcher.run()
@@ -186,7 +187,8 @@ def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
     clock = FakeClock()
     stop = Stop(clock)
     script = Renewed(stop, DENIED, Listing("7", ()))
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=Metrics(), reports=ReportWriter(tmp_path))
+    metrics = Metrics()
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=Reports(tmp_path, metrics, clock))
     Watcher(NS, "", parts, Inbox(), stop).run()
     assert script.calls[:2] == ["list", "list"]
     assert script.waited[1] == 3

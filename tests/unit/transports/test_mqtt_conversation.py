@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bridge.core.clock import FakeClock
-from bridge.core.log import Throttle
+from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, PublishResult
@@ -154,7 +154,7 @@ class Bench:
             RecordingListener(),
             Metrics(),
             self.clock,
-            Throttle(),
+            SeldomLog(logger(__name__), self.clock.monotonic_s),
         )
         self.conversation = Conversation(parts, self.link)  # type: ignore[arg-type]
         self.link.send(b"\x20\x02\0\0")
