@@ -9,8 +9,11 @@ from enum import StrEnum
 
 import orjson
 
+from bridge.configfile.fields import declare, section
+from bridge.configfile.kinds import Choice, Text
 from bridge.core.errors import cut
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.topics import published_problem
 
 PERCENTAGE = r"(100|[1-9]?[0-9])%"
 _PERCENTAGE = re.compile(PERCENTAGE)
@@ -23,6 +26,34 @@ class NoticeKind(StrEnum):
 
     FAILED = "failed"
     ENDED = "ended"
+
+
+@section
+class Notice:
+    """A topic that is told of the ends of workflows."""
+
+    topic: str = declare(
+        Text(what="a topic", check=published_problem), "Topic that gets the last status of a run, not retained."
+    )
+    on: NoticeKind = declare(
+        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRequests:
+    """What a mapping wants to be told of one of its workflows, beyond the status topics.
+
+    Attributes:
+        nodes: whether ``details.nodes`` lists the workflow's nodes.
+        notices: topics of its own.
+    """
+
+    nodes: bool = False
+    notices: tuple[Notice, ...] = ()
+
+
+NO_REQUESTS = StatusRequests()
 
 
 @dataclass(frozen=True, slots=True)

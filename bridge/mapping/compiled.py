@@ -15,6 +15,8 @@ from bridge.configfile.nodes import quote
 from bridge.core import topic_filter
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
+from bridge.interface.status import Notice, StatusRequests
+from bridge.interface.topics import published_problem
 from bridge.mapping.cel import EvaluationError
 from bridge.mapping.paths import Scope
 from bridge.mapping.render import to_text
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from bridge.core.model import Message
+    from bridge.interface.status import NoticeKind
     from bridge.mapping.expressions import Condition, Expression
     from bridge.mapping.payload_schema import PayloadSchema
     from bridge.mapping.payloads import Decoder
@@ -110,22 +113,6 @@ class WorkflowPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusWishes:
-    """What a mapping wants to be told of its workflows beside their status.
-
-    Attributes:
-        nodes: their nodes.
-        notices: topics that are told of ends, each with whether only failures are told.
-    """
-
-    nodes: bool = False
-    notices: tuple[tuple[TopicPattern, bool], ...] = ()
-
-
-NO_STATUS_WISHES = StatusWishes()
-
-
-@dataclass(frozen=True, slots=True)
 class Mapping:
     """One mapping, ready to run.
 
@@ -141,7 +128,8 @@ class Mapping:
         event_id: what makes two messages the same event, or None.
         order_by: what events must be alike in to run one after the other, or None.
         status_topic: the mapping's own status topic, or None.
-        status_wishes: what else it wants to be told of its workflows.
+        nodes: whether status messages list the nodes of its workflows.
+        notices: topics that are told of the ends of its workflows, and of which ends.
         max_age_s: seconds after which an event is worthless, or None.
     """
 
@@ -156,7 +144,8 @@ class Mapping:
     event_id: Expression | None = None
     order_by: Expression | None = None
     status_topic: Template | None = None
-    status_wishes: StatusWishes = NO_STATUS_WISHES
+    nodes: bool = False
+    notices: tuple[tuple[TopicPattern, NoticeKind], ...] = ()
     max_age_s: float | None = None
 
     @property
@@ -167,12 +156,24 @@ class Mapping:
     @property
     def published(self) -> frozenset[str]:
         """Topic filters of all that is published for its workflows: status topic and notices."""
-        filters = {pattern.topic_filter for pattern, _ in self.status_wishes.notices}
+        filters = {pattern.topic_filter for pattern, _ in self.notices}
         if self.status_topic is not None:
             # A value is never more than a part of one level (`_status_level`).
             text = "".join(part if isinstance(part, str) else "+" for part in self.status_topic.parts)
             filters.add("/".join("+" if "+" in level else level for level in text.split("/")))
         return frozenset(filters)
+
+    def status_requests(self, topic: str) -> StatusRequests:
+        """Return what it wants to be told of a workflow that a message on the concrete `topic` led to.
+
+        The workflow may be older than the mapping, so `topic` need not match it.
+        """
+        if not self.notices or not topic_filter.matches(self.pattern.topic_filter, topic):
+            return StatusRequests(self.nodes)
+        captured = self.pattern.captured(topic)
+        filled = (Notice(topic=pattern.filled(captured), on=on) for pattern, on in self.notices)
+        # A level may be empty, or make a topic that begins with $.
+        return StatusRequests(self.nodes, tuple(one for one in filled if not published_problem(one.topic)))
 
     def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
         """Return what the message leads to; never raises for what a message holds.

@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
-from bridge.interface.status import NoticeKind
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
     EMPTY_SKIPPED,
-    NO_STATUS_WISHES,
     Mapping,
     Outcome,
-    StatusWishes,
     WorkflowPlan,
 )
-from bridge.mapping.definition import EmptyPayload
+from bridge.mapping.definition import EmptyPayload, StatusDefinition
 from bridge.mapping.expressions import ExpressionError, compile_condition, compile_expression
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
@@ -81,7 +78,7 @@ class _Job:
 
     def mapping(self, decoders: MappingOf[str, Decoder], template_manifest: TemplateManifest) -> Mapping:
         """Compile all parts, so that the problems of all are told; the result counts only if there were none."""
-        definition = self.definition
+        definition, status = self.definition, self.definition.status or StatusDefinition()
         return Mapping(
             name=definition.name,
             pattern=self.pattern,
@@ -93,8 +90,9 @@ class _Job:
             condition=self._at("when", definition.when, compile_condition),
             event_id=self._at("event-id", definition.event_id, compile_expression),
             order_by=self._at("order-by", definition.order_by, compile_expression),
-            status_topic=self._status_topic(),
-            status_wishes=self._wishes(),
+            status_topic=self._at(("status", "topic"), status.topic, parse_status_topic),
+            nodes=status.nodes,
+            notices=tuple((TopicPattern.parse(one.topic), one.on) for one in status.notify),
             max_age_s=definition.max_age_s,
         )
 
@@ -128,17 +126,6 @@ class _Job:
             place = self.definition.position("payload", "schema", *error.path)
             self._problem(place, Code.BAD_SCHEMA, f"the payload's schema is wrong: {error.message}")
         return None
-
-    def _status_topic(self) -> Template | None:
-        status = self.definition.status
-        return None if status is None else self._at(("status", "topic"), status.topic, parse_status_topic)
-
-    def _wishes(self) -> StatusWishes:
-        status = self.definition.status
-        if status is None:
-            return NO_STATUS_WISHES
-        notices = ((TopicPattern.parse(one.topic), one.on is NoticeKind.FAILED) for one in status.notify)
-        return StatusWishes(status.nodes, tuple(notices))
 
     def _texts(self, key: str, texts: MappingOf[str, str]) -> tuple[tuple[str, Template], ...]:
         parsed = ((name, self._at(("workflow", key, name), text, parse_template)) for name, text in texts.items())

@@ -18,7 +18,7 @@ from bridge.configfile.kinds import INVALID, Boolean, Choice, Duration, FilePath
 from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null, kind_of, locate
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
-from bridge.interface.status import NoticeKind
+from bridge.interface.status import Notice
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -134,14 +134,11 @@ class WorkflowDefinition:
 
 
 @section
-class NoticeDefinition:
+class NoticeDefinition(Notice):
     """A topic that is told of the ends of the mapping's workflows."""
 
     topic: str = declare(
         Text(what="a topic"), "Topic that gets the last status of a run, not retained; {x} is a capture of `topic`."
-    )
-    on: NoticeKind = declare(
-        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.interface.status import NO_REQUESTS, StatusRequests
 from bridge.mapping.routes import RouteTable
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class MappingSet:
     def get(self, name: str) -> Mapping | None:
         """Return the mapping of that name, or None."""
         return self._by_name.get(name)
+
+    def status_requests(self, name: str, topic: str) -> StatusRequests:
+        """Return what the mapping of that name wants of a workflow, if it still exists; see its `status_requests`."""
+        mapping = self.get(name)
+        return NO_REQUESTS if mapping is None else mapping.status_requests(topic)
 
     def filters(self, connection: str) -> frozenset[str]:
         """Return the MQTT topic filters to subscribe to on a connection; none of them covers another."""

@@ -45,12 +45,12 @@ from bridge.service.connections import ConnectionParts, thread_names
 from bridge.service.options import SPOOL_FILE, argo_options, reply_rules, request_rules, spool_limits
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
-from bridge.service.wishes import followed_workflows
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.store import Spool
 from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.state import StatePublisher
@@ -197,7 +197,14 @@ class Service:
         )
 
     def _build_status(self) -> None:
-        follow = followed_workflows(self._settings, self._mappings)
+        status, bridge_id = self._settings.status, self._settings.bridge.id
+        follow = FollowedWorkflows(
+            bridge_id=bridge_id,
+            namespaces=self._settings.argo.namespaces,
+            selector=scope_selector(bridge_id, status.scope),
+            notices=status.notify,
+            requests=self._mappings.status_requests,
+        )
         transports = list(self._transports.values())
         parts = StatusParts(
             argo=ArgoServerReader(self._client.options, self._client.credentials),

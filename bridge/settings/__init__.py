@@ -4,7 +4,7 @@
 looks between the keys. Connects to nothing; reads no secret but ARGO_TOKEN.
 """
 
-from bridge.settings.kinds import ListenAddress, ScopeKind, Secret, StatusScope
+from bridge.settings.kinds import ListenAddress, Secret
 from bridge.settings.model import (
     ArgoSettings,
     ArgoTlsSettings,
@@ -17,7 +17,6 @@ from bridge.settings.model import (
     LogSettings,
     Settings,
     SpoolSettings,
-    StatusSettings,
     WebSettings,
 )
 
@@ -32,11 +31,8 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
-    "ScopeKind",
     "Secret",
     "Settings",
     "SpoolSettings",
-    "StatusScope",
-    "StatusSettings",
     "WebSettings",
 ]

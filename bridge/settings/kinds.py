@@ -1,16 +1,13 @@
-"""Kinds of value that only bridge.yaml has: listen addresses, status scopes, secrets. Pure; any thread."""
+"""Kinds of value that only bridge.yaml has: listen addresses, secrets. Pure; any thread."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from bridge.configfile.kinds import Kind, Place
-from bridge.configfile.nodes import MapNode, Node, ScalarNode, quote
-from bridge.configfile.problems import Code
-from bridge.core.nearest import did_you_mean
+from bridge.configfile.nodes import Node, ScalarNode
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
 
 # Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
@@ -53,22 +50,6 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class ScopeKind(StrEnum):
-    """Which workflows the bridge follows: those it made, all of its namespaces, or those with a label."""
-
-    BRIDGE = "bridge"
-    NAMESPACE = "namespace"
-    SELECTOR = "selector"
-
-
-@dataclass(frozen=True, slots=True)
-class StatusScope:
-    """Which workflows are followed; `selector` is a Kubernetes label selector with `SELECTOR`, else ""."""
-
-    kind: ScopeKind
-    selector: str = ""
-
-
 @dataclass(frozen=True)
 class Listen(Kind):
     """`HOST:PORT`, `[IPV6]:PORT` or `:PORT`."""
@@ -88,39 +69,6 @@ class Listen(Kind):
     def words(self) -> str:
         """With an example."""
         return "an address such as 127.0.0.1:8080"
-
-
-@dataclass(frozen=True)
-class Scope(Kind):
-    """`bridge`, `namespace`, or a map with the one key `selector`."""
-
-    def read(self, node: Node, place: Place) -> Any:
-        """A `StatusScope`."""
-        if isinstance(node, ScalarNode) and node.text in (ScopeKind.BRIDGE, ScopeKind.NAMESPACE):
-            return StatusScope(ScopeKind(node.text))
-        if not isinstance(node, MapNode):
-            shown = ""
-            if isinstance(node, ScalarNode) and node.value is not None:
-                shown = quote(node.text) + did_you_mean(node.text, ["bridge", "namespace"])
-            return place.must_be(node, self.words(), shown)
-        for entry in node.entries:
-            if entry.key != "selector":
-                text = f"unknown key {quote(entry.key)}{did_you_mean(entry.key, ['selector'])}"
-                return place.inside().refuse(entry.key_position, Code.UNKNOWN_KEY, text)
-        selector = node.get("selector")
-        if not isinstance(selector, ScalarNode) or not selector.text.strip():
-            return place.must_be(node if selector is None else selector, 'a map with "selector", a label selector')
-        return StatusScope(ScopeKind.SELECTOR, selector.text)
-
-    def schema(self) -> dict[str, Any]:
-        """One of the words, or the map."""
-        selector = {"selector": {"type": "string", "minLength": 1, "description": "A Kubernetes label selector."}}
-        mapped = {"type": "object", "properties": selector, "required": ["selector"], "additionalProperties": False}
-        return {"anyOf": [{"enum": ["bridge", "namespace"]}, mapped]}
-
-    def words(self) -> str:
-        """All three forms."""
-        return 'bridge, namespace or {selector: "app=x"}'
 
 
 def prefix_problem(prefix: str) -> str:

@@ -17,19 +17,16 @@ from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer
 from bridge.core import topic_filter
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import REPLY_QUEUES
-from bridge.interface.status import NoticeKind
-from bridge.interface.topics import published_problem
 from bridge.settings.kinds import (
     BRIDGE_ID,
     BRIDGE_ID_WORDS,
     DNS_LABEL,
     Listen,
     ListenAddress,
-    Scope,
     Secret,
-    StatusScope,
     prefix_problem,
 )
+from bridge.status.options import StatusOptions
 from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
 
@@ -178,35 +175,6 @@ class InterfaceSettings:
 
 
 @section
-class NoticeSettings:
-    """A topic that is told of the ends of workflows."""
-
-    topic: str = declare(
-        Text(what="a topic", check=published_problem), "Topic that gets the last status of a run, not retained."
-    )
-    on: NoticeKind = declare(
-        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
-    )
-
-
-@section
-class StatusSettings:
-    """Which workflows are followed, and who else is told."""
-
-    scope: StatusScope = declare(
-        Scope(), "Follow the workflows of this bridge, of its namespaces, or those with a label.", default="bridge"
-    )
-    external_keep_s: float = declare(
-        Duration("1m"),
-        "How long a status that another system sent stays for a workflow Argo does not know.",
-        default="24h",
-    )
-    notify: tuple[NoticeSettings, ...] = declare(
-        ListOf(Section(NoticeSettings)), "Topics that are told of ends, of every followed workflow.", default=[]
-    )
-
-
-@section
 class SpoolSettings:
     """Bounds of the spool."""
 
@@ -280,7 +248,7 @@ class Settings:
         "Mapping files, absolute or relative to this file; * and ** match many. Absent, there are none.",
         default=[],
     )
-    status: StatusSettings = declare(Section(StatusSettings), StatusSettings.__doc__ or "", default={})
+    status: StatusOptions = declare(Section(StatusOptions), StatusOptions.__doc__ or "", default={})
     spool: SpoolSettings = declare(Section(SpoolSettings), SpoolSettings.__doc__ or "", default={})
     dead_letters: DeadLetterSettings = declare(
         Section(DeadLetterSettings), DeadLetterSettings.__doc__ or "", default={}

@@ -21,6 +21,7 @@ from bridge.core.report import Reports
 from bridge.interface.topics import Topics
 from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
+from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoServerReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
@@ -86,7 +87,8 @@ class Bridge:
 
     def __init__(self, simulator: Simulator, connection: Connection, spool: Spool, folder: Path, **scope: str) -> None:
         options = ArgoOptions(simulator.url)
-        selector = scope_selector("plant-1", **(scope or {"scope": "bridge"}))
+        followed = StatusScope(ScopeKind(scope.get("scope", "bridge")), scope.get("selector", ""))
+        selector = scope_selector("plant-1", followed)
         self.events: list[tuple[bytes, str, str]] = []
         parts = StatusParts(
             ArgoServerReader(options, Credentials(None)),

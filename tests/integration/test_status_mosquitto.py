@@ -23,7 +23,7 @@ from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoServerReader
-from bridge.status.seen.sources import FollowedWorkflows, scope_selector
+from bridge.status.seen.sources import BRIDGE_LABEL, FollowedWorkflows
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
@@ -56,7 +56,7 @@ class Bridge:
             Reports(folder, Metrics(), SystemClock()),
             lambda *_: None,
         )
-        follow = FollowedWorkflows("plant-1", (NS,), scope_selector("plant-1", "bridge"))
+        follow = FollowedWorkflows("plant-1", (NS,), f"{BRIDGE_LABEL}=plant-1")
         self.status = StatusService(parts, follow, TOPICS, lambda *_: None)
         self.availability = Availability(TOPICS.availability, parts)
         self.status.start()

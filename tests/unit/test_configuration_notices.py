@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.configuration import Loaded, load
-from bridge.service.wishes import followed_workflows
+from bridge.interface.status import NO_REQUESTS, Notice, NoticeKind, StatusRequests
 from bridge.settings.environment import variables
-from bridge.status.seen.sources import NO_WISHES, FollowedWorkflows, Notice, Wishes
 
 BRIDGE = """\
 bridge: {id: plant-1, data-dir: d}
@@ -35,35 +34,41 @@ def loaded(folder: Path, more: str = "") -> Loaded:
     return load(folder / "bridge.yaml", {})
 
 
-def follow(folder: Path, more: str = "") -> FollowedWorkflows:
+def usable(folder: Path, more: str = "") -> Loaded:
     found = loaded(folder, more)
     assert found.ok, [problem.render() for problem in found.problems]
-    assert found.settings is not None
-    return followed_workflows(found.settings, found.compiled)
+    return found
 
 
-def test_all_that_is_wished_reaches_status(tmp_path: Path) -> None:
-    """Scope, namespaces and notices of bridge.yaml; failures are what a notice is told of unless it says otherwise."""
-    told = follow(tmp_path, "status: {scope: namespace, notify: [{topic: all/failed}, {topic: log, on: ended}]}\n")
-    assert (told.bridge_id, told.namespaces, told.selector) == ("plant-1", ("factory", "lab"), "")
-    assert told.notices == (Notice("all/failed", failed_only=True), Notice("log", failed_only=False))
+def notice(topic: str, on: NoticeKind = NoticeKind.FAILED) -> Notice:
+    return Notice(topic=topic, on=on)
+
+
+ENDS = notice("ends", NoticeKind.ENDED)
+
+
+def test_the_notices_of_bridge_yaml_are_read(tmp_path: Path) -> None:
+    """Failures are what a notice is told of unless it says otherwise."""
+    settings = usable(tmp_path, "status: {notify: [{topic: all/failed}, {topic: ends, on: ended}]}\n").settings
+    assert settings is not None
+    assert settings.status.notify == (notice("all/failed"), ENDS)
 
 
 @pytest.mark.parametrize(
-    ("mapping", "topic", "wishes"),
+    ("mapping", "topic", "requests"),
     [
-        ("hot", "sensors/a/x/7", Wishes(True, (Notice("alarms/7/a", True), Notice("ends", False)))),
-        ("hot", "sensors/a/x/", Wishes(True, (Notice("alarms//a", True), Notice("ends", False)))),
-        ("hot", "an/older/topic", Wishes(True)),
-        ("plain", "others/1", NO_WISHES),
-        ("gone", "sensors/a/x/7", NO_WISHES),
+        ("hot", "sensors/a/x/7", StatusRequests(True, (notice("alarms/7/a"), ENDS))),
+        ("hot", "sensors/a/x/", StatusRequests(True, (notice("alarms//a"), ENDS))),
+        ("hot", "an/older/topic", StatusRequests(True)),
+        ("plain", "others/1", NO_REQUESTS),
+        ("gone", "sensors/a/x/7", NO_REQUESTS),
     ],
 )
 def test_a_mappings_topics_are_filled_in_by_the_message_that_led_to_the_workflow(
-    tmp_path: Path, mapping: str, topic: str, wishes: Wishes
+    tmp_path: Path, mapping: str, topic: str, requests: StatusRequests
 ) -> None:
     """Captures come from the concrete topic; a mapping that has changed since, or is gone, does no harm."""
-    assert follow(tmp_path).wishes(mapping, topic) == wishes
+    assert usable(tmp_path).compiled.status_requests(mapping, topic) == requests
 
 
 @pytest.mark.parametrize(

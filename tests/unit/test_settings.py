@@ -6,8 +6,9 @@ import pytest
 
 from bridge.configfile.problems import Problems
 from bridge.interface.operations import Operation
-from bridge.settings import ListenAddress, LogFormat, LogLevel, ScopeKind, Secret, StatusScope
+from bridge.settings import ListenAddress, LogFormat, LogLevel, Secret
 from bridge.settings.loading import load_settings
+from bridge.status.options import ScopeKind, StatusScope
 from bridge.transports.mqtt.options import MqttVersion
 
 REQUIRED = """\

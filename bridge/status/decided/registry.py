@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.status import NO_REQUESTS, StatusRequests
 from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.decided.transitions import Observed, Overlay
-from bridge.status.seen.sources import NO_WISHES, Wishes
 
 
 class Tracked:
@@ -24,7 +24,7 @@ class Tracked:
         seen: the last state, None once the message of its end was made: ended workflows stay small.
         digest: of the last message, b"" before the first.
         status_topic: the mapping's own topic, "" without one or where a newer workflow shows.
-        wishes: of its mapping.
+        requests: of its mapping.
         detail: what GET told of its nodes, None before the first.
         overlay: what another system says of it, None for nothing.
         asked_place: where it stood when GET was asked whether it waits, None for never.
@@ -54,21 +54,21 @@ class Tracked:
         "overlay",
         "quiet_until_s",
         "ref",
+        "requests",
         "seen",
         "status_topic",
         "version",
         "wait_until_s",
-        "wishes",
     )
 
-    def __init__(self, seen: Observed, *, initial: bool, wishes: Wishes = NO_WISHES) -> None:
+    def __init__(self, seen: Observed, *, initial: bool, requests: StatusRequests = NO_REQUESTS) -> None:
         self.ref = seen.ref
         self.created = seen.created
         self.version = seen.resource_version
         self.seen: Observed | None = seen
         self.digest = b""
         self.status_topic = ""
-        self.wishes = wishes
+        self.requests = requests
         self.detail: NodeDetail | None = None
         self.overlay: Overlay | None = None
         self.asked_place: tuple[str, str] | None = None

@@ -15,6 +15,7 @@ import orjson
 
 from bridge.core import log
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.status import NO_REQUESTS
 from bridge.interface.topics import RetainedStatus, Topics, published_problem
 from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.decided.external import Externals
@@ -37,7 +38,7 @@ from bridge.status.seen.events import (
     RetainedSeen,
     UpdatesStored,
 )
-from bridge.status.seen.sources import NO_WISHES, EventSeen, FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import EventSeen, FollowedWorkflows, FrameKind
 from bridge.status.shown.announcer import Announcer, Propose
 from bridge.status.shown.publisher import Publisher
 
@@ -266,8 +267,8 @@ class Tracker:
 
     def _admit(self, seen: Observed, *, initial: bool) -> Tracked | None:
         is_own = seen.bridge == self._follow.bridge_id
-        wishes = self._follow.wishes(seen.mapping, seen.source_topic) if is_own and seen.mapping else NO_WISHES
-        record = Tracked(seen, initial=initial, wishes=wishes)
+        requests = self._follow.requests(seen.mapping, seen.source_topic) if is_own and seen.mapping else NO_REQUESTS
+        record = Tracked(seen, initial=initial, requests=requests)
         other = self._registry.named(seen.ref)
         if other is not None and _is_later(other, seen):
             return None  # a stale answer: names are unique among the living, so the later one lives

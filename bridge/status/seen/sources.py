@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 from bridge.core.clock import AgeClock
 from bridge.core.model import WorkflowRef
+from bridge.interface.status import NO_REQUESTS, Notice, StatusRequests
 from bridge.spool.records import ExternalStatus, RetainedTopic
+from bridge.status.options import ScopeKind, StatusScope
 
 Workflow = Mapping[str, Any]
 """A workflow as Argo's JSON has it."""
@@ -27,37 +29,8 @@ SOURCE_TOPIC_ANNOTATION = "argo-bridge/topic"
 STATUS_TOPIC_ANNOTATION = "argo-bridge/status-topic"
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A topic that is told of the ends of workflows.
-
-    Attributes:
-        topic: a topic name.
-        failed_only: told of those that ended Failed or Error only.
-    """
-
-    topic: str
-    failed_only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a mapping wants to be told of its workflows, beyond the status topics.
-
-    Attributes:
-        nodes: ``details.nodes``.
-        notices: topics of its own.
-    """
-
-    nodes: bool = False
-    notices: tuple[Notice, ...] = ()
-
-
-NO_WISHES = Wishes()
-
-
-def _none_wished(_mapping: str, _source_topic: str) -> Wishes:
-    return NO_WISHES
+def _no_requests(_mapping: str, _source_topic: str) -> StatusRequests:
+    return NO_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +42,21 @@ class FollowedWorkflows:
         namespaces: the allow-list, one watcher each.
         selector: Kubernetes label selector; "" follows every workflow of the namespaces.
         notices: topics that are told of every followed workflow's end.
-        wishes: what a mapping wants of its own workflows: (mapping, concrete topic of the message) -> wishes.
+        requests: what a mapping wants of its own workflows: (mapping, concrete topic of the message) -> requests.
     """
 
     bridge_id: str
     namespaces: tuple[str, ...]
     selector: str
     notices: tuple[Notice, ...] = ()
-    wishes: Callable[[str, str], Wishes] = _none_wished
+    requests: Callable[[str, str], StatusRequests] = _no_requests
 
 
-def scope_selector(bridge_id: str, scope: str, selector: str = "") -> str:
-    """Return the label selector of ``status.scope``.
-
-    Args:
-        bridge_id: ``bridge.id``.
-        scope: ``bridge`` (workflows of this bridge), ``namespace`` (all), or ``selector``.
-        selector: the operator's own, for ``selector``.
-    """
-    if scope == "selector":
-        return selector
-    return f"{BRIDGE_LABEL}={bridge_id}" if scope == "bridge" else ""
+def scope_selector(bridge_id: str, scope: StatusScope) -> str:
+    """Return the label selector of ``status.scope``; "" is every workflow of the namespaces."""
+    if scope.kind is ScopeKind.SELECTOR:
+        return scope.selector
+    return f"{BRIDGE_LABEL}={bridge_id}" if scope.kind is ScopeKind.BRIDGE else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.status import NoticeKind
 from bridge.status.decided.nodes import NodeDetail, read_nodes
 from bridge.status.decided.registry import Registry, Tracked
 from bridge.status.decided.transitions import Observed, Overlay, is_newer, transition, update_of
@@ -82,7 +83,7 @@ class Announcer:
             workflow: the answer itself.
         """
         self._asked.discard(record.ref.uid)
-        record.detail = read_nodes(workflow, listed=record.wishes.nodes)
+        record.detail = read_nodes(workflow, listed=record.requests.nodes)
         if not is_newer(record.version, seen.resource_version):
             self.consider(record, seen)
 
@@ -157,7 +158,7 @@ class Announcer:
             return True
         # Before it runs it has none.
         is_old = detail is None or not detail.version or is_newer(seen.resource_version, detail.version)
-        return record.wishes.nodes and is_old and seen.phase is not Phase.ABSENT
+        return record.requests.nodes and is_old and seen.phase is not Phase.ABSENT
 
     def _question_waiting(self, record: Tracked, seen: Observed) -> None:
         place = self._may_wait(record, seen)
@@ -169,7 +170,7 @@ class Announcer:
 
     def _may_wait(self, record: Tracked, seen: Observed) -> tuple[str, str] | None:
         """Where a running workflow stands that may be at a Suspend node, None where it cannot, or it is known."""
-        if seen.phase is not Phase.RUNNING or seen.pods_running or seen.suspended or record.wishes.nodes:
+        if seen.phase is not Phase.RUNNING or seen.pods_running or seen.suspended or record.requests.nodes:
             return None
         detail = record.detail
         is_known = detail is not None and bool(detail.version) and detail.tells_waiting_of(*_place(seen))
@@ -185,7 +186,7 @@ class Announcer:
         statement = transition(record.digest, update_of(seen, record.detail, self._follow.bridge_id, record.overlay))
         if seen.phase.ended:
             record.seen = record.overlay = None
-            if record.wishes.nodes:
+            if record.requests.nodes:
                 record.detail = None  # lists of nodes are large; another state would bring another one
         if statement is None:
             return
@@ -200,9 +201,9 @@ class Announcer:
         if not seen.phase.ended or record.noticed_run == seen.started_at:
             return ()
         record.noticed_run = seen.started_at
-        wished = (*self._follow.notices, *record.wishes.notices)
+        wanted = (*self._follow.notices, *record.requests.notices)
         # Each topic once, whoever names it.
-        return dict.fromkeys(notice.topic for notice in wished if seen.is_failed or not notice.failed_only)
+        return dict.fromkeys(notice.topic for notice in wanted if seen.is_failed or notice.on is NoticeKind.ENDED)
 
 
 def _place(seen: Observed) -> tuple[str, str]:

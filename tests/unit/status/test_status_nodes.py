@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
@@ -9,15 +11,16 @@ from hypothesis import strategies as st
 from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeTransport, failed_nodes, workflow
 
 from bridge.core.model import WorkflowRef
+from bridge.interface.status import StatusRequests
 from bridge.status.decided.nodes import MAX_NODES, read_nodes
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind, Wishes
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind
 from bridge.status.shown.announcer import MAX_ASKED
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")
 WAITS = {"boil-1-9": {"id": "boil-1-9", "type": "Suspend", "phase": "Running", "displayName": "approve"}}
 RUNS = {"phase": "Running", "progress": "1/2", "startedAt": "s"}
-WITH_NODES = FollowedWorkflows("plant-1", (NS,), OWN_ONLY.selector, (), lambda mapping, _: Wishes(mapping == "boiler"))
+WITH_NODES = replace(OWN_ONLY, requests=lambda mapping, _: StatusRequests(mapping == "boiler"))
 
 
 @pytest.fixture

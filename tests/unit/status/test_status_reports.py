@@ -10,9 +10,10 @@ from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeStore, Fak
 
 from bridge.core.clock import FakeClock, rfc3339
 from bridge.core.model import WorkflowRef
+from bridge.interface.status import Notice, NoticeKind, StatusRequests
 from bridge.spool.records import RetainedTopic
 from bridge.status.decided.windows import SLICES, Window
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind, Notice, Wishes
+from bridge.status.seen.sources import FollowedWorkflows, FrameKind
 
 REPORT = TOPICS.report_of(NS)
 
@@ -181,8 +182,8 @@ FAILURES, ENDS, OF_BOILERS = "alarms/failed", "log/ended", "alarms/boilers"
 @pytest.fixture
 def told(broker: FakeBroker) -> Bench:
     """A bridge with two topics for all, and one for the failures of a mapping."""
-    notices = (Notice(FAILURES, failed_only=True), Notice(ENDS, failed_only=False))
-    own = Wishes(notices=(Notice(OF_BOILERS, failed_only=True),))
+    notices = (Notice(topic=FAILURES), Notice(topic=ENDS, on=NoticeKind.ENDED))
+    own = StatusRequests(notices=(Notice(topic=OF_BOILERS),))
     follow = FollowedWorkflows("plant-1", (NS,), OWN_ONLY.selector, notices, lambda name, _: own)
     return ready(broker, follow=follow)
 

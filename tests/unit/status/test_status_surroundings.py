@@ -17,6 +17,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import Reports
 from bridge.status.decided.transitions import digest_of
+from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.seen.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
 from bridge.status.seen.inbox import MAX_WAITING_BYTES, Inbox
 from bridge.status.seen.retained import read_live, read_retained
@@ -310,4 +311,4 @@ def test_no_retained_bytes_raise(payload: bytes) -> None:
 )
 def test_the_scope_becomes_a_selector(scope: str, expected: str) -> None:
     """status.scope decides which workflows are followed."""
-    assert scope_selector("plant-1", scope, "app=x") == expected
+    assert scope_selector("plant-1", StatusScope(ScopeKind(scope), "app=x")) == expected
