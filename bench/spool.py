@@ -18,7 +18,8 @@ from pathlib import Path
 
 from bridge.core.clock import SystemClock
 from bridge.core.model import WorkflowOrder
-from bridge.spool.records import Finished, Inflight, NewEvent, NewRows, Outcome, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import Finished, Inflight, NewEvent, NewRows, Outcome
 from bridge.spool.store import Spool
 
 MANIFEST = b'{"metadata":{},"spec":{"workflowTemplateRef":{"name":"inspect-boiler"}}}'
@@ -90,7 +91,7 @@ def settled(spool: Spool, seqs: list[int], size: int) -> float:
 
 def purged(directory: Path) -> float:
     """Return rows/s of `Spool.purge` of what is in `directory`, with nothing kept."""
-    with Spool.open(directory / "spool.db", clock=SystemClock(), limits=SpoolLimits(keep_done_s=-1)) as spool:
+    with Spool.open(directory / "spool.db", clock=SystemClock(), limits=SpoolOptions(keep_done_s=-1)) as spool:
         started, count = time.perf_counter(), 0
         while step := spool.purge():
             count += step

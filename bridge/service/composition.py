@@ -42,11 +42,12 @@ from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.connections import ConnectionParts, thread_names
-from bridge.service.options import SPOOL_FILE, argo_options, reply_rules, request_rules, spool_limits
+from bridge.service.options import argo_options, reply_rules, request_rules
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
+from bridge.spool.options import SPOOL_FILE
 from bridge.spool.store import Spool
 from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoServerReader
@@ -88,9 +89,7 @@ class Service:
         self._lock = DataDirLock(settings.bridge.data_dir)
         self._lock.acquire(LOCK_PATIENCE_S)
         self._reports = Reports(settings.bridge.data_dir / "reports", self.metrics, self._clock)
-        self._spool = Spool.open(
-            settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=spool_limits(settings)
-        )
+        self._spool = Spool.open(settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=settings.spool)
         self._build_argo()
         self._build_transports()
         self._build_status()

@@ -9,25 +9,7 @@ from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.intake.requests import RequestRules
 from bridge.settings import Settings
-from bridge.spool.records import SpoolLimits
 from bridge.validation.policy import Policy
-
-SPOOL_FILE = "spool.sqlite"
-"""Within bridge.data-dir."""
-
-
-def spool_limits(settings: Settings) -> SpoolLimits:
-    """Return the spool's bounds as the settings have them."""
-    spool, letters = settings.spool, settings.dead_letters
-    return SpoolLimits(
-        max_rows=spool.max_rows,
-        max_bytes=spool.max_bytes,
-        keep_done_s=spool.keep_done_s,
-        dead_max_rows=letters.max_rows,
-        # They lie in the spool's file: as large as the spool, they would stop ingest for good.
-        dead_max_bytes=min(letters.max_bytes, spool.max_bytes // 2),
-        dead_keep_s=letters.keep_s,
-    )
 
 
 def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> RequestRules:

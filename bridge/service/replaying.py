@@ -23,9 +23,10 @@ from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake
 from bridge.pipeline.intake.requests import Requests
 from bridge.pipeline.replay import Replay, ReplayParts
-from bridge.service.options import SPOOL_FILE, request_rules, spool_limits
+from bridge.service.options import request_rules
 from bridge.settings import Settings
 from bridge.spool.lock import DataDirLock
+from bridge.spool.options import SPOOL_FILE
 from bridge.spool.records import Replayed
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
@@ -108,7 +109,7 @@ def _opened(settings: Settings) -> Spool:
     if not path.exists():
         # Nothing was ever stored. A spool made here would belong to whoever runs the command.
         return Spool.in_memory(clock=SystemClock())
-    spool = Spool.open(path, clock=SystemClock(), limits=spool_limits(settings))
+    spool = Spool.open(path, clock=SystemClock(), limits=settings.spool)
     if spool.set_aside is not None:
         _log.error("the spool was damaged; it was set aside as %s, and a new one begun", spool.set_aside)
     return spool

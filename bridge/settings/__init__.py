@@ -10,13 +10,11 @@ from bridge.settings.model import (
     ArgoTlsSettings,
     BridgeSettings,
     ConnectionSettings,
-    DeadLetterSettings,
     InterfaceSettings,
     LogFormat,
     LogLevel,
     LogSettings,
     Settings,
-    SpoolSettings,
     WebSettings,
 )
 
@@ -25,7 +23,6 @@ __all__ = [
     "ArgoTlsSettings",
     "BridgeSettings",
     "ConnectionSettings",
-    "DeadLetterSettings",
     "InterfaceSettings",
     "ListenAddress",
     "LogFormat",
@@ -33,6 +30,5 @@ __all__ = [
     "LogSettings",
     "Secret",
     "Settings",
-    "SpoolSettings",
     "WebSettings",
 ]

@@ -96,6 +96,8 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
 def _complete(values: dict[str, Any], token: Secret | None) -> None:
     """Put into each section what it holds of the others and of the environment, as far as they could be read."""
     bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
+    if INVALID not in (values["spool"], values["dead_letters"]):
+        values["spool"] = dataclasses.replace(values["spool"], dead_letters=values["dead_letters"])
     if argo is not INVALID:
         values["argo"] = dataclasses.replace(argo, token=token)
     if INVALID not in (bridge, connections):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bridge.configfile.containers import ListOf, MapOf, Nullable
 from bridge.configfile.fields import ABSENT, Section, declare, section
-from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Size, Text, Url
+from bridge.configfile.kinds import Boolean, Choice, FilePath, Integer, Size, Text, Url
 from bridge.core import topic_filter
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import REPLY_QUEUES
@@ -26,6 +26,7 @@ from bridge.settings.kinds import (
     Secret,
     prefix_problem,
 )
+from bridge.spool.options import DeadLetterOptions, SpoolOptions
 from bridge.status.options import StatusOptions
 from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
@@ -175,37 +176,6 @@ class InterfaceSettings:
 
 
 @section
-class SpoolSettings:
-    """Bounds of the spool."""
-
-    max_rows: int = declare(
-        Integer(1),
-        "Events that may wait; beyond, only lanes with few (a quarter more), stop, terminate and delete are taken.",
-        default=5_000_000,
-    )
-    max_bytes: int = declare(
-        Size("1MiB"), "Size on disk that the spool may reach; beyond, likewise.", default="4GiB", name="max-bytes"
-    )
-    keep_done_s: float = declare(
-        Duration("1m"), "How long a done event is remembered, so that its repetition is recognised.", default="24h"
-    )
-
-
-@section
-class DeadLetterSettings:
-    """Bounds of the dead letters; the oldest go first."""
-
-    max_rows: int = declare(Integer(1), "Dead letters that are kept.", default=10_000)
-    max_bytes: int = declare(
-        Size("64KiB"),
-        "Size that the dead letters may reach; never more than half of `spool.max-bytes`.",
-        default="64MiB",
-        name="max-bytes",
-    )
-    keep_s: float = declare(Duration("1m"), "How long a dead letter is kept.", default="30d")
-
-
-@section
 class WebSettings:
     """Health, metrics and dashboard."""
 
@@ -249,9 +219,7 @@ class Settings:
         default=[],
     )
     status: StatusOptions = declare(Section(StatusOptions), StatusOptions.__doc__ or "", default={})
-    spool: SpoolSettings = declare(Section(SpoolSettings), SpoolSettings.__doc__ or "", default={})
-    dead_letters: DeadLetterSettings = declare(
-        Section(DeadLetterSettings), DeadLetterSettings.__doc__ or "", default={}
-    )
+    spool: SpoolOptions = declare(Section(SpoolOptions), "Bounds of the spool.", default={})
+    dead_letters: DeadLetterOptions = declare(Section(DeadLetterOptions), DeadLetterOptions.__doc__ or "", default={})
     web: WebSettings = declare(Section(WebSettings), WebSettings.__doc__ or "", default={})
     log: LogSettings = declare(Section(LogSettings), LogSettings.__doc__ or "", default={})

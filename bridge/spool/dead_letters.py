@@ -20,7 +20,8 @@ from bridge.spool.database import Snapshot, Transaction
 from bridge.spool.encoding import decode_event, decode_letter, encode_letter, json_list, unanswered
 from bridge.spool.manifest_table import ManifestTable
 from bridge.spool.new_rows import ROW_BYTES, EncodedEvent, is_held, store_events
-from bridge.spool.records import DeadLetter, LetterFilter, NewDeadLetter, NewEvent, Replayed, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import DeadLetter, LetterFilter, NewDeadLetter, NewEvent, Replayed
 
 MERGE_S = 60.0
 # Letters of one mapping and reason within that time that have a topic each.
@@ -133,15 +134,15 @@ def purge_letters(commit: Transaction, manifests: ManifestTable, where: LetterFi
     return delete_letters(commit, manifests, going) if going else 0
 
 
-def bound_letters(commit: Transaction, manifests: ManifestTable, limits: SpoolLimits, limit: int) -> int:
+def bound_letters(commit: Transaction, manifests: ManifestTable, limits: SpoolOptions, limit: int) -> int:
     """Delete some of the oldest while a bound is passed, as many as `purge_letters`; return how many."""
     ledger = commit.ledger
     rows, total = ledger.dead_letters, ledger.dead_bytes
     gone: list[int] = []
     events = 0
     for seq, count, size, first_age_s, kept in commit.run("oldest_dead_letters", (limit,)):
-        over = rows > limits.dead_max_rows or total > limits.dead_max_bytes
-        old = commit.now_s - first_age_s > limits.dead_keep_s
+        over = rows > limits.dead_letters.max_rows or total > limits.dead_max_bytes
+        old = commit.now_s - first_age_s > limits.dead_letters.keep_s
         if not (over or old) or events >= limit:
             break
         if over:

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bridge.core.errors import SpoolError
-from bridge.spool.records import NewEvent, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import NewEvent
 
 SMALL = 1 / 16
 FOR_SMALL = 1.25
@@ -108,7 +109,7 @@ class NoRoomError(SpoolError):
         events: ids of those that have none.
     """
 
-    def __init__(self, limits: SpoolLimits, waiting: int, events: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, limits: SpoolOptions, waiting: int, events: frozenset[bytes] = frozenset()) -> None:
         super().__init__(
             f"cannot store events: {waiting} wait, and the spool has reached its share of spool.max-rows "
             f"{limits.max_rows} or spool.max-bytes {limits.max_bytes}",
@@ -135,7 +136,7 @@ class Room:
         limits: of the spool.
     """
 
-    def __init__(self, ledger: Ledger, used_bytes: int, limits: SpoolLimits) -> None:
+    def __init__(self, ledger: Ledger, used_bytes: int, limits: SpoolOptions) -> None:
         self._ledger = ledger
         self._limits = limits
         self._all = _Taken(ledger.rows, used_bytes)

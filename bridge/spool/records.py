@@ -358,29 +358,6 @@ class SpoolFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolLimits:
-    """Bounds of the spool and of its dead letters.
-
-    Attributes:
-        max_rows: event rows, ended ones included. Ended rows go before their time to make room; when only waiting
-            ones are left, new events are refused (``spool-full``; `room` says which). Overrun by the events of one
-            message at most.
-        max_bytes: bytes of the file that hold data; then likewise.
-        keep_done_s: how long an ended row is kept, so that its event is known when it comes again.
-        dead_max_rows: dead letters kept; the oldest go first.
-        dead_max_bytes: bytes of dead letters; the oldest go first.
-        dead_keep_s: how long a dead letter is kept.
-    """
-
-    max_rows: int = 5_000_000
-    max_bytes: int = 4 * 2**30
-    keep_done_s: float = 86_400.0
-    dead_max_rows: int = 10_000
-    dead_max_bytes: int = 64 * 2**20
-    dead_keep_s: float = 30 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A dead letter as it is kept.
 

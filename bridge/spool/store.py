@@ -46,6 +46,7 @@ from bridge.spool.new_rows import (
     store_events,
     store_outbox,
 )
+from bridge.spool.options import SpoolOptions
 from bridge.spool.records import (
     Committed,
     DeadLetter,
@@ -58,14 +59,13 @@ from bridge.spool.records import (
     Postponed,
     Replayed,
     SpoolFigures,
-    SpoolLimits,
     WaitingEvent,
 )
 from bridge.spool.statements import load_migrations, load_statements
 from bridge.spool.status_tables import StatusTables, store_external
 from bridge.spool.waiting_rows import WaitingTable, numbered
 
-DEFAULT_LIMITS = SpoolLimits()
+DEFAULT_LIMITS = SpoolOptions()
 # Ended rows that one full commit takes away before their time.
 EARLY_STEP = 2000
 # How much of the age clock a power loss may take while nothing is committed.
@@ -80,7 +80,7 @@ class Spool(WaitingTable, StatusTables):
         set_aside: where a damaged file was put when the spool was opened, or None.
     """
 
-    def __init__(self, database: Database, limits: SpoolLimits, path: Path | None, set_aside: Path | None) -> None:
+    def __init__(self, database: Database, limits: SpoolOptions, path: Path | None, set_aside: Path | None) -> None:
         self._database = database
         self._limits = limits
         self._path = path
@@ -89,7 +89,7 @@ class Spool(WaitingTable, StatusTables):
         self.set_aside = set_aside
 
     @classmethod
-    def open(cls, path: Path, *, clock: Clock, limits: SpoolLimits = DEFAULT_LIMITS) -> Spool:
+    def open(cls, path: Path, *, clock: Clock, limits: SpoolOptions = DEFAULT_LIMITS) -> Spool:
         """Open the spool in file `path`, made new where there is none; a damaged one is set aside.
 
         Raises:
@@ -101,7 +101,7 @@ class Spool(WaitingTable, StatusTables):
         return cls(database, limits, path, aside)
 
     @classmethod
-    def in_memory(cls, *, clock: Clock, limits: SpoolLimits = DEFAULT_LIMITS) -> Spool:
+    def in_memory(cls, *, clock: Clock, limits: SpoolOptions = DEFAULT_LIMITS) -> Spool:
         """Return a spool that lives as long as the process, for tests and for trying things."""
         writer = connect(":memory:")
         migrate(writer, load_migrations())

@@ -11,7 +11,8 @@ from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.housekeeping import PURGE_STEP, Housekeeping
 from bridge.spool.files import connect
-from bridge.spool.records import NewRows, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event
 from tests.support.backlog import make_backlog
@@ -41,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Spool:
-    return Spool.open(path, clock=SystemClock(), limits=SpoolLimits(keep_done_s=-1))
+    return Spool.open(path, clock=SystemClock(), limits=SpoolOptions(keep_done_s=-1))
 
 
 @pytest.mark.slow

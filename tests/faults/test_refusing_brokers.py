@@ -10,7 +10,7 @@ import pytest
 
 from bridge.core.clock import SystemClock
 from bridge.core.model import OutgoingMessage
-from bridge.service.options import SPOOL_FILE
+from bridge.spool.options import SPOOL_FILE
 from bridge.spool.records import NewRows, OutboxMessage
 from bridge.spool.store import Spool
 from tests.support.mosquitto import Mosquitto, MosquittoOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.clock import FakeClock
-from bridge.spool.records import SpoolLimits
+from bridge.spool.options import DeadLetterOptions, SpoolOptions
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool
 
@@ -23,7 +23,8 @@ def make_spool(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock)
     made: list[Spool] = []
 
     def make(**limits: float) -> Spool:
-        bounds = SpoolLimits(**limits)
+        letters = {key.removeprefix("dead_"): limits.pop(key) for key in list(limits) if key.startswith("dead_")}
+        bounds = SpoolOptions(**limits, dead_letters=DeadLetterOptions(**letters))
         if request.param == "file":
             made.append(Spool.open(tmp_path / "spool.db", clock=clock, limits=bounds))
         else:

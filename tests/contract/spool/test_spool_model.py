@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bridge.core.clock import FakeClock
 from bridge.core.model import ReplyAddress
-from bridge.spool.records import NewRows, Outcome, Postponed, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import NewRows, Outcome, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import dead, done, event, identity, reply
 
@@ -49,7 +50,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.spool = self.opened()
 
     def opened(self) -> Spool:
-        return Spool.open(self.directory / "spool.db", clock=self.clock, limits=SpoolLimits(keep_done_s=KEEP_DONE_S))
+        return Spool.open(self.directory / "spool.db", clock=self.clock, limits=SpoolOptions(keep_done_s=KEEP_DONE_S))
 
     @rule(
         numbers=st.lists(st.integers(0, 12), max_size=6),

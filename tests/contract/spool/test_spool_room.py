@@ -13,7 +13,8 @@ from bridge.core.errors import SpoolError
 from bridge.core.model import OutgoingMessage
 from bridge.spool import store
 from bridge.spool.ledger import FOR_SMALL, FOR_URGENT, NoRoomError
-from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool, apart, done, event, identity, letter, rows_waiting
 
@@ -129,7 +130,7 @@ def test_no_bound_is_passed_by_more_than_a_message(
     offers: list[tuple[str, int, int, bool]], rows: int, size: int
 ) -> None:
     """Whatever comes and goes: the sums are right, and no lane, nor all together, take more than they may."""
-    limits = SpoolLimits(max_rows=rows, max_bytes=size)
+    limits = SpoolOptions(max_rows=rows, max_bytes=size)
     with Spool.in_memory(clock=FakeClock(), limits=limits) as spool:
         number = 0
         for lane, count, length, ends in offers:

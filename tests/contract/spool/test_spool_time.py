@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.core.clock import FakeClock
-from bridge.spool.records import NewRows, Postponed, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import NewRows, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, seqs_waiting
 
 
 def opened(path: Path, clock: FakeClock, **limits: float) -> Spool:
-    return Spool.open(path / "spool.db", clock=clock, limits=SpoolLimits(**limits))
+    return Spool.open(path / "spool.db", clock=clock, limits=SpoolOptions(**limits))
 
 
 def test_a_restart_keeps_ages_going(tmp_path: Path) -> None:

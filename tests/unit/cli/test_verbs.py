@@ -10,7 +10,15 @@ import pytest
 from bridge.cli.catalogue import VERBS
 from bridge.cli.main import build_parser, main
 
-WHOLE_BRIDGE = ("bridge.service.composition", "bridge.pipeline", "bridge.spool", "bridge.argo", "bridge.simulator")
+WHOLE_BRIDGE = (
+    "bridge.service.composition",
+    "bridge.pipeline",
+    "bridge.status.service",
+    "bridge.spool.store",
+    "bridge.argo.client",
+    "bridge.argo.exchanges",
+    "bridge.simulator",
+)
 CLIENTS = ("cel_expr_python", "jsonschema", "jsonschema_rs", "pycurl", "requests", "pika", "sqlite3")
 BROKER_AND_FILES = ("bridge.transports", "bridge.settings", "paho", "rich", "yaml", "prometheus_client")
 

@@ -12,7 +12,8 @@ from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.mapping.compiled import Fired
 from bridge.pipeline.intake import ingest
-from bridge.spool.records import Finished, NewRows, Outcome, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import Finished, NewRows, Outcome
 
 ASKED = {"workflowId": "w-1", "namespace": "factory"}
 
@@ -21,7 +22,7 @@ ASKED = {"workflowId": "w-1", "namespace": "factory"}
 def bench(tmp_path: Path) -> IngestBench:
     """A bench whose trigger lane has taken all that one lane may."""
     made = IngestBench(tmp_path, FakeMapping("m"))
-    made.spool.real._limits = SpoolLimits(max_rows=12)
+    made.spool.real._limits = SpoolOptions(max_rows=12)
     made.receive(*(trigger(f"old-{number}") for number in range(12)))
     return made
 
@@ -85,11 +86,11 @@ def test_nothing_of_its_lane_passes_what_waits(bench: IngestBench) -> None:
 def test_what_is_urgent_passes_its_lane_but_not_its_order(bench: IngestBench, tmp_path: Path) -> None:
     """A stop goes before other workflows' operations; what was asked on one workflow is done in the order of asking."""
     end(bench)
-    bench.spool.real._limits = SpoolLimits(max_rows=1)
+    bench.spool.real._limits = SpoolOptions(max_rows=1)
     hand_in(bench, sensor(), trigger("any"))
     waiting = hand_in(bench, asked("retry"))
     assert len(waiting) == 1
-    bench.spool.real._limits = SpoolLimits(max_rows=100)
+    bench.spool.real._limits = SpoolOptions(max_rows=100)
     other = request({"workflowId": "w-2", "namespace": "factory"}, topic="argo/workflows/stop")
     left = hand_in(bench, asked("stop"), other, waiting=waiting)
     assert [one.message for one in left] == [asked("stop")]

@@ -20,7 +20,8 @@ from bridge.pipeline.intake.identity import mapped_event, requested_event
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.replaying import replay_parts
-from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome, SpoolLimits
+from bridge.spool.options import SpoolOptions
+from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
 from tests.support.bridge_files import BRIDGE_ID, NAMESPACE, BridgeFiles
@@ -80,7 +81,7 @@ class Scene:
 
 @pytest.fixture
 def scene(loaded):
-    made = Scene(loaded, FakeClock(), SpoolLimits())
+    made = Scene(loaded, FakeClock(), SpoolOptions())
     yield made
     assert made.spool.check() == ()
     made.spool.close()
@@ -122,7 +123,7 @@ def test_the_identity_without_an_event_id_is_the_letters(loaded):
     """The same letter leads to the same id each time; alike messages in two letters, or a new spool's, to two."""
     ids = []
     for wall_s, letters in ((1_750_000_000.0, 2), (1_750_000_000.0, 1), (1_750_000_500.0, 1)):
-        made = Scene(loaded, FakeClock(wall_s), SpoolLimits())
+        made = Scene(loaded, FakeClock(wall_s), SpoolOptions())
         for _ in range(letters):
             made.replay.letter(made.refused("sensors/7/a", {"n": 5}, "plain"))
         ids.append([event.id for event in made.waiting("plain")])
@@ -204,7 +205,7 @@ def test_an_event_that_is_not_kept_is_not_replayed(scene):
 
 def test_a_spool_that_takes_nothing_keeps_the_letter(loaded):
     """A full spool is told as it is, and the letter can be replayed later."""
-    made = Scene(loaded, FakeClock(), SpoolLimits(max_rows=0))
+    made = Scene(loaded, FakeClock(), SpoolOptions(max_rows=0))
     seq = made.refused("sensors/7/a", {"n": 5}, "plain")
     with pytest.raises(SpoolError):
         made.replay.letter(seq)

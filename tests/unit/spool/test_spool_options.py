@@ -1,11 +1,10 @@
-"""What the parts are told, from the settings."""
+"""What a key means beside another one."""
 
 from __future__ import annotations
 
 import pytest
 
 from bridge.configfile.problems import Problems
-from bridge.service.options import spool_limits
 from bridge.settings.loading import load_settings
 
 REQUIRED = """\
@@ -26,4 +25,4 @@ def test_dead_letters_never_fill_the_spool(tmp_path, spool, letters, bytes_of_le
     path.write_text(f"{REQUIRED}spool: {{max-bytes: {spool}}}\ndead-letters: {{max-bytes: {letters}}}\n")
     loaded = load_settings(path, {}, Problems())
     assert loaded.settings is not None
-    assert spool_limits(loaded.settings).dead_max_bytes == bytes_of_letters
+    assert loaded.settings.spool.dead_max_bytes == bytes_of_letters

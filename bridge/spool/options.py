@@ -1,0 +1,56 @@
+"""The keys of `spool` and `dead-letters` in bridge.yaml. Frozen; any thread."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from bridge.configfile.fields import declare, section
+from bridge.configfile.kinds import Duration, Integer, Size
+
+SPOOL_FILE = "spool.sqlite"
+"""Within bridge.data-dir."""
+
+
+@section
+class DeadLetterOptions:
+    """Bounds of the dead letters; the oldest go first."""
+
+    max_rows: int = declare(Integer(1), "Dead letters that are kept.", default=10_000)
+    max_bytes: int = declare(
+        Size("64KiB"),
+        "Size that the dead letters may reach; never more than half of `spool.max-bytes`.",
+        default="64MiB",
+        name="max-bytes",
+    )
+    keep_s: float = declare(Duration("1m"), "How long a dead letter is kept.", default="30d")
+
+
+@section
+class SpoolOptions:
+    """Bounds of the spool.
+
+    Ended rows go before their time to make room; when only waiting ones are left, new events are refused
+    (``spool-full``; `Room` says which). The events of one message may overrun `max_rows`.
+    """
+
+    max_rows: int = declare(
+        Integer(1),
+        "Events that may wait; beyond, only lanes with few (a quarter more), stop, terminate and delete are taken.",
+        default=5_000_000,
+    )
+    max_bytes: int = declare(
+        Size("1MiB"), "Size on disk that the spool may reach; beyond, likewise.", default="4GiB", name="max-bytes"
+    )
+    keep_done_s: float = declare(
+        Duration("1m"), "How long a done event is remembered, so that its repetition is recognised.", default="24h"
+    )
+    # Section `dead-letters` of bridge.yaml.
+    dead_letters: DeadLetterOptions = field(default_factory=DeadLetterOptions)
+
+    @property
+    def dead_max_bytes(self) -> int:
+        """Bytes of dead letters; at most half the spool.
+
+        They lie in its file: as large as the spool, they would stop ingest for good.
+        """
+        return min(self.dead_letters.max_bytes, self.max_bytes // 2)
