@@ -72,7 +72,7 @@ def read_regular_file(path: Path, limit_bytes: int = MAX_BYTES) -> bytes | Probl
 def read_bytes(data: bytes, file: str, problems: Problems) -> Node | None:
     """Read the content of a file named `file`; see `read_file`."""
     try:
-        return _Builder(text_of_file(data, file, MAX_BYTES), file, problems).document()
+        return _TreeBuilder(text_of_file(data, file, MAX_BYTES), file, problems).document()
     except RefusedError as refusal:
         problems.error(refusal.position, refusal.code, refusal.message)
         return None
@@ -100,7 +100,7 @@ class _OpenMap:
     merged: list[MapNode] = field(default_factory=list)
 
 
-class _Builder(TreeBuilder):
+class _TreeBuilder(TreeBuilder):
     """Builds the tree of one text by the rules of the bridge's own files."""
 
     max_depth = MAX_DEPTH

@@ -28,7 +28,7 @@ from bridge.control.protocol import (
 from bridge.core.clock import Clock
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.log import fields, logger
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 
 _log = logger(__name__)
 
@@ -56,7 +56,7 @@ class ControlServer:
         clock: monotonic time of idle connections.
     """
 
-    def __init__(self, path: Path, ask: Ask, reports: Reports, clock: Clock) -> None:
+    def __init__(self, path: Path, ask: Ask, reports: ErrorReports, clock: Clock) -> None:
         self._path = path
         self._ask = ask
         self._reports = reports
@@ -154,7 +154,7 @@ class ControlServer:
     def _serve(self, peer: _Peer) -> None:
         peer.heard_s = self._clock.monotonic_s()
         try:
-            if not peer.answer and not self._hear(peer):
+            if not peer.answer and not self._read_questions(peer):
                 self._drop(peer)
                 return
             if peer.answer:
@@ -171,7 +171,7 @@ class ControlServer:
         interest = selectors.EVENT_WRITE if peer.answer or b"\n" in peer.received else selectors.EVENT_READ
         self._selector.modify(peer.socket, interest)
 
-    def _hear(self, peer: _Peer) -> bool:
+    def _read_questions(self, peer: _Peer) -> bool:
         """Take up the next question of `peer`; False if it is gone."""
         if b"\n" not in peer.received:
             part = peer.socket.recv(MAX_QUESTION_BYTES)

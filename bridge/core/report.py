@@ -74,7 +74,7 @@ class ReportWriter:
         return path
 
 
-class Reports(ReportWriter):
+class ErrorReports(ReportWriter):
     """The reports of a running bridge; each is counted and logged as well.
 
     Args:

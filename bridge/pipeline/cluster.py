@@ -26,7 +26,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.spool.store import Spool
-from bridge.validation.library import Choice, SchemaLibrary
+from bridge.validation.library import ChosenSchema, SchemaLibrary
 from bridge.validation.validator import WorkflowValidator
 
 _log = logger(__name__)
@@ -40,7 +40,7 @@ _REMEMBERED_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    choice: Choice
+    choice: ChosenSchema
     validator: WorkflowValidator
     source: str
 

@@ -16,13 +16,13 @@ from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.exchanges import Exchanges
 from bridge.argo.gate import Gate
-from bridge.control.desk import DeadLetterDesk
+from bridge.control.dead_letter_commands import DeadLetterCommands
 from bridge.control.protocol import SOCKET_FILE
 from bridge.control.server import ControlServer
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
@@ -88,7 +88,7 @@ class Service:
         self._topics = Topics(settings.interface.prefix, settings.bridge.id)
         self._lock = DataDirLock(settings.bridge.data_dir)
         self._lock.acquire(LOCK_PATIENCE_S)
-        self._reports = Reports(settings.bridge.data_dir / "reports", self.metrics, self._clock)
+        self._reports = ErrorReports(settings.bridge.data_dir / "reports", self.metrics, self._clock)
         self._spool = Spool.open(settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=settings.spool)
         self._build_argo()
         self._build_transports()
@@ -177,8 +177,8 @@ class Service:
         self._ingest_slot.receiver = self._ingest
         parts = replay_parts(settings, self._mappings, self._spool, self._schema, metrics)
         replay = Replay(parts, self._dispatcher.stored)
-        desk = DeadLetterDesk(self._spool, replay.letter)
-        self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, desk.ask, self._reports, clock)
+        commands = DeadLetterCommands(self._spool, replay.letter)
+        self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, commands.ask, self._reports, clock)
 
     def _build_reads(self, refusals: Refusals) -> Reads:
         exchanges = Exchanges(self._client.options, self._client.credentials, READS_AT_ONCE)
@@ -352,7 +352,7 @@ class Service:
         silent = {
             mapping.pattern.topic_filter
             for mapping in self._mappings
-            if mapping.connection in ("", connection) and (connection, mapping.name) not in self._ingest.heard
+            if mapping.connection in ("", connection) and (connection, mapping.name) not in self._ingest.received
         }
         return sorted(silent)[:MAX_NEVER_RECEIVED]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bridge.control.client import ControlClient
-from bridge.control.desk import DeadLetterDesk
+from bridge.control.dead_letter_commands import DeadLetterCommands
 from bridge.control.protocol import SOCKET_FILE, Ask
 from bridge.core.clock import SystemClock
 from bridge.core.errors import ConfigError, TransientError
@@ -56,7 +56,7 @@ def replay_parts(
 
 @contextmanager
 def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[Ask]:
-    """Yield what answers questions about dead letters (`DeadLetterDesk`).
+    """Yield what answers questions about dead letters (`DeadLetterCommands`).
 
     Args:
         settings: from bridge.yaml and the environment.
@@ -80,7 +80,7 @@ def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[As
         return
     try:
         with _opened(settings) as spool:
-            yield DeadLetterDesk(spool, _Offline(settings, mappings, spool).replay).ask
+            yield DeadLetterCommands(spool, _Offline(settings, mappings, spool).replay).ask
     finally:
         found.release()
 

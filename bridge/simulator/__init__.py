@@ -4,7 +4,7 @@ Plays the REST API of five Argo releases as recorded from real servers, lets tes
 accepted. It runs no containers and imports nothing of the bridge. Each `Simulator` has one thread of its own.
 """
 
-from bridge.simulator.faults import Fault, FaultKind, Faults
+from bridge.simulator.faults import FaultKind, Faults, InjectedFault
 from bridge.simulator.http.answers import ApiError
 from bridge.simulator.objects.admission import Created
 from bridge.simulator.objects.versions import DEFAULT_VERSION, RELEASES
@@ -16,10 +16,10 @@ __all__ = [
     "RELEASES",
     "ApiError",
     "Created",
-    "Fault",
     "FaultKind",
     "Faults",
     "Identity",
+    "InjectedFault",
     "Simulator",
     "SimulatorOptions",
 ]

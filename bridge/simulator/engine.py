@@ -16,14 +16,14 @@ from bridge.simulator.api.control import PREFIX, Control
 from bridge.simulator.api.router import Api
 from bridge.simulator.controller.behaviour import WallClock
 from bridge.simulator.controller.controller import Controller, ControllerOptions
-from bridge.simulator.faults import Fault, Faults
+from bridge.simulator.faults import Faults, InjectedFault
 from bridge.simulator.http.access import Access
 from bridge.simulator.http.faulty import FaultyApi
 from bridge.simulator.http.log_streams import LogStreams
 from bridge.simulator.http.watch import WatchHub
 from bridge.simulator.http.wire import Exchange, HttpServer
 from bridge.simulator.objects.archive import Archive
-from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.manifests import ManifestDecoder
 from bridge.simulator.objects.objects import ObjectFactory
 from bridge.simulator.objects.store import Store
 from bridge.simulator.objects.validation import Validator
@@ -73,7 +73,7 @@ class Engine:
             store=self.store,
             controller=self.controller,
             factory=ObjectFactory(release, wall, random),
-            decoder=Decoder(release.minor),
+            decoder=ManifestDecoder(release.minor),
             validator=Validator(),
             access=Access(options, release),
             wall=wall,
@@ -99,7 +99,7 @@ class Engine:
             self._serve_safely(exchange, fault)
         self._arm()
 
-    def _serve_safely(self, exchange: Exchange, fault: Fault | None) -> None:
+    def _serve_safely(self, exchange: Exchange, fault: InjectedFault | None) -> None:
         try:
             self._served.serve(exchange, fault)
         except Exception as error:  # noqa: BLE001  # one request must not stop all others

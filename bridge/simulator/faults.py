@@ -47,7 +47,7 @@ class FaultKind(StrEnum):
 
 
 @dataclass(slots=True)
-class Fault:
+class InjectedFault:
     """One fault.
 
     Attributes:
@@ -112,16 +112,16 @@ class Faults:
         self._random = random
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
-        self._faults: list[Fault] = []
+        self._faults: list[InjectedFault] = []
 
-    def add(self, fault: Fault) -> Fault:
+    def add(self, fault: InjectedFault) -> InjectedFault:
         """Put a fault in force, after those that are there."""
         with self._lock:
             fault.id = next(self._ids)
             self._faults = [*self._faults, fault]
         return fault
 
-    def remove(self, fault: Fault) -> None:
+    def remove(self, fault: InjectedFault) -> None:
         """Take one away; nothing happens when it is not there."""
         with self._lock:
             self._faults = [other for other in self._faults if other is not fault]
@@ -131,7 +131,7 @@ class Faults:
         with self._lock:
             self._faults = []
 
-    def pick(self, method: str, path: str, body: bytes = b"") -> Fault | None:
+    def pick(self, method: str, path: str, body: bytes = b"") -> InjectedFault | None:
         """The first fault that meets a request; it counts as a hit."""
         if not self._faults:  # without the lock: nearly every request comes here and there is nothing
             return None
@@ -154,7 +154,7 @@ class Faults:
             return [asdict(fault) for fault in self._faults]
 
 
-def fault_from_json(value: Any) -> Fault:
+def fault_from_json(value: Any) -> InjectedFault:
     """Make a fault of its JSON form.
 
     Raises:
@@ -162,11 +162,11 @@ def fault_from_json(value: Any) -> Fault:
     """
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError("a fault is an object with a kind")
-    names = {field.name for field in fields(Fault)} - {"hits", "id"}
+    names = {field.name for field in fields(InjectedFault)} - {"hits", "id"}
     unknown = set(value) - names
     if unknown:
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}; a fault has {', '.join(sorted(names))}")
     try:
-        return Fault(**value)
+        return InjectedFault(**value)
     except (TypeError, re.error) as error:
         raise ValueError(f"not a fault: {error}") from error

@@ -32,7 +32,7 @@ class StatusScope:
 
 
 @dataclass(frozen=True)
-class Scope(Kind):
+class StatusScopeKind(Kind):
     """`bridge`, `namespace`, or a map with the one key `selector`."""
 
     def read(self, node: Node, place: Place) -> Any:
@@ -69,7 +69,9 @@ class StatusOptions:
     """Which workflows are followed, and who else is told."""
 
     scope: StatusScope = declare(
-        Scope(), "Follow the workflows of this bridge, of its namespaces, or those with a label.", default="bridge"
+        StatusScopeKind(),
+        "Follow the workflows of this bridge, of its namespaces, or those with a label.",
+        default="bridge",
     )
     external_keep_s: float = declare(
         Duration("1m"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.status.seen.sources import ArgoReader, RetainedStore
 from bridge.transports.base import Transport
 
@@ -32,5 +32,5 @@ class StatusParts:
     transports: Sequence[Transport]
     clock: Clock
     metrics: Metrics
-    reports: Reports
+    reports: ErrorReports
     set_aside: Callable[[str, OutgoingMessage], None]

@@ -29,7 +29,7 @@ def schema_folder() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenSchema:
     """The schema chosen for a cluster: `exact` is whether it is that very version's, `note` says why it is not."""
 
     version: str
@@ -62,7 +62,7 @@ class SchemaLibrary:
         """The newest known version."""
         return self.versions[-1]
 
-    def for_version(self, text: str) -> Choice:
+    def for_version(self, text: str) -> ChosenSchema:
         """Choose the schema for what a cluster says its version is.
 
         The same version, else a known patch of the same minor release, else the nearest known release below, else
@@ -72,7 +72,7 @@ class SchemaLibrary:
         wanted = parse_version(text)
         if wanted is None:
             shown = f'"{text[:40]}"' if text.strip() else "unknown"
-            return Choice(
+            return ChosenSchema(
                 self.newest, exact=False, note=f"Argo's version is {shown}; using the schema of {self.newest}"
             )
         plain = text.strip().removeprefix("v")
@@ -80,19 +80,23 @@ class SchemaLibrary:
         if same:
             version = same[-1] if wanted[2] is None else _closest(same, wanted[2])
             if wanted[2] in (None, sort_key(version)[2]):
-                return Choice(version, exact=True)
-            return Choice(version, False, f"no schema of Argo {plain}; using that of {version}, the same minor release")
+                return ChosenSchema(version, exact=True)
+            return ChosenSchema(
+                version, False, f"no schema of Argo {plain}; using that of {version}, the same minor release"
+            )
         below = [one for one in self.versions if sort_key(one)[:2] < wanted[:2]]
         if below:
-            return Choice(below[-1], False, f"no schema of Argo {plain}; using {below[-1]}, the nearest known below")
+            return ChosenSchema(
+                below[-1], False, f"no schema of Argo {plain}; using {below[-1]}, the nearest known below"
+            )
         oldest = self.versions[0]
-        return Choice(oldest, False, f"Argo {plain} is older than every known schema; using the oldest, {oldest}")
+        return ChosenSchema(oldest, False, f"Argo {plain} is older than every known schema; using the oldest, {oldest}")
 
     def validator(self, version: str) -> WorkflowValidator:
         """The validator of a known version, made at its first use.
 
         Raises:
-            KeyError: `version` is not one of `versions`; take it from a `Choice`.
+            KeyError: `version` is not one of `versions`; take it from a `ChosenSchema`.
         """
         schema = self.schema(version)
         with self._lock:

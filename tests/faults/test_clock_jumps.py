@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.core.clock import SystemClock
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.support.mosquitto import Mosquitto
 from tests.support.spine import DEAD_LETTER, TRIGGER, Spine, mapping, submit
 
@@ -51,7 +51,7 @@ def test_no_jump_of_the_wall_clock_expires_or_forgets_an_event(
         spine.await_numbers(0)
         done = [0]
         for number, wall_s in enumerate(jumps, 1):
-            away = spine.simulator.faults.add(Fault(FaultKind.STATUS, method="POST", status=503))
+            away = spine.simulator.faults.add(InjectedFault(FaultKind.STATUS, method="POST", status=503))
             known = spine.bridge.count("events_stored_total", mapping="all")
             waits = [10 * number, 10 * number + 1]
             spine.publish("sensors/a", {"n": waits[0]})

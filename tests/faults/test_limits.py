@@ -11,7 +11,7 @@ import pytest
 
 from bridge.core.clock import SystemClock
 from bridge.pipeline.dispatch.dispatcher import Dispatcher
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from bridge.transports.mqtt.options import MqttVersion
 from tests.support.bridge_files import INSPECT, NAMESPACE, BridgeFiles
 from tests.support.bridge_process import BridgeProcess
@@ -69,7 +69,7 @@ def test_a_workflow_that_went_before_its_answer_came_runs_again(
     monkeypatch.setattr(Dispatcher, "event_seen", lambda *_: None)
     with Spine(tmp_path, mosquitto, NAMED) as spine:
         spine.fail(FaultKind.CUT, accept=True, count=1)
-        away = spine.simulator.faults.add(Fault(FaultKind.STATUS, path=r"/workflows/factory/", status=500))
+        away = spine.simulator.faults.add(InjectedFault(FaultKind.STATUS, path=r"/workflows/factory/", status=500))
         spine.publish("sensors/1", {"n": 1})
         spine.await_numbers(1)
         name = spine.simulator.created[0].name

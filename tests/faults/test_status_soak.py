@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from bridge.interface.status import percentage
-from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
+from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
 from tests.support.bridge_files import NAMESPACE, BridgeFiles
 from tests.support.bridge_process import BridgeProcess
 from tests.support.machine import scaled
@@ -155,8 +155,8 @@ def argo_is_away(world: World) -> None:
 def argo_answers_wrongly(world: World) -> None:
     """Lists without a resource version and failing GETs: nothing is believed that they do not say."""
     faults = world.simulator.faults
-    lists = faults.add(Fault(FaultKind.NO_RESOURCE_VERSION, method="GET", path=f"/workflows/{NAMESPACE}$"))
-    faults.add(Fault(FaultKind.STATUS, method="GET", path=f"/workflows/{NAMESPACE}/.", status=503))
+    lists = faults.add(InjectedFault(FaultKind.NO_RESOURCE_VERSION, method="GET", path=f"/workflows/{NAMESPACE}$"))
+    faults.add(InjectedFault(FaultKind.STATUS, method="GET", path=f"/workflows/{NAMESPACE}/.", status=503))
     world.simulator.end_watches("too-old")
     world.delete(CHANGED)
     wait_until(lambda: lists.hits >= 2, "lists that are no answer", WITHIN_S)

@@ -23,7 +23,7 @@ from bridge.argo.options import ArgoOptions, template_path, workflow_path, workf
 from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
 from bridge.core.model import WorkflowOrder
 from bridge.interface.operations import Operation
-from bridge.simulator import RELEASES, Fault, FaultKind, Simulator, SimulatorOptions
+from bridge.simulator import RELEASES, FaultKind, InjectedFault, Simulator, SimulatorOptions
 from tests.support.machine import scaled
 
 NS = "argo"
@@ -104,7 +104,7 @@ def test_a_create_whose_answer_was_lost_is_recognised(start):
     """Cut after it was accepted: ambiguous; again: CONFLICT; GET shows that it is this event's."""
     simulator = start()
     simulator.put_template(NS, TEMPLATE)
-    simulator.faults.add(Fault(FaultKind.CUT, method="POST", count=1, accept=True))
+    simulator.faults.add(InjectedFault(FaultKind.CUT, method="POST", count=1, accept=True))
     with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
 
         def ask(request: HttpRequest):
@@ -126,7 +126,7 @@ def test_a_failed_create_on_a_kept_connection_is_repeated_at_most_once_as_a_work
     """Every second answer is lost after it was accepted: whatever is sent again, no event has two workflows."""
     simulator = start(seed=1)
     simulator.put_template(NS, TEMPLATE)
-    simulator.faults.add(Fault(FaultKind.CUT, method="POST", probability=0.5, accept=True))
+    simulator.faults.add(InjectedFault(FaultKind.CUT, method="POST", probability=0.5, accept=True))
     submit(simulator, range(100))
     simulator.faults.clear()
     submit(simulator, range(100))
@@ -146,7 +146,7 @@ def test_the_gate_and_the_exchanges_get_through_an_outage(start):
             now_s = time.monotonic()
             assert now_s < deadline_s
             if away_until_s is None and len(waiting) < 1500:
-                simulator.faults.add(Fault(FaultKind.CUT))  # for what was being accepted just now
+                simulator.faults.add(InjectedFault(FaultKind.CUT))  # for what was being accepted just now
                 simulator.stop_serving()
                 away_until_s = now_s + 2.0
             if away_until_s and now_s >= away_until_s:
@@ -173,7 +173,7 @@ def test_the_gate_and_the_exchanges_get_through_an_outage(start):
 def test_poll_can_be_woken_from_another_thread(start):
     """News for dispatch are not held up by a slow request, or by none."""
     simulator = start()
-    simulator.faults.add(Fault(FaultKind.HANG, delay_s=30.0))
+    simulator.faults.add(InjectedFault(FaultKind.HANG, delay_s=30.0))
     with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
         for _ in range(2):
             timer = threading.Timer(0.2, exchanges.wake)
@@ -212,7 +212,7 @@ def test_a_list_is_whole_in_every_release(start, release):
 def test_a_list_without_resource_version_is_no_answer(start):
     """A server whose mirror could not be filled would otherwise clear every retained status."""
     simulator = start()
-    simulator.faults.add(Fault(FaultKind.NO_RESOURCE_VERSION))
+    simulator.faults.add(InjectedFault(FaultKind.NO_RESOURCE_VERSION))
     with ArgoClient(ArgoOptions(simulator.url)) as client, pytest.raises(TransientAnswerError) as raised:
         client.list_workflows(NS)
     assert raised.value.code == "incomplete-list"

@@ -18,7 +18,7 @@ from bridge.control.server import MAX_CONNECTIONS, ControlServer
 from bridge.core.clock import SystemClock
 from bridge.core.errors import ConfigError, PermanentError, SpoolError, TransientError
 from bridge.core.metrics import Metrics
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.service import replaying
 from bridge.spool.lock import DataDirLock
 from bridge.spool.records import NewDeadLetter, NewRows
@@ -41,7 +41,7 @@ def answer(question):
 def serving(folder):
     """A server in `folder`; nothing of it is left afterwards."""
     server = ControlServer(
-        folder / SOCKET_FILE, answer, Reports(folder / "reports", Metrics(), SystemClock()), SystemClock()
+        folder / SOCKET_FILE, answer, ErrorReports(folder / "reports", Metrics(), SystemClock()), SystemClock()
     )
     server.start()
     try:
@@ -171,7 +171,9 @@ def test_what_a_killed_bridge_left_is_replaced(tmp_path):
 def test_a_bridge_that_cannot_listen_runs_all_the_same(tmp_path, caplog):
     """What stands in the way is named in the log; there is no thread whose end would turn it unhealthy."""
     (tmp_path / SOCKET_FILE).mkdir()
-    server = ControlServer(tmp_path / SOCKET_FILE, answer, Reports(tmp_path, Metrics(), SystemClock()), SystemClock())
+    server = ControlServer(
+        tmp_path / SOCKET_FILE, answer, ErrorReports(tmp_path, Metrics(), SystemClock()), SystemClock()
+    )
     server.start()
     assert not server.is_listening
     assert "cannot listen" in caplog.text
@@ -212,7 +214,7 @@ def test_a_lock_without_a_socket_is_waited_for(settings, monkeypatch):
         started.wait(scaled(10))
         server.start()
 
-    server = ControlServer(folder / SOCKET_FILE, answer, Reports(folder, Metrics(), SystemClock()), SystemClock())
+    server = ControlServer(folder / SOCKET_FILE, answer, ErrorReports(folder, Metrics(), SystemClock()), SystemClock())
     monkeypatch.setattr(replaying.time, "sleep", lambda _: started.set() or threading.Event().wait(0.01))
     starter = threading.Thread(target=start_late)
     with DataDirLock(folder):

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from bridge.pipeline.reads.reader import MAX_AT_ONCE
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.support.bridge_files import NAMESPACE
 from tests.support.mosquitto import MosquittoOptions
 from tests.support.operations import SUSPENDED, WITHIN_S, OperationsSpine
@@ -123,7 +123,7 @@ def test_a_stop_of_the_bridge_ends_a_followed_log_with_a_reply(spine):
 
 def test_a_read_that_hangs_holds_up_nothing_else(spine):
     """Argo answers no GET: reads are failed in time, or as too many at once; a trigger beside them goes through."""
-    spine.simulator.faults.add(Fault(FaultKind.HANG, method="GET", path="/workflows/factory/hung"))
+    spine.simulator.faults.add(InjectedFault(FaultKind.HANG, method="GET", path="/workflows/factory/hung"))
     numbers = [spine.request("get", named("hung")) for _ in range(MAX_AT_ONCE + 2)]
     spine.publish(TRIGGER, submit(requestId="beside"))
     wait_until(lambda: spine.answers("beside"), "the answer to a trigger message", WITHIN_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.support.bridge_files import NAMESPACE, TEMPLATE
 from tests.support.operations import FAILING, SUSPENDED, WITHIN_S, OperationsSpine
 from tests.support.spine import DEAD_LETTER
@@ -136,7 +136,7 @@ def test_a_bridge_that_is_killed_in_between_knows_it_the_next_time(spine):
     name = spine.start_workflow(SUSPENDED)
     spine.lose_answer("DELETE", "")
     hang = spine.simulator.faults.add(
-        Fault(FaultKind.STATUS, method="GET", path="/workflows/factory/.", status=503, skip=1)
+        InjectedFault(FaultKind.STATUS, method="GET", path="/workflows/factory/.", status=503, skip=1)
     )
     number = spine.request("delete", named(name))
     spine.await_gone(name)

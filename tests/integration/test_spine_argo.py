@@ -15,7 +15,7 @@ from bridge.pipeline import cluster
 from bridge.pipeline.dispatch import lanes
 from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.pipeline.dispatch.settlement import Settlement
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from bridge.status.seen.argo_reader import ArgoServerReader
 from tests.support.bridge_files import INSPECT, NAMESPACE
 from tests.support.machine import scaled
@@ -184,7 +184,9 @@ def test_the_watch_ends_a_row_whose_answer_is_late(tmp_path, mosquitto):
     """An accepted create without an answer is done when the watch shows its workflow, though a look-up fails."""
     with Spine(tmp_path, mosquitto) as spine:
         spine.fail(FaultKind.CUT, accept=True, delay_s=0.5)
-        spine.simulator.faults.add(Fault(FaultKind.STATUS, method="GET", path=r"/workflows/factory/", status=500))
+        spine.simulator.faults.add(
+            InjectedFault(FaultKind.STATUS, method="GET", path=r"/workflows/factory/", status=500)
+        )
         assert "workflowId" in spine.ask(submit())
         assert len(spine.simulator.created) == 1
 
@@ -205,7 +207,9 @@ def test_health_tells_what_argo_does_not_answer(status, message, reachable, code
     with Spine(tmp_path, mosquitto) as spine:
         state = spine.bridge.service.state
         wait_until(lambda: state()["argo"]["reachable"] and not state()["problems"], "a server that answers")
-        fault = Fault(FaultKind.STATUS, method="GET", path=rf"/workflows/{NAMESPACE}/.", status=status, message=message)
+        fault = InjectedFault(
+            FaultKind.STATUS, method="GET", path=rf"/workflows/{NAMESPACE}/.", status=status, message=message
+        )
         spine.simulator.faults.add(fault)
         wait_until(lambda: [one["code"] for one in state()["problems"]][:1] == [code], "the problem")
         assert message in state()["problems"][0]["message"]

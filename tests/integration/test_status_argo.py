@@ -17,9 +17,9 @@ from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface.topics import Topics
-from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
+from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.parts import StatusParts
@@ -96,7 +96,7 @@ class Bridge:
             [connection],
             SystemClock(),
             Metrics(),
-            Reports(folder, Metrics(), SystemClock()),
+            ErrorReports(folder, Metrics(), SystemClock()),
             lambda *_: None,
         )
         follow = FollowedWorkflows("plant-1", (NS,), selector)
@@ -251,7 +251,7 @@ def test_a_list_without_resource_version_clears_nothing(world: World) -> None:
     world.create("kept-1")
     world.broker.wait_for("kept-1", "Running")
     world.stop()
-    fault = world.simulator.faults.add(Fault(FaultKind.NO_RESOURCE_VERSION, path=f"/workflows/{NS}$"))
+    fault = world.simulator.faults.add(InjectedFault(FaultKind.NO_RESOURCE_VERSION, path=f"/workflows/{NS}$"))
     bridge = world.start()
     eventually(lambda: fault.hits >= 2)
     assert bridge.status.problems()[0].code == "incomplete-list"
@@ -292,7 +292,7 @@ def test_a_missing_right_is_a_problem_and_stop_is_prompt(tmp_path: Path) -> None
 
 def test_a_stop_does_not_wait_for_an_argo_that_hangs(world: World) -> None:
     """With every answer hanging the threads come within the deadline."""
-    fault = world.simulator.faults.add(Fault(FaultKind.HANG))
+    fault = world.simulator.faults.add(InjectedFault(FaultKind.HANG))
     world.start()
     eventually(lambda: fault.hits)
     begin = time.monotonic()

@@ -17,7 +17,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
@@ -53,7 +53,7 @@ class Bridge:
             [self.transport],
             SystemClock(),
             Metrics(),
-            Reports(folder, Metrics(), SystemClock()),
+            ErrorReports(folder, Metrics(), SystemClock()),
             lambda *_: None,
         )
         follow = FollowedWorkflows("plant-1", (NS,), f"{BRIDGE_LABEL}=plant-1")

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bridge.argo.handles import HttpRequest
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.support.bridge_files import NAMESPACE
 from tests.support.spine import Spine
 from tests.support.transport_ends import wait_until
@@ -84,6 +84,6 @@ class OperationsSpine(Spine):
         path = f"/api/v1/cron-workflows/{NAMESPACE}/{name}"
         return self.bridge.service._client.call(HttpRequest("GET", path), "read a cron")
 
-    def lose_answer(self, method: str, path: str) -> Fault:
+    def lose_answer(self, method: str, path: str) -> InjectedFault:
         """The next such request is carried out, and its connection is cut in place of the answer."""
-        return self.simulator.faults.add(Fault(FaultKind.CUT, method=method, path=path, accept=True, count=1))
+        return self.simulator.faults.add(InjectedFault(FaultKind.CUT, method=method, path=path, accept=True, count=1))

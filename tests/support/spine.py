@@ -12,7 +12,7 @@ import orjson
 from paho.mqtt.client import MQTTMessage
 
 from bridge.core.clock import Clock
-from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
+from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
 from tests.support.bridge_files import INSPECT, NAMESPACE, TEMPLATE, BridgeFiles
 from tests.support.bridge_inside import InsideBridge, LeftBehind
 from tests.support.interface_check import misfits
@@ -140,9 +140,9 @@ class Spine:
         wait_until(lambda: len(self.numbers) >= len(numbers), f"workflows of {numbers}, not {self.numbers}", within_s)
         assert sorted(self.numbers) == sorted(numbers)
 
-    def fail(self, kind: FaultKind, **keys: Any) -> Fault:
+    def fail(self, kind: FaultKind, **keys: Any) -> InjectedFault:
         """Put a fault in force for creates."""
-        return self.simulator.faults.add(Fault(kind, method="POST", **keys))
+        return self.simulator.faults.add(InjectedFault(kind, method="POST", **keys))
 
     def take_argo_away(self) -> None:
         """Stop serving, and return once the bridge has noticed, at the expense of one request."""

@@ -1,4 +1,4 @@
-"""Puts the demo on: starts broker, Argo Server, bridge and sensors, lets the audience see, and ends everything.
+"""Runs the demo: starts broker, Argo Server, bridge and sensors, shows what happens, and ends everything.
 
 The bridge runs in this process, as `run` would build it: it starts at once, one Ctrl-C reaches everything, and no
 child outlives a demo that is killed. The audience still sees it through the broker only.
@@ -78,16 +78,16 @@ class _Stage(NamedTuple):
     warnings: queue.SimpleQueue[str]
 
 
-def put_on(duration_s: float | None) -> int:
+def run_demo(duration_s: float | None) -> int:
     """Run the demo until SIGINT, SIGTERM or SIGHUP, or for `duration_s` seconds once everything is up.
 
     Returns:
         0 when it ran to its end, 1 when it could not start, 3 when a part of the bridge ended by itself.
     """
     with _signals() as asked, ExitStack() as stack:
-        stage = _raise_curtain(stack)
+        stage = _start_all(stack)
         try:
-            return _Show(stage, asked).run(duration_s)
+            return _Display(stage, asked).run(duration_s)
         finally:
             # Only what the parts below it hold can fail to end; the process must not wait for that.
             late = stage.service.stop(_STOP_WITHIN_S)
@@ -114,7 +114,7 @@ def _signals() -> Iterator[StopEvent]:
             signal.signal(number, handler)
 
 
-def _raise_curtain(stack: ExitStack) -> _Stage:
+def _start_all(stack: ExitStack) -> _Stage:
     """Start broker, Argo Server and bridge; what was started is ended by `stack`, the bridge by its owner.
 
     Raises:
@@ -170,7 +170,7 @@ class _Warnings(logging.Handler):
         self._warnings.put(text if text.isprintable() else ascii(text)[1:-1])
 
 
-class _Show:
+class _Display:
     """What the audience sees, from the first table to the last line.
 
     Args:
@@ -205,17 +205,17 @@ class _Show:
     def run(self, duration_s: float | None) -> int:
         """Show it all; returns an exit code."""
         with (
-            self._visit("demo-sensors") as pen,
-            self._visit("demo-audience") as eyes,
+            self._visit("demo-sensors") as sensors,
+            self._visit("demo-audience") as audience,
             self._view,
         ):
-            eyes.subscribe(retained=self._story.filters(SENSOR_FILTER))
-            eyes.await_ready(_ONLINE_WITHIN_S)
-            pen.await_ready(_ONLINE_WITHIN_S)
-            if not self._await_online(eyes):
+            audience.subscribe(retained=self._story.filters(SENSOR_FILTER))
+            audience.await_ready(_ONLINE_WITHIN_S)
+            sensors.await_ready(_ONLINE_WITHIN_S)
+            if not self._await_online(audience):
                 return exit_codes.OK if self._asked.is_set() else exit_codes.PROBLEMS
-            with Sensors(_SENSORS, pen.offer):
-                code = self._watch(eyes, duration_s)
+            with Sensors(_SENSORS, sensors.offer):
+                code = self._watch(audience, duration_s)
         print(
             f"{'ended' if code == exit_codes.OK else 'a part of the bridge ended'}: {self._story.summary()}", flush=True
         )
@@ -225,7 +225,7 @@ class _Show:
         options = MqttOptions(name=who, url=self._stage.broker.url, version=MqttVersion.V311)
         return BrokerVisit(visitor_options(options, who))
 
-    def _await_online(self, eyes: BrokerVisit) -> bool:
+    def _await_online(self, audience: BrokerVisit) -> bool:
         until_s = time.monotonic() + _ONLINE_WITHIN_S
         while self._story.bridge != "online":
             if self._asked.is_set():
@@ -236,23 +236,23 @@ class _Show:
                     "argo-bridge demo: the bridge did not come online; its log ends:", *tail, sep="\n", file=sys.stderr
                 )
                 return False
-            self._turn(eyes)
+            self._turn(audience)
         return True
 
-    def _watch(self, eyes: BrokerVisit, duration_s: float | None) -> int:
+    def _watch(self, audience: BrokerVisit, duration_s: float | None) -> int:
         until_s = None if duration_s is None else time.monotonic() + duration_s
         while not self._asked.is_set() and (until_s is None or time.monotonic() < until_s):
-            self._turn(eyes)
+            self._turn(audience)
             if self._stage.service.liveness():
                 return exit_codes.UNEXPECTED
         return exit_codes.OK
 
-    def _turn(self, eyes: BrokerVisit) -> None:
+    def _turn(self, audience: BrokerVisit) -> None:
         """Show what arrived within a tenth of a second."""
-        message = eyes.next(_TURN_S)
+        message = audience.next(_TURN_S)
         while message is not None:
             self._view.tell(self._story.take(message))
-            message = eyes.next(0)
+            message = audience.next(0)
         while not self._stage.warnings.empty():
             self._view.tell([Line("warning", self._stage.warnings.get(), is_bad=True)])
         self._view.tick()

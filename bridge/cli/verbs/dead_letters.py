@@ -20,7 +20,7 @@ from bridge.cli import exit_codes
 from bridge.cli.views.dead_letters import show_letter, show_list
 from bridge.configfile.quantities import parse_duration
 from bridge.configuration import load
-from bridge.control.desk import PAGE
+from bridge.control.dead_letter_commands import PAGE
 from bridge.control.protocol import Ask
 from bridge.core.errors import BridgeError, ConfigError
 from bridge.core.unicode import well_formed

@@ -28,9 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the demo; see the description for the exit codes."""
     # The embedded broker takes half a second to import, and no other verb needs it.
-    from bridge.cli.demo.stage import put_on
+    from bridge.cli.demo.stage import run_demo
 
-    return put_on(args.duration_s)
+    return run_demo(args.duration_s)
 
 
 def _duration(text: str) -> float:

@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _Sending:
     """What is sent where.
 
     Attributes:
@@ -98,11 +98,11 @@ def run_send(args: argparse.Namespace) -> int:
         return _ask(plan, plan.question, visit, view) if plan.question else _inform(plan, visit, view)
 
 
-def _plan(args: argparse.Namespace, target: Target, until_s: float) -> _Plan:
+def _plan(args: argparse.Namespace, target: Target, until_s: float) -> _Sending:
     topic, payload = full_topic(args.topic, target.topics), _payload(args.payload)
     request = target.topics.parse(topic)
     question = target.question_at(topic, request, payload) if isinstance(request, Request) else None
-    return _Plan(
+    return _Sending(
         target=target,
         message=question.message if question else OutgoingMessage(topic, payload),
         question=question,
@@ -118,7 +118,7 @@ def _listeners(loaded: LoadedSettings, topic: str, connection: str) -> tuple[Lis
     return None if problems.has_errors else listening_to(topic, connection, definitions)
 
 
-def _ask(plan: _Plan, question: Question, visit: BrokerVisit, view: SendView) -> int:
+def _ask(plan: _Sending, question: Question, visit: BrokerVisit, view: SendView) -> int:
     """Send a request, print its reply, and follow the workflow if that is wanted."""
     reply = Asking(question, visit, view, plan.until_s).ask()
     if reply is None:
@@ -138,7 +138,7 @@ def _ask(plan: _Plan, question: Question, visit: BrokerVisit, view: SendView) ->
     return follow_named(visit, followed, view, plan.until_s)
 
 
-def _inform(plan: _Plan, visit: BrokerVisit, view: SendView) -> int:
+def _inform(plan: _Sending, visit: BrokerVisit, view: SendView) -> int:
     """Send a sensor message, and follow what it starts if that is wanted."""
     topics = plan.target.topics
     started = StartedWorkflows(plan.target.settings.bridge.id, plan.listeners, topics.state)

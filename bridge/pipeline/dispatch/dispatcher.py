@@ -26,7 +26,7 @@ from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.operations import CREATING, Plans, operation_of
@@ -75,12 +75,12 @@ class DispatchParts:
     gate: Gate
     settlement: Settlement
     metrics: Metrics
-    reports: Reports
+    reports: ErrorReports
     clock: Clock
 
 
 @dataclass(slots=True)
-class _Flight:
+class _RowInFlight:
     event: WaitingEvent
     plan: Plan
     questions: int = 0
@@ -105,7 +105,7 @@ class Dispatcher:
         self._successes_at_try: dict[int, int] = {}
         self._lanes = Lanes(parts.spool)
         self._plans = Plans(bridge_id, parts.schema)
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, _RowInFlight] = {}
         self._look_first: set[int] = set()
         self._untouched: set[int] = set()
         self._news: deque[frozenset[str]] = deque()
@@ -193,7 +193,7 @@ class Dispatcher:
         self._causes = self._lanes.causes
 
     def _begin(self) -> None:
-        self._hear()
+        self._drain_inbox()
         if not self._stopping.is_set():
             self._expire()
             self._fill()
@@ -227,7 +227,7 @@ class Dispatcher:
         permit_s = self._parts.gate.next_permit_in_s(now_s)
         return inf if row_s is None or permit_s is None else max(row_s, permit_s)
 
-    def _hear(self) -> None:
+    def _drain_inbox(self) -> None:
         renewals = self._parts.exchanges.token_renewals
         if self._changed.is_set() or renewals != self._renewals:
             self._changed.clear()
@@ -292,7 +292,7 @@ class Dispatcher:
             step = Step.LOOK_UP if must_look else Step.CREATE
             plan = self._plans.of(event, step, is_untouched=event.seq in self._untouched)
             self._untouched.discard(event.seq)
-            self._ask(_Flight(event, plan))
+            self._ask(_RowInFlight(event, plan))
             # A quarantined row goes beside the gate: what becomes of it says nothing about the others.
             permits -= not event.is_quarantined
 
@@ -314,7 +314,7 @@ class Dispatcher:
             return
         self._knows_version = True
 
-    def _ask(self, flight: _Flight) -> None:
+    def _ask(self, flight: _RowInFlight) -> None:
         event = flight.event
         flight.questions += 1
         self._flights[event.seq] = flight
@@ -347,7 +347,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - as in _ask
             self._internal_error(flight, error)
 
-    def _conclude(self, flight: _Flight, verdict: Verdict) -> None:
+    def _conclude(self, flight: _RowInFlight, verdict: Verdict) -> None:
         event = flight.event
         if flight.is_seen:
             verdict = Done()
@@ -406,7 +406,7 @@ class Dispatcher:
         self._lanes.park(lane, self._parts.spool.age.now_s(), verdict.cause)
         self._lanes.give_back(event)
 
-    def _again(self, flight: _Flight, verdict: Again) -> None:
+    def _again(self, flight: _RowInFlight, verdict: Again) -> None:
         event = flight.event
         if not (verdict.own_fault or event.is_quarantined):
             self._remember(event, verdict.step)
@@ -435,12 +435,12 @@ class Dispatcher:
             self._successes_at_failure = self._successes
         return self._successes > before
 
-    def _give_up(self, flight: _Flight, tried: WaitingEvent, verdict: Again) -> None:
+    def _give_up(self, flight: _RowInFlight, tried: WaitingEvent, verdict: Again) -> None:
         """End a row after its last try, but look first for a workflow that this try may have made."""
         text = f"given up after {tried.attempts} tries, while others succeeded; the last answer: {verdict.cause}"
         end = Dead("attempts-exhausted", text)
         if operation_of(tried.event) in CREATING and verdict.step is Step.LOOK_UP:
-            self._ask(_Flight(tried, self._plans.of(tried, Step.LOOK_UP), is_seen=flight.is_seen, gives_up=end))
+            self._ask(_RowInFlight(tried, self._plans.of(tried, Step.LOOK_UP), is_seen=flight.is_seen, gives_up=end))
         else:
             self._end_dead(tried, end)
 
@@ -453,7 +453,7 @@ class Dispatcher:
         elif not is_creating and step is Step.CREATE:
             self._untouched.add(event.seq)
 
-    def _internal_error(self, flight: _Flight, error: Exception) -> None:
+    def _internal_error(self, flight: _RowInFlight, error: Exception) -> None:
         self._flights.pop(flight.event.seq, None)
         event = flight.event.event
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.core.model import Message, ReplyAddress
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.refusals import Refused
 from bridge.spool.records import NewRows
 
@@ -25,7 +25,7 @@ class Draft(NewRows):
 
     message: Message
     reply: ReplyAddress | None = None
-    read: Read | None = None
+    read: ReadRequest | None = None
 
     def refuse(self, refused: Refused) -> None:
         """Add a refusal."""

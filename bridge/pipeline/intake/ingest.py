@@ -20,7 +20,7 @@ from bridge.core.errors import PermanentError, SpoolError, cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Flaw, Message, OutgoingMessage, ReplyAddress
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface import messages, replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
@@ -31,7 +31,7 @@ from bridge.pipeline.dispatch.operations import operation_of
 from bridge.pipeline.intake.drafts import Draft
 from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
 from bridge.pipeline.intake.mapped import MappedEvents
-from bridge.pipeline.intake.operations import OperationIntake, Read, is_spooled
+from bridge.pipeline.intake.operations import OperationIntake, ReadRequest, is_spooled
 from bridge.pipeline.intake.requests import Requests, reply_address
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.reads.reader import BUSY, Reads
@@ -110,7 +110,7 @@ class IngestParts:
     updates: StatusUpdates
     refusals: Refusals
     metrics: Metrics
-    reports: Reports
+    reports: ErrorReports
     clock: Clock
 
 
@@ -118,7 +118,7 @@ class Ingest:
     """The `Receiver` of every transport.
 
     Attributes:
-        heard: connection and name of each mapping that a message came for since the start.
+        received: connection and name of each mapping that a message came for since the start.
     """
 
     def __init__(self, rules: IngestRules, parts: IngestParts, callbacks: IngestCallbacks) -> None:
@@ -130,7 +130,7 @@ class Ingest:
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
         self._begun_s: dict[str, float] = {}
-        self.heard: set[tuple[str, str]] = set()
+        self.received: set[tuple[str, str]] = set()
 
     @property
     def problem(self) -> SpoolError | None:
@@ -168,7 +168,7 @@ class Ingest:
     def _receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery]) -> Left:
         earlier = self._kept_of(waiting)
         drafts: list[Draft] = []
-        places: list[Read] = []
+        places: list[ReadRequest] = []
         try:
             self._forget_sessions()
             for draft in self._drafts(batch):
@@ -232,7 +232,7 @@ class Ingest:
                 self._problem = problem
                 return left
 
-    def _places(self, drafts: Iterable[Draft]) -> list[Read]:
+    def _places(self, drafts: Iterable[Draft]) -> list[ReadRequest]:
         """Take a place for each read; what finds none is refused."""
         places = []
         for draft in drafts:
@@ -324,7 +324,7 @@ class Ingest:
             draft.refuse(self._parts.refusals.of_message(message, self._too_large(message)))
             return
         for match in self._parts.mapped.matches(message):
-            self.heard.add((message.connection, match.mapping.name))
+            self.received.add((message.connection, match.mapping.name))
             try:
                 result = self._parts.mapped.result(match, message, delivery)
             except SpoolError:

@@ -1,4 +1,6 @@
-"""Reads requests other than trigger messages: what is spooled becomes an event, the rest a `Read`; or it is refused.
+"""Reads requests other than trigger messages: what is spooled becomes an event, the rest a `ReadRequest`.
+
+What is not well-formed or not allowed is refused.
 
 Thread: the transport's, through ingest. Keeps no state; does no I/O.
 """
@@ -32,7 +34,7 @@ _MAKE_ROOM = frozenset({Operation.STOP, Operation.TERMINATE, Operation.DELETE})
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadRequest:
     """A request that is answered at once from what Argo has.
 
     Attributes:
@@ -91,7 +93,7 @@ class OperationIntake:
             is_urgent=asked.operation in _MAKE_ROOM,
         )
 
-    def read(self, message: Message, request: Request, body: RequestBody, address: ReplyAddress) -> Read:
+    def read(self, message: Message, request: Request, body: RequestBody, address: ReplyAddress) -> ReadRequest:
         """Return a request that is answered at once.
 
         Raises:
@@ -103,7 +105,7 @@ class OperationIntake:
             with as_invalid_workflow():
                 self._rules.policy.check_manifest(workflow, namespace)
                 self._rules.check_workflow(workflow)
-        return Read(asked.operation, namespace, asked.name, asked.options, message, address)
+        return ReadRequest(asked.operation, namespace, asked.name, asked.options, message, address)
 
     def _allowed(self, message: Message, request: Request, body: RequestBody) -> tuple[OperationRequest, str]:
         asked = operation_request(request.operation, message, body)

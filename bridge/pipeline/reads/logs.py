@@ -17,7 +17,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.operation_calls import look_at
 from bridge.interface.operation_bodies import LogLine, in_packets, last_lines
 from bridge.interface.replies import Refusal
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.plans import LIMIT_S, Answered, Keys, ReadPlan, Result
 
 FOLLOW_S = 600.0
@@ -31,7 +31,7 @@ _NATURAL_END = "watch-ended"
 
 
 class _Log(ReadPlan):
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: ReadRequest) -> None:
         super().__init__(read)
         self._frames = calls.LogFrames()
 
@@ -74,7 +74,7 @@ class _Log(ReadPlan):
 class LogTail(_Log):
     """The last lines, in one reply."""
 
-    def __init__(self, read: Read, max_bytes: int) -> None:
+    def __init__(self, read: ReadRequest, max_bytes: int) -> None:
         """Read nothing yet; more than `max_bytes` of lines are never kept."""
         super().__init__(read)
         tail = read.options["tailLines"]
@@ -106,7 +106,7 @@ class LogFollow(_Log):
     tell until then whether Argo answers.
     """
 
-    def __init__(self, read: Read, began_s: float) -> None:
+    def __init__(self, read: ReadRequest, began_s: float) -> None:
         """Read nothing yet; `began_s`: monotonic seconds of the request."""
         super().__init__(read)
         self._lines: list[LogLine] = []
@@ -180,6 +180,6 @@ class LogFollow(_Log):
         return self._keys([], more=False)
 
 
-def log_plan(read: Read, began_s: float, max_bytes: int) -> ReadPlan:
+def log_plan(read: ReadRequest, began_s: float, max_bytes: int) -> ReadPlan:
     """Return the plan of a request for logs."""
     return LogFollow(read, began_s) if read.options.get("follow") else LogTail(read, max_bytes)

@@ -21,7 +21,7 @@ from bridge.interface.operation_bodies import Object
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW, Refusal
 from bridge.pipeline.dispatch.outcomes import refusal_of
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 
 LIMIT_S = 6.0
 """From a request's arrival to its reply, so that a reply needs less than 8 s even where Argo answers nothing."""
@@ -55,7 +55,7 @@ class ReadPlan:
         read: what was asked.
     """
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: ReadRequest) -> None:
         self.read = read
 
     @property
@@ -172,7 +172,7 @@ class _Paged(ReadPlan):
     items_key = ""
     is_newest_first = False
 
-    def __init__(self, read: Read, pages: calls.Pages) -> None:
+    def __init__(self, read: ReadRequest, pages: calls.Pages) -> None:
         super().__init__(read)
         text = read.options.get("continue")
         self._after = bodies.place_of(text) if isinstance(text, str) else ()
@@ -228,7 +228,7 @@ class _List(_Paged):
     items_key = "workflows"
     is_newest_first = True
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: ReadRequest) -> None:
         super().__init__(read, calls.WorkflowPages(read.namespace, _selector(read)))
 
     def _place(self, item: Object) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ class _List(_Paged):
 class _ListTemplates(_Paged):
     items_key = "templates"
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: ReadRequest) -> None:
         cluster = bool(read.options.get("cluster"))
         super().__init__(read, calls.TemplatePages(read.namespace, _selector(read), cluster=cluster))
 
@@ -267,7 +267,7 @@ class _ListTemplates(_Paged):
         return bodies.listed_template(item)
 
 
-def _selector(read: Read) -> str:
+def _selector(read: ReadRequest) -> str:
     return str(read.options.get("labels") or "")
 
 
@@ -283,7 +283,7 @@ def _size(keys: Keys) -> int:
     return len(orjson.dumps(keys))
 
 
-PLANS: dict[Operation, Callable[[Read], ReadPlan]] = {
+PLANS: dict[Operation, Callable[[ReadRequest], ReadPlan]] = {
     Operation.GET: _Get,
     Operation.LIST: _List,
     Operation.LINT: _Lint,

@@ -28,11 +28,11 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface import replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.logs import log_plan
 from bridge.pipeline.reads.plans import PLANS, Answered, Keys, ReadPlan, Result
 from bridge.pipeline.refusals import Refusals
@@ -78,15 +78,15 @@ class ReadsParts:
     exchanges: Exchanges
     refusals: Refusals
     metrics: Metrics
-    reports: Reports
+    reports: ErrorReports
     clock: Clock
     max_publish_bytes: Callable[[str], int]
     on_outbox: Callable[[], None]
 
 
 @dataclass(slots=True)
-class _Flight:
-    read: Read
+class _ReadInFlight:
+    read: ReadRequest
     ack: Callable[[], None]
     plan: ReadPlan
     began_s: float
@@ -94,10 +94,10 @@ class _Flight:
 
 
 @dataclass(slots=True)
-class _Told:
+class _PendingReply:
     """What is to be committed, and then acknowledged and, where it is the last of its request, released."""
 
-    flight: _Flight
+    flight: _ReadInFlight
     is_last: bool
     outbox: list[OutboxMessage] = field(default_factory=list)
     dead_letters: list[NewDeadLetter] = field(default_factory=list)
@@ -115,9 +115,9 @@ class Reads:
         self._lock = threading.Lock()
         self._reserved = 0
         self._reserved_followed = 0
-        self._inbox: deque[tuple[Read, Callable[[], None]]] = deque()
-        self._flights: dict[int, _Flight] = {}
-        self._told: list[_Told] = []
+        self._inbox: deque[tuple[ReadRequest, Callable[[], None]]] = deque()
+        self._flights: dict[int, _ReadInFlight] = {}
+        self._told: list[_PendingReply] = []
         self._number = 0
         self._spool_retry_s = 0.0
         self._stopping = threading.Event()
@@ -135,7 +135,7 @@ class Reads:
         self._thread.join(deadline_s)
         return not self._thread.is_alive()
 
-    def reserve(self, read: Read) -> bool:
+    def reserve(self, read: ReadRequest) -> bool:
         """Take a place for `read`; False: there is none, refuse it as `BUSY`. Thread: any."""
         with self._lock:
             if self._stopping.is_set() or self._reserved >= MAX_AT_ONCE:
@@ -146,13 +146,13 @@ class Reads:
             self._reserved_followed += _follows(read)
             return True
 
-    def release(self, read: Read) -> None:
+    def release(self, read: ReadRequest) -> None:
         """Give the place of `read` back. Thread: any."""
         with self._lock:
             self._reserved -= 1
             self._reserved_followed -= _follows(read)
 
-    def submit(self, read: Read, ack: Callable[[], None]) -> None:
+    def submit(self, read: ReadRequest, ack: Callable[[], None]) -> None:
         """Answer `read`, which has a place, and acknowledge its delivery with `ack`. Thread: any."""
         self._inbox.append((read, ack))
         self._parts.exchanges.wake()
@@ -161,7 +161,7 @@ class Reads:
         try:
             while not self._stopping.is_set():
                 self.step()
-            self._hear()
+            self._drain_inbox()
             for number in list(self._flights):
                 self._guarded(number, partial(self._cut_short, number, _STOPPED))
             self._commit()
@@ -176,7 +176,7 @@ class Reads:
 
         Thread: ``reads`` alone. Public for tests, which drive it without the thread.
         """
-        self._hear()
+        self._drain_inbox()
         for number, answer in self._parts.exchanges.poll(self._patience_s()):
             if number in self._flights:
                 self._guarded(number, partial(self._answered, number, answer))
@@ -190,13 +190,13 @@ class Reads:
             return 0.0
         return ACTIVE_S if self._flights or self._told else IDLE_S
 
-    def _hear(self) -> None:
+    def _drain_inbox(self) -> None:
         while self._inbox:
             read, ack = self._inbox.popleft()
             now_s = self._parts.clock.monotonic_s()
             self._number += 1
             # A plan that asks nothing, until it is known that there can be one.
-            self._flights[self._number] = _Flight(read, ack, ReadPlan(read), now_s, now_s)
+            self._flights[self._number] = _ReadInFlight(read, ack, ReadPlan(read), now_s, now_s)
             self._guarded(self._number, partial(self._begin, self._number))
 
     def _begin(self, number: int) -> None:
@@ -214,7 +214,7 @@ class Reads:
         sink = partial(self._heard, flight) if flight.plan.is_stream else None
         self._parts.exchanges.start(number, request, sink)
 
-    def _heard(self, flight: _Flight, piece: bytes) -> None:
+    def _heard(self, flight: _ReadInFlight, piece: bytes) -> None:
         flight.heard_s = self._parts.clock.monotonic_s()
         flight.plan.heard(piece)
         self._parts.exchanges.interrupt()
@@ -231,7 +231,7 @@ class Reads:
     def _look_at(self, number: int, now_s: float) -> None:
         flight = self._flights[number]
         for keys in flight.plan.packets(now_s, self._room(flight)):
-            self._told.append(_Told(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+            self._told.append(_PendingReply(flight, is_last=False, outbox=[self._reply(flight, keys)]))
         if now_s - flight.began_s >= flight.plan.limit_s:
             self._cut_short(number, _LATE)
         elif flight.plan.is_over_bound:
@@ -247,27 +247,27 @@ class Reads:
         flight = self._flights[number]
         self._parts.exchanges.give_up(number)
         for keys in flight.plan.rest(self._room(flight)):
-            self._told.append(_Told(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+            self._told.append(_PendingReply(flight, is_last=False, outbox=[self._reply(flight, keys)]))
         if isinstance(result, Answered):
             message = self._reply(flight, result.keys(self._room(flight)))
             largest = self._parts.max_publish_bytes(flight.read.address.connection)
             result = _TOO_LARGE if len(message.message.payload) > largest else result
         if isinstance(result, Answered):
-            self._told.append(_Told(flight, is_last=True, outbox=[message]))
+            self._told.append(_PendingReply(flight, is_last=True, outbox=[message]))
             self._parts.metrics.replies.labels("200").inc()
         else:
             self._refuse(flight, result)
         del self._flights[number]
 
-    def _refuse(self, flight: _Flight, refusal: Refusal) -> None:
+    def _refuse(self, flight: _ReadInFlight, refusal: Refusal) -> None:
         outbox = self._parts.refusals.of_read(flight.read.message, refusal, flight.read.address)
-        self._told.append(_Told(flight, is_last=True, outbox=list(outbox)))
+        self._told.append(_PendingReply(flight, is_last=True, outbox=list(outbox)))
 
-    def _room(self, flight: _Flight) -> int:
+    def _room(self, flight: _ReadInFlight) -> int:
         bare = replies.succeeded(flight.read.address, flight.read.operation, {})
         return self._parts.max_publish_bytes(flight.read.address.connection) - len(bare.payload)
 
-    def _reply(self, flight: _Flight, keys: Keys) -> OutboxMessage:
+    def _reply(self, flight: _ReadInFlight, keys: Keys) -> OutboxMessage:
         address = flight.read.address
         message: OutgoingMessage = replies.succeeded(address, flight.read.operation, keys)
         return OutboxMessage(address.connection, message)
@@ -287,7 +287,7 @@ class Reads:
         message = flight.read.message
         self._parts.reports.unexpected("reads", error, topic=message.topic, connection=message.connection)
         refused = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
-        told = _Told(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
+        told = _PendingReply(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
         self._told.append(told)
 
     def _hand_over(self, now_s: float) -> None:
@@ -328,11 +328,11 @@ class Reads:
                 _log.error("a reply cannot be stored and is dropped: %s", error, extra=keys)
             one.outbox, one.dead_letters = [], []
 
-    def _store(self, told: Iterable[_Told]) -> None:
+    def _store(self, told: Iterable[_PendingReply]) -> None:
         outbox = [message for one in told for message in one.outbox if message.message.topic]
         letters = [letter for one in told for letter in one.dead_letters]
         self._parts.spool.commit(NewRows(outbox=outbox, dead_letters=letters))
 
 
-def _follows(read: Read) -> bool:
+def _follows(read: ReadRequest) -> bool:
     return read.operation is Operation.LOGS and bool(read.options.get("follow"))

@@ -12,7 +12,7 @@ from bridge.simulator.api.verbs import retry_options
 from bridge.simulator.controller import reruns
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import ApiError, invalid
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.routing import CallerOf
 from bridge.simulator.objects.admission import Admission
 from bridge.simulator.objects.archive import Archive, brief_of
@@ -37,7 +37,7 @@ class ArchiveApi:
         self._world = world
         self._admission = admission
 
-    def list(self, request: Request, caller: Caller) -> Object:
+    def list(self, request: ParsedRequest, caller: Caller) -> Object:
         """GET archived-workflows."""
         world, params = self._world, request.params
         namespace, prefix = params.get("namespace", ""), params.get("namePrefix", "")
@@ -50,19 +50,19 @@ class ArchiveApi:
         page, about = query.page([brief_of(w) for w in world.archive.all()], world.release, counts_on=query.limit > 0)
         return {"metadata": about, "items": page or None}
 
-    def get(self, request: Request, caller: Caller, uid: str) -> Object:
+    def get(self, request: ParsedRequest, caller: Caller, uid: str) -> Object:
         """GET archived-workflows/UID."""
         params = request.params
         return self._find(caller, "get", uid, params.get("namespace", ""), params.get("name", ""))
 
-    def delete(self, request: Request, caller: Caller, uid: str) -> Object:
+    def delete(self, request: ParsedRequest, caller: Caller, uid: str) -> Object:
         """DELETE archived-workflows/UID."""
         del request
         self._find(caller, "delete", uid, "", "")
         self._archive().remove(uid)
         return {}
 
-    def resubmit(self, request: Request, caller_of: CallerOf, uid: str) -> Object:
+    def resubmit(self, request: ParsedRequest, caller_of: CallerOf, uid: str) -> Object:
         """PUT archived-workflows/UID/resubmit."""
         options = self._world.decoder.decode_request(request.body, "ResubmitArchivedWorkflowRequest")
         caller, namespace = caller_of(), options.get("namespace", "")
@@ -71,7 +71,7 @@ class ArchiveApi:
         manifest = reruns.resubmission(copy, parameters, memoized=bool(options.get("memoized")))
         return self._admission.admit(manifest, caller, _given(namespace))
 
-    def retry(self, request: Request, caller_of: CallerOf, uid: str) -> Object:
+    def retry(self, request: ParsedRequest, caller_of: CallerOf, uid: str) -> Object:
         """PUT archived-workflows/UID/retry: a new workflow of the old name, which goes on where the old one failed."""
         world = self._world
         options = world.decoder.decode_request(request.body, "RetryArchivedWorkflowRequest")

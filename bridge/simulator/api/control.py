@@ -14,8 +14,8 @@ import orjson
 from bridge.simulator.api.router import Api
 from bridge.simulator.controller.controller import Controller
 from bridge.simulator.faults import Faults, fault_from_json
-from bridge.simulator.http.answers import Reply, to_json
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.answers import UnaryAnswer, to_json
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.watch import WatchHub
 from bridge.simulator.objects.store import Store
 
@@ -39,7 +39,7 @@ class Control:
         self._hub = hub
         self._faults = faults
         self._controller = controller
-        self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
+        self._routes: dict[tuple[str, str], Callable[[ParsedRequest], Any]] = {
             ("GET", "faults"): lambda _: self._faults.as_list(),
             ("POST", "faults"): self._add_faults,
             ("DELETE", "faults"): self._clear_faults,
@@ -50,16 +50,16 @@ class Control:
             ("POST", "controller"): self._set_controller,
         }
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: ParsedRequest) -> UnaryAnswer:
         """Answer a request under /simulator."""
         route = self._routes.get((request.method, request.path.removeprefix(PREFIX)))
         if route is None:
             known = ", ".join(f"{method} {PREFIX}{path}" for method, path in sorted(self._routes))
-            return Reply(404, to_json({"error": f"no such control; there are {known}"}))
+            return UnaryAnswer(404, to_json({"error": f"no such control; there are {known}"}))
         try:
-            return Reply(200, to_json(route(request)))
+            return UnaryAnswer(200, to_json(route(request)))
         except (ValueError, orjson.JSONDecodeError) as error:
-            return Reply(400, to_json({"error": str(error)}))
+            return UnaryAnswer(400, to_json({"error": str(error)}))
 
     def stats(self) -> dict[str, Any]:
         """Counts since the start."""
@@ -74,28 +74,28 @@ class Control:
             "unexpected": [repr(error) for error in self._api.unexpected],
         }
 
-    def _add_faults(self, request: Request) -> Any:
+    def _add_faults(self, request: ParsedRequest) -> Any:
         value = orjson.loads(request.body)
         faults = [fault_from_json(item) for item in (value if isinstance(value, list) else [value])]
         return {"ids": [self._faults.add(fault).id for fault in faults]}
 
-    def _clear_faults(self, request: Request) -> Any:
+    def _clear_faults(self, request: ParsedRequest) -> Any:
         del request
         self._faults.clear()
         return {}
 
-    def _end_watches(self, request: Request) -> Any:
+    def _end_watches(self, request: ParsedRequest) -> Any:
         how = _object(request).get("how", "eof")
         if how not in ("eof", "cut", "too-old"):
             raise ValueError("how is eof, cut or too-old")
         return {"ended": self._hub.end_all(how)}
 
-    def _compact(self, request: Request) -> Any:
+    def _compact(self, request: ParsedRequest) -> Any:
         del request
         self._store.compact()
         return {"resourceVersion": str(self._store.version)}
 
-    def _set_controller(self, request: Request) -> Any:
+    def _set_controller(self, request: ParsedRequest) -> Any:
         away = _object(request).get("away")
         if not isinstance(away, bool):
             raise ValueError("away is true or false")  # noqa: TRY004  # told as a bad request like the others
@@ -103,7 +103,7 @@ class Control:
         return {"away": away}
 
 
-def _object(request: Request) -> dict[str, Any]:
+def _object(request: ParsedRequest) -> dict[str, Any]:
     value = orjson.loads(request.body) if request.body else {}
     if not isinstance(value, dict):
         raise ValueError("the body is an object")  # noqa: TRY004  # told as a bad request like the others

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bridge.simulator.api.label_selectors import parse_label_selector
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import ApiError, already_exists, invalid, not_found
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.objects.cron_schedules import fault_in
 from bridge.simulator.objects.store import Object
 from bridge.simulator.objects.validation import check_metadata, check_place, check_version
@@ -30,7 +30,7 @@ class CronApi:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def create(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def create(self, request: ParsedRequest, caller: Caller, namespace: str) -> Object:
         """POST cron-workflows/NS."""
         world = self._world
         manifest = self._manifest(request, "CreateCronWorkflowRequest")
@@ -46,20 +46,20 @@ class CronApi:
             raise already_exists(_RESOURCE, name)
         return world.store.put_cron(world.factory.cron(named, namespace, caller.creator_labels()))
 
-    def lint(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def lint(self, request: ParsedRequest, caller: Caller, namespace: str) -> Object:
         """POST cron-workflows/NS/lint."""
         del caller
         manifest = self._manifest(request, "LintCronWorkflowRequest")
         self._check(manifest, namespace)
         return manifest
 
-    def get(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def get(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """GET cron-workflows/NS/N."""
         del request
         self._world.access.require_other(caller, "get", _RESOURCE, namespace, name)
         return self._find(namespace, name)
 
-    def list(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def list(self, request: ParsedRequest, caller: Caller, namespace: str) -> Object:
         """GET cron-workflows/NS; an empty namespace lists all."""
         store = self._world.store
         self._world.access.require_other(caller, "list", _RESOURCE, namespace)
@@ -71,7 +71,7 @@ class CronApi:
         ]
         return {"metadata": {"resourceVersion": str(store.version)}, "items": found or None}
 
-    def update(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def update(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """PUT cron-workflows/NS/N."""
         world = self._world
         manifest = self._manifest(request, "UpdateCronWorkflowRequest")
@@ -83,7 +83,7 @@ class CronApi:
         changed = world.factory.updated_template(before, manifest)
         return world.store.put_cron({**changed, "status": before["status"]})
 
-    def delete(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def delete(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """DELETE cron-workflows/NS/N."""
         del request
         for verb in ("get", "delete"):
@@ -92,12 +92,12 @@ class CronApi:
         self._world.store.remove_cron(namespace, name)
         return {}
 
-    def suspend(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def suspend(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """PUT cron-workflows/NS/N/suspend."""
         self._world.decoder.decode_request(request.body, "CronWorkflowSuspendRequest")
         return self._set_suspend(caller, namespace, name, suspend=True)
 
-    def resume(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def resume(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """PUT cron-workflows/NS/N/resume."""
         self._world.decoder.decode_request(request.body, "CronWorkflowResumeRequest")
         return self._set_suspend(caller, namespace, name, suspend=False)
@@ -114,7 +114,7 @@ class CronApi:
         changed = {**before, "spec": world.decoder.ordered(spec, "CronWorkflowSpec")}
         return world.store.put_cron(world.factory.rewritten(changed, {}, "spec", "status"))
 
-    def _manifest(self, request: Request, struct: str) -> Object:
+    def _manifest(self, request: ParsedRequest, struct: str) -> Object:
         manifest: Object | None = self._world.decoder.decode_request(request.body, struct).get("cronWorkflow")
         if manifest is None:
             raise ApiError(_NOT_FOUND, "cron workflow was not found in the request body")

@@ -7,8 +7,8 @@ thread. Source: Argo v4.1 server/event, server/auth/webhook; texts as recorded.
 from __future__ import annotations
 
 from bridge.simulator.http.access import Caller
-from bridge.simulator.http.answers import TEXT_TYPE, Reply
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.answers import TEXT_TYPE, UnaryAnswer
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.routing import CallerOf
 from bridge.simulator.objects.manifests import parse_json
 from bridge.simulator.objects.store import Object
@@ -28,16 +28,18 @@ class EventsApi:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def receive(self, request: Request, caller_of: CallerOf, namespace: str, discriminator: str) -> Object | Reply:
+    def receive(
+        self, request: ParsedRequest, caller_of: CallerOf, namespace: str, discriminator: str
+    ) -> Object | UnaryAnswer:
         """POST events/NS/DISCRIMINATOR; without an Authorization header it counts as a webhook, and none is known."""
         del discriminator
         if "authorization" not in request.headers:
-            return Reply(403, _WEBHOOK_REFUSAL, TEXT_TYPE)
+            return UnaryAnswer(403, _WEBHOOK_REFUSAL, TEXT_TYPE)
         parse_json(request.body)
         self._world.access.require_other(caller_of(), "list", _BINDINGS, namespace)
         return {}
 
-    def list(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def list(self, request: ParsedRequest, caller: Caller, namespace: str) -> Object:
         """GET workflow-event-bindings/NS."""
         del request
         self._world.access.require_other(caller, "list", _BINDINGS, namespace)

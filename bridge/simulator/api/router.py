@@ -25,13 +25,13 @@ from bridge.simulator.http.answers import (
     HTML_PAGE,
     HTML_TYPE,
     ApiError,
-    Reply,
+    UnaryAnswer,
     error_body,
     not_implemented,
     to_json,
 )
 from bridge.simulator.http.log_streams import LogStreams
-from bridge.simulator.http.parsing import MAX_BODY, Request
+from bridge.simulator.http.parsing import MAX_BODY, ParsedRequest
 from bridge.simulator.http.routing import Router, with_caller
 from bridge.simulator.http.watch import WatchHub
 from bridge.simulator.objects.admission import Admission
@@ -76,7 +76,7 @@ class Api:
         self._success_headers = (*own, GRPC_HEADER)
         self._error_headers = (GRPC_HEADER,) if world.release.grpc_header_on_errors else ()
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: ParsedRequest) -> UnaryAnswer:
         """Carry out a request that is not answered with a stream."""
         try:
             if not request.raw_path.startswith("/api/"):
@@ -90,22 +90,22 @@ class Api:
             self.unexpected.append(error)
             return self.refusal(ApiError(13, f"simulator: {type(error).__name__}: {error}"))
 
-    def refusal(self, error: ApiError) -> Reply:
+    def refusal(self, error: ApiError) -> UnaryAnswer:
         """The answer to a refused request."""
         headers = self._error_headers if error.behind_gateway else ()
-        return Reply(error.status, error_body(error), headers=headers)
+        return UnaryAnswer(error.status, error_body(error), headers=headers)
 
-    def _success(self, value: Any) -> Reply:
-        if isinstance(value, Reply):  # one that does not come from behind the gateway
+    def _success(self, value: Any) -> UnaryAnswer:
+        if isinstance(value, UnaryAnswer):  # one that does not come from behind the gateway
             return value
-        return Reply(200, to_json(value), headers=self._success_headers)
+        return UnaryAnswer(200, to_json(value), headers=self._success_headers)
 
-    def _page(self) -> Reply:
+    def _page(self) -> UnaryAnswer:
         if self._world.release.user_interface:
-            return Reply(200, HTML_PAGE, HTML_TYPE)
-        return Reply(200, b"", "")
+            return UnaryAnswer(200, HTML_PAGE, HTML_TYPE)
+        return UnaryAnswer(200, b"", "")
 
-    def _dispatch(self, request: Request) -> Any:
+    def _dispatch(self, request: ParsedRequest) -> Any:
         path = request.path
         if not path.startswith(_PREFIX) or ":" in path.rsplit("/", 1)[1]:
             raise not_implemented()
@@ -178,7 +178,7 @@ class Api:
         }
 
 
-def _redirect(request: Request) -> Reply:
+def _redirect(request: ParsedRequest) -> UnaryAnswer:
     """Go's ServeMux sends unclean paths to their clean form."""
     parts: list[str] = []
     for part in request.raw_path.split("/"):
@@ -188,4 +188,4 @@ def _redirect(request: Request) -> Reply:
             parts.append(part)
     location = "/" + "/".join(parts) + ("/" if request.raw_path.endswith("/") and parts else "")
     body = f'<a href="{location}">Moved Permanently</a>.\n\n'.encode()
-    return Reply(301, body, HTML_TYPE, (("Location", location),))
+    return UnaryAnswer(301, body, HTML_TYPE, (("Location", location),))

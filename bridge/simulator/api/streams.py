@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from bridge.simulator.api.listing import parse_bool, parse_int
 from bridge.simulator.api.workflows import WorkflowsApi, is_sse
 from bridge.simulator.http.access import Caller
-from bridge.simulator.http.answers import GRPC_HEADER, ApiError, Reply, stream_error, to_json
+from bridge.simulator.http.answers import GRPC_HEADER, ApiError, UnaryAnswer, stream_error, to_json
 from bridge.simulator.http.log_streams import LogRequest, LogStreams
-from bridge.simulator.http.parsing import Request
-from bridge.simulator.http.watch import Watcher, WatchHub, WatchQuery, end_stream, stream_headers
+from bridge.simulator.http.parsing import ParsedRequest
+from bridge.simulator.http.watch import WatchHub, WatchQuery, WatchStream, end_stream, stream_headers
 from bridge.simulator.http.wire import Exchange
 from bridge.simulator.objects.pod_logs import LogQuery, compile_grep
 from bridge.simulator.objects.world import World
@@ -29,7 +29,7 @@ class StreamServices:
 
     hub: WatchHub
     logs: LogStreams
-    refusal: Callable[[ApiError], Reply]
+    refusal: Callable[[ApiError], UnaryAnswer]
 
 
 class StreamsApi:
@@ -52,17 +52,17 @@ class StreamsApi:
         self.bare_log_requests = 0
         self.crashed: Callable[[], None] = lambda: None
 
-    def is_watch(self, request: Request) -> bool:
+    def is_watch(self, request: ParsedRequest) -> bool:
         """Whether a request asks for a watch."""
         parts = _parts(request)
         return request.method == "GET" and len(parts) == 2 and parts[0] == "workflow-events"
 
-    def is_log(self, request: Request) -> bool:
+    def is_log(self, request: ParsedRequest) -> bool:
         """Whether a request asks for logs."""
         parts = _parts(request)
         return request.method == "GET" and parts[0] == "workflows" and len(parts) in (4, 5) and parts[-1] == "log"
 
-    def is_stream(self, request: Request) -> bool:
+    def is_stream(self, request: ParsedRequest) -> bool:
         """Whether a request is answered with a stream."""
         return self.is_watch(request) or self.is_log(request)
 
@@ -75,7 +75,7 @@ class StreamsApi:
 
     # -- watch -----------------------------------------------------------------------------------------------------
 
-    def watch(self, exchange: Exchange) -> Watcher | None:
+    def watch(self, exchange: Exchange) -> WatchStream | None:
         """Begin a watch; None when it was refused."""
         request = exchange.request
         namespace = _parts(request)[1]
@@ -129,7 +129,7 @@ class StreamsApi:
         if stream.closed:
             opened.close()
 
-    def _log_request(self, request: Request) -> LogRequest:
+    def _log_request(self, request: ParsedRequest) -> LogRequest:
         params, parts = request.params, _parts(request)
         query = LogQuery(
             pod=parts[3] if len(parts) == 5 else params.get("podName", ""),
@@ -176,9 +176,9 @@ class StreamsApi:
         stream.write(b"data: %b \n\n" % text if sse else text)
         stream.end()
 
-    def _caller(self, request: Request) -> Caller:
+    def _caller(self, request: ParsedRequest) -> Caller:
         return self._world.access.identify(request)
 
 
-def _parts(request: Request) -> list[str]:
+def _parts(request: ParsedRequest) -> list[str]:
     return request.path.removeprefix(_PREFIX).split("/")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge.simulator.controller.reruns import with_parameters
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import ApiError, invalid, not_found
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.routing import CallerOf
 from bridge.simulator.objects.admission import Admission
 from bridge.simulator.objects.objects import LABEL
@@ -42,7 +42,7 @@ class SubmitApi:
         self._world = world
         self._admission = admission
 
-    def submit(self, request: Request, caller_of: CallerOf, namespace: str) -> Object:
+    def submit(self, request: ParsedRequest, caller_of: CallerOf, namespace: str) -> Object:
         """POST workflows/NS/submit."""
         asked = self._world.decoder.decode_request(request.body, "WorkflowSubmitRequest")
         caller = caller_of()
@@ -82,7 +82,7 @@ class SubmitApi:
         }
         return {"metadata": metadata, "spec": cron["spec"]["workflowSpec"]}
 
-    def lint(self, request: Request, caller_of: CallerOf, namespace: str) -> Object:
+    def lint(self, request: ParsedRequest, caller_of: CallerOf, namespace: str) -> Object:
         """POST workflows/NS/lint; what is wrong with the workflow is a 500 here."""
         del namespace  # the server looks templates up in the namespace that the manifest names
         world = self._world

@@ -13,7 +13,7 @@ from bridge.simulator.api.label_selectors import parse_label_selector
 from bridge.simulator.api.listing import parse_int
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import already_exists, invalid, not_found
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.objects.store import Object
 from bridge.simulator.objects.validation import check_metadata, check_place, check_version
 from bridge.simulator.objects.world import World
@@ -33,7 +33,7 @@ class TemplatesApi:
         self._resource = "clusterworkflowtemplates" if cluster else "workflowtemplates"
         self._title = "cluster workflow template" if cluster else "workflow template"
 
-    def create(self, request: Request, caller: Caller, namespace: str = "") -> Object:
+    def create(self, request: ParsedRequest, caller: Caller, namespace: str = "") -> Object:
         """POST workflow-templates/NS, cluster-workflow-templates."""
         decoded = self._world.decoder.decode_request(request.body, f"{self._kind}CreateRequest")
         self._world.access.require_templates(caller, "create", self._resource, namespace)
@@ -60,7 +60,7 @@ class TemplatesApi:
             raise already_exists(self._resource, named["metadata"]["name"])
         return world.store.put_template(world.factory.template(named, namespace))
 
-    def get(self, request: Request, caller: Caller, *where: str) -> Object:
+    def get(self, request: ParsedRequest, caller: Caller, *where: str) -> Object:
         """GET workflow-templates/NS/N."""
         del request
         world = self._world
@@ -72,7 +72,7 @@ class TemplatesApi:
         metadata = {key: value for key, value in template["metadata"].items() if key != "managedFields"}
         return {**template, "metadata": metadata}
 
-    def list(self, request: Request, caller: Caller, namespace: str = "") -> Object:
+    def list(self, request: ParsedRequest, caller: Caller, namespace: str = "") -> Object:
         """GET workflow-templates/NS; an empty namespace lists those of all namespaces, or the cluster-scoped ones."""
         world, params = self._world, request.params
         world.access.require_templates(caller, "list", self._resource, namespace)
@@ -97,7 +97,7 @@ class TemplatesApi:
             return where == ""
         return where == namespace if namespace else where != ""
 
-    def update(self, request: Request, caller: Caller, *where: str) -> Object:
+    def update(self, request: ParsedRequest, caller: Caller, *where: str) -> Object:
         """PUT workflow-templates/NS/N."""
         world = self._world
         namespace, name = self._place(where)
@@ -110,7 +110,7 @@ class TemplatesApi:
         check_version(self._resource, before["metadata"], manifest["metadata"])
         return world.store.put_template(world.factory.updated_template(before, manifest))
 
-    def delete(self, request: Request, caller: Caller, *where: str) -> Object:
+    def delete(self, request: ParsedRequest, caller: Caller, *where: str) -> Object:
         """DELETE workflow-templates/NS/N."""
         del request
         namespace, name = self._place(where)
@@ -119,7 +119,7 @@ class TemplatesApi:
         self._world.store.remove_template(namespace, name)
         return {}
 
-    def lint(self, request: Request, caller: Caller, namespace: str = "") -> Object:
+    def lint(self, request: ParsedRequest, caller: Caller, namespace: str = "") -> Object:
         """POST workflow-templates/NS/lint; what is wrong with a template is a 400, unlike a workflow's."""
         del caller
         decoded = self._world.decoder.decode_request(request.body, f"{self._kind}LintRequest")

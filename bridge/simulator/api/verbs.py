@@ -11,7 +11,7 @@ from bridge.simulator.api.workflows import WorkflowsApi
 from bridge.simulator.controller import reruns, verbs
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import ApiError, invalid
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.routing import CallerOf, Endpoint
 from bridge.simulator.objects.admission import Admission
 from bridge.simulator.objects.manifests import bad_json, parse_json
@@ -47,14 +47,14 @@ class VerbsApi:
             "resubmit": self._resubmit,
         }
 
-    def _suspend(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _suspend(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         self._world.decoder.decode_request(request.body, "WorkflowSuspendRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
         changed = verbs.suspend(workflow, self._world.release)
         return self._store(workflow, changed, caller, "update", "Suspend")
 
-    def _resume(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _resume(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         options = self._world.decoder.decode_request(request.body, "WorkflowResumeRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
@@ -62,7 +62,7 @@ class VerbsApi:
         changed = verbs.resume(workflow, selector, caller.resumed_by(), now)
         return self._store(workflow, changed, caller, "update", "Resume")
 
-    def _stop(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _stop(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         options = self._world.decoder.decode_request(request.body, "WorkflowStopRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
@@ -73,13 +73,13 @@ class VerbsApi:
         changed = verbs.change_nodes(workflow, selector, change, self._world.wall.timestamp())
         return self._store(workflow, changed, caller, "update", "Stop")
 
-    def _terminate(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _terminate(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         self._world.decoder.decode_request(request.body, "WorkflowTerminateRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
         return self._store(workflow, verbs.shut_down(workflow, "Terminate"), caller, "patch", "Terminate")
 
-    def _set(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _set(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         options = self._world.decoder.decode_request(request.body, "WorkflowSetRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
@@ -89,14 +89,14 @@ class VerbsApi:
         changed = verbs.set_nodes(workflow, selector, change, self._world.wall.timestamp())
         return self._store(workflow, changed, caller, "update", "")
 
-    def _retry(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _retry(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         options = self._world.decoder.decode_request(request.body, "WorkflowRetryRequest")
         caller = caller_of()
         workflow = self._found(caller, namespace, name)
         changed = reruns.retry(workflow, retry_options(options), self._world.release, self._world.wall.timestamp())
         return self._store(workflow, changed, caller, "update", "Retry")
 
-    def _resubmit(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def _resubmit(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         options = self._world.decoder.decode_request(request.body, "WorkflowResubmitRequest")
         caller = caller_of()
         self._world.access.require(caller, "get", namespace, name)

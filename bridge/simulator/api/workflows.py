@@ -11,7 +11,7 @@ from bridge.simulator.api.listing import parse_bool, parse_int, parse_list_query
 from bridge.simulator.http.access import Caller
 from bridge.simulator.http.answers import ApiError, invalid, not_found
 from bridge.simulator.http.fields import parse_fields
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.routing import CallerOf
 from bridge.simulator.http.watch import WatchQuery
 from bridge.simulator.objects.admission import Admission
@@ -33,7 +33,7 @@ class WorkflowsApi:
         self._world = world
         self._admission = admission
 
-    def create(self, request: Request, caller_of: CallerOf, namespace: str) -> Object:
+    def create(self, request: ParsedRequest, caller_of: CallerOf, namespace: str) -> Object:
         """POST workflows/NS."""
         asked = self._world.decoder.decode_request(request.body, "WorkflowCreateRequest")
         caller = caller_of()
@@ -48,7 +48,7 @@ class WorkflowsApi:
             server_dry_run=bool(asked.get("serverDryRun")),
         )
 
-    def get(self, request: Request, caller: Caller, namespace: str, name: str) -> Object:
+    def get(self, request: ParsedRequest, caller: Caller, namespace: str, name: str) -> Object:
         """GET workflows/NS/N."""
         world = self._world
         world.access.require(caller, "get", namespace, name)
@@ -101,7 +101,7 @@ class WorkflowsApi:
                 raise
             return copy
 
-    def list(self, request: Request, caller: Caller, namespace: str) -> Object:
+    def list(self, request: ParsedRequest, caller: Caller, namespace: str) -> Object:
         """GET workflows/NS; an empty namespace lists all."""
         world = self._world
         world.access.require(caller, "list", namespace)
@@ -119,7 +119,7 @@ class WorkflowsApi:
         shells = None if items is None else [world.factory.with_shells(item) for item in items]
         return {"metadata": cut.get("metadata", {}), "items": shells}
 
-    def delete(self, request: Request, caller_of: CallerOf, namespace: str, name: str) -> Object:
+    def delete(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
         """DELETE workflows/NS/N; `force` changes nothing, since no workflow here has finalizers that wait."""
         parse_bool(request.params, "force")
         caller = caller_of()
@@ -135,7 +135,7 @@ class WorkflowsApi:
         self._world.controller.forget(workflow)
         self._world.store.remove(metadata["namespace"], metadata["name"])
 
-    def watch_query(self, request: Request, caller: Caller, namespace: str) -> WatchQuery:
+    def watch_query(self, request: ParsedRequest, caller: Caller, namespace: str) -> WatchQuery:
         """GET workflow-events/NS: what is watched."""
         params = request.params
         timeout_s = parse_int(params, "listOptions.timeoutSeconds")
@@ -164,6 +164,6 @@ class WorkflowsApi:
         )
 
 
-def is_sse(request: Request) -> bool:
+def is_sse(request: ParsedRequest) -> bool:
     """Whether a watch is asked for as server-sent events; the header must be exactly that."""
     return request.headers.get("accept") == "text/event-stream"

@@ -44,7 +44,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Parents:
     """Where the nodes of a step or task go: the nodes that they follow from, and how their names begin."""
 
     parents: list[str]
@@ -76,7 +76,7 @@ class Members:
         self._behaviour = behaviour
         self._execute = execute
 
-    def call_of(self, group: Group, step: Object, place: Place, suffix: str = "") -> Call:
+    def call_of(self, group: Group, step: Object, place: Parents, suffix: str = "") -> Call:
         """The call that a step or task makes, for an item if `suffix` names one."""
         display = f"{step.get('name', '')}{suffix}"
         return Call(
@@ -91,7 +91,7 @@ class Members:
             depth=group.call.depth + 1,
         )
 
-    def run(self, group: Group, step: Object, place: Place) -> list[Node] | None:
+    def run(self, group: Group, step: Object, place: Parents) -> list[Node] | None:
         """Bring the nodes of a step or task up to date; None while there are some to come."""
         items = items_of(step, group.scope)
         if items is None:
@@ -105,7 +105,7 @@ class Members:
             nodes = None if nodes is None or found is None else nodes + found
         return nodes
 
-    def _run_one(self, group: Group, call: Call, place: Place) -> list[Node] | None:
+    def _run_one(self, group: Group, call: Call, place: Parents) -> list[Node] | None:
         node = self._table.find(call.name)
         if node is None:
             condition = substitute(call.step.get("when", ""), call.scope)
@@ -159,11 +159,11 @@ class Members:
         self._table.add_child(node, found)
         return found["phase"] in FULFILLED
 
-    def _connect(self, place: Place, node: Node) -> None:
+    def _connect(self, place: Parents, node: Node) -> None:
         for parent in place.parents:
             self._table.add_child(self._table.nodes[parent], node)
 
-    def skip(self, group: Group, step: Object, place: Place, phase: str, message: str) -> Node:
+    def skip(self, group: Group, step: Object, place: Parents, phase: str, message: str) -> Node:
         """The node of a step or task that is not carried out."""
         call = self.call_of(group, step, place)
         node = self._table.find(call.name) or self._added.add_unrun(call, phase, message)

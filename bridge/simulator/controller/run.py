@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge.simulator.controller.behaviour import Behaviour
 from bridge.simulator.controller.calls import Call, Scope, Source, Stopping
 from bridge.simulator.controller.nodes import FAILED, FULFILLED, Node, NodeTable
-from bridge.simulator.controller.walk import TemplateWalker
+from bridge.simulator.controller.template_runs import TemplateRuns
 from bridge.simulator.objects.store import Lookup, Object
 from bridge.simulator.objects.validation import merge_parameters
 
@@ -46,7 +46,7 @@ class WorkflowRun:
         self._scope = self._global_scope()
         self.table = NodeTable(self._name)
         strategy = spec.get("templateDefaults", {}).get("retryStrategy", spec.get("retryStrategy"))
-        self._walker = TemplateWalker(self.table, behaviour, strategy if isinstance(strategy, dict) else None)
+        self._walker = TemplateRuns(self.table, behaviour, strategy if isinstance(strategy, dict) else None)
         self._leaves = self._walker.leaves
         self.phase = ""
         self.message = ""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.simulator.controller.behaviour import Behaviour
-from bridge.simulator.controller.members import Group, Members, Place, note_outputs, tolerates
+from bridge.simulator.controller.members import Group, Members, Parents, note_outputs, tolerates
 from bridge.simulator.controller.nodes import FAILED, FULFILLED, Node, NodeTable
 from bridge.simulator.objects.store import Object
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class GroupEnd:
     """How a Steps or DAG node ends.
 
     Attributes:
@@ -42,13 +42,13 @@ class StepGroups:
         self._members = members
         self._behaviour = behaviour
 
-    def walk(self, steps: Group) -> Ended | None:
+    def walk(self, steps: Group) -> GroupEnd | None:
         """Bring all groups up to date; None while there is more to do."""
         previous = [steps.node["id"]]
         for index, group in enumerate(steps.template["steps"]):
             name = f"{steps.call.name}[{index}]"
             member = self._group_node(steps, name, f"[{index}]", previous)
-            place = Place([member["id"]], f"{name}.")
+            place = Parents([member["id"]], f"{name}.")
             found = [self._members.run(steps, step, place) for step in group]
             children = [nodes for nodes in found if nodes is not None]
             if len(children) < len(found):
@@ -56,11 +56,11 @@ class StepGroups:
             ended = self._end_group(member, list(zip(group, children, strict=True)))
             previous = self._table.outbound(ended)
             if ended["phase"] in FAILED:
-                return Ended("Failed", previous, ended["message"])
+                return GroupEnd("Failed", previous, ended["message"])
             for step, nodes in zip(group, children, strict=True):
                 is_one = self._table.find(f"{place.prefix}{step.get('name', '')}") is not None
                 note_outputs(steps.scope, f"steps.{step.get('name', '')}", nodes[0], None if is_one else nodes)
-        return Ended("Succeeded", previous)
+        return GroupEnd("Succeeded", previous)
 
     def _end_group(self, member: Node, children: list[tuple[Object, list[Node]]]) -> Node:
         if member["phase"] in FULFILLED:

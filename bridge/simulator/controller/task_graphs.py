@@ -12,9 +12,9 @@ from bridge.simulator.controller.behaviour import Behaviour
 from bridge.simulator.controller.calls import CallNodes
 from bridge.simulator.controller.expansion import items_of
 from bridge.simulator.controller.expressions import depends_holds, depends_names, substitute
-from bridge.simulator.controller.members import Group, Members, Place, note_outputs, tolerates
+from bridge.simulator.controller.members import Group, Members, Parents, note_outputs, tolerates
 from bridge.simulator.controller.nodes import FAILED, FULFILLED, Node, NodeTable
-from bridge.simulator.controller.step_groups import Ended
+from bridge.simulator.controller.step_groups import GroupEnd
 from bridge.simulator.objects.store import Object
 
 _OMITTED = "omitted: depends condition not met"
@@ -38,7 +38,7 @@ class TaskGraphs:
         self._members = members
         self._behaviour = behaviour
 
-    def walk(self, dag: Group) -> Ended | None:
+    def walk(self, dag: Group) -> GroupEnd | None:
         """Bring all tasks up to date; None while there is more to do."""
         tasks = {task.get("name", ""): task for task in dag.template["dag"].get("tasks", [])}
         targets = _targets(substitute(dag.template["dag"].get("target", ""), dag.scope), tasks)
@@ -55,13 +55,13 @@ class TaskGraphs:
         if len(ended) < len(wanted):
             return None
         outbound = [end for name in targets for end in self._table.outbound(ended[name])]
-        return Ended(self._phase(dag.node["id"], {ended[name]["id"]: tasks[name] for name in targets}), outbound)
+        return GroupEnd(self._phase(dag.node["id"], {ended[name]["id"]: tasks[name] for name in targets}), outbound)
 
     def _run(self, dag: Group, tasks: dict[str, Object], name: str, before: list[Node]) -> Node | None:
         """Bring one task up to date; returns its node once it has ended."""
         task = tasks[name]
         parents = [end for node in before for end in self._table.outbound(node)] or [dag.node["id"]]
-        place = Place(parents, f"{dag.call.name}.")
+        place = Parents(parents, f"{dag.call.name}.")
         if self._table.find(place.prefix + name) is None and not self._may_start(task, tasks, before):
             return self._members.skip(dag, task, place, "Omitted", _OMITTED)
         if items_of(task, dag.scope):
@@ -69,13 +69,13 @@ class TaskGraphs:
         nodes = self._members.run(dag, task, place)
         return nodes[0] if nodes else None
 
-    def _run_group(self, dag: Group, task: Object, place: Place) -> Node | None:
+    def _run_group(self, dag: Group, task: Object, place: Parents) -> Node | None:
         """Bring a task up to date that is run once an item: its nodes hang on one that stands for the task."""
         call = self._members.call_of(dag, task, place)
         group = self._table.find(call.name) or self._added.add(call, "TaskGroup", progress="0/1", nodeFlag={})
         for parent in place.parents:
             self._table.add_child(self._table.nodes[parent], group)
-        nodes = self._members.run(dag, task, Place([group["id"]], place.prefix))
+        nodes = self._members.run(dag, task, Parents([group["id"]], place.prefix))
         if nodes is None:
             return None
         if group["phase"] not in FULFILLED:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from bridge.simulator.http.answers import ApiError
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.objects.versions import Release
 from bridge.simulator.options import Identity, SimulatorOptions
 
@@ -95,7 +95,7 @@ class Access:
             self._identities[token] = Identity(token)
         self._anyone = Caller(Identity(""), {})
 
-    def identify(self, request: Request) -> Caller:
+    def identify(self, request: ParsedRequest) -> Caller:
         """Find out who calls.
 
         Raises:
@@ -192,7 +192,7 @@ def kube_denial(subject: str, verb: str, resource: str, namespace: str, name: st
     )
 
 
-def _cookie(request: Request) -> str:
+def _cookie(request: ParsedRequest) -> str:
     for part in request.headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == "authorization":

@@ -56,7 +56,7 @@ class ApiError(Exception):
 
 
 @dataclass(slots=True)
-class Reply:
+class UnaryAnswer:
     """One unary answer, ready for the wire.
 
     Attributes:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from bridge.simulator.api.router import Api
-from bridge.simulator.faults import Fault, FaultKind
+from bridge.simulator.faults import FaultKind, InjectedFault
 from bridge.simulator.http.answers import (
     GRPC_BY_HTTP,
     GRPC_HEADER,
@@ -20,12 +20,12 @@ from bridge.simulator.http.answers import (
     HTML_TYPE,
     TEXT_TYPE,
     ApiError,
-    Reply,
+    UnaryAnswer,
     error_body,
     to_json,
 )
-from bridge.simulator.http.parsing import MAX_BODY, Request
-from bridge.simulator.http.watch import Watcher
+from bridge.simulator.http.parsing import MAX_BODY, ParsedRequest
+from bridge.simulator.http.watch import WatchStream
 from bridge.simulator.http.wire import Exchange
 
 _WATCH_KINDS = frozenset({FaultKind.TOO_OLD, FaultKind.WATCH_EOF, FaultKind.WATCH_CUT})
@@ -46,7 +46,7 @@ class FaultyApi:
         self._streams = api.streams
         self._loop = loop
 
-    def serve(self, exchange: Exchange, fault: Fault | None) -> None:
+    def serve(self, exchange: Exchange, fault: InjectedFault | None) -> None:
         """Answer a request."""
         if fault is None:
             self._serve_truly(exchange)
@@ -63,7 +63,7 @@ class FaultyApi:
         else:
             self._send(exchange, self._api.answer(exchange.request))
 
-    def _send(self, exchange: Exchange, reply: Reply) -> None:
+    def _send(self, exchange: Exchange, reply: UnaryAnswer) -> None:
         self._api.statuses[reply.status] += 1
         exchange.reply(reply)
 
@@ -75,14 +75,14 @@ class FaultyApi:
         timer = self._loop.call_later(delay_s, call)
         exchange.on_gone = timer.cancel
 
-    def _delay(self, exchange: Exchange, fault: Fault) -> None:
+    def _delay(self, exchange: Exchange, fault: InjectedFault) -> None:
         if fault.accept and not self._streams.is_stream(exchange.request):
             reply = self._api.answer(exchange.request)
             self._later(fault.delay_s, exchange, lambda: self._send(exchange, reply))
         else:
             self._later(fault.delay_s, exchange, lambda: self._serve_truly(exchange))
 
-    def _break_watch(self, exchange: Exchange, fault: Fault) -> None:
+    def _break_watch(self, exchange: Exchange, fault: InjectedFault) -> None:
         if fault.kind is FaultKind.TOO_OLD:
             message = f"too old resource version: 1 ({self._streams.version})"
             self._streams.refuse(exchange, ApiError(3, message))
@@ -96,7 +96,7 @@ class FaultyApi:
         else:
             call()
 
-    def _end_later(self, delay_s: float, exchange: Exchange, watcher: Watcher, call: Callable[[], None]) -> None:
+    def _end_later(self, delay_s: float, exchange: Exchange, watcher: WatchStream, call: Callable[[], None]) -> None:
         timer = self._loop.call_later(delay_s, call)
 
         def gone() -> None:
@@ -105,7 +105,7 @@ class FaultyApi:
 
         exchange.on_gone = gone
 
-    def _spoil(self, exchange: Exchange, fault: Fault) -> None:
+    def _spoil(self, exchange: Exchange, fault: InjectedFault) -> None:
         request = exchange.request
         if fault.accept and not self._streams.is_stream(request):
             self._api.answer(request)
@@ -122,13 +122,13 @@ class FaultyApi:
             self._later(fault.delay_s, exchange, lambda: self._send(exchange, reply))
 
 
-def _spoiled(fault: Fault, request: Request) -> Reply:
+def _spoiled(fault: InjectedFault, request: ParsedRequest) -> UnaryAnswer:
     """The answer in place of the true one."""
     retry_after = () if fault.retry_after is None else (("Retry-After", fault.retry_after),)
     match fault.kind:
         case FaultKind.RATE_LIMIT_TEXT:
             date = formatdate(time.time() + 1, usegmt=True).replace("GMT", "UTC")
-            return Reply(429, b"Too Many Requests\n", TEXT_TYPE, retry_after or (("Retry-After", date),))
+            return UnaryAnswer(429, b"Too Many Requests\n", TEXT_TYPE, retry_after or (("Retry-After", date),))
         case FaultKind.RATE_LIMIT_JSON:
             method = _METHODS.get(request.method, "GetWorkflow")
             error = ApiError(8, f"/workflow.WorkflowService/{method} {_LIMITED}")
@@ -136,13 +136,13 @@ def _spoiled(fault: Fault, request: Request) -> Reply:
             error = ApiError(8, f"grpc: received message larger than max ({MAX_BODY + 1} vs. {MAX_BODY})")
         case FaultKind.HTML:
             body = HTML_PAGE if fault.body is None else fault.body.encode()
-            return Reply(200, body, HTML_TYPE, retry_after)
+            return UnaryAnswer(200, body, HTML_TYPE, retry_after)
         case FaultKind.GARBAGE:
             body = b'{"metadata":{"name":"cut off' if fault.body is None else fault.body.encode()
-            return Reply(200, body, headers=retry_after)
+            return UnaryAnswer(200, body, headers=retry_after)
         case FaultKind.NO_RESOURCE_VERSION:
-            return Reply(200, to_json({"metadata": {}, "items": None}), headers=(GRPC_HEADER, *retry_after))
+            return UnaryAnswer(200, to_json({"metadata": {}, "items": None}), headers=(GRPC_HEADER, *retry_after))
         case _:
             body = to_json({"code": GRPC_BY_HTTP.get(fault.status, 2), "message": fault.message})
-            return Reply(fault.status, body, headers=(GRPC_HEADER, *retry_after))
-    return Reply(error.status, error_body(error), headers=(GRPC_HEADER, *retry_after))
+            return UnaryAnswer(fault.status, body, headers=(GRPC_HEADER, *retry_after))
+    return UnaryAnswer(error.status, error_body(error), headers=(GRPC_HEADER, *retry_after))

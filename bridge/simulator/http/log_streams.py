@@ -13,7 +13,7 @@ from bridge.simulator.controller.nodes import FULFILLED
 from bridge.simulator.http.answers import to_json
 from bridge.simulator.http.watch import stream_headers
 from bridge.simulator.http.wire import Stream
-from bridge.simulator.objects.pod_logs import LogLine, LogQuery, lines_of
+from bridge.simulator.objects.pod_logs import LogQuery, PodLogLine, lines_of
 from bridge.simulator.objects.store import Object, Store
 
 
@@ -101,7 +101,7 @@ class _LogStream:
             self._begin()
             self._stream.write(b"".join(map(self._encoded, lines)))
 
-    def _encoded(self, line: LogLine) -> bytes:
+    def _encoded(self, line: PodLogLine) -> bytes:
         text = to_json({"result": line.as_json()})
         return b"data: %b \n\n\n" % text if self._request.sse else text + b"\n"
 

@@ -30,7 +30,7 @@ class MalformedRequestError(Exception):
 
 
 @dataclass(slots=True)
-class Request:
+class ParsedRequest:
     """One request.
 
     Attributes:
@@ -81,7 +81,7 @@ class RequestParser:
     def __init__(self, max_body: int = MAX_BODY) -> None:
         self._max_body = max_body
         self._buffer = bytearray()
-        self._request: Request | None = None
+        self._request: ParsedRequest | None = None
         self._missing = 0
         self._chunked = False
         self._chunk_left: int | None = None
@@ -99,7 +99,7 @@ class RequestParser:
         """Bytes that wait to be read."""
         return len(self._buffer)
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> ParsedRequest | None:
         """The next whole request, or None when more bytes are needed.
 
         Raises:
@@ -134,7 +134,7 @@ class RequestParser:
         path, _, query = target.partition("?")
         connection = headers.get("connection", "").lower()
         keep_alive = connection != "close" if version == "HTTP/1.1" else connection == "keep-alive"
-        self._request = Request(method, path, query, headers, keep_alive=keep_alive)
+        self._request = ParsedRequest(method, path, query, headers, keep_alive=keep_alive)
         self._plan_body(headers)
         return True
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.simulator.http.access import Caller
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 
 CallerOf = Callable[[], Caller]
 Endpoint = Callable[..., Any]
@@ -46,7 +46,7 @@ class Router:
 def with_caller(handler: Callable[..., Any]) -> Endpoint:
     """Make an endpoint of a handler that asks who calls before anything else."""
 
-    def endpoint(request: Request, caller_of: CallerOf, *args: str) -> Any:
+    def endpoint(request: ParsedRequest, caller_of: CallerOf, *args: str) -> Any:
         return handler(request, caller_of(), *args)
 
     return endpoint

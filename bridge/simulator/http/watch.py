@@ -96,7 +96,7 @@ def stream_headers(*, sse: bool) -> tuple[tuple[str, str], ...]:
     return (*headers, ("X-Content-Type-Options", "nosniff")) if sse else headers
 
 
-class Watcher:
+class WatchStream:
     """One stream.
 
     Args:
@@ -224,16 +224,16 @@ class WatchHub:
         self.loop = loop
         self.keepalive_s = keepalive_s
         self.bookmark_s = bookmark_s
-        self.watchers: set[Watcher] = set()
+        self.watchers: set[WatchStream] = set()
         self._flush_planned = False
 
-    def open(self, query: WatchQuery, stream: Stream) -> Watcher:
+    def open(self, query: WatchQuery, stream: Stream) -> WatchStream:
         """Begin to serve a stream.
 
         Raises:
             LookupError: Its resource version is no longer kept.
         """
-        watcher = Watcher(self, query, stream)
+        watcher = WatchStream(self, query, stream)
         self.watchers.add(watcher)
         watcher.pump()
         return watcher

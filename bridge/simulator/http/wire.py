@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
-from bridge.simulator.http.answers import TEXT_TYPE, Reply
-from bridge.simulator.http.parsing import MalformedRequestError, Request, RequestParser
+from bridge.simulator.http.answers import TEXT_TYPE, UnaryAnswer
+from bridge.simulator.http.parsing import MalformedRequestError, ParsedRequest, RequestParser
 
 Handler = Callable[["Exchange"], None]
 
@@ -28,7 +28,7 @@ class Exchange:
 
     __slots__ = ("_connection", "on_gone", "request")
 
-    def __init__(self, connection: Connection, request: Request) -> None:
+    def __init__(self, connection: Connection, request: ParsedRequest) -> None:
         self._connection = connection
         self.request = request
         self.on_gone: Callable[[], None] | None = None
@@ -38,7 +38,7 @@ class Exchange:
         """Whether the client has left."""
         return self._connection.closed
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, reply: UnaryAnswer) -> None:
         """Send a whole answer."""
         self._connection.send_reply(reply, self.request)
 
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
         if not self.closed and self._transport is not None:
             self._transport.write(data)
 
-    def send_reply(self, reply: Reply, request: Request) -> None:
+    def send_reply(self, reply: UnaryAnswer, request: ParsedRequest) -> None:
         """Send a whole answer and go on with the next request."""
         self.write(self._server.reply_head(reply) + reply.body)
         self.finish(request)
@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def finish(self, request: Request) -> None:
+    def finish(self, request: ParsedRequest) -> None:
         """The answer is complete."""
         self._exchange = None
         if request.keep_alive:
@@ -261,7 +261,7 @@ class HttpServer:
         """Encode a status line, the given headers and the common ones."""
         return _status_line(status) + _encode(headers) + self._common_bytes() + b"\r\n"
 
-    def reply_head(self, reply: Reply) -> bytes:
+    def reply_head(self, reply: UnaryAnswer) -> bytes:
         """Encode the head of a whole answer; the parts that repeat are encoded once."""
         key = (reply.status, reply.content_type, reply.headers)
         fixed = self._heads.get(key)

@@ -80,7 +80,7 @@ def _go_message(text: str, error: json.JSONDecodeError) -> str:
     return f"invalid character {shown!r} {where}" if shown != "'" else f"invalid character '\\'' {where}"
 
 
-class Decoder:
+class ManifestDecoder:
     """Turns JSON values into the manifests of one release.
 
     Equal lists of templates are decoded once and shared, so what it returns must not be changed.

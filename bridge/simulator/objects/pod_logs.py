@@ -45,7 +45,7 @@ class LogQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class PodLogLine:
     """One line.
 
     Attributes:
@@ -90,7 +90,7 @@ def pod_name(workflow: str, node: Node) -> str:
     return f"{prefix[:_MAX_PREFIX]}-{name_hash(node['name'])}"
 
 
-def lines_of(workflow: Object, query: LogQuery) -> list[LogLine]:
+def lines_of(workflow: Object, query: LogQuery) -> list[PodLogLine]:
     """The lines that a workflow's pods have printed, in the order in which the pods started.
 
     Args:
@@ -103,12 +103,12 @@ def lines_of(workflow: Object, query: LogQuery) -> list[LogLine]:
     pods = [node for node in nodes.values() if node["type"] == "Pod"]
     pods.sort(key=lambda node: (node.get("startedAt") or "", node["name"]))
     templates, scope = _templates_of(workflow), _scope_of(workflow)
-    lines: list[LogLine] = []
+    lines: list[PodLogLine] = []
     for node in pods:
         name = pod_name(workflow["metadata"]["name"], node)
         if query.pod in ("", name):
             printed = _printed(node, templates.get(node.get("templateName", "")), scope)
-            lines += [LogLine(text, name) for text in _chosen(printed, node.get("startedAt") or "", query)]
+            lines += [PodLogLine(text, name) for text in _chosen(printed, node.get("startedAt") or "", query)]
     return lines
 
 

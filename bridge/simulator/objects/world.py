@@ -11,7 +11,7 @@ from bridge.simulator.controller.behaviour import WallClock
 from bridge.simulator.controller.controller import Controller
 from bridge.simulator.http.access import Access
 from bridge.simulator.objects.archive import Archive
-from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.manifests import ManifestDecoder
 from bridge.simulator.objects.objects import ObjectFactory
 from bridge.simulator.objects.store import Store
 from bridge.simulator.objects.validation import Validator
@@ -27,7 +27,7 @@ class World:
     store: Store
     controller: Controller
     factory: ObjectFactory
-    decoder: Decoder
+    decoder: ManifestDecoder
     validator: Validator
     access: Access
     wall: WallClock

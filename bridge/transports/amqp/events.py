@@ -69,7 +69,7 @@ PATIENCE_S = 5.0
 """For room for one message: no more than the shortest heartbeat, 5 s, so that the link is not taken for dead."""
 
 
-class Inbox:
+class EventInbox:
     """Bounded by what the broker may have unacknowledged (prefetch), and by bytes: then the broker is not read on."""
 
     def __init__(self) -> None:

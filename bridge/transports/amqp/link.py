@@ -25,7 +25,7 @@ from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, QueueKind
 from bridge.transports.amqp.problems import NOT_FOUND, blocked, closed, connect_failed, refused
 from bridge.transports.amqp.publisher import AmqpPublisher
 from bridge.transports.amqp.steps import Steps
-from bridge.transports.amqp.topology import Binding, Topology, Wanted
+from bridge.transports.amqp.topology import Binding, Topology, WantedBindings
 from bridge.transports.amqp.wire import AmqpLoop, RawConnection, parameters
 from bridge.transports.base import ConnectionProblem
 from bridge.transports.outgoing import Outgoing
@@ -91,7 +91,7 @@ class AmqpLink:
         self._retry: object | None = None
         self._verifying: Steps | None = None
         self.number = next(_numbers)
-        self.wanted: Wanted | None = None
+        self.wanted: WantedBindings | None = None
         self.is_settled = False
 
     @property
@@ -191,7 +191,7 @@ class AmqpLink:
         self._hold()
         self._parts.tell(Declared(self.number, bool(self._topology.had_queues)))
 
-    def bind(self, wanted: Wanted, stale: Iterable[Binding]) -> None:
+    def bind(self, wanted: WantedBindings, stale: Iterable[Binding]) -> None:
         """Bind and unbind, then consume what is not consumed yet; `Settled` tells the end of it."""
         if not self._is_over:
             self._is_busy = True

@@ -17,7 +17,7 @@ Call = Callable[[Any, Callable[[Any], None]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BrokerCall:
     """One thing to ask.
 
     Attributes:
@@ -40,12 +40,12 @@ class Steps:
         done: told at the end.
     """
 
-    def __init__(self, connection: Any, steps: Iterable[Step], done: Callable[[], None]) -> None:
+    def __init__(self, connection: Any, steps: Iterable[BrokerCall], done: Callable[[], None]) -> None:
         self._connection = connection
         self._steps = deque(steps)
         self._done = done
         self._channel: Any = None
-        self._asked: Step | None = None
+        self._asked: BrokerCall | None = None
 
     def run(self) -> None:
         """Begin."""

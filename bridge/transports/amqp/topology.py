@@ -25,7 +25,7 @@ from bridge.transports.amqp.problems import (
     refused,
     wrong_exchange_type,
 )
-from bridge.transports.amqp.steps import Call, Step
+from bridge.transports.amqp.steps import BrokerCall, Call
 from bridge.transports.base import ConnectionProblem
 
 
@@ -55,7 +55,7 @@ def read_bindings(texts: Iterable[str]) -> frozenset[Binding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedBindings:
     """The bindings that a connection should have, of which topic filter each is, and what cannot be bound.
 
     Attributes:
@@ -71,7 +71,7 @@ class Wanted:
     event_filters: tuple[str, ...]
 
 
-def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> Wanted:
+def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> WantedBindings:
     """Return what `filters` ask for.
 
     Args:
@@ -99,7 +99,7 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
             events.append(topic_filter)
         if queues[kind].is_own:
             bindings[Binding(queues[kind].name, options.exchange, key)] = topic_filter
-    return Wanted(bindings, tuple(problems), tuple(requests), tuple(events))
+    return WantedBindings(bindings, tuple(problems), tuple(requests), tuple(events))
 
 
 class Topology:
@@ -154,7 +154,7 @@ class Topology:
 
     # Declarations.
 
-    def declarations(self) -> list[Step]:
+    def declarations(self) -> list[BrokerCall]:
         """Return the steps that declare everything, or look whether it is there."""
         options = self._options
         self._unusable.clear()
@@ -167,25 +167,25 @@ class Topology:
             steps += self._queue(queue, may_create=may_create and queue.arguments is not None)
         return steps
 
-    def _main_exchange(self) -> list[Step]:
+    def _main_exchange(self) -> list[BrokerCall]:
         options = self._options
         if options.declaration is Declare.CREATE and not options.exchange.startswith("amq."):
             return [self._exchange(options.exchange, "topic")]
         return [self._look_for_exchange(), self._ask_exchange_type()]
 
-    def _exchange(self, name: str, kind: str) -> Step:
+    def _exchange(self, name: str, kind: str) -> BrokerCall:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             channel.exchange_declare(name, kind, durable=True, callback=answered)
 
         return self._step(f'exchange "{name}"', call)
 
-    def _look_for_exchange(self) -> Step:
+    def _look_for_exchange(self) -> BrokerCall:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             channel.exchange_declare(self._options.exchange, passive=True, callback=answered)
 
         return self._step(self._exchange_label, call)
 
-    def _ask_exchange_type(self) -> Step:
+    def _ask_exchange_type(self) -> BrokerCall:
         """Ask by declaring it once more: looking for it tells nothing of its type."""
         name, label = self._options.exchange, self._exchange_label
 
@@ -202,9 +202,9 @@ class Topology:
             elif code == ACCESS_REFUSED and name.startswith("amq.") and name != MQTT_PLUGIN_EXCHANGE:
                 self.note(label, wrong_exchange_type(label, "topic", "RabbitMQ's own of this name is none"))
 
-        return Step(call, _nothing, say)
+        return BrokerCall(call, _nothing, say)
 
-    def _queue(self, queue: Queue, *, may_create: bool) -> list[Step]:
+    def _queue(self, queue: Queue, *, may_create: bool) -> list[BrokerCall]:
         label = self._label(queue)
 
         def look(channel: Any, answered: Callable[[Any], None]) -> None:
@@ -219,17 +219,20 @@ class Topology:
             if code != NOT_FOUND or not may_create:
                 self._give_up(label, code, text)
 
-        found = [Step(look, functools.partial(self._answered, label), not_found)]
+        found = [BrokerCall(look, functools.partial(self._answered, label), not_found)]
         if not may_create:
             return found
-        steps = [*found, Step(make, functools.partial(self._answered, label), functools.partial(self._differs, label))]
+        steps = [
+            *found,
+            BrokerCall(make, functools.partial(self._answered, label), functools.partial(self._differs, label)),
+        ]
         if queue.kind is QueueKind.REDELIVERED:
             exchange = self._options.dead_letter_exchange
             steps.insert(0, self._exchange(exchange, "fanout"))
             steps.append(self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"'))
         return steps
 
-    def _visit_queue(self) -> list[Step]:
+    def _visit_queue(self) -> list[BrokerCall]:
         if self.names[QueueKind.VISIT]:
             return []  # it lasts as long as the connection
 
@@ -240,9 +243,9 @@ class Topology:
             self.names[QueueKind.VISIT] = answer.method.queue
             self.note("queue", None)
 
-        return [Step(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))]
+        return [BrokerCall(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))]
 
-    def _look_for_consumer(self, queue: str) -> list[Step]:
+    def _look_for_consumer(self, queue: str) -> list[BrokerCall]:
         label = "consumer"
 
         def look(channel: Any, answered: Callable[[Any], None]) -> None:
@@ -251,7 +254,7 @@ class Topology:
         def found(answer: Any) -> None:
             self.note(label, None if answer.method.consumer_count else not_consumed(queue))
 
-        return [Step(look, found, lambda _code, _text: self.note(label, not_consumed(queue)))] if queue else []
+        return [BrokerCall(look, found, lambda _code, _text: self.note(label, not_consumed(queue)))] if queue else []
 
     def _answered(self, label: str, _answer: Any) -> None:
         self.note(label, self._misrouted if label == self._exchange_label else None)
@@ -266,15 +269,15 @@ class Topology:
         if code == NOT_FOUND:
             self._unusable.add(label)
 
-    def _step(self, label: str, call: Call) -> Step:
+    def _step(self, label: str, call: Call) -> BrokerCall:
         def say(code: int, text: str) -> None:
             self.note(label, refused(label, code, text))
 
-        return Step(call, functools.partial(self._answered, label), say)
+        return BrokerCall(call, functools.partial(self._answered, label), say)
 
     # Bindings.
 
-    def bindings(self, wanted: Wanted, stale: Iterable[Binding]) -> list[Step]:
+    def bindings(self, wanted: WantedBindings, stale: Iterable[Binding]) -> list[BrokerCall]:
         """Return the steps that bind what is wanted and unbind what is stale."""
         self._refused = {label: each for label, each in self._refused.items() if not label.startswith("filter ")}
         for problem in wanted.problems:
@@ -289,11 +292,11 @@ class Topology:
         self.note("", None)
         return steps
 
-    def verification(self, wanted: Wanted) -> list[Step]:
+    def verification(self, wanted: WantedBindings) -> list[BrokerCall]:
         """Return the steps that see to the exchange, and bind what has lost its binding."""
         return [*self._main_exchange(), *self.bindings(wanted, ())]
 
-    def _bind_step(self, binding: Binding, label: str) -> Step:
+    def _bind_step(self, binding: Binding, label: str) -> BrokerCall:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             if binding.exchange == self._options.exchange and not self.has_exchange:
                 answered(None)  # a step before this one has found that out
@@ -305,9 +308,9 @@ class Topology:
             code_name = "filter-refused" if label.startswith("filter ") else found.code
             self.note(label, ConnectionProblem(code_name, found.message))
 
-        return Step(call, functools.partial(self._answered, label), say)
+        return BrokerCall(call, functools.partial(self._answered, label), say)
 
-    def _unbind_step(self, binding: Binding) -> Step:
+    def _unbind_step(self, binding: Binding) -> BrokerCall:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             channel.queue_unbind(binding.queue, binding.exchange, binding.key, callback=answered)
 
@@ -317,7 +320,7 @@ class Topology:
             # A queue that is gone has no bindings.
             self.note(label, None if code == NOT_FOUND else refused(label, code, text))
 
-        return Step(call, functools.partial(self._answered, label), say)
+        return BrokerCall(call, functools.partial(self._answered, label), say)
 
 
 def _nothing(_answer: Any) -> None:

@@ -21,13 +21,13 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, Inbox, Over, Settled
+from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, EventInbox, Over, Settled
 from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake, IntakeParts
 from bridge.transports.amqp.link import AmqpLink, LinkParts
 from bridge.transports.amqp.messages import MessageReader
 from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory, parse_nodes
 from bridge.transports.amqp.session import AmqpSession
-from bridge.transports.amqp.topology import Binding, Wanted, read_bindings, wanted_bindings
+from bridge.transports.amqp.topology import Binding, WantedBindings, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
 from bridge.transports.mqtt.options import FilterMemory
@@ -86,14 +86,14 @@ class AmqpTransport:
         self._clock = clock or SystemClock()
         self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
-        self._inbox = Inbox()
+        self._inbox = EventInbox()
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
         self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock)
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
         self._reader = MessageReader(options)
         self._intake = self._make_intake(receiver)
         self._wanted = wanted_bindings(options, frozenset(), frozenset())
-        self._asked: Wanted | None = None
+        self._asked: WantedBindings | None = None
         self._known = read_bindings(self._memory.bindings.known)
         self._link: AmqpLink | None = None
         self._is_accepted = False

@@ -135,7 +135,7 @@ class Conversation:
             heard = is_readable and not self._is_behind and self._link.read()
             if heard:
                 self._keepalive.heard(self._parts.clock.monotonic_s())
-            self._hear(is_stopping=is_stopping)
+            self._handle_packets(is_stopping=is_stopping)
             self._check_alive(was_heard=heard)
         if not is_stopping:
             intake.retry()
@@ -248,7 +248,7 @@ class Conversation:
             raise self._link.closed("")
         return bool(event & (select.POLLIN | _GONE)) or (is_reading and sock.pending() > 0)
 
-    def _hear(self, *, is_stopping: bool) -> None:
+    def _handle_packets(self, *, is_stopping: bool) -> None:
         """Handle the packets that were read, up to one batch."""
         intake = self._parts.intake
         if intake.has_left and not is_stopping:

@@ -36,7 +36,7 @@ from bridge.transports.mqtt.problems import (
     connect_refused,
     disconnected_by_broker,
 )
-from bridge.transports.mqtt.subscriptions import Wanted
+from bridge.transports.mqtt.subscriptions import WantedFilter
 from bridge.transports.password_file import read_password
 
 _CONNACK = 0x20
@@ -295,7 +295,7 @@ class Link:
         """Write PUBACKs."""
         self.socket.write(packets)
 
-    def subscribe(self, wanted: list[Wanted]) -> int:
+    def subscribe(self, wanted: list[WantedFilter]) -> int:
         """Write one SUBSCRIBE at QoS 1; returns its packet id."""
         client = self._connected_client()
         if self._is_v5:

@@ -21,7 +21,7 @@ _PLANNED = -1
 _MAX_CUTS = 2
 
 
-class Wanted(NamedTuple):
+class WantedFilter(NamedTuple):
     """One filter to subscribe; `retained` = with the retained messages that match it."""
 
     topic_filter: str
@@ -95,7 +95,7 @@ class Subscriptions:
             self._in_session.clear()
         return is_lost
 
-    def changes(self) -> tuple[list[Wanted], list[str]]:
+    def changes(self) -> tuple[list[WantedFilter], list[str]]:
         """Return what to subscribe and what to unsubscribe now, and count it as sent.
 
         Filters refused earlier are among the first: their rights may have changed.
@@ -112,7 +112,7 @@ class Subscriptions:
             if (problem := filter_problem(topic_filter))
         }
         subscribe = [
-            Wanted(topic_filter, retained)
+            WantedFilter(topic_filter, retained)
             for topic_filter, retained in wanted.items()
             if topic_filter not in self._refused and self._sent.get(topic_filter) != retained
         ]
@@ -124,14 +124,14 @@ class Subscriptions:
             self._subscribing.pop(_PLANNED)
         return subscribe, unsubscribe
 
-    def optional_changes(self) -> list[Wanted]:
+    def optional_changes(self) -> list[WantedFilter]:
         """Return the optional filters, if it is time to ask for them; the next call is `asking`."""
         if not (self._optional_is_due and self.is_settled):
             return []
         self._optional_is_due = False
         self._in_session |= self._optional
         self._publish_state()
-        return [Wanted(topic_filter, retained=True) for topic_filter in sorted(self._optional)]
+        return [WantedFilter(topic_filter, retained=True) for topic_filter in sorted(self._optional)]
 
     def asking(self, packet_id: int) -> None:
         """SUBSCRIBE `packet_id` was sent for the optional filters."""

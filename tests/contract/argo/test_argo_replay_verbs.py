@@ -7,7 +7,7 @@ from typing import Any
 
 from argo_recordings import Exchange, assert_alike, frames_of, read_exchanges, replay, steady
 
-from bridge.simulator import Fault, FaultKind, Simulator
+from bridge.simulator import FaultKind, InjectedFault, Simulator
 
 # Here the real controller had reacted before the real server read the workflow again for its answer.
 OVERTAKEN = {("3.5.15", "resume"), ("3.5.15", "stop"), ("3.7.18", "resume")}
@@ -59,7 +59,7 @@ def test_a_retry_of_failed_pods_is_answered_as_recorded(simulator: Simulator, re
     catch_up(simulator, failed)
     assert_alike(replay(simulator.url, retried), retried)
     catch_up(simulator, failed)
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, path="workflow-events", delay_s=0.05))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, path="workflow-events", delay_s=0.05))
     watched = exchanges["watch of the retry"]
     answer = replay(simulator.url, watched, **{"listOptions.resourceVersion": "100"})
     frames = [frame for frame in frames_of(answer.body, sse=True) if b"result" in frame]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from argo_recordings import Answer, call, frames_of, token_for
 
-from bridge.simulator import Fault, FaultKind, Identity, Simulator, SimulatorOptions
+from bridge.simulator import FaultKind, Identity, InjectedFault, Simulator, SimulatorOptions
 
 WORKFLOWS = "/api/v1/workflows/argo"
 ECHO = {"name": "main", "container": {"image": "x", "command": ["echo"], "args": ["a <b>"]}}
@@ -202,7 +202,7 @@ def test_logs_that_cannot_start(simulator: Simulator) -> None:
         logs(simulator, "nope", follow="maybe").value["message"] == 'strconv.ParseBool: parsing "maybe": invalid syntax'
     )
     assert logs(simulator, "nope", tailLines="x").status == 400
-    simulator.faults.add(Fault(FaultKind.STATUS, status=503, message="away", path="/log$", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.STATUS, status=503, message="away", path="/log$", count=1))
     assert logs(simulator, "nope", container="main").value["error"]["http_code"] == 503
 
 
@@ -217,7 +217,7 @@ def test_an_answer_comes_before_the_controller_reacts(simulator: Simulator) -> N
     stopped = send(simulator, "PUT", "workflows/argo/w/stop", {"message": "enough"}).value
     assert (stopped["spec"]["shutdown"], stopped["status"]["phase"]) == ("Stop", "Running")
     simulator.wait_for(lambda sim: phase(sim, "w") == "Failed")
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, delay_s=0.05, path="workflow-events"))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, delay_s=0.05, path="workflow-events"))
     params = {"listOptions.resourceVersion": version}
     frames = call(simulator.url, "GET", "/api/v1/workflow-events/argo", params=params).body.splitlines()[:-1]
     seen = [json.loads(frame)["result"]["object"] for frame in frames]

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bridge.simulator import Fault, FaultKind, Simulator, SimulatorOptions
+from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
 from tests.support.machine import scaled
 
 CREATE = "/api/v1/workflows/argo"
@@ -53,17 +53,17 @@ def create(simulator: Simulator, name: str, **metadata: Any) -> Answer:
 
 
 REFUSALS = [
-    (Fault(FaultKind.STATUS, status=503, message="gone fishing"), 503, {"code": 14, "message": "gone fishing"}),
-    (Fault(FaultKind.STATUS, status=401, message="Unauthorized"), 401, {"code": 16, "message": "Unauthorized"}),
-    (Fault(FaultKind.RATE_LIMIT_JSON), 429, {"code": 8, "message": re.compile("grpc_ratelimit middleware")}),
-    (Fault(FaultKind.TOO_LARGE), 429, {"code": 8, "message": re.compile("larger than max")}),
+    (InjectedFault(FaultKind.STATUS, status=503, message="gone fishing"), 503, {"code": 14, "message": "gone fishing"}),
+    (InjectedFault(FaultKind.STATUS, status=401, message="Unauthorized"), 401, {"code": 16, "message": "Unauthorized"}),
+    (InjectedFault(FaultKind.RATE_LIMIT_JSON), 429, {"code": 8, "message": re.compile("grpc_ratelimit middleware")}),
+    (InjectedFault(FaultKind.TOO_LARGE), 429, {"code": 8, "message": re.compile("larger than max")}),
 ]
 
 
 @pytest.mark.parametrize(("fault", "status", "body"), REFUSALS, ids=lambda value: str(value)[:30])
-def test_refusing_faults_leave_no_workflow(simulator: Simulator, fault: Fault, status: int, body: Any) -> None:
+def test_refusing_faults_leave_no_workflow(simulator: Simulator, fault: InjectedFault, status: int, body: Any) -> None:
     """The status and body are those asked for, nothing is stored, and the next request is served."""
-    simulator.faults.add(Fault(fault.kind, status=fault.status, message=fault.message, count=1))
+    simulator.faults.add(InjectedFault(fault.kind, status=fault.status, message=fault.message, count=1))
     answer = create(simulator, "a")
     assert answer.status == status
     assert answer.value["code"] == body["code"]
@@ -75,8 +75,8 @@ def test_refusing_faults_leave_no_workflow(simulator: Simulator, fault: Fault, s
 
 def test_the_text_limiter_says_when_to_come_back(simulator: Simulator) -> None:
     """429 as plain text with a Retry-After that is a date ending in UTC, or what the fault says."""
-    simulator.faults.add(Fault(FaultKind.RATE_LIMIT_TEXT, count=1))
-    simulator.faults.add(Fault(FaultKind.RATE_LIMIT_TEXT, retry_after="3"))
+    simulator.faults.add(InjectedFault(FaultKind.RATE_LIMIT_TEXT, count=1))
+    simulator.faults.add(InjectedFault(FaultKind.RATE_LIMIT_TEXT, retry_after="3"))
     answer = create(simulator, "a")
     assert (answer.status, answer.body) == (429, b"Too Many Requests\n")
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d UTC", answer.headers["retry-after"])
@@ -85,8 +85,8 @@ def test_the_text_limiter_says_when_to_come_back(simulator: Simulator) -> None:
 
 def test_html_and_garbage_are_200_and_no_json(simulator: Simulator) -> None:
     """What a wrong base path and a broken proxy answer."""
-    simulator.faults.add(Fault(FaultKind.HTML, count=1))
-    simulator.faults.add(Fault(FaultKind.GARBAGE, count=1))
+    simulator.faults.add(InjectedFault(FaultKind.HTML, count=1))
+    simulator.faults.add(InjectedFault(FaultKind.GARBAGE, count=1))
     answer = create(simulator, "a")
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     answer = create(simulator, "a")
@@ -100,7 +100,7 @@ def test_html_and_garbage_are_200_and_no_json(simulator: Simulator) -> None:
 def test_a_lost_answer_may_or_may_not_mean_a_workflow(simulator: Simulator, kind: FaultKind, accept: bool) -> None:
     """A connection that is cut, or hangs and is cut, before or after the create was carried out."""
     delay_s = 0.1 if kind is FaultKind.HANG else 0.0
-    simulator.faults.add(Fault(kind, method="POST", accept=accept, delay_s=delay_s, count=1))
+    simulator.faults.add(InjectedFault(kind, method="POST", accept=accept, delay_s=delay_s, count=1))
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         create(simulator, "a")
     assert [created.name for created in simulator.created] == (["a"] if accept else [])
@@ -109,14 +109,14 @@ def test_a_lost_answer_may_or_may_not_mean_a_workflow(simulator: Simulator, kind
 
 def test_a_timeout_after_the_create_happened(simulator: Simulator) -> None:
     """A 504 whose create had happened nevertheless: the workflow is there."""
-    simulator.faults.add(Fault(FaultKind.STATUS, status=504, accept=True, delay_s=0.05, count=1))
+    simulator.faults.add(InjectedFault(FaultKind.STATUS, status=504, accept=True, delay_s=0.05, count=1))
     assert create(simulator, "a").status == 504
     assert simulator.workflow("argo", "a") is not None
 
 
 def test_a_hanging_request_ends_with_its_client(simulator: Simulator) -> None:
     """Without a delay a request hangs until its client leaves; the server serves others meanwhile."""
-    simulator.faults.add(Fault(FaultKind.HANG, path="/a$"))
+    simulator.faults.add(InjectedFault(FaultKind.HANG, path="/a$"))
     with socket.create_connection(("127.0.0.1", simulator.port)) as client:
         client.sendall(b"GET /api/v1/workflows/argo/a HTTP/1.1\r\nHost: x\r\n\r\n")
         assert create(simulator, "b").status == 200
@@ -127,7 +127,7 @@ def test_a_hanging_request_ends_with_its_client(simulator: Simulator) -> None:
 
 def test_a_delayed_answer_is_the_true_one(simulator: Simulator) -> None:
     """A delay changes nothing but the time."""
-    simulator.faults.add(Fault(FaultKind.DELAY, delay_s=0.05, count=2))
+    simulator.faults.add(InjectedFault(FaultKind.DELAY, delay_s=0.05, count=2))
     assert create(simulator, "a").status == 200
     assert create(simulator, "a").status == 409
 
@@ -135,7 +135,7 @@ def test_a_delayed_answer_is_the_true_one(simulator: Simulator) -> None:
 def test_a_list_without_a_version(simulator: Simulator) -> None:
     """The answer of a server whose mirror could not be filled."""
     create(simulator, "a")
-    simulator.faults.add(Fault(FaultKind.NO_RESOURCE_VERSION, path="workflows/argo$", method="GET", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.NO_RESOURCE_VERSION, path="workflows/argo$", method="GET", count=1))
     assert call(simulator.url, "GET", CREATE).value == {"metadata": {}, "items": None}
     assert len(call(simulator.url, "GET", CREATE).value["items"]) == 1
 
@@ -149,8 +149,8 @@ def watch(simulator: Simulator, **params: str) -> Answer:
 
 def test_watch_faults(simulator: Simulator) -> None:
     """Too old, EOF before any frame, EOF after frames, a 403, and a cut."""
-    simulator.faults.add(Fault(FaultKind.TOO_OLD, path="workflow-events", count=1))
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, path="workflow-events", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.TOO_OLD, path="workflow-events", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, path="workflow-events", count=1))
     answer = watch(simulator)
     assert answer.status == 400
     assert b"too old resource version" in answer.body
@@ -158,15 +158,15 @@ def test_watch_faults(simulator: Simulator) -> None:
     assert answer.status == 429
     assert b'"message":"EOF"' in answer.body
     create(simulator, "a")
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, delay_s=0.05, path="workflow-events", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, delay_s=0.05, path="workflow-events", count=1))
     answer = watch(simulator)
     assert answer.status == 200
     assert [b"ADDED" in frames_of(answer.body, sse=True)[0], b"EOF" in answer.body] == [True, True]
-    simulator.faults.add(Fault(FaultKind.STATUS, status=403, message="no", path="workflow-events", count=1))
+    simulator.faults.add(InjectedFault(FaultKind.STATUS, status=403, message="no", path="workflow-events", count=1))
     assert watch(simulator).body == (
         b'data: {"error":{"grpc_code":7,"http_code":403,"message":"no","http_status":"Forbidden"}} \n\n'
     )
-    simulator.faults.add(Fault(FaultKind.WATCH_CUT, delay_s=0.05, path="workflow-events"))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_CUT, delay_s=0.05, path="workflow-events"))
     with pytest.raises((ConnectionError, http.client.HTTPException)):
         watch(simulator)
 
@@ -175,7 +175,7 @@ def test_an_error_frame_is_cut_by_fields_too(simulator: Simulator) -> None:
     """Unless `fields` names `error`, the last frame of a filtered watch is a bare `{}`."""
     create(simulator, "a")
     simulator.wait_for(lambda sim: sim.workflow("argo", "a")["status"].get("phase"))  # or the watch may show that too
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, delay_s=0.02, path="workflow-events"))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, delay_s=0.02, path="workflow-events"))
     answer = watch(simulator, fields="result.type,result.object.metadata.name")
     assert frames_of(answer.body, sse=True) == [
         b'data: {"result":{"object":{"metadata":{"name":"a"}},"type":"ADDED"}} \n\n\n',
@@ -204,7 +204,7 @@ def test_labels_that_move_in_and_out_of_a_selector(simulator: Simulator) -> None
     """A watch on `phase=Running` sees a workflow come when it starts and go when it ends."""
     call(simulator.url, "POST", CREATE, body=manifest("a", "0.05s"))
     simulator.wait_for(lambda sim: sim.workflow("argo", "a")["status"].get("finishedAt"))
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, delay_s=0.02, path="workflow-events"))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, delay_s=0.02, path="workflow-events"))
     selector = "workflows.argoproj.io/phase=Running"
     frames = frames_of(watch(simulator, resourceVersion="100", labelSelector=selector).body, sse=True)
     assert [json.loads(frame[6:])["result"]["type"] for frame in frames[:-1]] == ["ADDED", "DELETED"]
@@ -244,7 +244,7 @@ def test_compaction_makes_old_versions_too_old(simulator: Simulator) -> None:
     simulator.wait_for(lambda sim: sim.workflow("argo", "a")["status"].get("phase"))
     simulator.compact()
     assert watch(simulator, resourceVersion="101").status == 400
-    simulator.faults.add(Fault(FaultKind.WATCH_EOF, path="workflow-events"))
+    simulator.faults.add(InjectedFault(FaultKind.WATCH_EOF, path="workflow-events"))
     newest = simulator.stats()["resourceVersion"]
     assert watch(simulator, resourceVersion=newest).status == 429
 

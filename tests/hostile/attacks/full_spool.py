@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.hostile.attack import TRIGGER, Attack, Group, counted, reply
 from tests.hostile.stage import DEVICE, LINE_CONTROL, NAMESPACE, OPERATOR, PREFIX, WITHIN_S, Stage
 from tests.support.bridge_files import TEMPLATE
@@ -15,7 +15,7 @@ OVER = 8
 
 def fill_and_ask(stage: Stage) -> None:
     """Send more than fits; a device's event and a terminate are stored all the same, a get is answered."""
-    away = stage.simulator.faults.add(Fault(FaultKind.STATUS, path=r"/api/v1/workflows", status=503))
+    away = stage.simulator.faults.add(InjectedFault(FaultKind.STATUS, path=r"/api/v1/workflows", status=503))
     mark, before = len(stage.heard), len(stage.started())
     for number in range(ROWS + OVER):
         body = {"submit": {"template": TEMPLATE, "parameters": {"n": f"flood-{number}"}}}

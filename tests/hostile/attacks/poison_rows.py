@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.hostile.attack import TRIGGER, Attack, Group, dead_letter, reply
 from tests.hostile.stage import LINE_CONTROL, NAMESPACE, Stage
 from tests.support.bridge_files import TEMPLATE
@@ -14,7 +14,7 @@ def poison(stage: Stage, count: int, **fault: object) -> None:
     """Send triggers whose create gets an error from the simulated Argo Server."""
     keys = {"kind": FaultKind.STATUS, "method": "POST", "path": f"/workflows/{NAMESPACE}$", "request": POISON, **fault}
     stage.simulator.faults.clear()
-    stage.simulator.faults.add(Fault(**keys))  # type: ignore[arg-type]  # keys of a Fault
+    stage.simulator.faults.add(InjectedFault(**keys))  # type: ignore[arg-type]  # keys of a Fault
     for number in range(count):
         body = {"submit": {"template": TEMPLATE, "parameters": {"n": f"{POISON}-{number}"}}}
         stage.publish(LINE_CONTROL, TRIGGER, body)

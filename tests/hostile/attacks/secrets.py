@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.simulator import Fault, FaultKind
+from bridge.simulator import FaultKind, InjectedFault
 from tests.hostile.attack import TRIGGER, Attack, Group, dead_letter, not_said, reply
 from tests.hostile.stage import LINE_CONTROL, NAMESPACE, TOKEN, Stage
 from tests.support.bridge_files import TEMPLATE
@@ -11,7 +11,9 @@ from tests.support.bridge_files import TEMPLATE
 def answered(stage: Stage, status: int, message: str) -> None:
     """Let the simulated Argo Server refuse one create in these words."""
     stage.simulator.faults.add(
-        Fault(FaultKind.STATUS, "POST", f"/workflows/{NAMESPACE}$", "told-", count=1, status=status, message=message)
+        InjectedFault(
+            FaultKind.STATUS, "POST", f"/workflows/{NAMESPACE}$", "told-", count=1, status=status, message=message
+        )
     )
     body = {"submit": {"template": TEMPLATE, "parameters": {"n": f"told-{status}"}}}
     stage.publish(LINE_CONTROL, TRIGGER, body)

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
-from bridge.core.report import MAX_REPORTS, Reports, ReportWriter
+from bridge.core.report import MAX_REPORTS, ErrorReports, ReportWriter
 
 
 def test_a_report_tells_the_error(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_report_is_for_the_bridges_user_alone(tmp_path: Path) -> None:
 def test_what_is_unexpected_is_counted_reported_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """One call does all three, and the line stands for the place that met it: each has a budget of its own."""
     metrics = Metrics()
-    path = Reports(tmp_path, metrics, FakeClock()).unexpected("ingest", RuntimeError("boom"), topic="a/b")
+    path = ErrorReports(tmp_path, metrics, FakeClock()).unexpected("ingest", RuntimeError("boom"), topic="a/b")
     assert path is not None
     assert json.loads(path.read_text())["topic"] == "a/b"
     assert metrics.value("internal_errors_total", where="ingest") == 1

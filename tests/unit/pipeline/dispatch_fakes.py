@@ -19,7 +19,7 @@ from bridge.core.backoff import Backoff
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.refusals import Refusals
@@ -207,7 +207,7 @@ class DispatchBench:
                 gate=self.gate,
                 settlement=self.settlement,
                 metrics=self.metrics,
-                reports=Reports(self.folder, self.metrics, self.clock),
+                reports=ErrorReports(self.folder, self.metrics, self.clock),
                 clock=self.clock,
             ),
             max_attempts=20,

@@ -13,7 +13,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, WorkflowOrder
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses, ReplyRules
 from bridge.interface.topics import Topics
@@ -22,7 +22,7 @@ from bridge.mapping.compiled import Outcome as MappingOutcome
 from bridge.mapping.routes import Match
 from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
 from bridge.pipeline.intake.mapped import MappedEvents
-from bridge.pipeline.intake.operations import OperationIntake, Read
+from bridge.pipeline.intake.operations import OperationIntake, ReadRequest
 from bridge.pipeline.intake.requests import RequestRules, Requests
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.refusals import Refusals
@@ -116,9 +116,9 @@ class FakeReads:
 
     def __init__(self) -> None:
         self.room = 16
-        self.asked: list[tuple[Read, Callable[[], None]]] = []
+        self.asked: list[tuple[ReadRequest, Callable[[], None]]] = []
 
-    def reserve(self, _read: Read) -> bool:
+    def reserve(self, _read: ReadRequest) -> bool:
         """Take a place."""
         self.room -= 1
         if self.room < 0:
@@ -126,11 +126,11 @@ class FakeReads:
             return False
         return True
 
-    def release(self, _read: Read) -> None:
+    def release(self, _read: ReadRequest) -> None:
         """Give a place back."""
         self.room += 1
 
-    def submit(self, read: Read, ack: Callable[[], None]) -> None:
+    def submit(self, read: ReadRequest, ack: Callable[[], None]) -> None:
         """Note it."""
         self.asked.append((read, ack))
 
@@ -167,7 +167,7 @@ class IngestBench:
             updates=StatusUpdates(Policy(("factory", "lab")), 3600.0),
             refusals=Refusals(TOPICS, self.metrics, self.clock),
             metrics=self.metrics,
-            reports=Reports(folder, self.metrics, self.clock),
+            reports=ErrorReports(folder, self.metrics, self.clock),
             clock=self.clock,
         )
         allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")

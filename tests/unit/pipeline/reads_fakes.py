@@ -17,10 +17,10 @@ from bridge.argo.exchanges import HttpRequest
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, ReplyAddress
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 
@@ -100,7 +100,7 @@ class ReadsBench:
                 exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
                 refusals=Refusals(TOPICS, self.metrics, self.clock),
                 metrics=self.metrics,
-                reports=Reports(folder, self.metrics, self.clock),
+                reports=ErrorReports(folder, self.metrics, self.clock),
                 clock=self.clock,
                 max_publish_bytes=lambda _name: self.max_bytes,
                 on_outbox=self._outbox,
@@ -115,7 +115,7 @@ class ReadsBench:
         delivery = FakeDelivery(Message("plant", f"argo/workflows/{operation.value}", b"{}", qos=1))
         defaults = {option.key: option.default for option in SPECS[operation].options if option.default is not None}
         address = ReplyAddress("plant", "answers", b"c", '"r"')
-        read = Read(operation, "factory", name, defaults | options, delivery.message, address)
+        read = ReadRequest(operation, "factory", name, defaults | options, delivery.message, address)
         assert self.reads.reserve(read)
         self.reads.submit(read, delivery.ack)
         return delivery

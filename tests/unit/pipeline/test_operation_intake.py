@@ -13,7 +13,7 @@ from bridge.interface import messages
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request
 from bridge.pipeline.intake.identity import Deliveries
-from bridge.pipeline.intake.operations import OperationIntake, Read, is_spooled
+from bridge.pipeline.intake.operations import OperationIntake, ReadRequest, is_spooled
 from bridge.pipeline.intake.requests import RequestRules
 from bridge.spool.records import NewEvent
 from bridge.validation.policy import Policy
@@ -52,7 +52,7 @@ def event(operation: str, body: object, **properties: object) -> NewEvent:
     return intake().event(asked, parsed(asked), messages.decode_request(asked), delivery)
 
 
-def read(operation: str, body: object, *, manifests: bool = True) -> Read:
+def read(operation: str, body: object, *, manifests: bool = True) -> ReadRequest:
     """What is to be read for a request."""
     asked = message(operation, body)
     return intake(manifests=manifests).read(asked, parsed(asked), messages.decode_request(asked), ADDRESS)

@@ -14,7 +14,7 @@ from bridge.argo.errors import Answer, Fault, classify, failure
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress
 from bridge.interface.operations import Operation
-from bridge.pipeline.intake.operations import Read
+from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.plans import LIMIT_S
 from bridge.pipeline.reads.reader import MAX_AT_ONCE, MAX_FOLLOWED
 from bridge.spool.records import NewRows
@@ -108,8 +108,8 @@ def test_only_so_many_at_once(bench: ReadsBench) -> None:
         bench.follow()
     address = ReplyAddress("plant", "answers")
     message = Message("plant", "argo/workflows/get", b"{}")
-    get = Read(Operation.GET, "factory", "w", {}, message, address)
-    another = Read(Operation.LOGS, "factory", "w", {"follow": True}, message, address)
+    get = ReadRequest(Operation.GET, "factory", "w", {}, message, address)
+    another = ReadRequest(Operation.LOGS, "factory", "w", {"follow": True}, message, address)
     assert not bench.reads.reserve(another)
     for _ in range(MAX_AT_ONCE - MAX_FOLLOWED):
         assert bench.reads.reserve(get)

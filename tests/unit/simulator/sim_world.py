@@ -11,7 +11,7 @@ import orjson
 from bridge.simulator.controller.behaviour import WallClock
 from bridge.simulator.controller.controller import Controller, ControllerOptions
 from bridge.simulator.objects.archive import Archive
-from bridge.simulator.objects.manifests import Decoder
+from bridge.simulator.objects.manifests import ManifestDecoder
 from bridge.simulator.objects.objects import ObjectFactory
 from bridge.simulator.objects.store import Store
 from bridge.simulator.objects.versions import find_release
@@ -31,7 +31,7 @@ class World:
         options = ControllerOptions(release, 1.0, 0.1, retention, self.archive, archive_delay_s=5.0)
         self.controller = Controller(self.store, options, lambda: self.now_s, wall, Random(1))
         self.factory = ObjectFactory(release, wall, Random(2))
-        self.decoder = Decoder(release.minor)
+        self.decoder = ManifestDecoder(release.minor)
 
     def create(self, spec: dict[str, Any], name: str = "w", **annotations: str) -> None:
         """Store a workflow and let the controller know."""

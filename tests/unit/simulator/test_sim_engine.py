@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.simulator.engine import Engine
 from bridge.simulator.faults import Faults
-from bridge.simulator.http.parsing import Request
+from bridge.simulator.http.parsing import ParsedRequest
 from bridge.simulator.http.wire import HttpServer
 from bridge.simulator.objects.pod_logs import LogQuery, lines_of
 from bridge.simulator.options import SimulatorOptions
@@ -136,7 +136,7 @@ def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
     return changed
 
 
-def answer_all(requests: list[Request], *, at_the_end: bool = False) -> tuple[list[int], list[BaseException]]:
+def answer_all(requests: list[ParsedRequest], *, at_the_end: bool = False) -> tuple[list[int], list[BaseException]]:
     """Statuses of some requests and what was unexpected; their logs can be read after each.
 
     After each request, or `at_the_end` only, all workflows live their lives.
@@ -159,10 +159,10 @@ def answer_all(requests: list[Request], *, at_the_end: bool = False) -> tuple[li
     return asyncio.run(run())
 
 
-def request(method: str, path: str, body: Any = None, query: str = "") -> Request:
+def request(method: str, path: str, body: Any = None, query: str = "") -> ParsedRequest:
     """A request as the parser makes it."""
     data = b"" if body is None else orjson.dumps(body)
-    return Request(method, path, query, {}, data, len(data))
+    return ParsedRequest(method, path, query, {}, data, len(data))
 
 
 @settings(max_examples=200, deadline=None)
@@ -200,7 +200,7 @@ def test_no_path_is_unexpected(path: str, query: str, method: str) -> None:
     """Whatever path or query comes, there is an answer."""
     keys = ("listOptions.limit", "listOptions.continue", "listOptions.fieldSelector", "fields", "createdAfter")
     requests = [request(method, f"/api/v1/{path}"), request(method, f"/api/v1/workflows/argo/{path}")]
-    requests += [Request("GET", "/api/v1/workflows/argo", "", {}, _params={key: query}) for key in keys]
+    requests += [ParsedRequest("GET", "/api/v1/workflows/argo", "", {}, _params={key: query}) for key in keys]
     assert answer_all(requests)[1] == []
 
 

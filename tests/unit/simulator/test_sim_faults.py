@@ -6,13 +6,13 @@ from random import Random
 
 import pytest
 
-from bridge.simulator.faults import Fault, FaultKind, Faults, fault_from_json
+from bridge.simulator.faults import FaultKind, Faults, InjectedFault, fault_from_json
 
 
 def test_a_fault_meets_what_it_matches_as_often_as_it_says() -> None:
     """Method, path, skip and count decide."""
     faults = Faults(Random(1))
-    fault = faults.add(Fault(FaultKind.CUT, method="POST", path="workflows/argo$", skip=1, count=2))
+    fault = faults.add(InjectedFault(FaultKind.CUT, method="POST", path="workflows/argo$", skip=1, count=2))
     create = ("POST", "/api/v1/workflows/argo")
     assert faults.pick("GET", create[1]) is None
     assert faults.pick("POST", "/api/v1/workflows/other") is None
@@ -23,8 +23,8 @@ def test_a_fault_meets_what_it_matches_as_often_as_it_says() -> None:
 def test_the_first_fault_that_matches_is_taken() -> None:
     """A used-up one makes way for the next."""
     faults = Faults(Random(1))
-    first = faults.add(Fault(FaultKind.CUT, count=1))
-    second = faults.add(Fault(FaultKind.HANG))
+    first = faults.add(InjectedFault(FaultKind.CUT, count=1))
+    second = faults.add(InjectedFault(FaultKind.HANG))
     assert [faults.pick("GET", "/"), faults.pick("GET", "/")] == [first, second]
     faults.remove(second)
     assert faults.pick("GET", "/") is None
@@ -35,7 +35,7 @@ def test_probability_is_the_share_of_requests() -> None:
 
     def hits() -> list[bool]:
         faults = Faults(Random(7))
-        faults.add(Fault(FaultKind.CUT, probability=1 / 3))
+        faults.add(InjectedFault(FaultKind.CUT, probability=1 / 3))
         return [faults.pick("GET", "/") is not None for _ in range(3000)]
 
     assert hits() == hits()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.simulator.http.answers import ApiError, to_json
-from bridge.simulator.objects.manifests import Decoder, any_string
+from bridge.simulator.objects.manifests import ManifestDecoder, any_string
 
 CREATE = "WorkflowCreateRequest"
 JSON = st.recursive(
@@ -20,13 +20,13 @@ JSON = st.recursive(
 
 def decode(workflow: object, minor: tuple[int, int] = (4, 1)) -> dict[str, object]:
     """Decode a create request for a workflow."""
-    return Decoder(minor).decode_request(orjson.dumps({"workflow": workflow}), CREATE)["workflow"]
+    return ManifestDecoder(minor).decode_request(orjson.dumps({"workflow": workflow}), CREATE)["workflow"]
 
 
 def refused(body: bytes) -> str:
     """The text with which a body is refused."""
     with pytest.raises(ApiError) as caught:
-        Decoder((4, 1)).decode_request(body, CREATE)
+        ManifestDecoder((4, 1)).decode_request(body, CREATE)
     assert caught.value.status == 400
     assert not caught.value.behind_gateway
     return caught.value.message
@@ -35,7 +35,7 @@ def refused(body: bytes) -> str:
 def decoded_or_status(body: bytes) -> str | int:
     """What becomes of a body: it is decoded, or refused with a status."""
     try:
-        assert isinstance(Decoder((3, 5)).decode_request(body, CREATE), dict)
+        assert isinstance(ManifestDecoder((3, 5)).decode_request(body, CREATE), dict)
     except ApiError as error:
         return error.status
     return "decoded"
@@ -108,12 +108,12 @@ def test_bad_bodies_are_told_in_gos_words(body: bytes, text: str) -> None:
 
 def test_only_the_first_json_value_is_read() -> None:
     """What follows it is ignored."""
-    assert Decoder((4, 1)).decode_request(b'{"namespace":"a"} nonsense', CREATE) == {"namespace": "a"}
+    assert ManifestDecoder((4, 1)).decode_request(b'{"namespace":"a"} nonsense', CREATE) == {"namespace": "a"}
 
 
 def test_equal_templates_are_decoded_once() -> None:
     """Thousands of equal creates share one list of templates."""
-    decoder = Decoder((4, 1))
+    decoder = ManifestDecoder((4, 1))
     body = orjson.dumps({"workflow": {"spec": {"templates": [{"name": "a", "suspend": {}}]}}})
     first, second = (decoder.decode_request(body, CREATE)["workflow"]["spec"]["templates"] for _ in range(2))
     assert first is second

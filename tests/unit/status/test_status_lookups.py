@@ -13,7 +13,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import Lookups
@@ -59,7 +59,7 @@ def run(
     argo = Argo(stop, outcomes, lambda: True)
     inbox = Inbox()
     metrics = Metrics()
-    parts = SimpleNamespace(argo=argo, clock=clock, metrics=metrics, reports=Reports(folder, metrics, clock))
+    parts = SimpleNamespace(argo=argo, clock=clock, metrics=metrics, reports=ErrorReports(folder, metrics, clock))
     lookups = Lookups(parts, inbox, stop, [(NS, "")], **more)
     for ref, nodes in refs:
         lookups.propose(ref, nodes)

@@ -15,7 +15,7 @@ from status_fakes import NS, TOPICS, FakeBroker, FakeTransport
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.status.decided.transitions import digest_of
 from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.seen.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
@@ -118,7 +118,7 @@ class Board:
             transports=[transport],
             clock=self.clock,
             metrics=self.metrics,
-            reports=Reports(folder, self.metrics, self.clock),
+            reports=ErrorReports(folder, self.metrics, self.clock),
             set_aside=lambda *message: self.set_aside.append(message),
         )
         self.availability = Availability(TOPICS.availability, parts)

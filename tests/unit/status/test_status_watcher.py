@@ -12,7 +12,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
-from bridge.core.report import Reports
+from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
@@ -103,7 +103,7 @@ def follow(folder: Path, *steps: object, inbox: Inbox | None = None) -> tuple[Sc
     script = Script(stop, *steps)
     inbox = inbox or Inbox()
     metrics = Metrics()
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=Reports(folder, metrics, clock))
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=ErrorReports(folder, metrics, clock))
     watcher = Watcher(NS, "", parts, inbox, stop)
     assert watcher.problem is not None
     watcher.run()
@@ -188,7 +188,7 @@ def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
     stop = Stop(clock)
     script = Renewed(stop, DENIED, Listing("7", ()))
     metrics = Metrics()
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=Reports(tmp_path, metrics, clock))
+    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=ErrorReports(tmp_path, metrics, clock))
     Watcher(NS, "", parts, Inbox(), stop).run()
     assert script.calls[:2] == ["list", "list"]
     assert script.waited[1] == 3

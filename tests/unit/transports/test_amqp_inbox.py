@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from bridge.transports.amqp import events as amqp_events
-from bridge.transports.amqp.events import Began, Inbox, Over
+from bridge.transports.amqp.events import Began, EventInbox, Over
 from bridge.transports.amqp.messages import Arrival, Origin
 from bridge.transports.amqp.options import QueueKind
 
@@ -25,7 +25,7 @@ def tags(item: object) -> list[int]:
 
 def test_events_and_messages_stay_in_order() -> None:
     """A batch ends before an event, at the limit, and once it is large."""
-    inbox = Inbox()
+    inbox = EventInbox()
     large = amqp_events.BATCH_BYTES // 2
     for item in (Began(1), arrival(1), arrival(2), Over(1), arrival(3, large), arrival(4, large), arrival(5)):
         inbox.put(item)
@@ -41,7 +41,7 @@ def test_events_and_messages_stay_in_order() -> None:
 def test_the_broker_is_not_read_on_while_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message waits until others were taken; events pass; the end of the transport lets it in."""
     monkeypatch.setattr(amqp_events, "PATIENCE_S", 60.0)
-    inbox = Inbox()
+    inbox = EventInbox()
     inbox.put(arrival(1, amqp_events.MAX_WAITING_BYTES))
     for tag in (2, 3):
         waiting = threading.Thread(target=inbox.put, args=(arrival(tag, amqp_events.MAX_WAITING_BYTES),))
@@ -63,7 +63,7 @@ def test_the_broker_is_not_read_on_while_too_much_waits(monkeypatch: pytest.Monk
 def test_it_waits_no_longer_than_the_link_may_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """When nobody takes anything for long, the message is let in: the link must go on."""
     monkeypatch.setattr(amqp_events, "PATIENCE_S", 0.01)
-    inbox = Inbox()
+    inbox = EventInbox()
     inbox.put(arrival(1, amqp_events.MAX_WAITING_BYTES))
     inbox.put(arrival(2))
     assert tags(inbox.take(1, 0)) == [1]

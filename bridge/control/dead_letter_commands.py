@@ -32,7 +32,7 @@ ReplayLetter = Callable[[int], Replayed]
 """Replays one dead letter; raises PermanentError if it cannot be, SpoolError if it cannot be now."""
 
 
-class DeadLetterDesk:
+class DeadLetterCommands:
     """See the module's docstring.
 
     Args:

@@ -1,6 +1,6 @@
-"""Walks a workflow's templates: which nodes exist, which run and how they end.
+"""Runs the templates of a workflow: which nodes exist, which run and how they end.
 
-Works like Argo's controller: each walk starts at the entrypoint, adds the nodes that may now start, ends the leaves
+Works like Argo's controller: each pass starts at the entrypoint, adds the nodes that may now start, ends the leaves
 whose time has come, and derives the phases above them. It never waits, never writes to the store, and knows nothing
 of the workflow as a whole (that is `run`). Owned by the simulator's loop thread. Source: Argo v4.1
 workflow/controller/operator.go; texts as recorded.
@@ -16,7 +16,7 @@ from bridge.simulator.controller.expressions import substitute
 from bridge.simulator.controller.leaves import Leaves
 from bridge.simulator.controller.members import Group, Members
 from bridge.simulator.controller.nodes import FAILED, FULFILLED, Node, NodeTable
-from bridge.simulator.controller.step_groups import Ended, StepGroups
+from bridge.simulator.controller.step_groups import GroupEnd, StepGroups
 from bridge.simulator.controller.task_graphs import TaskGraphs
 from bridge.simulator.objects.store import Object
 
@@ -25,7 +25,7 @@ _MAX_DEPTH = 60
 _MAX_RETRIES = 100  # what fails for good and has no limit would be tried for ever
 
 
-class TemplateWalker:
+class TemplateRuns:
     """Executes templates of one workflow.
 
     Args:
@@ -86,7 +86,7 @@ class TemplateWalker:
             scope[f"inputs.parameters.{parameter['name']}"] = value
         return ({"inputs": {"parameters": parameters}} if parameters else {}), scope
 
-    def _end_group(self, group: Group, ended: Ended | None) -> Node:
+    def _end_group(self, group: Group, ended: GroupEnd | None) -> Node:
         """End a Steps or DAG node whose members have all ended."""
         node = self._table.nodes[group.node["id"]]
         if ended is None or node["phase"] in FULFILLED:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.control.desk import MAX_IDS, PAGE, PAGE_BYTES, DeadLetterDesk
+from bridge.control.dead_letter_commands import MAX_IDS, PAGE, PAGE_BYTES, DeadLetterCommands
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import WorkflowOrder
@@ -39,7 +39,7 @@ def spool(clock):
 
 @pytest.fixture
 def desk(spool):
-    return DeadLetterDesk(spool, replay_one)
+    return DeadLetterCommands(spool, replay_one)
 
 
 @contextmanager
@@ -224,4 +224,4 @@ def test_any_question_is_answered_or_refused(question):
     with Spool.in_memory(clock=FakeClock()) as spool:
         store(spool, "a", payload=base64.b64decode("/wA="))
         with refusals_suppressed():
-            assert orjson.dumps(DeadLetterDesk(spool, replay_one).ask(question))
+            assert orjson.dumps(DeadLetterCommands(spool, replay_one).ask(question))
