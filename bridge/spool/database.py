@@ -84,7 +84,7 @@ class Transaction(Snapshot):
 
 
 class Database:
-    """See the module's docstring.
+    """See the module's docstring. What SQLite raises comes out as `SpoolError`; after one, nothing was changed.
 
     Args:
         writer: an open connection in autocommit mode, its schema current.
@@ -136,11 +136,7 @@ class Database:
 
     @contextmanager
     def exclusively(self, verb: str) -> Iterator[Snapshot]:
-        """Hold the writer's lock, over more than one commit if need be; the block may read, too.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Hold the writer's lock, over more than one commit if need be; the block may read, too."""
         with self._lock:
             self._refuse_if_closed()
             try:
@@ -154,7 +150,6 @@ class Database:
         """Commit what the block does, durably, or nothing of it.
 
         Raises:
-            SpoolError: nothing was stored; the same may succeed later.
             PermanentError: ``not-storable``: nothing was stored; these values never will be.
         """
         with self._lock:
@@ -198,11 +193,7 @@ class Database:
 
     @contextmanager
     def reading(self, verb: str) -> Iterator[Snapshot]:
-        """Read from one snapshot, beside any commit.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Read from one snapshot, beside any commit."""
         if self._open_reader is None:
             with self.exclusively(verb) as snapshot:
                 yield snapshot
@@ -244,11 +235,7 @@ class Database:
             raise SpoolError("cannot use the spool: it is closed", code="spool-unusable")
 
     def free_pages(self) -> None:
-        """Give some unused pages back to the file system where there are many, in a commit of its own.
-
-        Raises:
-            SpoolError: as `transaction`.
-        """
+        """Give some unused pages back to the file system where there are many, in a commit of its own."""
         with self.exclusively("shrink the spool") as snapshot:
             free, pages = snapshot.pragma("freelist_count"), snapshot.pragma("page_count")
             if free > FREE_PAGES and free * FREE_SHARE > pages:

@@ -1,21 +1,26 @@
 """The spool's file on disk: made whole or not at all, upgraded in steps, set aside when damaged, never overwritten.
 
+The SQL comes from the package: named statements (queries.sql) and numbered migrations.
+
 Thread: the one that opens the spool. The data directory's lock (`DataDirLock`) keeps other processes out.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from bridge.core.errors import SpoolError
 from bridge.spool.encoding import reply_of_body
 from bridge.spool.sqlite_errors import fault_of, is_damage
-from bridge.spool.statements import Migration, load_statements
 
 APPLICATION_ID = 0x41724272
 # A file up to this size is checked wholly at each start; a larger one only after damage was met while running.
@@ -23,6 +28,49 @@ CHECKED_BYTES = 32 * 2**20
 # A schema number beyond what migrations can have is damage, not a newer bridge.
 LAST_NUMBER = 9999
 _COMPANIONS = ("-wal", "-shm", "-journal")
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_MIGRATION = re.compile(r"^(\d{4})_(\w+)\.sql$")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from schema version ``number - 1`` to ``number``.
+
+    Attributes:
+        number: 1 to 9999; the ``user_version`` that it leaves.
+        name: what it does, in a word.
+        sql: statements; no transaction control.
+    """
+
+    number: int
+    name: str
+    sql: str
+
+
+def parse_statements(text: str) -> Mapping[str, str]:
+    """Return the blocks of `text`, each begun by a line ``-- name: NAME``, by name.
+
+    Raises:
+        ValueError: a name stands twice.
+    """
+    parts = _NAME.split(text)
+    names, bodies = parts[1::2], parts[2::2]
+    if len(set(names)) != len(names):
+        raise ValueError(f"statement names stand twice: {sorted({name for name in names if names.count(name) > 1})}")
+    return MappingProxyType({name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)})
+
+
+def load_statements() -> Mapping[str, str]:
+    """Return the statements of queries.sql by name."""
+    return parse_statements(resources.files("bridge.spool").joinpath("queries.sql").read_text("utf-8"))
+
+
+def load_migrations() -> tuple[Migration, ...]:
+    """Return the migrations in order; their numbers are 1, 2, 3 and so on."""
+    files = resources.files("bridge.spool").joinpath("migrations").iterdir()
+    matches = [(_MIGRATION.match(file.name), file) for file in files]
+    found = [Migration(int(match[1]), match[2], file.read_text("utf-8")) for match, file in matches if match]
+    return tuple(sorted(found, key=lambda migration: migration.number))
 
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:

@@ -18,29 +18,17 @@ class StatusTables:
     _database: Database
 
     def retained(self) -> tuple[RetainedTopic, ...]:
-        """Return every retained message that is ours to clear, by connection and topic.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return every retained message that is ours to clear, by connection and topic."""
         with self._database.reading("read retained topics") as snapshot:
             return tuple(RetainedTopic(*row) for row in snapshot.run("all_retained"))
 
     def retain(self, rows: Sequence[RetainedTopic]) -> None:
-        """Remember retained messages, before they are published; one topic shows one workflow, the last one told.
-
-        Raises:
-            SpoolError: as `Spool.settle`.
-        """
+        """Remember retained messages, before they are published; one topic shows one workflow, the last one told."""
         with self._database.transaction("remember retained topics") as commit:
             commit.many("retain", [(row.connection, row.topic, row.namespace, row.name, row.uid) for row in rows])
 
     def release(self, rows: Sequence[RetainedTopic]) -> None:
-        """Forget retained messages, after they were cleared; a topic that shows another workflow by now is kept.
-
-        Raises:
-            SpoolError: as `Spool.settle`.
-        """
+        """Forget retained messages, after they were cleared; a topic that shows another workflow by now is kept."""
         with self._database.transaction("forget retained topics") as commit:
             commit.many("release_retained", [(row.connection, row.topic, row.uid) for row in rows])
 
@@ -48,20 +36,13 @@ class StatusTables:
         """Return statuses of other systems with a number above `after_seq`, in order of arrival, some MiB at a time.
 
         () when there is none.
-
-        Raises:
-            SpoolError: the file cannot be read.
         """
         with self._database.reading("read external statuses") as snapshot:
             rows = (ExternalStatus(*row) for row in snapshot.run("external_rows", (after_seq,)))
             return tuple(within(rows, PAGE_BYTES, lambda row: len(row.body)))
 
     def forget_external(self, rows: Sequence[ExternalStatus]) -> None:
-        """Delete statuses of other systems; of a workflow that was reported again since, the newer one stays.
-
-        Raises:
-            SpoolError: as `Spool.settle`.
-        """
+        """Delete statuses of other systems; of a workflow that was reported again since, the newer one stays."""
         with self._database.transaction("forget external statuses") as commit:
             commit.many("delete_external", [(row.namespace, row.name, row.seq) for row in rows])
 

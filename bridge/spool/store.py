@@ -33,7 +33,17 @@ from bridge.spool.dead_letters import (
 )
 from bridge.spool.encoding import decode_message, json_list
 from bridge.spool.endings import drop_ended, finish, postpone
-from bridge.spool.files import bytes_on_disk, connect, mark_suspect, migrate, open_reader, open_writer, problems
+from bridge.spool.files import (
+    bytes_on_disk,
+    connect,
+    load_migrations,
+    load_statements,
+    mark_suspect,
+    migrate,
+    open_reader,
+    open_writer,
+    problems,
+)
 from bridge.spool.ledger import NoRoomError, Room
 from bridge.spool.manifest_table import ManifestTable
 from bridge.spool.new_rows import (
@@ -61,7 +71,6 @@ from bridge.spool.records import (
     SpoolFigures,
     WaitingEvent,
 )
-from bridge.spool.statements import load_migrations, load_statements
 from bridge.spool.status_tables import StatusTables, store_external
 from bridge.spool.waiting_rows import WaitingTable, numbered
 
@@ -74,6 +83,9 @@ AGE_STEP_S = 3600.0
 
 class Spool(WaitingTable, StatusTables):
     """See the module's docstring; made by `open` or `in_memory`.
+
+    Every method raises `SpoolError` where the file cannot be used (``disk-full``, ``read-only``, ``corrupt``,
+    ``spool-unusable``): nothing was stored, and the same may succeed later.
 
     Attributes:
         age: the bridge's own clock, started from the last commit.
@@ -139,8 +151,7 @@ class Spool(WaitingTable, StatusTables):
 
         Raises:
             NoRoomError: ``spool-full``: nothing was stored; it names the events that have no room now.
-            SpoolError: nothing was stored; the same may succeed later. ``spool-full``: nor has anything else room;
-                ``disk-full``, ``read-only``, ``corrupt``, ``spool-unusable``.
+            SpoolError: ``spool-full``: nor has anything else room.
             PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
         """
         encoded = [encode_all(rows.events) for rows in batch]
@@ -196,30 +207,18 @@ class Spool(WaitingTable, StatusTables):
         return gone > 0
 
     def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
-        """Return the delivery id that a packet id and digest had (`Inflight`), or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the delivery id that a packet id and digest had (`Inflight`), or None."""
         with self._database.reading("find a delivery") as snapshot:
             row = snapshot.run("find_delivery", (connection, packet_id)).fetchone()
         return None if row is None else find_delivery(row[0], digest)
 
     def deliveries(self, connection: str) -> tuple[tuple[int, bytes], ...]:
-        """Return the packet id and the digest (its first 16 bytes) of each delivery of `connection` that is remembered.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the packet id and the digest (its first 16 bytes) of each delivery that is remembered."""
         with self._database.reading("read deliveries") as snapshot:
             return remembered(snapshot, connection)
 
     def forget_deliveries(self, connection: str, packet_ids: Sequence[int]) -> None:
-        """Forget some deliveries: they will never come again. Writes nothing where none of them is remembered.
-
-        Raises:
-            SpoolError: as `commit`.
-        """
+        """Forget some deliveries: they will never come again. Writes nothing where none of them is remembered."""
         ids = json_list(packet_ids) | {"connection": connection}
         with self._database.reading("find deliveries") as snapshot:
             is_known = snapshot.run("any_delivery", ids).fetchone()[0]
@@ -228,11 +227,7 @@ class Spool(WaitingTable, StatusTables):
                 commit.run("forget_some_deliveries", ids)
 
     def forget_inflight(self, connection: str) -> None:
-        """Forget all deliveries of `connection`: its session at the broker is new.
-
-        Raises:
-            SpoolError: as `commit`.
-        """
+        """Forget all deliveries of `connection`: its session at the broker is new."""
         with self._database.transaction("forget deliveries") as commit:
             commit.run("forget_deliveries", (connection,))
 
@@ -246,7 +241,6 @@ class Spool(WaitingTable, StatusTables):
             all of their `replies` and settle them again.
 
         Raises:
-            SpoolError: nothing was stored; the same may succeed later.
             PermanentError: ``not-storable``.
         """
         if not finished and not postponed:
@@ -258,22 +252,14 @@ class Spool(WaitingTable, StatusTables):
             return numbered(snapshot, self._manifests, again)
 
     def note(self, seq: int, text: str) -> None:
-        """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash.
-
-        Raises:
-            SpoolError: nothing was stored; the same may succeed later.
-        """
+        """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash."""
         with self._database.transaction("note a row") as commit:
             commit.run("note_row", (text, seq))
 
     # What the outbox calls.
 
     def outbox(self, connection: str, after_seq: int, limit: int) -> tuple[tuple[int, OutboxMessage], ...]:
-        """Return up to `limit` messages of `connection` with a number above `after_seq`, in order.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return up to `limit` messages of `connection` with a number above `after_seq`, in order."""
         with self._database.reading("read the outbox") as snapshot:
             rows = snapshot.run("outbox_rows", (connection, after_seq, limit))
             return tuple((seq, decode_message(connection, head, payload)) for seq, head, payload in rows)
@@ -287,9 +273,6 @@ class Spool(WaitingTable, StatusTables):
             seqs: their numbers, and those of messages that no broker takes.
             dead_letters: what is kept of the latter.
             notices: what tells of them.
-
-        Raises:
-            SpoolError: as `settle`.
         """
         with self._database.transaction("delete sent messages") as commit:
             commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
@@ -299,21 +282,13 @@ class Spool(WaitingTable, StatusTables):
     # What status keeps is in `StatusTables`; this is for the others.
 
     def meta(self, key: str) -> str | None:
-        """Return the text kept under `key`, or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the text kept under `key`, or None."""
         with self._database.reading("read a setting") as snapshot:
             row = snapshot.run("get_meta", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        """Keep `value` under `key`.
-
-        Raises:
-            SpoolError: as `settle`.
-        """
+        """Keep `value` under `key`."""
         with self._database.transaction("keep a setting") as commit:
             commit.run("set_meta", (key, value))
 
@@ -322,40 +297,24 @@ class Spool(WaitingTable, StatusTables):
     def dead_letters(
         self, before_seq: int | None = None, limit: int = 100, where: LetterFilter = NO_FILTER
     ) -> tuple[DeadLetter, ...]:
-        """Return up to `limit` dead letters with a number below `before_seq` (None: from the newest on), newest first.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return up to `limit` dead letters below number `before_seq` (None: from the newest on), newest first."""
         with self._database.reading("read dead letters") as snapshot:
             values = {"before": before_seq or 2**63 - 1, "limit": limit}
             rows = snapshot.run("dead_letter_rows", values | values_of(where, self.age.now_s()))
             return tuple(letter_of(row) for row in rows)
 
     def dead_letter(self, seq: int) -> DeadLetter | None:
-        """Return one dead letter, or None where there is none of that number.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return one dead letter, or None where there is none of that number."""
         found = self.dead_letters(seq + 1, 1)
         return found[0] if found and found[0].seq == seq else None
 
     def remove_dead_letters(self, seqs: Iterable[int]) -> int:
-        """Delete dead letters; return how many there were.
-
-        Raises:
-            SpoolError: as `settle`.
-        """
+        """Delete dead letters; return how many there were."""
         with self._database.transaction("delete dead letters") as commit:
             return delete_letters(commit, self._manifests, list(seqs))
 
     def dead_events(self, seq: int, limit: int = 100) -> tuple[NewEvent, ...]:
-        """Return up to `limit` of the events that a replay of dead letter `seq` would submit, in order of arrival.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return up to `limit` of the events that a replay of dead letter `seq` would submit, in order of arrival."""
         with self._database.reading("read dead events") as snapshot:
             return kept_events(snapshot, self._manifests, seq, limit)
 
@@ -369,7 +328,6 @@ class Spool(WaitingTable, StatusTables):
             events: what the letter's message became, where it never was an event.
 
         Raises:
-            SpoolError: as `commit`; the letter is still there.
             PermanentError: ``not-storable`` or ``event-id-reused``; likewise.
         """
         encoded = encode_all(events)
@@ -392,9 +350,6 @@ class Spool(WaitingTable, StatusTables):
             where: which.
             upto_seq: none with a higher number, so that calling it until it returns 0 comes to an end.
             limit: at most so many.
-
-        Raises:
-            SpoolError: as `settle`.
         """
         with self._database.transaction("delete dead letters") as commit:
             gone = purge_letters(commit, self._manifests, where, upto_seq, limit)
@@ -415,9 +370,6 @@ class Spool(WaitingTable, StatusTables):
 
         Returns:
             rows deleted; call it again while it is above 0.
-
-        Raises:
-            SpoolError: as `settle`.
         """
         with self._database.transaction("purge") as commit:
             gone = drop_ended(commit, limit, commit.now_s - self._limits.keep_done_s)
@@ -428,11 +380,7 @@ class Spool(WaitingTable, StatusTables):
         return gone
 
     def figures(self) -> SpoolFigures:
-        """Return how full the spool is, as of the last commit. Reads no row and takes no lock (but in memory).
-
-        Raises:
-            SpoolError: the file cannot be seen.
-        """
+        """Return how full the spool is, as of the last commit. Reads no row and takes no lock (but in memory)."""
         ledger = self._database.ledger
         return SpoolFigures(
             waiting=ledger.total_waiting(),
@@ -452,11 +400,7 @@ class Spool(WaitingTable, StatusTables):
         return bytes_on_disk(self._path)
 
     def check(self) -> tuple[str, ...]:
-        """Return what is wrong with the spool, a sentence each; () when it is sound. Reads the whole file.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return what is wrong with the spool, a sentence each; () when it is sound. Reads the whole file."""
         with self._database.reading("check the spool") as snapshot:
             return snapshot.apply(problems)
 

@@ -50,19 +50,12 @@ class WaitingTable:
 
         Fewer where they are large: some MiB at a time; () when there is none. A row that was ever postponed comes from
         `due` or `quarantined` only. Reads no other row, however many wait.
-
-        Raises:
-            SpoolError: the file cannot be read.
         """
         with self._database.reading("read events") as snapshot:
             return _page(snapshot, self._manifests, snapshot.run("ready_rows", (lane, after_seq, limit)))
 
     def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
-        """Return the ready row of `lane` that came last, those of `skip` left out, or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the ready row of `lane` that came last, those of `skip` left out, or None."""
         return next(iter(self._picked(("newest_seqs", (lane,)), 1, skip)), None)
 
     def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
@@ -75,50 +68,27 @@ class WaitingTable:
             now_s: `age.now_s()`.
             limit: at most so many.
             skip: numbers in flight, which are left out. A set: the rows due before these are passed one by one.
-
-        Raises:
-            SpoolError: the file cannot be read.
         """
         return self._picked(("due_seqs", (lane, now_s)), limit, skip)
 
     def next_due_s(self, lane: str) -> float | None:
-        """Return the age at which the next postponed row of `lane` is due (in flight or not), or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the age at which the next postponed row of `lane` is due (in flight or not), or None."""
         return self._earliest("next_due", (lane,))
 
     def quarantined(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` quarantined rows of any lane that are due at `now_s`; else as `due`.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return up to `limit` quarantined rows of any lane that are due at `now_s`; else as `due`."""
         return self._picked(("quarantined_seqs", (now_s,)), limit, skip)
 
     def next_quarantined_s(self) -> float | None:
-        """Return the age at which the next quarantined row is due (in flight or not), or None.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the age at which the next quarantined row is due (in flight or not), or None."""
         return self._earliest("next_quarantined", ())
 
     def expired(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`."""
         return self._picked(("expired_seqs", (now_s,)), limit, skip)
 
     def find_waiting(self, event_id: bytes) -> WaitingEvent | None:
-        """Return the row of an event id if it still waits.
-
-        Raises:
-            SpoolError: the file cannot be read.
-        """
+        """Return the row of an event id if it still waits."""
         with self._database.reading("find an event") as snapshot:
             found = snapshot.run("find_seq", (event_id,)).fetchone()
             return next(iter(numbered(snapshot, self._manifests, found or ())), None)

@@ -14,9 +14,8 @@ import pytest
 
 from bridge.core.clock import FakeClock
 from bridge.spool.encoding import encode_event
-from bridge.spool.files import APPLICATION_ID, connect, migrate, prepare_writer
+from bridge.spool.files import APPLICATION_ID, connect, load_migrations, migrate, prepare_writer
 from bridge.spool.records import NewRows, Outcome
-from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity
 from tests.support.machine import scaled
@@ -57,7 +56,7 @@ Spool.open(Path(sys.argv[1]), clock=SystemClock())
 MIGRATE = """
 import os, signal, sys
 from bridge.spool.files import connect, migrate, prepare_writer
-from bridge.spool.statements import Migration, load_migrations
+from bridge.spool.files import Migration, load_migrations
 connection = connect(sys.argv[1])
 prepare_writer(connection)
 connection.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -71,7 +70,7 @@ UPGRADE = """
 import os, signal, sys
 from dataclasses import replace
 from bridge.spool.files import connect, migrate, prepare_writer
-from bridge.spool.statements import load_migrations
+from bridge.spool.files import load_migrations
 connection = connect(sys.argv[1])
 prepare_writer(connection)
 connection.create_function("die", 0, lambda: os.kill(os.getpid(), signal.SIGKILL))

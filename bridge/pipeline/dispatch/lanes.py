@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from bridge.core.backoff import Backoff
 from bridge.spool.records import WaitingEvent
+from bridge.spool.waiting_rows import WaitingTable
 
 PAGE = 256
 PROBE = Backoff(initial_s=1.0, cap_s=60.0)
@@ -30,31 +30,6 @@ SLOW = Backoff(initial_s=0.5, cap_s=5.0)
 """From one try of a failing lane to the next; the cap bounds how late it is seen that the lane works again."""
 QUARANTINE = ""
 """Stands for the lane of the quarantined rows; no other has this name."""
-
-
-class WaitingRows(Protocol):
-    """The part of the spool that lanes read."""
-
-    def waiting_lanes(self) -> tuple[str, ...]:
-        """Return the lanes that have waiting rows."""
-
-    def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
-        """Return rows that were never postponed."""
-
-    def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
-        """Return the last row that was never postponed."""
-
-    def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return postponed rows whose time has come."""
-
-    def next_due_s(self, lane: str) -> float | None:
-        """Return when the next postponed row is due."""
-
-    def quarantined(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return quarantined rows whose time has come."""
-
-    def next_quarantined_s(self) -> float | None:
-        """Return when the next quarantined row is due."""
 
 
 _Heap = list[tuple[float, int, WaitingEvent]]
@@ -111,7 +86,7 @@ class Lanes:
         rows: the spool.
     """
 
-    def __init__(self, rows: WaitingRows) -> None:
+    def __init__(self, rows: WaitingTable) -> None:
         self._rows = rows
         self._lanes: dict[str, _Lane] = {}
         self._turn: deque[str] = deque()

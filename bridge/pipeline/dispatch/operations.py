@@ -31,8 +31,9 @@ from bridge.argo.operation_calls import (
 )
 from bridge.core.model import Phase, WorkflowOrder
 from bridge.interface.operations import Operation
+from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
-from bridge.pipeline.dispatch.plans import Creation, OrderCheck, Plan, create, look_up, marks_of
+from bridge.pipeline.dispatch.plans import Creation, Plan, create, look_up, marks_of
 from bridge.spool.records import Asked, NewEvent, WaitingEvent
 
 CREATING = frozenset({Operation.TRIGGER, Operation.RESUBMIT, Operation.TRIGGER_CRON})
@@ -55,7 +56,7 @@ class Plans:
         schema: checks each manifest by what the cluster runs now.
     """
 
-    def __init__(self, bridge_id: str, schema: OrderCheck) -> None:
+    def __init__(self, bridge_id: str, schema: ClusterSchema) -> None:
         self._bridge_id = bridge_id
         self._schema = schema
         self._manifests = Manifests()

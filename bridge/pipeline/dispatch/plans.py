@@ -20,13 +20,6 @@ from bridge.pipeline.dispatch.outcomes import GoOn, Step, Verdict, decide
 from bridge.spool.records import NewEvent
 
 
-class OrderCheck(Protocol):
-    """What checks an order by what the cluster runs now."""
-
-    def check_order(self, order: WorkflowOrder) -> None:
-        """Raise PermanentError for an order that it would refuse, or drop parts of without a word."""
-
-
 class Plan(Protocol):
     """The way of one row."""
 

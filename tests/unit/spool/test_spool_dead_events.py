@@ -9,9 +9,8 @@ import orjson
 
 from bridge.core.clock import FakeClock
 from bridge.spool.encoding import decode_letter, encode_letter
-from bridge.spool.files import APPLICATION_ID, connect, migrate, prepare_writer
+from bridge.spool.files import APPLICATION_ID, connect, load_migrations, migrate, prepare_writer
 from bridge.spool.records import NewRows
-from bridge.spool.statements import load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity, letter
 

@@ -11,9 +11,8 @@ import pytest
 
 from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
-from bridge.spool.files import connect, migrate, open_writer
+from bridge.spool.files import Migration, connect, load_migrations, migrate, open_writer
 from bridge.spool.records import NewRows
-from bridge.spool.statements import Migration, load_migrations
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, numbers_waiting, seqs_waiting
 

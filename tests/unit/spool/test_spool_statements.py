@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from bridge.spool.statements import load_migrations, load_statements, parse_statements
+from bridge.spool.files import load_migrations, load_statements, parse_statements
 
 
 def test_blocks_are_found_by_name() -> None:
