@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.exchanges import Exchanges, HttpRequest
-from bridge.argo.options import ArgoOptions
+from tests.support.argo_options import argo_at
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -88,7 +88,7 @@ def stub() -> Iterator[str]:
 
 def with_exchanges(url: str, count: int, in_flight: int) -> Rate:
     """Send `count` creates through `Exchanges`, `in_flight` at a time, in this thread."""
-    with Exchanges(ArgoOptions(url), Credentials(None), window=in_flight) as exchanges:
+    with Exchanges(argo_at(url), Credentials(None), window=in_flight) as exchanges:
 
         def run() -> None:
             started = done = 0

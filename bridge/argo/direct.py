@@ -33,7 +33,7 @@ class DirectClient:
         self._session = requests.Session()
         # Proxies and .netrc of the environment are for browsers; they would see the token.
         self._session.trust_env = False
-        self._session.verify = not options.insecure and (str(options.ca_file or system_ca_file() or "") or True)
+        self._session.verify = not options.tls.insecure and (str(options.tls.ca or system_ca_file() or "") or True)
         self._session.headers.update({"User-Agent": f"argo-bridge/{__version__}", "Content-Type": "application/json"})
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class DirectClient:
                 warnings.filterwarnings("ignore", message="Unverified HTTPS request")
                 response = self._session.request(
                     request.method,
-                    self._options.base_url + request.path,
+                    self._options.url + request.path,
                     data=request.body,
                     headers={"Authorization": authorization} if authorization else None,
                     timeout=(self._options.connect_timeout_s, request.timeout_s or self._options.timeout_s),

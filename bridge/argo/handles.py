@@ -72,7 +72,7 @@ class Handle:
 
     def __init__(self, options: ArgoOptions, held: Held) -> None:
         self._options = options
-        self._base_url = options.base_url
+        self._base_url = options.url
         self._held = held
         self._is_too_large = False
         self._body: list[bytes] = []
@@ -219,10 +219,10 @@ def _configure(curl: pycurl.Curl, options: ArgoOptions) -> None:
     curl.setopt(pycurl.PATH_AS_IS, 1)
     curl.setopt(pycurl.TCP_KEEPALIVE, 1)
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(options.connect_timeout_s * 1000))
-    if options.insecure:
+    if options.tls.insecure:
         curl.setopt(pycurl.SSL_VERIFYPEER, 0)
         curl.setopt(pycurl.SSL_VERIFYHOST, 0)
-    ca_file = str(options.ca_file) if options.ca_file else system_ca_file()
+    ca_file = str(options.tls.ca) if options.tls.ca else system_ca_file()
     if ca_file:
         curl.setopt(pycurl.CAINFO, ca_file)
     # Without a bound libcurl keeps a renewed file's old content for a day. Older ones have no such cache.

@@ -1,17 +1,20 @@
-"""Where the Argo Server is and how to reach it, as one frozen value; builds every path of its REST API.
+"""The keys of `argo` in bridge.yaml, as one frozen value; builds every path of the Argo Server's REST API.
 
-Reads no settings (the service hands the values in) and opens no connection. Any thread.
+Opens no connection. Any thread.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from bridge.core.errors import ConfigError, PermanentError, cut
+from bridge.configfile.containers import ListOf
+from bridge.configfile.fields import ABSENT, Section, declare, section
+from bridge.configfile.kinds import DNS_LABEL, Boolean, FilePath, Integer, Text, Url
+from bridge.core.errors import PermanentError, cut
 
 # What kube accepts as an object's name (RFC 1123 subdomain). Checked here because names come
 # from messages: "..", "/" or ":" in a path would reach another route than the one that policy allowed.
@@ -26,67 +29,95 @@ _SYSTEM_CA_FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@section
+class ArgoTls:
+    """TLS towards the Argo Server."""
+
+    ca: Path | None = declare(
+        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
+    )
+    insecure: bool = declare(
+        Boolean(), "Take any certificate of the Argo Server, unverified; for trials only.", default=False
+    )
+
+
+@section
 class ArgoOptions:
-    """How to reach the Argo Server. Proxies from the environment and ``.netrc`` are ignored, redirects never followed.
+    """The Argo Server, and what may be reached through it.
+
+    Proxies from the environment and ``.netrc`` are ignored, redirects never followed.
 
     Attributes:
-        url: ``http://HOST:PORT[/BASE]`` or https; BASE (``ARGO_BASE_HREF``) goes before ``/api``.
-        token_file: file with the token, read again when it changes; wins over `authorization`. None = none.
-        authorization: complete value of the Authorization header (``ARGO_TOKEN``), or "".
-        ca_file: PEM file with the certificates to trust instead of the system's.
-        insecure: accept any certificate (``ARGO_INSECURE_SKIP_VERIFY``).
+        token: ARGO_TOKEN, the complete value of the Authorization header; it is never in a file, and None where
+            `token_file` is set or `argo.url` stands in the file.
         connect_timeout_s: seconds until a connection, TLS included, must stand.
         timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a slot that
             waits is a slot lost, and an unknown outcome is asked for by GET anyway.
         max_answer_bytes: a longer answer is given up (Argo's own bound is 100 MiB, ``GRPC_MESSAGE_SIZE``).
         max_held_bytes: of all answers that one thread reads at a time; over it, those that are not small are given up.
-
-    Raises:
-        ConfigError: the URL cannot be used.
     """
 
-    url: str
-    token_file: Path | None = None
-    authorization: str = field(default="", repr=False)
-    ca_file: Path | None = None
-    insecure: bool = False
+    url: str = declare(
+        Url(("http", "https")),
+        "Argo Server; its path goes before /api. Absent, ARGO_SERVER and its companions say it.",
+        hint="or set ARGO_SERVER",
+    )
+    token_file: Path | None = declare(
+        FilePath(), "File that holds the bearer token; read again when it changes.", default=ABSENT
+    )
+    tls: ArgoTls = declare(Section(ArgoTls), "TLS, for https.", default={})
+    namespaces: tuple[str, ...] = declare(
+        ListOf(Text(DNS_LABEL, "a namespace: small letters, digits and -, at most 63"), least=1, distinct=True),
+        "The namespaces that anything may happen in; the first is the default.",
+        hint="list the namespaces that workflows may run in, or set ARGO_NAMESPACE",
+    )
+    version: str = declare(
+        Text(r"auto|v?[0-9]+\.[0-9]+(\.[0-9]+)?", "auto, or a version such as 4.1 or 4.1.2"),
+        "Argo's version, which decides the schema of trigger messages; auto asks the server.",
+        default="auto",
+    )
+    max_attempts: int = declare(
+        Integer(1),
+        "Tries of an event that may fail while others succeed; then it is dead-lettered.",
+        default=20,
+    )
+    token: Secret | None = field(default=None, repr=False)
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
     max_answer_bytes: int = 64 * 1024 * 1024
     max_held_bytes: int = 96 * 1024 * 1024
 
-    def __post_init__(self) -> None:
-        problem = _url_problem(self.url)
-        if problem:
-            raise ConfigError(f"use argo.url: {problem}", code="bad-url")
-
     @property
-    def base_url(self) -> str:
-        """The URL without a trailing slash; a path of the API goes behind it."""
-        return self.url.rstrip("/")
+    def authorization(self) -> str:
+        """The complete value of the Authorization header, or "" where `token_file` may say it."""
+        return "" if self.token is None else self.token.reveal()
 
     @property
     def place(self) -> str:
         """Host and port, for messages and logs."""
         return urlsplit(self.url).netloc
-
-
-def _url_problem(url: str) -> str:
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "it has characters that a URL cannot have"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises on a port that is none
-    except ValueError as error:
-        return str(error)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f'"{cut(url, 80)}" is not http://HOST:PORT or https://HOST:PORT'
-    if "@" in parts.netloc:
-        return "credentials do not belong in a URL; use argo.token-file"
-    if parts.query or parts.fragment:
-        return "it has a query or a fragment; only scheme, host, port and base path are used"
-    return ""
 
 
 def system_ca_file() -> str | None:

@@ -25,7 +25,6 @@ from bridge.argo.options import (
 )
 from bridge.configfile.problems import Position, Problem
 from bridge.mapping.definition import MappingDefinition
-from bridge.service.options import argo_options
 from bridge.settings import Settings
 from bridge.validation.library import SchemaLibrary
 
@@ -43,7 +42,7 @@ _DRY_RUN = orjson.dumps(
 
 def check_live(settings: Settings, mappings: Iterable[MappingDefinition], config: Path) -> Iterator[Problem | str]:
     """Give a sentence for what is well and a problem for what is not; ends early if the server cannot be reached."""
-    options = argo_options(settings)
+    options = settings.argo
     at = Position(str(config))
     with DirectClient(options) as client:
         answer = client.ask(HttpRequest("GET", VERSION_PATH))

@@ -38,6 +38,9 @@ class _Invalid:
 
 INVALID: Final[Any] = _Invalid()
 
+# Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

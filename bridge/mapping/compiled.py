@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bridge.configfile.kinds import DNS_LABEL
 from bridge.configfile.nodes import quote
 from bridge.core import topic_filter
 from bridge.core.errors import PermanentError
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from bridge.mapping.render import Template
     from bridge.mapping.routes import TopicPattern
 
-# Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = re.compile(DNS_LABEL)
 _LONGEST_KEY = 128
 
 

@@ -14,14 +14,13 @@ from typing import Any
 
 from bridge.configfile.containers import ListOf, MapOf
 from bridge.configfile.fields import ABSENT, Section, declare, section
-from bridge.configfile.kinds import INVALID, Boolean, Choice, Duration, FilePath, Place, Structure, Text
+from bridge.configfile.kinds import DNS_LABEL, INVALID, Boolean, Choice, Duration, FilePath, Place, Structure, Text
 from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null, kind_of, locate
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
 from bridge.interface.status import Notice
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
-DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 DNS_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"

@@ -42,7 +42,7 @@ from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.connections import ConnectionParts, thread_names
-from bridge.service.options import argo_options, reply_rules, request_rules
+from bridge.service.options import reply_rules, request_rules
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings import Settings
@@ -98,7 +98,7 @@ class Service:
         self._is_started = False
 
     def _build_argo(self) -> None:
-        options = argo_options(self._settings)
+        options = self._settings.argo
         credentials = Credentials(options.token_file, options.authorization)
         self._client = ArgoClient(options, credentials)
         self._schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
@@ -326,7 +326,7 @@ class Service:
         figures = self._housekeeping.figures
         return {
             "version": __version__,
-            "argo": self._version.state | {"url": self._client.options.base_url},
+            "argo": self._version.state | {"url": self._settings.argo.url},
             "spool": {
                 "waiting": figures.waiting,
                 "outbox": figures.outbox,

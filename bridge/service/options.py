@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bridge.argo.options import ArgoOptions
 from bridge.interface.reply_addresses import ReplyRules
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
@@ -44,16 +43,4 @@ def reply_rules(settings: Settings, mappings: MappingSet, topics: Topics) -> Rep
         queues=settings.interface.reply_queues,
         own_topics=frozenset(notices).union(*listened, *(mapping.published for mapping in mappings)),
         own_queues=frozenset(queue.name for options in brokers for queue in options.queues()),
-    )
-
-
-def argo_options(settings: Settings) -> ArgoOptions:
-    """Return how to reach the Argo Server as the settings have it."""
-    argo = settings.argo
-    return ArgoOptions(
-        url=argo.url,
-        token_file=argo.token_file,
-        authorization="" if argo.token is None else argo.token.reveal(),
-        ca_file=argo.tls.ca,
-        insecure=argo.tls.insecure,
     )

@@ -4,10 +4,8 @@
 looks between the keys. Connects to nothing; reads no secret but ARGO_TOKEN.
 """
 
-from bridge.settings.kinds import ListenAddress, Secret
+from bridge.settings.kinds import ListenAddress
 from bridge.settings.model import (
-    ArgoSettings,
-    ArgoTlsSettings,
     BridgeSettings,
     ConnectionSettings,
     InterfaceSettings,
@@ -19,8 +17,6 @@ from bridge.settings.model import (
 )
 
 __all__ = [
-    "ArgoSettings",
-    "ArgoTlsSettings",
     "BridgeSettings",
     "ConnectionSettings",
     "InterfaceSettings",
@@ -28,7 +24,6 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "LogSettings",
-    "Secret",
     "Settings",
     "WebSettings",
 ]

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.argo.options import ArgoOptions
 from bridge.configfile.nodes import Node, locate, quote
 from bridge.configfile.problems import Code, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.settings.model import (
-    ArgoSettings,
     BridgeSettings,
     ConnectionSettings,
 )
@@ -72,7 +72,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def check_argo(argo: ArgoSettings, checked: Checked) -> None:
+def check_argo(argo: ArgoOptions, checked: Checked) -> None:
     """Token and certificate files; TLS keys without TLS."""
     checked.file(("argo", "token-file"), argo.token_file)
     checked.file(("argo", "tls", "ca"), argo.tls.ca)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bridge.argo.options import Secret
 from bridge.configfile.containers import ListOf, MapOf
 from bridge.configfile.fields import Section, keys_of
 from bridge.configfile.kinds import Kind
@@ -18,7 +19,6 @@ from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.scalars import resolve
 from bridge.core.nearest import did_you_mean
-from bridge.settings.kinds import Secret
 from bridge.settings.model import Settings
 
 PREFIX = "ARGO_BRIDGE_"

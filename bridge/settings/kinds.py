@@ -1,4 +1,4 @@
-"""Kinds of value that only bridge.yaml has: listen addresses, secrets. Pure; any thread."""
+"""Kinds of value that only bridge.yaml has: listen addresses. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -10,33 +10,9 @@ from bridge.configfile.kinds import Kind, Place
 from bridge.configfile.nodes import Node, ScalarNode
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
 
-# Source: Kubernetes, "Object Names and IDs": RFC 1123 label names.
-DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 # Topic level, label value and queue name in one; 32 characters leave room for what is put around it.
 BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
 BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
-
-
-class Secret:
-    """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 @dataclass(frozen=True, slots=True)

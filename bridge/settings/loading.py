@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.argo.options import Secret
 from bridge.configfile.fields import Section
 from bridge.configfile.kinds import INVALID, Place
 from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, is_null, kind_of, locate, quote
@@ -21,7 +22,6 @@ from bridge.configfile.source import SourceFile, read_file, shown_path
 from bridge.interface.topics import Topics
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
 from bridge.settings.environment import with_argo_variables, with_bridge_variables
-from bridge.settings.kinds import Secret
 from bridge.settings.model import ConnectionSettings, InterfaceSettings, Settings
 from bridge.settings.risks import warn_of_risks
 

@@ -6,24 +6,22 @@ path of a file, or a `Secret` that no repr shows. Holds no reading: `loading` do
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from bridge.argo.options import ArgoOptions
 from bridge.configfile.containers import ListOf, MapOf, Nullable
 from bridge.configfile.fields import ABSENT, Section, declare, section
-from bridge.configfile.kinds import Boolean, Choice, FilePath, Integer, Size, Text, Url
+from bridge.configfile.kinds import Boolean, Choice, FilePath, Size, Text
 from bridge.core import topic_filter
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import REPLY_QUEUES
 from bridge.settings.kinds import (
     BRIDGE_ID,
     BRIDGE_ID_WORDS,
-    DNS_LABEL,
     Listen,
     ListenAddress,
-    Secret,
     prefix_problem,
 )
 from bridge.spool.options import DeadLetterOptions, SpoolOptions
@@ -68,53 +66,6 @@ class ConnectionSettings:
 
     mqtt: MqttOptions | None = declare(Section(MqttOptions), "An MQTT broker.", default=ABSENT)
     amqp: AmqpOptions | None = declare(Section(AmqpOptions), "An AMQP broker.", default=ABSENT)
-
-
-@section
-class ArgoTlsSettings:
-    """TLS towards the Argo Server."""
-
-    ca: Path | None = declare(
-        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
-    )
-    insecure: bool = declare(
-        Boolean(), "Take any certificate of the Argo Server, unverified; for trials only.", default=False
-    )
-
-
-@section
-class ArgoSettings:
-    """The Argo Server, and what may be reached through it.
-
-    `token` is ARGO_TOKEN, the complete value of the Authorization header; it is never in a file, and None where
-    `token_file` is set or `argo.url` stands in the file.
-    """
-
-    url: str = declare(
-        Url(("http", "https")),
-        "Argo Server; its path goes before /api. Absent, ARGO_SERVER and its companions say it.",
-        hint="or set ARGO_SERVER",
-    )
-    token_file: Path | None = declare(
-        FilePath(), "File that holds the bearer token; read again when it changes.", default=ABSENT
-    )
-    tls: ArgoTlsSettings = declare(Section(ArgoTlsSettings), "TLS, for https.", default={})
-    namespaces: tuple[str, ...] = declare(
-        ListOf(Text(DNS_LABEL, "a namespace: small letters, digits and -, at most 63"), least=1, distinct=True),
-        "The namespaces that anything may happen in; the first is the default.",
-        hint="list the namespaces that workflows may run in, or set ARGO_NAMESPACE",
-    )
-    version: str = declare(
-        Text(r"auto|v?[0-9]+\.[0-9]+(\.[0-9]+)?", "auto, or a version such as 4.1 or 4.1.2"),
-        "Argo's version, which decides the schema of trigger messages; auto asks the server.",
-        default="auto",
-    )
-    max_attempts: int = declare(
-        Integer(1),
-        "Tries of an event that may fail while others succeed; then it is dead-lettered.",
-        default=20,
-    )
-    token: Secret | None = dataclasses.field(default=None, repr=False)
 
 
 @section
@@ -207,8 +158,8 @@ class Settings:
         ),
         "The brokers, each under a name of your choice.",
     )
-    argo: ArgoSettings = declare(
-        Section(ArgoSettings),
+    argo: ArgoOptions = declare(
+        Section(ArgoOptions),
         "The Argo Server, and what may be reached through it.",
         hint="or set ARGO_SERVER and ARGO_NAMESPACE",
     )

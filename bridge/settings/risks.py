@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridge.argo.options import ArgoOptions, ArgoTls
 from bridge.configfile.kinds import INVALID
 from bridge.configfile.problems import Code, Position
 from bridge.configfile.source import shown_path
 from bridge.interface.operations import Operation
 from bridge.settings.checks import Checked
 from bridge.settings.model import (
-    ArgoSettings,
-    ArgoTlsSettings,
     ConnectionSettings,
     InterfaceSettings,
     WebSettings,
@@ -82,7 +81,7 @@ def _warn_of_secret(path: tuple[str, ...], file: Path | None, checked: Checked) 
         checked.warning(path, Code.INSECURE, text)
 
 
-def _warn_of_tls(path: tuple[str, ...], tls: TlsOptions | ArgoTlsSettings, checked: Checked) -> None:
+def _warn_of_tls(path: tuple[str, ...], tls: TlsOptions | ArgoTls, checked: Checked) -> None:
     if tls.insecure:
         text = '"insecure": whoever stands between can read and change everything; trust a certificate with "ca"'
         checked.warning((*path, "tls", "insecure"), Code.INSECURE, text)
@@ -96,7 +95,7 @@ def _warn_of_plain(path: tuple[str, ...], url: str, secret: str, checked: Checke
         checked.warning((*path, "url"), Code.INSECURE, text)
 
 
-def _warn_of_argo(argo: ArgoSettings, checked: Checked, *, has_token: bool) -> None:
+def _warn_of_argo(argo: ArgoOptions, checked: Checked, *, has_token: bool) -> None:
     _warn_of_secret(("argo", "token-file"), argo.token_file, checked)
     _warn_of_tls(("argo",), argo.tls, checked)
     if argo.token_file or has_token:

@@ -19,6 +19,7 @@ from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.exchanges import HttpRequest
 from bridge.argo.options import ArgoOptions
 from tests.integration.test_argo_wire import CREATE, JSON_200, BareServer, Handler, at, hang, hold, plain, reply
+from tests.support.argo_options import argo_at
 from tests.support.certificates import Authority
 from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
@@ -118,7 +119,7 @@ def test_close_ends_a_call_in_every_phase(serve, authority, start, secure):
     reached = Reached(begin_and_hang(start) if start else hang)
     server = serve(reached, tls_of(authority) if secure else None)
     url = f"{'https' if secure else 'http'}://127.0.0.1:{server.port}"
-    call = Call(ArgoOptions(url, ca_file=authority.ca), CREATE)
+    call = Call(argo_at(url, ca=authority.ca), CREATE)
     assert reached.event.wait(5)
     answer = call.end()
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "stopped", True)
@@ -133,7 +134,7 @@ def test_close_ends_a_handshake(serve):
     """TLS to a server that is silent: nothing was sent."""
     reached = Reached(listen_only)
     server = serve(reached, reads=False)
-    call = Call(ArgoOptions(f"https://127.0.0.1:{server.port}", connect_timeout_s=30.0))
+    call = Call(argo_at(f"https://127.0.0.1:{server.port}", connect_timeout_s=30.0))
     assert reached.event.wait(5)
     answer = call.end()
     assert (answer.code, answer.ambiguous) == ("stopped", False)
@@ -141,7 +142,7 @@ def test_close_ends_a_handshake(serve):
 
 def test_close_ends_connecting(unanswered):
     """A host that drops packets: nothing was sent."""
-    call = Call(ArgoOptions(f"http://127.0.0.1:{unanswered}", connect_timeout_s=30.0))
+    call = Call(argo_at(f"http://127.0.0.1:{unanswered}", connect_timeout_s=30.0))
     wait_until(lambda: any(exchanges.in_flight for exchanges in list(call.client._busy)), "it is connecting")
     answer = call.end()
     assert (answer.code, answer.ambiguous) == ("stopped", False)
@@ -149,7 +150,7 @@ def test_close_ends_connecting(unanswered):
 
 def test_connecting_has_its_own_time(unanswered):
     """A host that drops packets is an outage after the connect timeout, not after the request's."""
-    with ArgoClient(ArgoOptions(f"http://127.0.0.1:{unanswered}", connect_timeout_s=0.3)) as client:
+    with ArgoClient(argo_at(f"http://127.0.0.1:{unanswered}", connect_timeout_s=0.3)) as client:
         began_s = time.monotonic()
         answer = client.ask(CREATE)
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "unreachable", False)
@@ -196,7 +197,7 @@ def test_a_trickle_over_tls_is_given_up_in_time(serve, authority):
             hold(connection, 0.02)
 
     server = serve(trickle, tls_of(authority))
-    options = ArgoOptions(f"https://127.0.0.1:{server.port}", ca_file=authority.ca, timeout_s=0.5)
+    options = argo_at(f"https://127.0.0.1:{server.port}", ca=authority.ca, timeout_s=0.5)
     with ArgoClient(options) as client:
         began_s = time.monotonic()
         assert client.ask(CREATE).code == "timeout"
@@ -285,7 +286,7 @@ def test_an_address_of_the_next_protocol(serve):
         pytest.skip("this machine has no IPv6")
     port = listener.getsockname()[1]
     listener.close()
-    with ArgoClient(ArgoOptions(f"http://[::1]:{port}")) as client:
+    with ArgoClient(argo_at(f"http://[::1]:{port}")) as client:
         answer = client.ask(READ)
     assert (answer.code, "refused" in answer.message) == ("unreachable", True)
 
@@ -293,7 +294,7 @@ def test_an_address_of_the_next_protocol(serve):
 def test_a_name_that_nobody_has():
     """An unknown host is an outage; an impossible one is told likewise, not raised."""
     for host in ("argo.invalid", "x" * 70 + ".invalid"):
-        with ArgoClient(ArgoOptions(f"http://{host}:2746")) as client:
+        with ArgoClient(argo_at(f"http://{host}:2746")) as client:
             answer = client.ask(CREATE)
         assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "unreachable", False)
 

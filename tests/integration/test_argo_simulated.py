@@ -19,11 +19,12 @@ from bridge.argo.manifests import BRIDGE_LABEL, Manifests, Marks, event_of, temp
 from bridge.argo.names import workflow_name
 from bridge.argo.operation_calls import change
 from bridge.argo.operation_reads import one_template
-from bridge.argo.options import ArgoOptions, template_path, workflow_path, workflows_path
+from bridge.argo.options import Secret, template_path, workflow_path, workflows_path
 from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
 from bridge.core.model import WorkflowOrder
 from bridge.interface.operations import Operation
 from bridge.simulator import RELEASES, FaultKind, InjectedFault, Simulator, SimulatorOptions
+from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 
 NS = "argo"
@@ -68,7 +69,7 @@ def create(number: int) -> HttpRequest:
 
 def submit(simulator: Simulator, numbers: range, in_flight: int = 20) -> dict[object, str]:
     """Create them all through `Exchanges`; the code of each answer by number."""
-    options = ArgoOptions(simulator.url)
+    options = argo_at(simulator.url)
     codes: dict[object, str] = {}
     waiting = list(numbers)
     with Exchanges(options, Credentials(None), window=in_flight) as exchanges:
@@ -105,7 +106,7 @@ def test_a_create_whose_answer_was_lost_is_recognised(start):
     simulator = start()
     simulator.put_template(NS, TEMPLATE)
     simulator.faults.add(InjectedFault(FaultKind.CUT, method="POST", count=1, accept=True))
-    with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
+    with Exchanges(argo_at(simulator.url), Credentials(None)) as exchanges:
 
         def ask(request: HttpRequest):
             exchanges.start("key", request)
@@ -140,7 +141,7 @@ def test_the_gate_and_the_exchanges_get_through_an_outage(start):
     gate = Gate(GateOptions(max_in_flight=32))
     waiting, running = list(range(2000)), {}
     away_until_s: float | None = None
-    with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
+    with Exchanges(argo_at(simulator.url), Credentials(None)) as exchanges:
         deadline_s = time.monotonic() + scaled(60)
         while waiting or running:
             now_s = time.monotonic()
@@ -174,7 +175,7 @@ def test_poll_can_be_woken_from_another_thread(start):
     """News for dispatch are not held up by a slow request, or by none."""
     simulator = start()
     simulator.faults.add(InjectedFault(FaultKind.HANG, delay_s=30.0))
-    with Exchanges(ArgoOptions(simulator.url), Credentials(None)) as exchanges:
+    with Exchanges(argo_at(simulator.url), Credentials(None)) as exchanges:
         for _ in range(2):
             timer = threading.Timer(0.2, exchanges.wake)
             timer.start()
@@ -197,7 +198,7 @@ def test_a_list_is_whole_in_every_release(start, release):
     simulator.put_template(NS, TEMPLATE)
     submit(simulator, range(1203))
     simulator.wait_for(lambda _: all(one["status"].get("phase") == "Running" for one in simulator.workflows(NS)), 30.0)
-    with ArgoClient(ArgoOptions(simulator.url)) as client:
+    with ArgoClient(argo_at(simulator.url)) as client:
         found = client.list_workflows(NS, "argo-bridge/bridge=plant-1")
         assert client.list_workflows(NS, "argo-bridge/bridge=other").items == ()
         assert client.version().lstrip("v") == release.lstrip("v")
@@ -213,7 +214,7 @@ def test_a_list_without_resource_version_is_no_answer(start):
     """A server whose mirror could not be filled would otherwise clear every retained status."""
     simulator = start()
     simulator.faults.add(InjectedFault(FaultKind.NO_RESOURCE_VERSION))
-    with ArgoClient(ArgoOptions(simulator.url)) as client, pytest.raises(TransientAnswerError) as raised:
+    with ArgoClient(argo_at(simulator.url)) as client, pytest.raises(TransientAnswerError) as raised:
         client.list_workflows(NS)
     assert raised.value.code == "incomplete-list"
 
@@ -223,7 +224,7 @@ def test_single_requests(start):
     template = one_template(NS, "inspect", cluster=False)
     creation = HttpRequest("POST", template_path(NS), orjson.dumps({"template": TEMPLATE}))
     simulator = start()
-    with ArgoClient(ArgoOptions(simulator.url)) as client:
+    with ArgoClient(argo_at(simulator.url)) as client:
         with pytest.raises(TransientAnswerError, match='"inspect" not found') as missing:
             client.call(template, "get a template")
         assert missing.value.code == "template-not-found"
@@ -253,7 +254,7 @@ def test_a_rotated_token_is_used_while_running(start, tmp_path):
     simulator = start(token="second")
     token = tmp_path / "token"
     token.write_text("first")
-    with ArgoClient(ArgoOptions(simulator.url, token_file=token)) as client:
+    with ArgoClient(argo_at(simulator.url, token_file=token)) as client:
         with pytest.raises(TransientAnswerError) as denied:
             client.list_workflows(NS)
         assert denied.value.answer.kind is AnswerKind.DENIED
@@ -262,7 +263,7 @@ def test_a_rotated_token_is_used_while_running(start, tmp_path):
 
 
 def follow(simulator: Simulator, resource_version: str = "", **keys: object) -> Watch:
-    options = ArgoOptions(simulator.url, **keys)  # type: ignore[arg-type]  # a test's own keys
+    options = argo_at(simulator.url, **keys)
     credentials = Credentials(None, options.authorization)
     request = WatchRequest(NS, "argo-bridge/bridge=plant-1", resource_version)
     return Watch(options, credentials, request, patience_s=0.2)
@@ -273,7 +274,7 @@ def test_a_watch_tells_the_life_of_a_workflow(start, release):
     """ADDED, MODIFIED, DELETED of ours alone, without spec and nodes, each with a place to resume from."""
     simulator = start(argo_version=release)
     simulator.put_template(NS, TEMPLATE)
-    with ArgoClient(ArgoOptions(simulator.url)) as client:
+    with ArgoClient(argo_at(simulator.url)) as client:
         since = client.list_workflows(NS).resource_version
     submit(simulator, range(1))
     watch = follow(simulator, since)
@@ -333,7 +334,7 @@ def test_a_watch_from_a_version_that_is_gone_is_expired(start):
 def test_a_watch_without_rights_is_denied(start):
     """A stream error shape with HTTP 401 before anything was sent."""
     simulator = start(token="right")
-    end = end_of(follow(simulator, authorization="Bearer wrong"))
+    end = end_of(follow(simulator, token=Secret("Bearer wrong")))
     assert end.reason is EndReason.DENIED
 
 

@@ -16,6 +16,7 @@ from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.options import ArgoOptions
 from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchRequest
 from tests.integration.test_argo_wire import BareServer, plain
+from tests.support.argo_options import argo_at
 from tests.support.certificates import Authority, ServerCertificates
 from tests.support.transport_ends import wait_until
 
@@ -81,12 +82,12 @@ def reached(answer: Answer) -> bool:
 def test_a_private_authority_is_trusted_when_it_is_named(ask, start, authority: Authority):
     """argo.tls.ca: the usual case of an Argo Server inside a company."""
     url = start(authority.issue("argo"))
-    assert reached(ask(ArgoOptions(url, ca_file=authority.ca)))
+    assert reached(ask(argo_at(url, ca=authority.ca)))
 
 
 def test_a_certificate_of_nobody_known_is_refused(ask, start, authority: Authority):
     """Without the authority's file; the message names the place and nothing was sent."""
-    answer = ask(ArgoOptions(start(authority.issue("argo"))))
+    answer = ask(argo_at(start(authority.issue("argo"))))
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.MISCONFIGURED, "tls-failed", False)
     assert "127.0.0.1" in answer.message
 
@@ -94,20 +95,20 @@ def test_a_certificate_of_nobody_known_is_refused(ask, start, authority: Authori
 def test_a_certificate_for_another_host_is_refused(ask, start, authority: Authority):
     """A trusted authority is not enough: the name must be right."""
     url = start(authority.issue("argo", host="other.example"))
-    answer = ask(ArgoOptions(url, ca_file=authority.ca))
+    answer = ask(argo_at(url, ca=authority.ca))
     assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "tls-failed")
 
 
 def test_insecure_accepts_any_certificate(ask, start, authority: Authority):
     """argo.tls.insecure, for the self-signed certificate that Argo makes at each start."""
     url = start(authority.issue("argo", host="other.example"))
-    assert reached(ask(ArgoOptions(url, insecure=True)))
+    assert reached(ask(argo_at(url, insecure=True)))
 
 
 def test_https_to_a_plain_server_is_told(ask):
     """A wrong scheme is the configuration's fault, not an outage."""
     server = BareServer(plain("400 Bad Request", b"not TLS"), reads=False)
-    answer = ask(ArgoOptions(f"https://127.0.0.1:{server.port}"))
+    answer = ask(argo_at(f"https://127.0.0.1:{server.port}"))
     server.close()
     assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "tls-failed")
 
@@ -115,21 +116,21 @@ def test_https_to_a_plain_server_is_told(ask):
 def test_a_missing_authority_file_is_told(ask, start, authority: Authority, tmp_path: Path):
     """The path is wrong: nothing is sent without verification."""
     url = start(authority.issue("argo"))
-    answer = ask(ArgoOptions(url, ca_file=tmp_path / "nowhere.pem"))
+    answer = ask(argo_at(url, ca=tmp_path / "nowhere.pem"))
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.MISCONFIGURED, "tls-failed", False)
 
 
 def test_the_servers_own_certificate_may_be_the_trusted_one(ask, start, authority: Authority):
     """argo.tls.ca with what Argo shows, its authority being unknown here."""
     shown = authority.issue("argo")
-    assert reached(ask(ArgoOptions(start(shown), ca_file=shown.certificate)))
+    assert reached(ask(argo_at(start(shown), ca=shown.certificate)))
 
 
 def test_a_renewed_certificate_is_used_while_running(start, authority: Authority, tmp_path: Path):
     """argo.tls.ca is read again when it has changed, without a restart; for single requests and on the hot path."""
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(Authority(tmp_path, "the old authority").ca.read_bytes())
-    options = ArgoOptions(start(authority.issue("argo")), ca_file=trusted)
+    options = argo_at(start(authority.issue("argo")), ca=trusted)
     with ArgoClient(options) as client, Exchanges(options, Credentials(None)) as exchanges:
 
         def by_hot_path() -> Answer:
@@ -147,5 +148,5 @@ def test_a_renewed_certificate_is_used_while_running(start, authority: Authority
 
 def test_without_our_certificate_it_is_the_configurations_fault(ask, start, authority: Authority):
     """TLS 1.3 refuses after the handshake; that is not mistaken for an outage."""
-    answer = ask(ArgoOptions(start(authority.issue("argo"), client_ca=authority.ca), ca_file=authority.ca))
+    answer = ask(argo_at(start(authority.issue("argo"), client_ca=authority.ca), ca=authority.ca))
     assert (answer.kind, answer.code) == (AnswerKind.MISCONFIGURED, "tls-failed")

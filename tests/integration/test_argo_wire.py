@@ -17,7 +17,8 @@ from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.exchanges import Exchanges, HttpRequest
-from bridge.argo.options import ArgoOptions
+from bridge.argo.options import ArgoOptions, Secret
+from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until
 
@@ -185,7 +186,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 def at(server: BareServer, **keys: object) -> ArgoOptions:
-    return ArgoOptions(f"http://127.0.0.1:{server.port}", **keys)  # type: ignore[arg-type]  # a test's own keys
+    return argo_at(f"http://127.0.0.1:{server.port}", **keys)  # type: ignore[arg-type]  # a test's own keys
 
 
 UNKNOWN_OUTCOME = [
@@ -228,7 +229,7 @@ def test_nobody_listens(ask):
     """A refused connection is retried, and the request certainly did not happen."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    answer = ask(ArgoOptions(f"http://127.0.0.1:{port}"), CREATE)
+    answer = ask(argo_at(f"http://127.0.0.1:{port}"), CREATE)
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "unreachable", False)
     assert str(port) in answer.message
 
@@ -263,7 +264,7 @@ def test_a_request_may_have_its_own_time(serve, ask):
 def test_a_handshake_that_never_comes_is_an_outage(serve, ask):
     """TLS to a server that is silent: given up after the connect timeout; nothing was sent."""
     server = serve(hang, reads=False)
-    answer = ask(ArgoOptions(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.3), CREATE)
+    answer = ask(argo_at(f"https://127.0.0.1:{server.port}", connect_timeout_s=0.3), CREATE)
     assert (answer.kind, answer.code, answer.ambiguous) == (AnswerKind.UNAVAILABLE, "unreachable", False)
 
 
@@ -330,7 +331,7 @@ def test_what_goes_over_the_wire(serve, ask, monkeypatch, tmp_path):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     server = serve(reply(JSON_200))
     body = bytes(range(256)) * 8192
-    options = ArgoOptions(f"http://127.0.0.1:{server.port}/argo/", authorization="Bearer t")
+    options = argo_at(f"http://127.0.0.1:{server.port}/argo", token=Secret("Bearer t"))
     assert ask(options, HttpRequest("POST", "/api/v1/workflows/ns", body)).ok
     head, _, sent = server.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")

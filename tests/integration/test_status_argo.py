@@ -13,7 +13,6 @@ import pytest
 from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.handles import HttpRequest
-from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
@@ -27,6 +26,7 @@ from bridge.status.seen.argo_reader import ArgoServerReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
+from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 
 NS = "factory"
@@ -86,7 +86,7 @@ class Bridge:
     """The status part of a bridge, with a real reader and spool."""
 
     def __init__(self, simulator: Simulator, connection: Connection, spool: Spool, folder: Path, **scope: str) -> None:
-        options = ArgoOptions(simulator.url)
+        options = argo_at(simulator.url)
         followed = StatusScope(ScopeKind(scope.get("scope", "bridge")), scope.get("selector", ""))
         selector = scope_selector("plant-1", followed)
         self.events: list[tuple[bytes, str, str]] = []
@@ -152,7 +152,7 @@ def create(simulator: Simulator, name: str, template: dict[str, object], labels:
     spec = {"entrypoint": "main", "templates": [{"name": "main", "steps": [[{"name": "s", "template": "t"}]]}]}
     spec["templates"].append({"name": "t", **template})
     body = orjson.dumps({"workflow": {"metadata": metadata, "spec": spec}})
-    with ArgoClient(ArgoOptions(simulator.url)) as client:
+    with ArgoClient(argo_at(simulator.url)) as client:
         client.call(HttpRequest("POST", f"/api/v1/workflows/{NS}", body), "create")
 
 

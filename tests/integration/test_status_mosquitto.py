@@ -14,7 +14,6 @@ import pytest
 from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.handles import HttpRequest
-from bridge.argo.options import ArgoOptions
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
@@ -29,6 +28,7 @@ from bridge.status.shown.availability import Availability
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.mqtt.transport import MqttTransport
+from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
 
@@ -46,7 +46,7 @@ class Bridge:
         options = MqttOptions(name="plant", url=mosquitto.url, client_id="argo-bridge-plant-1-plant", topics=TOPICS)
         self.transport = MqttTransport(options, self, self, Metrics())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
-        argo = ArgoServerReader(ArgoOptions(simulator.url), Credentials(None))
+        argo = ArgoServerReader(argo_at(simulator.url), Credentials(None))
         parts = StatusParts(
             argo,
             spool,
@@ -127,7 +127,7 @@ def create(simulator: Simulator) -> None:
     metadata = {"name": "boil-1", "labels": labels, "annotations": annotations}
     spec = {"entrypoint": "main", "templates": [{"name": "main", "suspend": {}}]}
     body = orjson.dumps({"workflow": {"metadata": metadata, "spec": spec}})
-    with ArgoClient(ArgoOptions(simulator.url)) as client:
+    with ArgoClient(argo_at(simulator.url)) as client:
         client.call(HttpRequest("POST", f"/api/v1/workflows/{NS}", body), "create")
 
 

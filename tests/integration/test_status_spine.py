@@ -10,8 +10,9 @@ import pytest
 
 from bridge.argo.client import ArgoClient
 from bridge.argo.handles import HttpRequest
-from bridge.argo.options import ArgoOptions, workflow_path
+from bridge.argo.options import workflow_path
 from bridge.status.seen.watcher import Watcher
+from tests.support.argo_options import argo_at
 from tests.support.bridge_files import NAMESPACE, BridgeFiles
 from tests.support.bridge_inside import InsideBridge
 from tests.support.spine import DEAD_LETTER, Spine, submit
@@ -75,7 +76,7 @@ def create(spine: Spine, name: str, bridge_id: str = "under-test", **spec: Any) 
 
 
 def call(spine: Spine, request: HttpRequest) -> None:
-    with ArgoClient(ArgoOptions(spine.simulator.url)) as client:
+    with ArgoClient(argo_at(spine.simulator.url)) as client:
         client.call(request, "change a workflow")
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge.argo.options import Secret
 from bridge.configfile.problems import Problems
 from bridge.interface.operations import Operation
-from bridge.settings import ListenAddress, LogFormat, LogLevel, Secret
+from bridge.settings import ListenAddress, LogFormat, LogLevel
 from bridge.settings.loading import load_settings
 from bridge.status.options import ScopeKind, StatusScope
 from bridge.transports.mqtt.options import MqttVersion

@@ -11,7 +11,7 @@ import pytest
 from bridge.argo.client import ArgoClient
 from bridge.argo.errors import Answer, AnswerKind, TransientAnswerError
 from bridge.argo.handles import HttpRequest
-from bridge.argo.options import ArgoOptions
+from tests.support.argo_options import argo_at
 
 PAGE = 500
 
@@ -40,7 +40,7 @@ class Mirror:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Mirror], ArgoClient]]:
-    made = ArgoClient(ArgoOptions("http://argo.invalid"))
+    made = ArgoClient(argo_at("http://argo.invalid"))
 
     def of(mirror: Mirror) -> ArgoClient:
         monkeypatch.setattr(made, "ask", mirror.ask)

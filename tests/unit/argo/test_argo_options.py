@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.argo import options
-from bridge.argo.options import ArgoOptions
+from bridge.argo.options import ArgoOptions, Secret
 from bridge.argo.watch import WatchRequest
-from bridge.core.errors import ConfigError, PermanentError
+from bridge.configfile.fields import Section
+from bridge.configfile.kinds import Place
+from bridge.configfile.nodes import node_of
+from bridge.configfile.problems import Problems
+from bridge.core.errors import PermanentError
+from tests.support.argo_options import argo_at
 
 
 @pytest.mark.parametrize(
@@ -21,20 +26,21 @@ from bridge.core.errors import ConfigError, PermanentError
 )  # fmt: skip
 def test_a_url_that_cannot_be_used_is_refused(url):
     """Before anything is sent: no scheme, no host, credentials, queries, line breaks."""
-    with pytest.raises(ConfigError) as raised:
-        ArgoOptions(url)
-    assert raised.value.code == "bad-url"
+    problems = Problems()
+    Section(ArgoOptions).read(node_of({"url": url, "namespaces": ["factory"]}), Place(problems))
+    assert [problem.code for problem in problems.found] in (["bad-value"], ["credentials-in-url"])
 
 
 def test_a_base_path_goes_before_the_api():
     """ARGO_BASE_HREF, with or without a slash at its end."""
-    assert ArgoOptions("https://argo.example/argo/").base_url == "https://argo.example/argo"
-    assert ArgoOptions("http://[::1]:2746").place == "[::1]:2746"
+    text = {"url": "https://argo.example/argo/", "namespaces": ["factory"]}
+    assert Section(ArgoOptions).read(node_of(text), Place(Problems())).url == "https://argo.example/argo"
+    assert argo_at("http://[::1]:2746").place == "[::1]:2746"
 
 
 def test_options_do_not_show_the_token():
     """A report with the options in it holds no secret."""
-    assert "secret" not in repr(ArgoOptions("http://a", authorization="Bearer secret"))
+    assert "secret" not in repr(argo_at("http://a", token=Secret("Bearer secret")))
 
 
 @given(st.text(max_size=80))
