@@ -24,8 +24,8 @@ from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import MappingDefinition, MappingFile, read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions, check_notices
 from bridge.mapping.mapping_set import MappingSet
-from bridge.settings import Settings
 from bridge.settings.loading import load_settings
+from bridge.settings.model import Settings
 from bridge.validation.library import SchemaLibrary
 
 

@@ -25,7 +25,7 @@ from bridge.argo.options import (
 )
 from bridge.configfile.problems import Position, Problem
 from bridge.mapping.definition import MappingDefinition
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 from bridge.validation.library import SchemaLibrary
 
 _NAME = "argo-bridge-check"

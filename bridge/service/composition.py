@@ -45,7 +45,7 @@ from bridge.service.connections import ConnectionParts, thread_names
 from bridge.service.options import reply_rules, request_rules
 from bridge.service.replaying import replay_parts
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
 from bridge.spool.store import Spool

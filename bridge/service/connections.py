@@ -12,7 +12,7 @@ import orjson
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.intake.redeliveries import Redeliveries
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 from bridge.spool.store import Spool
 from bridge.transports.base import Listener, Receiver, Transport
 from bridge.transports.mqtt.options import FilterMemory

@@ -7,7 +7,7 @@ from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.intake.requests import RequestRules
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 from bridge.validation.policy import Policy
 
 

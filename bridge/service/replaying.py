@@ -24,7 +24,7 @@ from bridge.pipeline.intake.operations import OperationIntake
 from bridge.pipeline.intake.requests import Requests
 from bridge.pipeline.replay import Replay, ReplayParts
 from bridge.service.options import request_rules
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
 from bridge.spool.records import Replayed

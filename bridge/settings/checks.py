@@ -14,10 +14,7 @@ from bridge.argo.options import ArgoOptions
 from bridge.configfile.nodes import Node, locate, quote
 from bridge.configfile.problems import Code, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
-from bridge.settings.model import (
-    BridgeSettings,
-    ConnectionSettings,
-)
+from bridge.settings.model import BridgeSettings, ConnectionSettings
 from bridge.transports.amqp.options import AmqpLogin, AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 

@@ -19,10 +19,11 @@ from bridge.configfile.kinds import INVALID, Place
 from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, is_null, kind_of, locate, quote
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile, read_file, shown_path
+from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import Topics
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
 from bridge.settings.environment import with_argo_variables, with_bridge_variables
-from bridge.settings.model import ConnectionSettings, InterfaceSettings, Settings
+from bridge.settings.model import ConnectionSettings, Settings
 from bridge.settings.risks import warn_of_risks
 
 PLUGIN_EXCHANGE = "amq.topic"
@@ -45,7 +46,7 @@ class LoadedSettings:
 
     settings: Settings | None
     mapping_files: tuple[SourceFile, ...] = ()
-    prefix: str = InterfaceSettings().prefix
+    prefix: str = InterfaceOptions().prefix
     connections: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
     notices: tuple[tuple[str, Position], ...] = ()
@@ -101,13 +102,13 @@ def _complete(values: dict[str, Any], token: Secret | None) -> None:
     if argo is not INVALID:
         values["argo"] = dataclasses.replace(argo, token=token)
     if INVALID not in (bridge, connections):
-        known = InterfaceSettings() if interface is INVALID else interface
+        known = InterfaceOptions() if interface is INVALID else interface
         topics = Topics(known.prefix, bridge.id)
         values["connections"] = {name: _completed(name, one, topics, known) for name, one in connections.items()}
 
 
 def _completed(
-    name: str, connection: ConnectionSettings, topics: Topics, interface: InterfaceSettings
+    name: str, connection: ConnectionSettings, topics: Topics, interface: InterfaceOptions
 ) -> ConnectionSettings:
     mqtt, amqp = connection.mqtt, connection.amqp
     if mqtt is not None:

@@ -16,15 +16,13 @@ from bridge.configfile.kinds import INVALID
 from bridge.configfile.problems import Code, Position
 from bridge.configfile.source import shown_path
 from bridge.interface.operations import Operation
+from bridge.interface.options import InterfaceOptions
 from bridge.settings.checks import Checked
-from bridge.settings.model import (
-    ConnectionSettings,
-    InterfaceSettings,
-    WebSettings,
-)
+from bridge.settings.model import ConnectionSettings
 from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.tls import TlsOptions
+from bridge.web.options import WebOptions
 
 READ, WRITE = 0o4, 0o2
 _PLAIN = ("mqtt", "ws", "amqp", "http")
@@ -102,7 +100,7 @@ def _warn_of_argo(argo: ArgoOptions, checked: Checked, *, has_token: bool) -> No
         _warn_of_plain(("argo",), argo.url, "token", checked)
 
 
-def _warn_of_web(web: WebSettings, checked: Checked) -> None:
+def _warn_of_web(web: WebOptions, checked: Checked) -> None:
     if web.listen is not None and web.listen.host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is warned of
         text = '"listen": every machine that reaches this one can read the pages, which have no password'
         checked.warning(("web", "listen"), Code.INSECURE, text)
@@ -123,7 +121,7 @@ def _warn_of_connection(name: str, connection: ConnectionSettings, interface: An
 
 
 def _warn_of_everybody(
-    path: tuple[str, ...], broker: MqttOptions | AmqpOptions, interface: InterfaceSettings, checked: Checked
+    path: tuple[str, ...], broker: MqttOptions | AmqpOptions, interface: InterfaceOptions, checked: Checked
 ) -> None:
     """A broker that lets the bridge in without a login lets everybody in."""
     if broker.username or broker.tls.cert:

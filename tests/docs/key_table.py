@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bridge.configfile.fields import Section
 from bridge.configfile.reference import key_table
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"

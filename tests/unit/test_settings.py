@@ -7,10 +7,11 @@ import pytest
 from bridge.argo.options import Secret
 from bridge.configfile.problems import Problems
 from bridge.interface.operations import Operation
-from bridge.settings import ListenAddress, LogFormat, LogLevel
 from bridge.settings.loading import load_settings
+from bridge.settings.model import LogFormat, LogLevel
 from bridge.status.options import ScopeKind, StatusScope
 from bridge.transports.mqtt.options import MqttVersion
+from bridge.web.options import ListenAddress
 
 REQUIRED = """\
 bridge: {id: plant-1, data-dir: data}

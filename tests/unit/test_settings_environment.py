@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bridge.configfile.problems import Problems
-from bridge.settings import ListenAddress
 from bridge.settings.environment import variables
 from bridge.settings.loading import load_settings
+from bridge.web.options import ListenAddress
 
 BARE = 'connections: {plant: {mqtt: {url: "mqtt://localhost"}}}\n'
 FILE = BARE + "bridge: {id: a, data-dir: d}\nargo: {url: http://file, namespaces: [factory]}\n"

@@ -43,9 +43,9 @@ from bridge.configuration import load
 from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import ConfigError
+from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import Topics
 from bridge.service.composition import Service
-from bridge.settings import InterfaceSettings
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
@@ -181,7 +181,7 @@ class _Display:
     def __init__(self, stage: _Stage, asked: StopEvent) -> None:
         self._stage = stage
         self._asked = asked
-        self._story = Story(Topics(InterfaceSettings().prefix, BRIDGE_ID))
+        self._story = Story(Topics(InterfaceOptions().prefix, BRIDGE_ID))
         self._view = self._make_view()
 
     def _make_view(self) -> View:

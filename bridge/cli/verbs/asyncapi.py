@@ -20,8 +20,7 @@ from bridge.interface.described.asyncapi import document
 from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server, any_bridge
 from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
-from bridge.settings import Settings
-from bridge.settings.model import ConnectionSettings
+from bridge.settings.model import ConnectionSettings, Settings
 from bridge.transports.amqp import options as amqp_options
 from bridge.transports.mqtt import options as mqtt_options
 

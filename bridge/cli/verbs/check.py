@@ -12,7 +12,7 @@ from pathlib import Path
 from bridge.cli import exit_codes
 from bridge.configfile.problems import Problem, Severity
 from bridge.configuration import Loaded, load
-from bridge.settings import Settings
+from bridge.settings.model import Settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:

@@ -19,8 +19,8 @@ from bridge.core import log
 from bridge.core.errors import ConfigError
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
-from bridge.settings import Settings
 from bridge.settings.loading import LoadedSettings, load_settings
+from bridge.settings.model import Settings
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 

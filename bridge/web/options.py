@@ -1,4 +1,4 @@
-"""Kinds of value that only bridge.yaml has: listen addresses. Pure; any thread."""
+"""The keys of `web` in bridge.yaml. Frozen; any thread."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.configfile.containers import Nullable
+from bridge.configfile.fields import declare, section
 from bridge.configfile.kinds import Kind, Place
 from bridge.configfile.nodes import Node, ScalarNode
-from bridge.interface.topics import BRIDGE_ROOT, published_problem
-
-# Topic level, label value and queue name in one; 32 characters leave room for what is put around it.
-BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
-BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +18,6 @@ class ListenAddress:
 
     host: str
     port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -47,14 +41,10 @@ class Listen(Kind):
         return "an address such as 127.0.0.1:8080"
 
 
-def prefix_problem(prefix: str) -> str:
-    """Why a text cannot be the interface's prefix, or ""."""
-    why = published_problem(prefix)
-    if why:
-        return why
-    levels = prefix.split("/")
-    if "" in levels:
-        return "it begins or ends with /, or has an empty level"
-    if levels[:2] == BRIDGE_ROOT.split("/"):
-        return f"topics under {BRIDGE_ROOT} are the bridge's own"
-    return "" if prefix.isprintable() else "it has characters that cannot be printed"
+@section
+class WebOptions:
+    """Health, metrics and dashboard."""
+
+    listen: ListenAddress | None = declare(
+        Nullable(Listen()), "Where to listen; null for nowhere.", default="127.0.0.1:8080"
+    )
