@@ -155,7 +155,7 @@ class ArgoClient:
         body = self.call(HttpRequest("GET", VERSION_PATH), "read Argo's version")
         version = body.get("version")
         if not isinstance(version, str):
-            raise error_of(_not_argo("answered without a version"), "read Argo's version")
+            raise error_of(_not_argo("the response has no version"), "read Argo's version")
         return cut(version, _LONGEST_VERSION)
 
     def check_access(self, namespace: str) -> None:
@@ -209,7 +209,7 @@ class ArgoClient:
             metadata = body.get("metadata")
             version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
             if metadata is None or not isinstance(version, str) or not version:
-                raise error_of(incomplete("the list has no resourceVersion, so it is no answer"), action)
+                raise error_of(incomplete("the list has no resourceVersion, so it is incomplete"), action)
             first = first or version
             items = body.get("items") or []
             page = {uid: item for item in items if (uid := uid_of(item))}

@@ -130,7 +130,7 @@ def _header(raw: bytes, place: str) -> str:
     try:
         token = raw.decode("ascii").strip()
     except UnicodeDecodeError:
-        raise _unreadable(place, "has bytes that a header cannot have") from None
+        raise _unreadable(place, "has bytes that are not allowed in a header") from None
     if not token:
         raise _unreadable(place, "is empty")
     return _checked(token if token.startswith(("Bearer ", "Basic ")) else f"Bearer {token}", place)
@@ -139,7 +139,7 @@ def _header(raw: bytes, place: str) -> str:
 def _checked(header: str, place: str) -> str:
     # A line break would end the header and begin another one of somebody else's choice.
     if not header.isascii() or not header.isprintable():
-        raise _unreadable(place, "has characters that a header cannot have")
+        raise _unreadable(place, "has characters that are not allowed in a header")
     return header
 
 

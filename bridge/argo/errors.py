@@ -100,7 +100,7 @@ class Answer:
 
 
 HINTS = {
-    "not-authenticated": "check argo.token-file: the token is missing, expired or not of this cluster",
+    "not-authenticated": "check argo.token-file: the token is missing, expired or for another cluster",
     "not-permitted": "grant the bridge's service account this right",
     "token-unreadable": "check argo.token-file",
     "tls-failed": "check argo.url (http or https) and argo.tls",
@@ -113,7 +113,7 @@ HINTS = {
     "template-not-found": "create the template or correct its name",
     "cron-not-found": "create the CronWorkflow or correct its name",
     "kind-not-installed": "install Argo's custom resource definitions",
-    "unreachable": "is the Argo Server running, and argo.url right?",
+    "unreachable": "check that the Argo Server is running and argo.url is right",
 }
 
 
@@ -217,7 +217,7 @@ def named(answer: Answer, name: str) -> Answer:
     metadata = answer.body.get("metadata")
     if isinstance(metadata, dict) and metadata.get("name") == name:
         return answer
-    text = f'answered something else than the workflow "{name}"'
+    text = f'answered with something other than the workflow "{name}"'
     return replace(answer, kind=AnswerKind.MISCONFIGURED, code="not-argo", message=text, ambiguous=True, body=None)
 
 
@@ -236,7 +236,7 @@ def _success(body: bytes, elapsed_s: float) -> Answer:
     except orjson.JSONDecodeError:
         if body[:1] == b"{" or not body.strip():
             # Cut behind an answer without a length, or in its headers: it was carried out, we do not know how.
-            text = "the answer ends in the middle"
+            text = "the response is incomplete"
             return Answer(AnswerKind.UNAVAILABLE, 200, "incomplete-answer", text, ambiguous=True, elapsed_s=elapsed_s)
         parsed = None
     if isinstance(parsed, dict):
@@ -244,7 +244,7 @@ def _success(body: bytes, elapsed_s: float) -> Answer:
     # Any path outside /api answers the user interface's page with 200; but a proxy may also
     # have put its page in place of the answer to a request that was carried out.
     what = "HTML" if body.lstrip()[:1] == b"<" else "something else"
-    text = f"answered {what} instead of JSON"
+    text = f"answered with {what} instead of JSON"
     return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, ambiguous=True, elapsed_s=elapsed_s)
 
 
@@ -271,7 +271,7 @@ def _plain_text(status: int, body: bytes, headers: Mapping[str, str]) -> str:
     if body.lstrip()[:1] == b"<":
         return f"answered {status} with HTML instead of JSON"
     text = body[:1024].decode("utf-8", "replace").strip()
-    return f"answered {status}: {text}" if text else f"answered {status} without a text"
+    return f"answered {status}: {text}" if text else f"answered {status} without text"
 
 
 _INVALID = AnswerKind.INVALID

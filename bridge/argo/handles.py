@@ -190,7 +190,7 @@ class Handle:
         kind = _parse(self._headers).get("content-type", "")
         if kind.startswith((_SSE, "application/json")):
             return Answer(AnswerKind.OK, 200, "ok", "the stream ended", elapsed_s=elapsed_s)
-        text = f"answered {cut(kind) or 'something without a type'} instead of a stream"
+        text = f"answered with {cut(kind) or 'no content type'} instead of a stream"
         return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, elapsed_s=elapsed_s)
 
     def _failure(self, error: int, text: str, elapsed_s: float) -> Answer:

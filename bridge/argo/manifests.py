@@ -42,7 +42,7 @@ class Marks:
         event_id: 32 bytes; in hexadecimal in the annotation.
         mapping: the mapping's name, "" for a trigger message.
         topic: the concrete topic; annotation values may be any text, so it stands there as it is.
-        connection: where the message came from.
+        connection: topic of the message.
         status_topic: the mapping's own status topic, rendered.
     """
 
@@ -134,7 +134,7 @@ def _take_apart(manifest: bytes) -> _Plan:
     arguments = _object(spec.pop("arguments", None), "spec.arguments")
     parameters = arguments.pop("parameters", None)
     if parameters is not None and not isinstance(parameters, list):
-        raise PermanentError("read manifest: spec.arguments.parameters is no list", code="bad-manifest")
+        raise PermanentError("read manifest: spec.arguments.parameters is not a list", code="bad-manifest")
     return _Plan(
         labels=_template_label(spec) | _object(metadata.pop("labels", None), "metadata.labels"),
         annotations=_object(metadata.pop("annotations", None), "metadata.annotations"),
@@ -164,7 +164,7 @@ def _object(value: object, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise PermanentError(f"read manifest: {what} is no object", code="bad-manifest")
+        raise PermanentError(f"read manifest: {what} is not an object", code="bad-manifest")
     return value
 
 
@@ -214,7 +214,10 @@ def _annotations(marks: Marks) -> dict[str, str]:
 def _check_annotations(annotations: Mapping[str, object], name: str) -> None:
     size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATION_BYTES:
-        text = f"write manifest of {name}: its annotations have {size} bytes, Kubernetes takes {MAX_ANNOTATION_BYTES}"
+        text = (
+            f"write manifest of {name}: its annotations have {size} bytes, Kubernetes' maximum is "
+            f"{MAX_ANNOTATION_BYTES}"
+        )
         raise PermanentError(text, code="annotations-too-large")
 
 

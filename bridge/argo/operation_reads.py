@@ -88,7 +88,7 @@ class Pages:
         """Take the OK answer to `request`; return it, or another one that says why it is no answer."""
         metadata = (answer.body or {}).get("metadata")
         if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
-            return incomplete("the list has no resourceVersion, so it is no answer")
+            return incomplete("the list has no resourceVersion, so it is incomplete")
         items = [item for item in (answer.body or {}).get("items") or [] if isinstance(item, dict)]
         known = len(self.items)
         self.items.update((uid, item) for item in items if (uid := uid_of(item)))
@@ -163,7 +163,7 @@ class LogFrames:
         try:
             return self._lines(self._parser.feed(piece))
         except FrameTooLargeError:
-            self.error = incomplete(f"a line of the log has over {MAX_LOG_FRAME} bytes")
+            self.error = incomplete(f"a log line has more than {MAX_LOG_FRAME} bytes")
             return []
 
     def close(self) -> list[tuple[str, str]]:

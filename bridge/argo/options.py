@@ -55,17 +55,15 @@ class Secret:
 class ArgoTls:
     """TLS towards the Argo Server."""
 
-    ca: Path | None = declare(
-        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
-    )
+    ca: Path | None = declare(FilePath(), "CA certificates to trust; default: the system's.", default=ABSENT)
     insecure: bool = declare(
-        Boolean(), "Take any certificate of the Argo Server, unverified; for trials only.", default=False
+        Boolean(), "Accept any certificate of the Argo Server without verification; for trials only.", default=False
     )
 
 
 @section
 class ArgoOptions:
-    """The Argo Server, and what may be reached through it.
+    """The Argo Server, and what the bridge may do there.
 
     Proxies from the environment and ``.netrc`` are ignored, redirects never followed.
 
@@ -81,26 +79,26 @@ class ArgoOptions:
 
     url: str = declare(
         Url(("http", "https")),
-        "Argo Server; its path goes before /api. Absent, ARGO_SERVER and its companions say it.",
+        "URL of the Argo Server; its path goes before /api. Default: from ARGO_SERVER and related variables.",
         hint="or set ARGO_SERVER",
     )
     token_file: Path | None = declare(
-        FilePath(), "File that holds the bearer token; read again when it changes.", default=ABSENT
+        FilePath(), "File that contains the bearer token; read again when it changes.", default=ABSENT
     )
     tls: ArgoTls = declare(Section(ArgoTls), "TLS, for https.", default={})
     namespaces: tuple[str, ...] = declare(
         ListOf(Text(DNS_LABEL, "a namespace: small letters, digits and -, at most 63"), least=1, distinct=True),
-        "The namespaces that anything may happen in; the first is the default.",
+        "Namespaces in which the bridge may act; the first is the default.",
         hint="list the namespaces that workflows may run in, or set ARGO_NAMESPACE",
     )
     version: str = declare(
         Text(r"auto|v?[0-9]+\.[0-9]+(\.[0-9]+)?", "auto, or a version such as 4.1 or 4.1.2"),
-        "Argo's version, which decides the schema of trigger messages; auto asks the server.",
+        "Argo's version, which selects the schema for workflows; auto asks the server.",
         default="auto",
     )
     max_attempts: int = declare(
         Integer(1),
-        "Tries of an event that may fail while others succeed; then it is dead-lettered.",
+        "How often an event may fail while others succeed before it is dead-lettered.",
         default=20,
     )
     token: Secret | None = field(default=None, repr=False)
@@ -133,7 +131,9 @@ def segment(name: str, what: str = "name") -> str:
         PermanentError: ``bad-name``.
     """
     if _SEGMENT.fullmatch(name) is None:
-        raise PermanentError(f'address {what}: "{cut(ascii(name)[1:-1], 80)}" is no Kubernetes name', code="bad-name")
+        raise PermanentError(
+            f'address {what}: "{cut(ascii(name)[1:-1], 80)}" is not a Kubernetes name', code="bad-name"
+        )
     return name
 
 

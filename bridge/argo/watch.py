@@ -197,9 +197,11 @@ class Watch:
         if self._stopped:
             return failure(Fault.STOPPED, "the watch was stopped", sent=False)
         if self._is_too_large:
-            return failure(Fault.TOO_LARGE, f"a frame of the watch has over {self.max_frame_bytes} bytes", sent=False)
+            return failure(
+                Fault.TOO_LARGE, f"a frame of the watch has more than {self.max_frame_bytes} bytes", sent=False
+            )
         if self.monotonic() - self._heard_at_s >= self.silence_s:
-            return failure(Fault.CUT, f"nothing heard for {self.silence_s:.0f} s, not even a heartbeat", sent=False)
+            return failure(Fault.CUT, f"nothing received for {self.silence_s:.0f} s, not even a heartbeat", sent=False)
         return None
 
     def _take(self) -> Iterator[WatchFrame | WatchEnd]:
@@ -217,7 +219,9 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
     except orjson.JSONDecodeError:
         body = None
     if not isinstance(body, dict):
-        return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch is no JSON object", sent=False))
+        return WatchEnd(
+            EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch is not a JSON object", sent=False)
+        )
     result = body.get("result")
     if body.get("error") is not None or not isinstance(result, dict):
         # "{}" is what a filter leaves of an error frame: it ends the watch without a reason.
@@ -232,7 +236,7 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
 
 
 def _nameless() -> Answer:
-    return failure(Fault.CUT, "the watch ended with an error whose text was left out", sent=False)
+    return failure(Fault.CUT, "the watch ended with an error without text", sent=False)
 
 
 def _reason(answer: Answer) -> EndReason:

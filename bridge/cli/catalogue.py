@@ -41,18 +41,18 @@ class Verb:
 VERBS: tuple[Verb, ...] = (
     Verb("run", "run", "run the bridge"),
     Verb("check", "check", "check bridge.yaml, the environment and all mapping files"),
-    Verb("demo", "demo", "see it work: with a broker, an Argo Server and sensors of its own"),
-    Verb("send", "send", "send a trigger message or a sensor message, and follow what it starts"),
+    Verb("demo", "demo", "try it out, with its own broker, simulated Argo Server and sensors"),
+    Verb("send", "send", "send a trigger message or a sensor message, and follow the workflow it starts"),
     *(
         # The replies to logs are a stream; all others are asked and answered alike.
         Verb(operation.value, "logs" if operation is Operation.LOGS else "operations", spec.meaning)
         for operation, spec in SPECS.items()
     ),
     Verb("watch", "watch", "watch workflows live"),
-    Verb("dead-letters", "dead_letters", "list, show, replay and purge what could not be done"),
-    Verb("simulate", "simulate", "run an Argo Server without a cluster"),
+    Verb("dead-letters", "dead_letters", "list, show, replay and purge dead letters"),
+    Verb("simulate", "simulate", "run a simulated Argo Server, without a cluster"),
     Verb("validate", "validate", "check workflow manifests against a version of Argo"),
-    Verb("schemas", "schemas", "make, list and compare the JSON Schemas of Argo's releases"),
+    Verb("schemas", "schemas", "generate, list and compare the JSON Schemas of Argo's releases"),
     Verb("asyncapi", "asyncapi", "print the AsyncAPI document of the message interface"),
 )
 """In the order in which the command lists them."""

@@ -104,5 +104,5 @@ def _template(client: DirectClient, mapping: MappingDefinition) -> Iterator[Prob
 def _problem(at: Position, answer: Answer, action: str) -> Problem:
     code = answer.code if not answer.ok else "not-argo"
     hint = HINTS.get(code)
-    text = f"{action}: {answer.message or 'the answer has no version'}"
+    text = f"{action}: {answer.message or 'the response has no version'}"
     return Problem(at, code, f"{text}; {hint}" if hint else text)

@@ -30,7 +30,8 @@ def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="argo-bridge",
         description="Turns MQTT and AMQP messages into Argo Workflows and reports their status back.",
-        epilog="Exit codes: 0 ok, 1 problems found, 2 usage, 3 unexpected error, 4 no answer in time, 130 interrupted.",
+        epilog="Exit codes: 0 ok, 1 problems found, 2 wrong usage, 3 unexpected error, 4 no answer in time, 130 "
+        "interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"argo-bridge {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="verb", required=True, metavar="COMMAND")

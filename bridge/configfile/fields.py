@@ -151,9 +151,9 @@ class Section(Kind):
         present = [entry for entry in node.entries if entry.key in self.exactly_one]
         names = ", ".join(self.exactly_one)
         if self.exactly_one and not present and not meant.intersection(self.exactly_one):
-            place.refuse(node.position, Code.MISSING_KEY, f"one of the keys {names} is needed")
+            place.refuse(node.position, Code.MISSING_KEY, f"one of the keys {names} is required")
         for entry in present[1:]:
-            text = f'"{entry.key}" cannot stand beside "{present[0].key}"; keep one of {names}'
+            text = f'"{entry.key}" cannot be combined with "{present[0].key}"; keep one of {names}'
             place.refuse(entry.key_position, Code.CONFLICTING_KEYS, text)
         return not self.exactly_one or len(present) == 1
 

@@ -300,14 +300,14 @@ class Url(Kind):
         except ValueError:
             return place.must_be(node, self.words(), "this")
         if parts.username is not None or parts.password is not None:
-            text = f'"{place.key}" holds credentials; put them in files and keys of their own'
+            text = f'"{place.key}" has credentials; put them into the keys and files for credentials'
             return place.refuse(node.position, Code.CREDENTIALS_IN_URL, text)
         why = self._refusal(node.text, parts, port)
         return place.must_be(node, self.words(), why) if why else node.text.rstrip("/")
 
     def _refusal(self, text: str, parts: SplitResult, port: int | None) -> str:
         if not re.fullmatch(r"[\x21-\x7e]+", text):
-            return "one with spaces or characters that a URL cannot have"
+            return "one with spaces or characters that are not allowed in a URL"
         if parts.scheme not in self.schemes:
             scheme = text.partition("://")[0]
             return f"one that begins with {quote(scheme, 24)}{did_you_mean(scheme, self.schemes)}"

@@ -119,13 +119,13 @@ class _Reader(TreeBuilder):
         if tag in ("int", "float", "bool", "null"):
             value = resolve_word(text)
             if isinstance(value, str):
-                self._refuse(event, Code.UNSUPPORTED_YAML, f"{quote(text)} is no {tag}, as its tag says")
+                self._refuse(event, Code.UNSUPPORTED_YAML, f"{quote(text)} is not {tag}, as its tag says")
         elif tag == "binary":
             self._refuse(event, Code.UNSUPPORTED_YAML, "the tag !!binary is not supported; write the text itself")
         elif not tag and event.style is None:
             value = resolve_word(text)
         if isinstance(value, float) and not math.isfinite(value):
-            self._refuse(event, Code.BAD_VALUE, f"{text} is no number of JSON, which Argo makes of this; quote it")
+            self._refuse(event, Code.BAD_VALUE, f"{text} would become a number that JSON does not have; quote it")
         return ScalarNode(self._position(event), value, text)
 
     def _map(self, event: yaml.Event, depth: int) -> MapNode:
@@ -145,9 +145,7 @@ class _Reader(TreeBuilder):
 
     def _add(self, entries: dict[str, Entry], entry: Entry) -> None:
         if entry.key in entries:
-            message = (
-                f"the key {quote(entry.key)} stands here again; it is already at {entries[entry.key].key_position}"
-            )
+            message = f"the key {quote(entry.key)} is duplicated; it is already at {entries[entry.key].key_position}"
             self._problems.error(entry.key_position, Code.DUPLICATE_KEY, message)
         else:
             entries[entry.key] = entry
@@ -155,7 +153,7 @@ class _Reader(TreeBuilder):
     def _key(self, event: yaml.Event, key: Node) -> str:
         """The key as text, as sigs.k8s.io/yaml makes it on the way to JSON."""
         if not isinstance(key, ScalarNode) or key.value is None:
-            self._refuse(event, Code.BAD_KEY, "a key is a word, not a list, a map or null")
+            self._refuse(event, Code.BAD_KEY, "a key must be a word, not a list, a map or null")
         if isinstance(key.value, bool):
             return "true" if key.value else "false"
         return str(key.value)

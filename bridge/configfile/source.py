@@ -115,7 +115,7 @@ class _TreeBuilder(TreeBuilder):
         self._next()  # end of the document
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            self._refuse(event, Code.UNSUPPORTED_YAML, "a second document begins here; use one file for each")
+            self._refuse(event, Code.UNSUPPORTED_YAML, "a second document begins here; use one file per document")
         return root
 
     def _scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
@@ -144,7 +144,7 @@ class _TreeBuilder(TreeBuilder):
         where = self._position(event)
         key_node = self._node(event, depth + 1)
         if not isinstance(key_node, ScalarNode):
-            self._refuse(event, Code.BAD_KEY, "a key is a single word, not a list or a map")
+            self._refuse(event, Code.BAD_KEY, "a key must be a single word, not a list or a map")
         value = self._node(self._next(), depth + 1)
         key = key_node.text
         plain_key = isinstance(event, yaml.ScalarEvent) and event.style is None
@@ -154,11 +154,11 @@ class _TreeBuilder(TreeBuilder):
             self._problems.error(where, Code.BAD_KEY, "an empty key")
         elif key in taken.entries:
             first = taken.entries[key].key_position
-            text = f"the key {quote(key)} stands here again; it is already at {first}"
+            text = f"the key {quote(key)} is duplicated; it is already at {first}"
             self._problems.error(where, Code.DUPLICATE_KEY, text)
         else:
             taken.entries[key] = Entry(key, where, value)
 
     def _refuse_tag(self, event: yaml.Event, tag: str | None) -> None:
         if tag is not None:
-            self._refuse(event, Code.UNSUPPORTED_YAML, f"the tag {quote(tag)} has no meaning here; remove it")
+            self._refuse(event, Code.UNSUPPORTED_YAML, f"the tag {quote(tag)} is not supported here; remove it")

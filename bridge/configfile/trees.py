@@ -49,7 +49,9 @@ def text_of_file(data: bytes, file: str, max_bytes: int) -> str:
     bad = _NOT_YAML.search(text)
     if bad is not None:
         where = _position_after(text[: bad.start()], file)
-        raise RefusedError(where, Code.BAD_CHARACTER, f"character U+{ord(bad[0]):04X} may not stand in YAML; remove it")
+        raise RefusedError(
+            where, Code.BAD_CHARACTER, f"character U+{ord(bad[0]):04X} is not allowed in YAML; remove it"
+        )
     return text
 
 
@@ -114,9 +116,9 @@ class TreeBuilder(ABC):
     def _aliased(self, event: yaml.AliasEvent) -> Node:
         node = self._anchors.get(str(event.anchor))
         if node is None:
-            self._refuse(event, Code.YAML_SYNTAX, f"no anchor &{event.anchor} stands before this alias")
+            self._refuse(event, Code.YAML_SYNTAX, f"no anchor &{event.anchor} before this alias")
         if node is _UNFINISHED:
-            self._refuse(event, Code.UNSUPPORTED_YAML, f"the alias *{event.anchor} stands within its own anchor")
+            self._refuse(event, Code.UNSUPPORTED_YAML, f"the alias *{event.anchor} is inside its own anchor")
         return node
 
     @abstractmethod
@@ -147,7 +149,7 @@ class TreeBuilder(ABC):
         sources = list(value.items) if isinstance(value, ListNode) else [value]
         maps = [source for source in sources if isinstance(source, MapNode)]
         if len(maps) != len(sources):
-            text = "<< takes a map, or a list of maps, mostly as an alias: <<: *name"
+            text = "<< needs a map, or a list of maps, usually as an alias: <<: *name"
             self._problems.error(value.position, Code.UNSUPPORTED_YAML, text)
         return maps
 
@@ -172,7 +174,7 @@ def _syntax_message(error: yaml.MarkedYAMLError, line: str) -> str:
     if r"'\t'" in problem:
         return "a tab cannot indent YAML or begin a value; use spaces"
     if problem == "mapping values are not allowed here":
-        return "a colon and space cannot stand here; check the indentation, or put the text in quotes"
+        return "a colon and space are not allowed here; check the indentation, or quote the text"
     if error.context and error.context_mark is not None:
         problem = f"{problem} {error.context} (begun at line {error.context_mark.line + 1})"
     # A topic such as {site}/boiler is the commonest value that YAML takes for a map.

@@ -81,7 +81,7 @@ class ControlClient:
 
 def _no_answer(cause: str) -> TransientError:
     return TransientError(
-        f"cannot read the answer of the running bridge: {cause}",
+        f"cannot read the response of the running bridge: {cause}",
         code="no-answer",
-        hint="list the dead letters to see what was done",
+        hint="list the dead letters to see what has been done",
     )

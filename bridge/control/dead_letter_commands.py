@@ -56,7 +56,7 @@ class DeadLetterCommands:
         verb = keys.pop("do", None)
         answer = self._verbs.get(verb) if isinstance(verb, str) else None
         if answer is None:
-            raise _bad(f"there is no verb {verb!r}")
+            raise _bad(f"unknown verb {verb!r}")
         return answer(keys)
 
     def _list(self, keys: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class DeadLetterCommands:
         _refuse_rest(keys)
         letter = self._spool.dead_letter(seq)
         if letter is None:
-            raise PermanentError(f"there is no dead letter {seq}", code="no-such-letter")
+            raise PermanentError(f"no dead letter {seq}", code="no-such-letter")
         return {"letter": _whole(letter, self._spool.dead_events(seq, SHOWN_EVENTS))}
 
     def _replay(self, keys: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class DeadLetterCommands:
 
 
 def _bad(text: str) -> PermanentError:
-    return PermanentError(f"cannot do what is asked: {text}", code="bad-question")
+    return PermanentError(f"cannot carry out the question: {text}", code="bad-question")
 
 
 def _taken(keys: dict[str, Any], name: str, kind: type, *default: Any) -> Any:
@@ -121,14 +121,14 @@ def _taken(keys: dict[str, Any], name: str, kind: type, *default: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (isinstance(value, int | float) and not 0 <= value < 2**62):
-        raise _bad(f"{name} is missing, or no {kind.__name__} of that size")
+        raise _bad(f"{name} is missing, or is not a valid {kind.__name__}")
     return value
 
 
 def _taken_ids(keys: dict[str, Any]) -> list[int]:
     ids = keys.pop("ids", None)
     if not isinstance(ids, list) or len(ids) > MAX_IDS or not all(type(one) is int and 0 <= one < 2**62 for one in ids):
-        raise _bad(f"ids is a list of at most {MAX_IDS} numbers")
+        raise _bad(f"ids must be a list of at most {MAX_IDS} numbers")
     return ids
 
 
@@ -141,7 +141,7 @@ def _filter(keys: dict[str, Any], older_than_s: float | None = None) -> LetterFi
 def _refuse_rest(keys: Iterable[str]) -> None:
     rest = sorted(keys)
     if rest:
-        raise _bad(f"there is no key {rest[0]!r}")
+        raise _bad(f"unknown key {rest[0]!r}")
 
 
 def _summary(kept: DeadLetter) -> dict[str, Any]:

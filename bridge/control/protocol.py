@@ -47,7 +47,7 @@ def read_question(line: bytes) -> dict[str, Any]:
         raise PermanentError(
             f"cannot read the question: it is not an object of version {VERSION}",
             code="bad-question",
-            hint="use the command of the release that runs",
+            hint="use the command of the same release as the running bridge",
         )
     return question
 
@@ -80,8 +80,10 @@ def read_answer(line: bytes) -> dict[str, Any]:
             raise PermanentError(error["message"], code=error["code"], hint=error["hint"])
         result: dict[str, Any] = answer["result"]
     except (ValueError, TypeError, LookupError) as error:
-        text = "cannot read the answer of the running bridge"
-        raise PermanentError(text, code="bad-answer", hint="use the command of the release that runs") from error
+        text = "cannot read the response of the running bridge"
+        raise PermanentError(
+            text, code="bad-answer", hint="use the command of the same release as the running bridge"
+        ) from error
     return result
 
 

@@ -76,7 +76,7 @@ class ControlServer:
             self._listener = self._listen()
         except OSError as error:
             keys = fields(action="control", code="no-control-socket")
-            _log.error("commands cannot reach this bridge: cannot listen at %s: %s", self._path, error, extra=keys)
+            _log.error("commands cannot reach this bridge: cannot listen on %s: %s", self._path, error, extra=keys)
             return
         self._wake_out, self._wake_in = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -183,7 +183,7 @@ class ControlServer:
             peer.received = rest
             self._answer(peer, bytes(line))
         elif len(line) > MAX_QUESTION_BYTES:
-            text = f"a question has at most {MAX_QUESTION_BYTES} bytes"
+            text = f"a question may have at most {MAX_QUESTION_BYTES} bytes"
             self._refuse(peer, PermanentError(text, code="bad-question"))
         return True
 
@@ -199,7 +199,7 @@ class ControlServer:
             peer.answer = memoryview(error_line(error))
         except Exception as error:  # noqa: BLE001 - one question's surprise must not end the thread
             path = self._reports.unexpected("control", error)
-            text = f"the bridge met an unexpected error; a report was written: {path}"
+            text = f"unexpected error in the bridge; a report was written: {path}"
             peer.answer = memoryview(error_line(BridgeError(text, code="internal-error")))
 
     def _refuse(self, peer: _Peer, error: BridgeError) -> None:

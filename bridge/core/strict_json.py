@@ -126,4 +126,4 @@ def _refuse_lone_surrogates(value: object) -> None:
 
 
 def _too_deep(max_depth: int) -> PermanentError:
-    return PermanentError(f"the payload nests deeper than {max_depth} levels", code="too-deep")
+    return PermanentError(f"the payload is nested more than {max_depth} levels deep", code="too-deep")

@@ -27,18 +27,18 @@ def name_problem(topic: str) -> str:
     problem = _text_problem(topic)
     if problem:
         return problem
-    return "a topic name has no wildcards (+ or #)" if "+" in topic or "#" in topic else ""
+    return "a topic name must not have wildcards (+ or #)" if "+" in topic or "#" in topic else ""
 
 
 def _text_problem(text: str) -> str:
     if not text:
-        return "a topic has at least one character"
+        return "a topic must have at least one character"
     if "\0" in text:
-        return "a topic has no NUL character"
+        return "a topic must not have a NUL character"
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        return "a topic is valid UTF-8"
+        return "a topic must be valid UTF-8"
     return f"a topic has at most {MAX_TOPIC_BYTES} bytes" if size > MAX_TOPIC_BYTES else ""
 
 

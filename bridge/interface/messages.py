@@ -120,11 +120,11 @@ def decode_request(message: Message) -> RequestBody:
     """
     body = strict_json.loads(message.payload)
     if not isinstance(body, dict):
-        raise _invalid(f"a request is a JSON object, found {json_type(body)}")
+        raise _invalid(f"a request must be a JSON object, found {json_type(body)}")
     if message.properties.content_type.partition(";")[0].strip().lower() == "application/cloudevents+json":
         data = body.get("data")
         if not isinstance(data, dict):
-            raise _invalid("a CloudEvents message carries the request as an object under data")
+            raise _invalid("a CloudEvents message must have the request as an object under data")
         return RequestBody(data, _source_and_id(body.get("source"), body.get("id")))
     attributes = dict(message.properties.user)
     if "specversion" in attributes:
@@ -155,9 +155,9 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
     workflow, submit = body.get("workflow"), body.get("submit")
     if (workflow is None) == (submit is None):
         found = "both" if workflow is not None else "neither"
-        raise _invalid(f"a trigger message has either workflow or submit, found {found}")
+        raise _invalid(f"a trigger message must have either workflow or submit, found {found}")
     if workflow is not None and not isinstance(workflow, dict):
-        raise _invalid(f"workflow is an object, found {json_type(workflow)}")
+        raise _invalid(f"workflow must be an object, found {json_type(workflow)}")
     return TriggerMessage(
         namespace=namespace,
         workflow=workflow,
@@ -178,7 +178,7 @@ def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
 def _refuse_misplaced(body: dict[str, object]) -> None:
     misplaced = sorted(key for key in SUBMIT_KEYS if key in body)
     if misplaced:
-        texts = [f'the key "{key}" of a trigger message stands under submit' for key in misplaced]
+        texts = [f'the key "{key}" of a trigger message must be placed under submit' for key in misplaced]
         details = tuple({"pointer": f"/{key}", "message": text} for key, text in zip(misplaced, texts, strict=True))
         raise PermanentError("; ".join(texts), code="unknown-key", details=details)
 
@@ -212,7 +212,7 @@ def text_of(body: dict[str, object], key: str, where: str) -> str:
     if value is None and key not in body:
         return ""
     if not isinstance(value, str) or not value:
-        raise _invalid(f"{key} of {where} is a text that is not empty, found {json_type(value)}")
+        raise _invalid(f"{key} of {where} must be a non-empty text, found {json_type(value)}")
     return value
 
 
@@ -221,7 +221,7 @@ def _event_id(body: dict[str, object]) -> tuple[str, ...]:
         return ()
     value = body["eventId"]
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise _invalid(f"eventId is a text or a number, found {json_type(value)}")
+        raise _invalid(f"eventId must be a text or a number, found {json_type(value)}")
     return ("eventId", value if isinstance(value, str) else strict_json.dumps(value).decode())
 
 
@@ -232,11 +232,11 @@ def _message_id(message: Message) -> tuple[str, ...]:
 
 def _submit(value: object) -> Submit:
     if not isinstance(value, dict):
-        raise _invalid(f"submit is an object, found {json_type(value)}")
+        raise _invalid(f"submit must be an object, found {json_type(value)}")
     refuse_unknown(value, SUBMIT_KEYS, SUBMIT_KEYS, "submit")
     texts = {key: text_of(value, key, "submit") for key in SUBMIT_KEYS if key not in _MAPS}
     if bool(texts["template"]) == bool(texts["clusterTemplate"]):
-        raise _invalid("submit names either template or clusterTemplate")
+        raise _invalid("submit must have either template or clusterTemplate")
     return Submit(
         template=texts["template"],
         cluster_template=texts["clusterTemplate"],
@@ -256,7 +256,7 @@ _MAPS = frozenset({"parameters", "labels", "annotations"})
 def _map(body: dict[str, object], key: str) -> dict[str, object]:
     value = body.get(key, {})
     if not isinstance(value, dict):
-        raise _invalid(f"submit.{key} is an object, found {json_type(value)}")
+        raise _invalid(f"submit.{key} must be an object, found {json_type(value)}")
     return value
 
 
@@ -264,7 +264,7 @@ def _text_map(body: dict[str, object], key: str) -> dict[str, str]:
     result = {}
     for name, value in _map(body, key).items():
         if not isinstance(value, str):
-            raise _invalid(f'submit.{key} "{cut(name, MAX_SHOWN)}" is a text, found {json_type(value)}')
+            raise _invalid(f'submit.{key} "{cut(name, MAX_SHOWN)}" must be a text, found {json_type(value)}')
         result[name] = value
     return result
 

@@ -111,7 +111,7 @@ def place_of(text: str) -> tuple[str, ...]:
     except (binascii.Error, ValueError):
         place = None
     if not isinstance(place, list) or not place or not all(isinstance(item, str) for item in place):
-        raise PermanentError("continue is none that a reply of this bridge had", code="invalid-request")
+        raise PermanentError("unknown `continue` value; use one from a reply", code="invalid-request")
     return tuple(place)
 
 

@@ -145,22 +145,24 @@ class OperationSpec:
         return f"name of the {_NOUNS[self.name_key]}"
 
 
-_SELECTOR = "which nodes are meant, as a field selector, e.g. `displayName=approve`"
+_SELECTOR = "field selector for nodes, e.g. `displayName=approve`"
 _NODES = Option("nodeFieldSelector", Kind.TEXT, _SELECTOR)
 _PARAMETERS = Option(
-    "parameters", Kind.PARAMETERS, "values that replace the workflow's own, by name; or a list of `NAME=VALUE`"
+    "parameters", Kind.PARAMETERS, "values that override the workflow's own, by name; or a list of `NAME=VALUE`"
 )
-_LABELS = Option("labels", Kind.TEXT, "a label selector of Kubernetes, e.g. `line=3,shift!=night`")
-_PREFIX = Option("prefix", Kind.TEXT, "only names that begin so")
-_LIMIT = Option("limit", Kind.INTEGER, "how many at most; fewer where the packet is full", 50, 1, MAX_PAGE)
-_CONTINUE = Option("continue", Kind.TEXT, "what the reply before had under `continue`, to go on behind it")
+_LABELS = Option("labels", Kind.TEXT, "Kubernetes label selector, e.g. `line=3,shift!=night`")
+_PREFIX = Option("prefix", Kind.TEXT, "only names that begin with this")
+_LIMIT = Option("limit", Kind.INTEGER, "maximum number of items; fewer if the packet is full", 50, 1, MAX_PAGE)
+_CONTINUE = Option("continue", Kind.TEXT, "the value of `continue` in the previous reply, to get the next page")
 _CLUSTER = Option("cluster", Kind.BOOLEAN, "ClusterWorkflowTemplates instead of the namespace's own", False)
 
 _NAMED = ReplyKey("workflowId", Kind.TEXT, "name of the workflow")
 _NEW = ReplyKey("workflowId", Kind.TEXT, "name of the new workflow")
 _CRON = ReplyKey("cron", Kind.TEXT, "name of the CronWorkflow")
-_CUT = ReplyKey("details", Kind.OBJECT, "`truncated: true` where something was cut to fit the largest packet", False)
-_MORE = ReplyKey("continue", Kind.TEXT, "where the next page begins; absent on the last", False)
+_CUT = ReplyKey(
+    "details", Kind.OBJECT, "`truncated: true` where something was left out to fit the largest packet", False
+)
+_MORE = ReplyKey("continue", Kind.TEXT, "token for the next page; absent on the last page", False)
 _NOUNS = {"workflowId": "workflow", "template": "template", "cron": "CronWorkflow"}
 
 
@@ -174,15 +176,15 @@ def _on_workflow(
 
 _LOG_OPTIONS = (
     Option("podName", Kind.TEXT, "only this pod"),
-    Option("container", Kind.TEXT, "which container of each pod", "main"),
-    Option("selector", Kind.TEXT, "a label selector for pods"),
+    Option("container", Kind.TEXT, "name of the container in each pod", "main"),
+    Option("selector", Kind.TEXT, "label selector for pods"),
     Option("grep", Kind.TEXT, "only lines that match this regular expression"),
-    Option("tailLines", Kind.INTEGER, "how many of the last lines", 100, 1, MAX_LINES),
-    Option("sinceSeconds", Kind.INTEGER, "only lines of the last so many seconds", None, 1, 10 * 365 * 86_400),
-    Option("timestamps", Kind.BOOLEAN, "each line begins with its time", False),
-    Option("previous", Kind.BOOLEAN, "of the container that ran before a restart", False),
-    Option("limitBytes", Kind.INTEGER, "at most so many bytes of each container", None, 1, 16 * 1024 * 1024),
-    Option("follow", Kind.BOOLEAN, "go on with new lines until the workflow ends, at most 10 minutes", False),
+    Option("tailLines", Kind.INTEGER, "number of last lines", 100, 1, MAX_LINES),
+    Option("sinceSeconds", Kind.INTEGER, "only lines from this many last seconds", None, 1, 10 * 365 * 86_400),
+    Option("timestamps", Kind.BOOLEAN, "begin each line with its time", False),
+    Option("previous", Kind.BOOLEAN, "the log of the container before its restart", False),
+    Option("limitBytes", Kind.INTEGER, "maximum number of bytes per container", None, 1, 16 * 1024 * 1024),
+    Option("follow", Kind.BOOLEAN, "continue with new lines until the workflow finishes, at most 10 minutes", False),
 )
 
 SPECS: dict[Operation, OperationSpec] = {
@@ -190,27 +192,25 @@ SPECS: dict[Operation, OperationSpec] = {
     for spec in (
         _on_workflow(
             Operation.STOP,
-            "ends a workflow; its exit handler runs. With a selector it fails those suspend nodes instead",
+            "stops a workflow; its exit handler runs. With a selector, it instead fails the selected suspend nodes",
             "stopped",
             _NODES,
-            Option("message", Kind.TEXT, "why, on the nodes that the selector means"),
+            Option("message", Kind.TEXT, "message for the selected nodes"),
         ),
-        _on_workflow(Operation.TERMINATE, "ends a workflow at once, without its exit handler", "terminated"),
-        _on_workflow(Operation.SUSPEND, "starts no further step until it is resumed", "suspended"),
-        _on_workflow(Operation.RESUME, "goes on after a suspension or at a suspend node", "resumed", _NODES),
+        _on_workflow(Operation.TERMINATE, "stops a workflow at once, without its exit handler", "terminated"),
+        _on_workflow(Operation.SUSPEND, "suspends a workflow: no further step starts until it is resumed", "suspended"),
+        _on_workflow(Operation.RESUME, "resumes a suspended workflow, or its suspend nodes", "resumed", _NODES),
         _on_workflow(
             Operation.RETRY,
-            "runs a failed workflow again from where it failed, under its own name",
+            "reruns the failed part of a workflow, under the same name",
             "retried",
-            Option(
-                "restartSuccessful", Kind.BOOLEAN, "also nodes that succeeded, those that the selector means", False
-            ),
+            Option("restartSuccessful", Kind.BOOLEAN, "also rerun the selected nodes that succeeded", False),
             _NODES,
             _PARAMETERS,
         ),
         _on_workflow(
             Operation.RESUBMIT,
-            "starts a new workflow like an old one",
+            "starts a copy of a workflow",
             "resubmitted",
             _PARAMETERS,
             reply=(_NEW,),
@@ -219,15 +219,15 @@ SPECS: dict[Operation, OperationSpec] = {
             Operation.DELETE,
             "deletes a workflow",
             "deleted",
-            Option("force", Kind.BOOLEAN, "also where a finalizer holds it", False),
+            Option("force", Kind.BOOLEAN, "delete it even if a finalizer holds it", False),
         ),
         _on_workflow(
             Operation.SET,
-            "sets phase, message or outputs of suspend nodes",
+            "sets the phase, message or outputs of suspend nodes",
             "set",
             Option("nodeFieldSelector", Kind.TEXT, _SELECTOR, required=True),
-            Option("phase", Kind.TEXT, "the phase that they end in", choices=SET_PHASES),
-            Option("message", Kind.TEXT, "the message that they get"),
+            Option("phase", Kind.TEXT, "final phase of the nodes", choices=SET_PHASES),
+            Option("message", Kind.TEXT, "message for the nodes"),
             Option("outputParameters", Kind.OUTPUTS, "output parameters by name; or the JSON text of such an object"),
         ),
         OperationSpec(
@@ -237,9 +237,9 @@ SPECS: dict[Operation, OperationSpec] = {
             name_key="workflowId",
             options=(
                 Option(
-                    "fields", Kind.TEXT, "paths to keep, separated by commas; with `-` before the first: to leave out"
+                    "fields", Kind.TEXT, "comma-separated paths to include; with `-` before the first, to leave out"
                 ),
-                Option("uid", Kind.TEXT, "the workflow must have this uid: a name can be used again"),
+                Option("uid", Kind.TEXT, "required uid of the workflow, since a name can be reused"),
             ),
             is_spooled=False,
             reply=(
@@ -251,16 +251,16 @@ SPECS: dict[Operation, OperationSpec] = {
         ),
         OperationSpec(
             Operation.LIST,
-            "lists workflows, the newest first",
+            "lists workflows, newest first",
             "Workflows listed successfully",
             options=(
                 _LIMIT,
                 _CONTINUE,
-                Option("phase", Kind.PHASES, "only workflows in this phase, or in one of these"),
+                Option("phase", Kind.PHASES, "only workflows in this phase, or in one of these phases"),
                 _LABELS,
                 _PREFIX,
-                Option("createdAfter", Kind.TIME, "only workflows made later"),
-                Option("finishedBefore", Kind.TIME, "only workflows that ended earlier"),
+                Option("createdAfter", Kind.TIME, "only workflows created later"),
+                Option("finishedBefore", Kind.TIME, "only workflows that finished earlier"),
             ),
             is_spooled=False,
             reply=(
@@ -278,7 +278,7 @@ SPECS: dict[Operation, OperationSpec] = {
         ),
         OperationSpec(
             Operation.LOGS,
-            "reads what the containers of a workflow wrote",
+            "reads the logs of a workflow's containers",
             "Logs read successfully",
             name_key="workflowId",
             options=_LOG_OPTIONS,
@@ -326,27 +326,27 @@ SPECS: dict[Operation, OperationSpec] = {
         ),
         OperationSpec(
             Operation.SUSPEND_CRON,
-            "a CronWorkflow starts nothing by itself until it is resumed",
+            "suspends a CronWorkflow: it starts no workflows until it is resumed",
             "CronWorkflow suspended successfully",
             name_key="cron",
             reply=(_CRON,),
         ),
         OperationSpec(
             Operation.RESUME_CRON,
-            "a CronWorkflow starts workflows by its schedule again",
+            "resumes a CronWorkflow: it starts workflows on schedule again",
             "CronWorkflow resumed successfully",
             name_key="cron",
             reply=(_CRON,),
         ),
         OperationSpec(
             Operation.TRIGGER_CRON,
-            "starts a workflow of a CronWorkflow now",
+            "starts a workflow from a CronWorkflow now",
             "CronWorkflow triggered successfully",
             name_key="cron",
             options=(
                 _PARAMETERS,
-                Option("entrypoint", Kind.TEXT, "template to begin with; absent: its own"),
-                Option("serviceAccount", Kind.TEXT, "service account of the pods; absent: its own"),
+                Option("entrypoint", Kind.TEXT, "template to begin with; default: its own"),
+                Option("serviceAccount", Kind.TEXT, "service account of the pods; default: its own"),
             ),
             reply=(_NEW,),
         ),

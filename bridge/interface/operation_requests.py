@@ -100,14 +100,14 @@ class _MisfitError(ValueError):
 
 
 def _misfit(expected: str, value: object) -> _MisfitError:
-    return _MisfitError(f"is {expected}, found {json_type(value)}")
+    return _MisfitError(f"must be {expected}, found {json_type(value)}")
 
 
 def _text(option: Option, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise _misfit("a text that is not empty", value)
+        raise _misfit("a non-empty text", value)
     if len(value) > MAX_TEXT:
-        raise _MisfitError(f"has {len(value)} characters, at most {MAX_TEXT} are taken")
+        raise _MisfitError(f"has {len(value)} characters, the maximum is {MAX_TEXT}")
     if option.choices and value not in option.choices:
         raise _MisfitError(f'is one of {", ".join(option.choices)}, found "{cut(value, MAX_SHOWN)}"')
     return value
@@ -124,7 +124,7 @@ def _integer(option: Option, value: object) -> int:
         raise _misfit("a whole number", value)
     low, high = option.least, option.most
     if (low is not None and value < low) or (high is not None and value > high):
-        raise _MisfitError(f"is a whole number from {low} to {high}, found {value}")
+        raise _MisfitError(f"must be a whole number from {low} to {high}, found {value}")
     return int(value)
 
 
@@ -138,14 +138,14 @@ def _time(_option: Option, value: object) -> float:
         # Python 3.11 reads fractions of at most 6 digits.
         return datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]*", r"\1", value.upper())).timestamp()
     except (ValueError, OverflowError):
-        raise _MisfitError(f'is {expected}, found "{cut(value, MAX_SHOWN)}"') from None
+        raise _MisfitError(f'must be {expected}, found "{cut(value, MAX_SHOWN)}"') from None
 
 
 def _parameters(_option: Option, value: object) -> dict[str, str]:
     if isinstance(value, list):
         pairs = [_pair(item) for item in value]
         if len(dict(pairs)) < len(pairs):
-            raise _MisfitError("names a parameter twice")
+            raise _MisfitError("has a parameter twice")
         return dict(pairs)
     return _values(value, "an object of values by name, or a list of texts NAME=VALUE")
 
@@ -153,7 +153,7 @@ def _parameters(_option: Option, value: object) -> dict[str, str]:
 def _pair(item: object) -> tuple[str, str]:
     name, equals, value = item.partition("=") if isinstance(item, str) else ("", "", "")
     if not name or not equals:
-        raise _MisfitError("is a list of texts NAME=VALUE, or an object of values by name")
+        raise _MisfitError("must be a list of texts NAME=VALUE, or an object of values by name")
     return name, value
 
 
@@ -164,7 +164,7 @@ def _outputs(_option: Option, value: object) -> dict[str, str]:
     try:
         return _values(strict_json.loads(value.encode("utf-8", "surrogatepass")), expected)
     except PermanentError:
-        raise _MisfitError(f"is {expected}, found another text") from None
+        raise _MisfitError(f"must be {expected}, found another text") from None
 
 
 def _values(value: object, expected: str) -> dict[str, str]:
@@ -183,7 +183,7 @@ def _phases(_option: Option, value: object) -> list[str]:
     given = value if isinstance(value, list) else [value]
     phases = [phase for phase in PHASES if phase in given]
     if not given or any(phase not in PHASES for phase in given):
-        raise _MisfitError(f"is one of {', '.join(PHASES)}, or a list of them")
+        raise _MisfitError(f"must be one of {', '.join(PHASES)}, or a list of them")
     return phases
 
 

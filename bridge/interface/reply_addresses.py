@@ -67,10 +67,10 @@ class ReplyAddresses:
         if problem:
             return problem
         if len(topic.encode()) > MAX_TOPIC_BYTES or topic.count("/") >= MAX_TOPIC_LEVELS:
-            return f"a Response Topic has at most {MAX_TOPIC_BYTES} bytes and {MAX_TOPIC_LEVELS} levels"
+            return f"a Response Topic may have at most {MAX_TOPIC_BYTES} bytes and {MAX_TOPIC_LEVELS} levels"
         # RabbitMQ's MQTT plugin takes a dot for a slash.
         if self._is_own(topic) or self._is_own(topic.replace(".", "/")):
-            return "the bridge itself publishes or listens there"
+            return "the bridge itself publishes or subscribes to this topic"
         if not any(matches(allowed, topic) for allowed in self._rules.topics):
             return "it is not one of interface.response-topics"
         return ""
@@ -78,7 +78,7 @@ class ReplyAddresses:
     def queue_problem(self, queue: str) -> str:
         """Return why a reply may not go to the queue `queue`, or ""."""
         if queue in self._rules.own_queues:
-            return "the bridge itself consumes that queue"
+            return "the bridge itself consumes this queue"
         if queue.startswith(DIRECT_REPLY) or self._queue.fullmatch(queue):
             return ""
         return "it is not one of interface.reply-queues"

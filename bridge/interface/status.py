@@ -33,10 +33,12 @@ class Notice:
     """A topic that is told of the ends of workflows."""
 
     topic: str = declare(
-        Text(what="a topic", check=published_problem), "Topic that gets the last status of a run, not retained."
+        Text(what="a topic", check=published_problem), "Topic that gets the last status of each run, not retained."
     )
     on: NoticeKind = declare(
-        Choice(NoticeKind), "Told of workflows that ended Failed or Error, or of all that ended.", default="failed"
+        Choice(NoticeKind),
+        "Notify about workflows that finished as Failed or Error, or about all finished workflows.",
+        default="failed",
     )
 
 

@@ -114,11 +114,11 @@ def _findings(body: dict[str, object]) -> Iterator[object]:
         yield _finding("status", f'status is one of {", ".join(PHASES)}, found "{cut(phase, MAX_SHOWN)}"{hint}')
     progress = body.get("progress", NO_PROGRESS)
     if not isinstance(progress, str) or not _PROGRESS.fullmatch(progress):
-        yield _finding("progress", f"progress is a text from 0% to 100%, found {_shown(progress)}")
+        yield _finding("progress", f"progress must be a text from 0% to 100%, found {_shown(progress)}")
     if not isinstance(body.get("message", ""), str):
-        yield _finding("message", f"message is a text, found {json_type(body['message'])}")
+        yield _finding("message", f"message must be a text, found {json_type(body['message'])}")
     if not isinstance(body.get("details", {}), dict):
-        yield _finding("details", f"details is an object, found {json_type(body['details'])}")
+        yield _finding("details", f"details must be an object, found {json_type(body['details'])}")
 
 
 def _text(body: dict[str, object], key: str, *, required: bool) -> Iterator[object]:
@@ -126,7 +126,7 @@ def _text(body: dict[str, object], key: str, *, required: bool) -> Iterator[obje
         if required:
             yield _finding(key, f"{key} is missing")
     elif not isinstance(body[key], str) or not body[key]:
-        yield _finding(key, f"{key} is a text that is not empty, found {json_type(body[key])}")
+        yield _finding(key, f"{key} must be a non-empty text, found {json_type(body[key])}")
 
 
 def _finding(key: str, message: str) -> object:

@@ -37,9 +37,12 @@ _RUN_ERROR_KIND = re.compile(r"^[A-Z_]+: ")
 
 _BEYOND_64_BITS = re.compile(r"Integer value '-?[0-9]+' out of range")
 _HINTS = (
-    ("to Timestamp conversion", "; a timestamp is written 2026-11-30T18:40:12Z: append what is missing, such as + 'Z'"),
-    ("to Duration conversion", "; a duration is written 90s, 1.5h or 1h30m"),
-    ("cannot convert string to", "; a number is written 21.5, without a unit: replace() or substring() what is else"),
+    ("to Timestamp conversion", "; write a timestamp as 2026-11-30T18:40:12Z; append what is missing, such as + 'Z'"),
+    ("to Duration conversion", "; write a duration as 90s, 1.5h or 1h30m"),
+    (
+        "cannot convert string to",
+        "; write a number as 21.5, without a unit; remove the rest with replace() or substring()",
+    ),
 )
 _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
 
@@ -228,7 +231,7 @@ def _compile(source: str) -> cel.Expression:
 
 def _run_error(text: str) -> str:
     if _BEYOND_64_BITS.search(text):
-        return "a whole number beyond 64 bits cannot be used in an expression; take it by a bare path"
+        return "a whole number beyond 64 bits cannot be used in an expression; use a bare path"
     hint = next((hint for words, hint in _HINTS if words in text), "")
     return cut(_RUN_ERROR_KIND.sub("", text)) + hint
 

@@ -249,7 +249,7 @@ def _identity(what: str, expression: Expression, scope: Scope) -> str:
 def _workflow_name(template: Template, scope: Scope) -> str:
     name = _rendered("workflow name", template, scope)
     if not _NAME.fullmatch(name):
-        rule = "a name is 1 to 63 of a-z, 0-9 and -, neither first nor last a -"
+        rule = "a name must be 1 to 63 characters of a-z, 0-9 and -, and must not begin or end with -"
         message = f"render workflow name: {quote(name, 64)}: {rule}; lowerAscii() and replace() can help"
         raise PermanentError(message, code="invalid-name")
     return name

@@ -57,19 +57,22 @@ class Trigger(StrEnum):
 
 @section
 class PayloadDefinition:
-    """How the payload is read, and what it must be."""
+    """How the payload is decoded and checked."""
 
     format: PayloadFormat = declare(
         Choice(PayloadFormat, not_yet=("csv", "cbor", "msgpack", "cloudevents", "sparkplug")),
-        "How the bytes are read.",
+        "How the bytes are decoded.",
         default="json",
     )
     schema: Mapping[str, Any] | None = declare(
-        Structure("a JSON Schema"), "JSON Schema of the decoded payload; what differs is dead-lettered.", default=ABSENT
+        Structure("a JSON Schema"),
+        "JSON Schema for the decoded payload; payloads that do not match are dead-lettered.",
+        default=ABSENT,
     )
     empty: EmptyPayload = declare(
         Choice(EmptyPayload),
-        "A message without payload, as clears a retained topic: skipped, dead-lettered, or read as any other.",
+        "What to do with a message without payload, which clears a retained topic: skip it, dead-letter it, or treat "
+        "it like any other.",
         default="skip",
     )
 
@@ -84,7 +87,7 @@ class WorkflowDefinition:
 
     namespace: str = declare(
         Text(DNS_LABEL, f"a namespace: {_NAME_WORDS}"),
-        "Namespace of the workflow, one of argo.namespaces; absent, the first of them.",
+        "Namespace of the workflow, one of argo.namespaces; default: the first of them.",
         default=ABSENT,
     )
     template: str | None = declare(_OBJECT_NAME, "WorkflowTemplate to run, in the same namespace.", default=ABSENT)
@@ -96,20 +99,21 @@ class WorkflowDefinition:
         FilePath(), "File of a Workflow to run, relative to the mapping file.", default=ABSENT
     )
     spec: Mapping[str, Any] | None = declare(
-        Structure("a workflow spec"), "The workflow's spec itself, as Argo knows it.", default=ABSENT
+        Structure("a workflow spec"), "The workflow's spec, in Argo's format.", default=ABSENT
     )
-    entrypoint: str | None = declare(Text(), "Template to begin with; absent, the source's own.", default=ABSENT)
+    entrypoint: str | None = declare(Text(), "Template to begin with; default: the source's own.", default=ABSENT)
     parameters: Mapping[str, str] = declare(
         MapOf(_ANY_TEXT), "Values of the workflow's parameters; ${...} takes a value from the message.", default={}
     )
     name: str | None = declare(
         Text(),
-        "Name of the workflow, mostly with ${...}; a second event that gives the same name fails. Absent, one is made.",
+        "Name of the workflow, usually with ${...}; a second event with the same name fails. Default: a generated "
+        "name.",
         default=ABSENT,
     )
     generate_name: str | None = declare(
         Text(r"[a-z0-9][-a-z0-9]{0,45}", "small letters, digits and -, at most 46 characters"),
-        "What made names begin with; absent, the template's name, else the mapping's.",
+        "Prefix of generated names; default: the template's name, else the mapping's.",
         default=ABSENT,
     )
     labels: Mapping[str, str] = declare(
@@ -118,7 +122,7 @@ class WorkflowDefinition:
             LABEL_KEY,
             "a label key",
         ),
-        "Labels of the workflow, always the same.",
+        "Labels of the workflow, the same for every event.",
         default={},
     )
     annotations: Mapping[str, str] = declare(
@@ -127,7 +131,7 @@ class WorkflowDefinition:
         default={},
     )
     service_account: str | None = declare(
-        _OBJECT_NAME, "Service account of the workflow's pods; absent, the source's own.", default=ABSENT
+        _OBJECT_NAME, "Service account of the workflow's pods; default: the source's own.", default=ABSENT
     )
     manifest_tree: MapNode | None = dataclasses.field(default=None, repr=False, compare=False)
 
@@ -137,7 +141,7 @@ class NoticeDefinition(Notice):
     """A topic that is told of the ends of the mapping's workflows."""
 
     topic: str = declare(
-        Text(what="a topic"), "Topic that gets the last status of a run, not retained; {x} is a capture of `topic`."
+        Text(what="a topic"), "Topic that gets the last status of each run, not retained; {x} is a capture of `topic`."
     )
 
 
@@ -147,14 +151,14 @@ class StatusDefinition:
 
     topic: str | None = declare(
         Text(what="a topic"),
-        "Topic that holds the newest workflow's status, retained; {x} is a capture of `topic`. Absent, there is none.",
+        "Topic with the newest workflow's status, retained; {x} is a capture of `topic`. Default: none.",
         default=ABSENT,
     )
     nodes: bool = declare(
         Boolean(), "Whether status messages list the workflow's nodes, in `details.nodes`.", default=False
     )
     notify: tuple[NoticeDefinition, ...] = declare(
-        ListOf(Section(NoticeDefinition)), "Topics that are told of the ends of these workflows.", default=[]
+        ListOf(Section(NoticeDefinition)), "Topics notified when one of these workflows finishes.", default=[]
     )
 
 
@@ -166,18 +170,20 @@ class MappingDefinition:
     positions; `path` the file.
     """
 
-    name: str = declare(Text(DNS_LABEL, _NAME_WORDS), "Name of the mapping, unique among all files.")
+    name: str = declare(Text(DNS_LABEL, _NAME_WORDS), "Name of the mapping, unique across all files.")
     topic: str = declare(
-        Text(what="a topic", hint='put text that begins with { or # in quotes: "{site}/temperature"'),
-        "Topics to listen to: {x} is one level, captured as topic.x; + and # work too.",
+        Text(what="a topic", hint='quote text that begins with { or #: "{site}/temperature"'),
+        "Topics to listen to: {x} captures one level as topic.x; + and # are allowed too.",
     )
-    connection: str | None = declare(Text(), "Connection to listen on; absent, all of them.", default=ABSENT)
+    connection: str | None = declare(Text(), "Connection to listen on; default: all.", default=ABSENT)
     payload: PayloadDefinition = declare(
-        Section(PayloadDefinition), "How the payload is read, and what it must be.", default={}
+        Section(PayloadDefinition), "How the payload is decoded and checked.", default={}
     )
-    when: str | None = declare(Text(what="an expression"), "CEL; only a true result leads on.", default=ABSENT)
+    when: str | None = declare(
+        Text(what="an expression"), "Condition in CEL; only if it is true, a workflow starts.", default=ABSENT
+    )
     trigger: Trigger = declare(
-        Choice(Trigger, not_yet=("rising", "change")), "Which of those messages lead to a workflow.", default="every"
+        Choice(Trigger, not_yet=("rising", "change")), "Which of these messages start a workflow.", default="every"
     )
     cooldown_s: float | None = declare(
         Duration(), "Pause after each workflow.", default=ABSENT, not_yet='"cooldown" is not built yet'
@@ -187,24 +193,25 @@ class MappingDefinition:
     )
     event_id: str | None = declare(
         Text(what="an expression"),
-        "What makes two messages the same event, within this mapping and one topic; absent, each delivery is one.",
+        "Messages with the same value are the same event, within this mapping and one topic; default: each message "
+        "is a new event.",
         default=ABSENT,
     )
     order_by: str | None = declare(
-        Text(what="an expression"), "Events that agree in this are submitted one after the other.", default=ABSENT
+        Text(what="an expression"), "Events with the same value are submitted one after the other.", default=ABSENT
     )
     max_age_s: float | None = declare(
-        Duration("1s"), "After this time an event that still waits is dead-lettered; absent, 7d.", default=ABSENT
+        Duration("1s"), "An event that still waits after this time is dead-lettered; default: 7d.", default=ABSENT
     )
     workflow: WorkflowDefinition = declare(
         Section(WorkflowDefinition, exactly_one=("template", "cluster-template", "cron", "manifest", "spec")),
-        "The workflow that a message leads to.",
+        "The workflow that a message starts.",
     )
     status: StatusDefinition | None = declare(
-        Section(StatusDefinition), "Where the device finds the workflow's status.", default=ABSENT
+        Section(StatusDefinition), "Where to publish the workflow's status.", default=ABSENT
     )
     tests: tuple[Mapping[str, Any], ...] = declare(
-        ListOf(Structure("a map with given and expect")), "Messages and what they must lead to.", default=[]
+        ListOf(Structure("a map with given and expect")), "Test messages and their expected results.", default=[]
     )
     node: MapNode = dataclasses.field(default=_NOWHERE, repr=False, compare=False)
     path: Path = dataclasses.field(default=Path(), repr=False, compare=False)
@@ -227,7 +234,7 @@ class MappingFile:
     """A mapping file."""
 
     mappings: tuple[MappingDefinition, ...] = declare(
-        ListOf(Section(MappingDefinition)), "Rules that turn messages into workflows; every one that matches runs."
+        ListOf(Section(MappingDefinition)), "Rules that turn messages into workflows; each matching rule runs."
     )
 
 
@@ -254,10 +261,12 @@ def _listed(root: Node, problems: Problems) -> Node | None:
         place.refuse(root.position, Code.MISSING_KEY, 'the file is empty; it needs the key "mappings", a list')
         return None
     if not isinstance(root, MapNode):
-        place.refuse(root.position, Code.WRONG_TYPE, f'a mapping file is a map with "mappings", not {kind_of(root)}')
+        place.refuse(
+            root.position, Code.WRONG_TYPE, f'a mapping file must be a map with "mappings", not {kind_of(root)}'
+        )
         return None
     if not Section(MappingFile).knows_any_of(root):
-        place.refuse(root.position, Code.MISSING_KEY, 'this is no mapping file: it has no key "mappings"')
+        place.refuse(root.position, Code.MISSING_KEY, 'this is not a mapping file: it has no key "mappings"')
         return None
     listed = root.get("mappings")
     # The items are read one by one, so that one wrong mapping leaves the checks of the others in place.

@@ -76,7 +76,7 @@ def _check_names(definitions: tuple[MappingDefinition, ...], problems: Problems)
     for definition in definitions:
         where = definition.position("name")
         if definition.name in first:
-            text = f"this name is taken at {first[definition.name]}; names are unique among all files"
+            text = f"this name is taken at {first[definition.name]}; names must be unique across all files"
             _error(definition, where, Code.DUPLICATE_NAME, text, problems)
         first.setdefault(definition.name, where)
 
@@ -90,7 +90,7 @@ def _check_topic(definition: MappingDefinition, context: MappingContext, problem
         return False
     for root in (context.prefix, BRIDGE_ROOT):
         if definition.topic == root or definition.topic.startswith(f"{root}/"):
-            text = f'"topic" lies under {root}, where the bridge itself publishes; listen to a topic of your own'
+            text = f'"topic" lies under {root}, where the bridge itself publishes; listen to another topic'
             _error(definition, where, Code.RESERVED_TOPIC, text, problems)
     listening = context.dotless & {definition.connection} if definition.connection else context.dotless
     for text in _dot_problems(TopicPattern.parse(definition.topic).topic_filter, listening):
@@ -113,11 +113,11 @@ def _topic_problem(topic: str) -> str:
         if ("{" in level or "}" in level) and not _CAPTURE.fullmatch(level):
             return f"{quote(level)} is no capture; a capture is a whole level, {{name}} of letters, digits and _"
     if topic.startswith("$share/"):
-        return "$share is not for mappings; the bridge's session is the only subscriber"
+        return "$share cannot be used in mappings; the bridge's session is the only subscriber"
     pattern = TopicPattern.parse(topic)
     twice = sorted({name for name in pattern.names if pattern.names.count(name) > 1})
     if twice:
-        return f"the capture {{{twice[0]}}} stands twice; give each level a name of its own"
+        return f"the capture {{{twice[0]}}} is used twice; give each level its own name"
     return topic_filter.filter_problem(pattern.topic_filter)
 
 
@@ -144,7 +144,7 @@ def _check_keys(definition: MappingDefinition, problems: Problems) -> None:
     ):
         for key in keys:
             if reserved.fullmatch(key):
-                text = f'"{section}": {quote(key)} is set by the bridge and by Argo alone; remove it'
+                text = f'"{section}": {quote(key)} can only be set by the bridge and Argo; remove it'
                 where = definition.position("workflow", section, key)
                 _error(definition, where, Code.RESERVED_KEY, text, problems)
 
@@ -177,7 +177,7 @@ def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: 
     unknown = [name for name in pattern.names if name not in known]
     if key == "status.topic" or not unknown:
         return ""
-    return f"{{{unknown[0]}}} is no capture of the mapping's topic{did_you_mean(unknown[0], known)}"
+    return f"{{{unknown[0]}}} is not a capture of the mapping's topic{did_you_mean(unknown[0], known)}"
 
 
 def _published_problems(
@@ -194,7 +194,7 @@ def _published_problems(
             yield Code.RESERVED_TOPIC, f"can lie under {root}, which is not for mappings"
     for other in routed:
         if topic_filter.overlap(topic_filter_text, TopicPattern.parse(other.topic).topic_filter):
-            text = f"can match the topic of {other.label}: its own status would start workflows for ever"
+            text = f"can match the topic of {other.label}: its own status would start workflows forever"
             yield Code.STATUS_LOOP, text
 
 
@@ -244,7 +244,7 @@ def _manifest(definition: MappingDefinition, path: Path, problems: Problems) -> 
     root = documents[0] if len(documents) == 1 else None
     if not isinstance(root, MapNode):
         what = kind_of(root) if root else f"{len(documents)} documents"
-        text = f'"manifest": {shown_path(path)} must hold one Workflow, not {what}'
+        text = f'"manifest": {shown_path(path)} must contain one Workflow, not {what}'
         _error(definition, where, Code.WRONG_TYPE, text, problems)
         return None
     kind = root.get("kind")

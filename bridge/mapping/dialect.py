@@ -21,7 +21,7 @@ class NotAPathError(Exception):
     """The first argument of `default` is no path. `offset` is its place in the expression, from 0."""
 
     def __init__(self, offset: int) -> None:
-        super().__init__("the first argument of default() is a path, such as payload.battery")
+        super().__init__("the first argument of default() must be a path, such as payload.battery")
         self.offset = offset
 
 

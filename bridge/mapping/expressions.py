@@ -174,7 +174,7 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
     expression = compile_expression(source, captures)
     if expression.result not in ("BOOL", "DYN"):
         kind = expression.result.lower()
-        raise ExpressionError([Fault(Code.BAD_EXPRESSION, f"`when` needs a bool, and this is always of type {kind}")])
+        raise ExpressionError([Fault(Code.BAD_EXPRESSION, f"`when` needs a bool, but this always has type {kind}")])
     return Condition(source, expression)
 
 

@@ -50,7 +50,7 @@ class PayloadSchema:
 
     def __init__(self, schema: Any) -> None:
         if not isinstance(schema, (dict, bool)):
-            raise SchemaError("a schema is a map")
+            raise SchemaError("a schema must be a map")
         try:
             _check_references(schema)
             self._validator = jsonschema_rs.Draft202012Validator(
@@ -79,7 +79,7 @@ class PayloadSchema:
 
 def _schema_fault(error: jsonschema_rs.ValidationError) -> str:
     if error.message.endswith('is not a "regex"'):
-        return f"{cut(error.message)} that runs in linear time; it can have no look-around and no back-references"
+        return f"{cut(error.message)} that runs in linear time; look-around and back-references are not supported"
     return cut(error.message)
 
 
@@ -93,7 +93,7 @@ def _check_references(schema: Any) -> None:
         try:
             resolver.lookup(reference)
         except Unresolvable as error:
-            message = f'"{cut(reference, 80)}" leads nowhere within the schema; nothing is fetched'
+            message = f'"{cut(reference, 80)}" leads to nothing in the schema; nothing is fetched'
             raise SchemaError(message, path) from error
 
 

@@ -72,7 +72,9 @@ class JsonDecoder:
             value = orjson.loads(payload)
         except orjson.JSONDecodeError as error:
             text = f"decode payload: not JSON: {_oddity(payload) or cut(str(error))}: {_shown(payload)}"
-            raise PayloadError(f"{text}; set payload.format: text, number or bytes if it is to be none") from error
+            raise PayloadError(
+                f"{text}; set payload.format: text, number or bytes if it is not meant to be JSON"
+            ) from error
         if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
             _check_depth(value)
         self._last = (payload, value)
@@ -97,7 +99,7 @@ class TextDecoder:
             return payload.decode()
         except UnicodeDecodeError as error:
             text = f"decode payload: not UTF-8: byte {error.start} is 0x{payload[error.start]:02x}: {_shown(payload)}"
-            raise PayloadError(f"{text}; set payload.format: bytes to take any bytes") from error
+            raise PayloadError(f"{text}; set payload.format: bytes to accept any bytes") from error
 
     def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
         """Return `decoded`."""
@@ -114,7 +116,7 @@ class NumberDecoder:
         if match is None:
             oddity = _oddity(payload)
             text = f"decode payload: not a decimal number{': ' if oddity else ''}{oddity}: {_shown(payload)}"
-            raise PayloadError(f"{text}; set payload.format: text to take it as text")
+            raise PayloadError(f"{text}; set payload.format: text to treat it as text")
         value = float(text)
         if math.isinf(value):
             raise PayloadError(f"decode payload: the number is too large: {_shown(payload)}")
@@ -150,15 +152,15 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 def _oddity(payload: bytes) -> str:
     """What bytes that nobody sees spoil a payload, "" where none do."""
     if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "it is UTF-16, let the device send UTF-8"
+        return "it is UTF-16; change the device to send UTF-8"
     if payload.startswith(codecs.BOM_UTF8):
-        return "it begins with a byte order mark (BOM), let the device leave it out"
+        return "it begins with a byte order mark (BOM); change the device to leave it out"
     if payload.endswith(b"\0"):
-        return "it ends with a NUL byte, let the device send one byte less"
+        return "it ends with a NUL byte; change the device to send one byte less"
     try:
         payload.decode()
     except UnicodeDecodeError as error:
-        return f"byte {error.start} (0x{payload[error.start]:02x}) is no UTF-8, let the device not send Latin-1"
+        return f"byte {error.start} (0x{payload[error.start]:02x}) is not UTF-8; perhaps the device sends Latin-1"
     return ""
 
 
@@ -172,7 +174,7 @@ def _check_depth(value: Any) -> None:
         level = [inner for outer in level for inner in _items(outer) if isinstance(inner, (dict, list))]
         if not level:
             return
-    raise PayloadError(f"decode payload: nested deeper than {MAX_DEPTH} levels")
+    raise PayloadError(f"decode payload: nested more than {MAX_DEPTH} levels deep")
 
 
 def _items(outer: Any) -> Iterable[Any]:
@@ -183,5 +185,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise PayloadError(f'decode payload: key "{cut(twice, 64)}" is there twice', code="duplicate-key")
+        raise PayloadError(f'decode payload: key "{cut(twice, 64)}" occurs twice', code="duplicate-key")
     return unique

@@ -67,7 +67,7 @@ class Template:
         """
         text = "".join(part if isinstance(part, str) else to_text(part.value(scope)) for part in self.parts)
         if _count_braces(text) > self.braces:
-            raise BracesError("a value from the message brings {{ along, which Argo would expand")
+            raise BracesError("a value from the message contains {{, which Argo would expand")
         return text
 
 
@@ -88,7 +88,7 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
         if isinstance(piece, _Literal):
             parts.append(piece.text)
         elif piece.end is None:
-            message = "${ is never closed by }; write $${ for the two characters"
+            message = "${ is never closed by }; write $${ for the two literal characters"
             faults.append(Fault(Code.BAD_EXPRESSION, message, piece.start))
         else:
             inside = piece.start + 2
@@ -229,9 +229,9 @@ def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
             for braces in _BRACES.finditer(piece.text):
                 opened = piece.start + braces.start() if braces.group() == "{{" else None
         elif opened is not None:
-            message = "${...} between {{ and }} would become a part of Argo's own expression; give it as a parameter"
+            message = "${...} between {{ and }} would become part of Argo's own expression; pass it as a parameter"
             faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, piece.start))
     if opened is not None and not faults:
-        message = "{{ is never closed by }}, so that Argo could take text from elsewhere for its end"
+        message = "{{ is never closed by }}, so Argo could combine it with text from elsewhere"
         faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, opened))
     return faults

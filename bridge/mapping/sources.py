@@ -86,16 +86,18 @@ def _parts(source: MappingOf[str, Any], namespace: str) -> tuple[dict[str, Any],
         raise ConfigError(f'read manifest: its kind is "{kind}"; a mapping starts a Workflow', code="bad-manifest")
     metadata, spec = source.get("metadata") or {}, source.get("spec")
     if not isinstance(spec, dict) or not isinstance(metadata, dict):
-        raise ConfigError("read manifest: it needs a map spec, and metadata is a map", code="bad-manifest")
+        raise ConfigError(
+            "read manifest: spec is required and must be a map, and metadata must be a map", code="bad-manifest"
+        )
     unwanted = sorted(source.keys() - {"apiVersion", "kind", "metadata", "spec"})
     if unwanted:
-        raise ConfigError(f'read manifest: "{unwanted[0]}" is not for whoever starts a workflow', code="bad-manifest")
+        raise ConfigError(f'read manifest: "{unwanted[0]}" cannot be set when starting a workflow', code="bad-manifest")
     named = metadata.get("namespace")
     if named not in (None, namespace):
         message = f'read manifest: its namespace is "{named}", and the mapping\'s is "{namespace}"'
         raise ConfigError(message, code="bad-manifest")
     for key in ("labels", "annotations"):
         if not isinstance(metadata.get(key) or {}, dict):
-            raise ConfigError(f"read manifest: metadata.{key} is a map", code="bad-manifest")
+            raise ConfigError(f"read manifest: metadata.{key} must be a map", code="bad-manifest")
     kept = {key: value for key, value in metadata.items() if key not in ("name", "generateName", "namespace")}
     return kept, dict(spec)

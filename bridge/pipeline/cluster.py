@@ -225,7 +225,7 @@ class VersionWatch:
         is_reachable = _is_reachable(self._problems)
         self._metrics.argo_reachable.set(is_reachable)
         for problem in self._problems:
-            key, text = f"{problem.code} {problem.namespace}", "the Argo Server fails: %s"
+            key, text = f"{problem.code} {problem.namespace}", "the Argo Server does not answer: %s"
             self._seldom.warning(key, text, problem.message, action="version", code=problem.code)
         if is_reachable and not _is_reachable(before):
             _log.info("the Argo Server answers, version %s", self._version, extra=fields(action="version"))

@@ -35,7 +35,7 @@ DRAIN_SHARE = 0.8
 
 SET_ASIDE = "set-aside"
 """Reason of the dead letter of a message of the bridge's own that its broker does not take."""
-_ENDED_IT = "the broker ended the connection each time; check its limits and access rules"
+_ENDED_IT = "the broker closed the connection each time; check its limits and access rules"
 
 
 @dataclass
@@ -208,7 +208,7 @@ class OutboxSender:
 
     def _give_up(self, name: str, seq: int, message: OutgoingMessage) -> None:
         self._metrics.replies_unsendable.labels("too-large").inc()
-        self._bury(name, message, "it is larger than what the broker takes")
+        self._bury(name, message, "it is larger than the broker's limit")
         self._ended(name, seq, message, PublishResult.REFUSED)
 
     def _done(self, name: str, seq: int, message: OutgoingMessage, result: PublishResult) -> None:

@@ -82,7 +82,10 @@ class Replay:
             raise _no_such_letter(seq)
         events = () if kept.letter.event_id else tuple(self._events(kept))
         if kept.letter.event_id and not kept.kept:
-            text = "its event is not kept: too large for its share of dead-letters.max-bytes, or of an older release"
+            text = (
+                "its event was not kept: it was too large for its share of dead-letters.max-bytes, or is from an "
+                "older release"
+            )
             raise PermanentError(text, code="order-gone", hint="publish it again")
         replayed = self._parts.spool.replay(seq, events)
         if replayed is None:
@@ -102,23 +105,25 @@ class Replay:
         if isinstance(meaning, Request):
             yield self._requested(message, meaning, delivery)
         elif meaning is not None or self._parts.topics.is_interface(message.topic):
-            raise PermanentError("its topic is the interface's own and never starts a workflow", code="not-replayable")
+            raise PermanentError(
+                "its topic belongs to the interface and never starts a workflow", code="not-replayable"
+            )
         else:
             yield from self._mapped(kept.letter.mapping, message, delivery)
 
     def _message(self, kept: DeadLetter) -> Message:
         letter = kept.letter
         if letter.reason == SET_ASIDE:
-            raise PermanentError("it is a message of the bridge itself, which nobody sent to it", code="not-replayable")
+            raise PermanentError("it is a message of the bridge itself", code="not-replayable")
         if letter.payload_bytes > self._parts.max_payload_bytes:
             limit = self._parts.max_payload_bytes
-            text = f"its payload has {letter.payload_bytes} bytes, at most {limit} are taken (interface.max-payload)"
+            text = f"its payload has {letter.payload_bytes} bytes, the maximum is {limit} (interface.max-payload)"
             raise PermanentError(text, code="payload-too-large")
         text = ""
         if letter.payload_bytes > len(letter.payload):
-            text = f"its payload is not kept whole: {len(letter.payload)} of {letter.payload_bytes} bytes are"
+            text = f"its payload is incomplete: only {len(letter.payload)} of {letter.payload_bytes} bytes were kept"
         elif letter.properties is None:
-            text = "its message is not kept whole: its user properties were too large"
+            text = "its message is incomplete: its user properties were too large"
         if text:
             raise PermanentError(text, code="payload-cut", hint="publish it again")
         properties = letter.properties or NO_PROPERTIES
@@ -127,7 +132,7 @@ class Replay:
     def _requested(self, message: Message, request: Request, delivery: DeliveryIdentity) -> NewEvent:
         if not is_spooled(request.operation):
             text = (
-                f"what reads cannot be replayed, nobody would hear the answer; ask for {request.operation.value} again"
+                f"a read cannot be replayed, because nobody would get the reply; send {request.operation.value} again"
             )
             raise PermanentError(text, code="not-replayable")
         body = messages.decode_request(message)
@@ -140,7 +145,7 @@ class Replay:
         matches = [match for match in self._parts.mapped.matches(message) if mapping in ("", match.mapping.name)]
         if not matches:
             which = f'mapping "{mapping}"' if mapping else "a mapping"
-            raise PermanentError(f"there is no {which} any more that takes its topic", code="nothing-to-do")
+            raise PermanentError(f"no {which} matches its topic any more", code="nothing-to-do")
         results = [self._parts.mapped.result(match, message, delivery) for match in matches]
         for result in results:
             if isinstance(result, Refusal):
@@ -149,7 +154,7 @@ class Replay:
                 )
         events = [result for result in results if isinstance(result, NewEvent)]
         if not events:
-            raise PermanentError("it starts no workflow: `when` does not hold", code="nothing-to-do")
+            raise PermanentError("it starts no workflow: `when` is false", code="nothing-to-do")
         yield from events
 
 
@@ -170,4 +175,4 @@ class _LetterDeliveries(Deliveries):
 
 
 def _no_such_letter(seq: int) -> PermanentError:
-    return PermanentError(f"there is no dead letter {seq}", code="no-such-letter")
+    return PermanentError(f"no dead letter {seq}", code="no-such-letter")

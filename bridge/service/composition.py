@@ -235,7 +235,7 @@ class Service:
             ConfigError: ``web.listen`` cannot be listened on.
         """
         if self._spool.set_aside is not None:
-            _log.error("the spool was damaged; it was set aside as %s, and a new one begun", self._spool.set_aside)
+            _log.error("the spool was damaged; it was set aside as %s, and a new one created", self._spool.set_aside)
         if self._web is not None:
             self._web.start()
         self._reads.start()
@@ -367,7 +367,7 @@ class Service:
         wanted += ["control"] if self._control.is_listening else []
         ended = [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
         for name, seconds in self._ingest.standing_still():
-            text = f"a batch of connection {name} has been under way for {seconds:.0f} s"
+            text = f"a batch of connection {name} has been in progress for {seconds:.0f} s"
             ended.append(Reason("ingest-stands-still", text, name))
         damage = self._spool.damage
         return ended if damage is None else [*ended, Reason(damage.code, str(damage), "spool")]

@@ -111,7 +111,7 @@ def _opened(settings: Settings) -> Spool:
         return Spool.in_memory(clock=SystemClock())
     spool = Spool.open(path, clock=SystemClock(), limits=settings.spool)
     if spool.set_aside is not None:
-        _log.error("the spool was damaged; it was set aside as %s, and a new one begun", spool.set_aside)
+        _log.error("the spool was damaged; it was set aside as %s, and a new one created", spool.set_aside)
     return spool
 
 
@@ -136,7 +136,7 @@ class _Offline:
 
     def _build(self) -> Replay:
         if self._mappings is None:
-            raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check names them")
+            raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check lists them")
         schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
         parts = replay_parts(self._settings, self._mappings, self._spool, schema, Metrics())
         return Replay(parts, lambda _lanes: None)

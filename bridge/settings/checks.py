@@ -57,7 +57,7 @@ def _item(path: tuple[str, ...]) -> str:
 def check_bridge(bridge: BridgeSettings, checked: Checked) -> None:
     """The data folder may be missing (it is made), but nothing else may stand there."""
     if not isinstance(read_regular_file(bridge.data_dir, limit_bytes=0), Problem):
-        text = f'"data-dir" must be a folder, and {shown_path(bridge.data_dir)} is none'
+        text = f'"data-dir" must be a directory, and {shown_path(bridge.data_dir)} is not'
         checked.error(("bridge", "data-dir"), Code.BAD_VALUE, text)
 
 
@@ -74,7 +74,7 @@ def check_argo(argo: ArgoOptions, checked: Checked) -> None:
     checked.file(("argo", "token-file"), argo.token_file)
     checked.file(("argo", "tls", "ca"), argo.tls.ca)
     if argo.url.startswith("http://") and (argo.tls.ca or argo.tls.insecure):
-        checked.warning(("argo", "tls"), Code.UNUSED_KEY, '"tls" means nothing with http://; use https://')
+        checked.warning(("argo", "tls"), Code.UNUSED_KEY, '"tls" has no effect with http://; use https://')
 
 
 def check_connections(connections: Mapping[str, ConnectionSettings], checked: Checked) -> None:
@@ -86,7 +86,7 @@ def check_connections(connections: Mapping[str, ConnectionSettings], checked: Ch
             _check_amqp(amqp, ("connections", name, "amqp"), checked)
             # The queues bear the bridge's name only: a second connection would consume the first one's.
             if (amqp.url, "") in taken:
-                text = f"connection {quote(taken[amqp.url, ''])} has the same url; the two would share their queues"
+                text = f"connection {quote(taken[amqp.url, ''])} has the same url; both would share their queues"
                 checked.error(("connections", name, "amqp", "url"), Code.DUPLICATE_VALUE, text)
             taken.setdefault((amqp.url, ""), name)
         if mqtt is None:
@@ -96,9 +96,7 @@ def check_connections(connections: Mapping[str, ConnectionSettings], checked: Ch
             continue
         client = (mqtt.url, mqtt.client_id)
         if client in taken:
-            text = (
-                f"connection {quote(taken[client])} has the same url and client id; the two would throw each other out"
-            )
+            text = f"connection {quote(taken[client])} has the same url and client id; they would disconnect each other"
             checked.error(("connections", name, "mqtt", "client-id"), Code.DUPLICATE_VALUE, text)
         taken.setdefault(client, name)
 
@@ -109,40 +107,40 @@ def _check_files(broker: MqttOptions | AmqpOptions, path: tuple[str, ...], check
     checked.file((*path, "password-file"), broker.password_file)
     for key, other in (("cert", "key"), ("key", "cert")):
         if getattr(broker.tls, key) and not getattr(broker.tls, other):
-            checked.error((*path, "tls", key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
+            checked.error((*path, "tls", key), Code.MISSING_KEY, f'"{key}" also needs "{other}"')
 
 
 def _check_amqp(amqp: AmqpOptions, path: tuple[str, ...], checked: Checked) -> None:
     _check_files(amqp, path, checked)
     if amqp.url.startswith("amqp://") and (amqp.tls.ca or amqp.tls.cert or amqp.tls.insecure):
-        text = '"tls" means nothing with amqp://; use amqps://'
+        text = '"tls" has no effect with amqp://; use amqps://'
         checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
     if amqp.exchange in _NO_TOPIC_EXCHANGES:
-        text = f'"exchange" must be a topic exchange, and {quote(amqp.exchange)} is none'
+        text = f'"exchange" must be a topic exchange, and {quote(amqp.exchange)} is not'
         checked.warning((*path, "exchange"), Code.BAD_VALUE, text)
     if amqp.queue_arguments is not None and not amqp.queue:
-        checked.error((*path, "queue-arguments"), Code.MISSING_KEY, '"queue-arguments" needs "queue" beside it')
+        checked.error((*path, "queue-arguments"), Code.MISSING_KEY, '"queue-arguments" also needs "queue"')
     if amqp.login is AmqpLogin.CERTIFICATE:
         if amqp.url.startswith("amqp://") or not amqp.tls.cert:
             text = '"login: certificate" needs amqps:// and "cert" under "tls"'
             checked.error((*path, "login"), Code.MISSING_KEY, text)
     elif bool(amqp.username) != bool(amqp.password_file):
         key, other = ("username", "password-file") if amqp.username else ("password-file", "username")
-        checked.error((*path, key), Code.MISSING_KEY, f'"{key}" needs "{other}" beside it')
+        checked.error((*path, key), Code.MISSING_KEY, f'"{key}" also needs "{other}"')
 
 
 def _check_mqtt(mqtt: MqttOptions, path: tuple[str, ...], checked: Checked) -> None:
     _check_files(mqtt, path, checked)
     if mqtt.url.startswith(("mqtt://", "ws://")) and (mqtt.tls.ca or mqtt.tls.cert or mqtt.tls.insecure):
-        text = '"tls" means nothing with mqtt:// and ws://; use mqtts:// or wss://'
+        text = '"tls" has no effect with mqtt:// and ws://; use mqtts:// or wss://'
         checked.warning((*path, "tls"), Code.UNUSED_KEY, text)
     if not mqtt.retain:
-        text = "without retained messages nobody who subscribes later hears of a status, a report or the availability"
-        checked.warning((*path, "retain"), Code.WEAKER_PROMISE, f'"retain": {text}, until it changes')
+        text = "without retained messages, later subscribers get no status, report or availability"
+        checked.warning((*path, "retain"), Code.WEAKER_PROMISE, f'"retain": {text} until it changes')
     if not mqtt.will:
-        text = "without a last will nobody is told when the bridge or its connection is gone"
+        text = "without a last will, nobody learns that the bridge or its connection is gone"
         checked.warning((*path, "will"), Code.WEAKER_PROMISE, f'"will": {text}: availability stays online')
     if mqtt.version is MqttVersion.V311 and mqtt.password_file and not mqtt.username:
         # Source: MQTT 3.1.1 section 3.1.2.9.
-        text = '"password-file" needs "username" beside it in version 3.1.1'
+        text = '"password-file" also needs "username" in version 3.1.1'
         checked.error((*path, "password-file"), Code.MISSING_KEY, text)

@@ -60,9 +60,9 @@ def with_bridge_variables(root: MapNode, environ: Mapping[str, str], problems: P
             path, kind = known[name]
             root = with_value(root, path, _node(environ[name], kind, where))
         elif name.startswith(PREFIX + "CONNECTIONS"):
-            problems.warning(where, Code.UNKNOWN_VARIABLE, "ignored; connections stand in the file only")
+            problems.warning(where, Code.UNKNOWN_VARIABLE, "ignored; connections can only be set in the file")
         elif not _SERVICE_LINK.fullmatch(name):
-            text = f"no key has this name; ignored{did_you_mean(name, known)}"
+            text = f"ignored; no key has this name{did_you_mean(name, known)}"
             problems.warning(where, Code.UNKNOWN_VARIABLE, text)
     return root
 
@@ -121,6 +121,6 @@ def _token(environ: Mapping[str, str], problems: Problems) -> Secret | None:
     # Anything unprintable would break the header, or add another one.
     if not re.fullmatch(r"(Bearer|Basic) [\x21-\x7e]+", text):
         where = Position("environment ARGO_TOKEN")
-        problems.error(where, Code.BAD_VALUE, 'it must be a whole header value: "Bearer ..." or "Basic ..."')
+        problems.error(where, Code.BAD_VALUE, 'it must be a complete header value: "Bearer ..." or "Basic ..."')
         return None
     return Secret(text)

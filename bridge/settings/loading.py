@@ -60,12 +60,12 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
     if root is not None and is_null(root):
         root = MapNode(root.position)
     if isinstance(root, ScalarNode | ListNode):
-        text = f"a configuration is a map of keys such as bridge, connections and argo, not {kind_of(root)}"
+        text = f"a configuration must be a map with keys such as bridge, connections and argo, not {kind_of(root)}"
         problems.error(root.position, Code.WRONG_TYPE, text)
         return LoadedSettings(None)
     if root is not None and root.entries and not Section(Settings).knows_any_of(root):
         # Its keys are not told: they may be lines of a file of passwords.
-        text = "this is no configuration: it has none of the keys bridge, connections, argo, ..."
+        text = "this is not a configuration: it has none of the keys bridge, connections, argo, ..."
         problems.error(root.position, Code.WRONG_TYPE, text)
         return LoadedSettings(None)
     problems.found += of_file.found
@@ -180,7 +180,7 @@ def _matching(pattern: ScalarNode, checked: Checked) -> list[Path]:
     files = [path for path in found if not is_folder(path)]
     if files:
         return files
-    text = f"mappings: {quote(pattern.text)} matches no file below {shown_path(checked.folder)}"
+    text = f"mappings: {quote(pattern.text)} matches no file under {shown_path(checked.folder)}"
     if glob.has_magic(pattern.text):
         checked.problems.warning(pattern.position, Code.NO_FILES, text)
     else:

@@ -34,7 +34,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The least severe line that is written."""
+    """Lowest severity that is written."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -48,11 +48,11 @@ class BridgeSettings:
 
     id: str = declare(
         Text(_BRIDGE_ID, _BRIDGE_ID_WORDS),
-        "Name of this bridge: a topic level, a label value and a queue name. Two bridges never share one.",
+        "Name of this bridge, used as topic level, label value and queue name. Each bridge needs its own.",
     )
     data_dir: Path = declare(
-        FilePath("the path of a folder"),
-        "Folder of the spool and of reports, relative to this file; on a disk that keeps what fsync wrote.",
+        FilePath("the path of a directory"),
+        "Directory of the spool and reports, relative to this file; on a disk that keeps what fsync wrote.",
     )
 
 
@@ -68,8 +68,8 @@ class ConnectionSettings:
 class LogSettings:
     """The log, on standard error."""
 
-    format: LogFormat = declare(Choice(LogFormat), "Lines for people, or an object a line.", default="console")
-    level: LogLevel = declare(Choice(LogLevel), "The least severe line that is written.", default="info")
+    format: LogFormat = declare(Choice(LogFormat), "Text for people, or a JSON object per line.", default="console")
+    level: LogLevel = declare(Choice(LogLevel), "Lowest severity that is written.", default="info")
 
 
 @section
@@ -89,13 +89,13 @@ class Settings:
     )
     argo: ArgoOptions = declare(
         Section(ArgoOptions),
-        "The Argo Server, and what may be reached through it.",
+        "The Argo Server, and what the bridge may do there.",
         hint="or set ARGO_SERVER and ARGO_NAMESPACE",
     )
     interface: InterfaceOptions = declare(Section(InterfaceOptions), InterfaceOptions.__doc__ or "", default={})
     mappings: tuple[str, ...] = declare(
-        ListOf(Text(what="the path of a mapping file; *, ? and ** work"), distinct=True),
-        "Mapping files, absolute or relative to this file; * and ** match many. Absent, there are none.",
+        ListOf(Text(what="the path of a mapping file; *, ? and ** are allowed"), distinct=True),
+        "Mapping files, absolute or relative to this file; * and ** match many. Default: none.",
         default=[],
     )
     status: StatusOptions = declare(Section(StatusOptions), StatusOptions.__doc__ or "", default={})

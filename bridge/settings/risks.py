@@ -40,7 +40,7 @@ def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Che
     _warn_of_files(files, checked)
     bridge, argo, web = (values[key] for key in ("bridge", "argo", "web"))
     if bridge is not INVALID and open_to_others(bridge.data_dir, WRITE):
-        checked.warning(("bridge", "data-dir"), Code.INSECURE, '"data-dir": every user of this machine may write to it')
+        checked.warning(("bridge", "data-dir"), Code.INSECURE, '"data-dir": every user of this machine can write to it')
     if argo is not INVALID:
         _warn_of_argo(argo, checked, has_token=has_token)
     if web is not INVALID:
@@ -68,20 +68,20 @@ def _warn_of_files(files: Iterable[Path], checked: Checked) -> None:
     for file in files:
         for path in (file, file.parent):
             if path not in told and open_to_others(path, WRITE):
-                text = "every user of this machine may change it, and so what the bridge does; chmod o-w"
+                text = "every user of this machine can change it, and thereby what the bridge does; chmod o-w"
                 checked.problems.warning(Position(shown_path(path)), Code.INSECURE, text)
             told.add(path)
 
 
 def _warn_of_secret(path: tuple[str, ...], file: Path | None, checked: Checked) -> None:
     if file is not None and open_to_others(file, READ):
-        text = f'"{path[-1]}": every user of this machine may read {shown_path(file)}; chmod o-r'
+        text = f'"{path[-1]}": every user of this machine can read {shown_path(file)}; chmod o-r'
         checked.warning(path, Code.INSECURE, text)
 
 
 def _warn_of_tls(path: tuple[str, ...], tls: TlsOptions | ArgoTls, checked: Checked) -> None:
     if tls.insecure:
-        text = '"insecure": whoever stands between can read and change everything; trust a certificate with "ca"'
+        text = '"insecure": anyone in between can read and change everything; trust a certificate with "ca"'
         checked.warning((*path, "tls", "insecure"), Code.INSECURE, text)
 
 
@@ -89,7 +89,7 @@ def _warn_of_plain(path: tuple[str, ...], url: str, secret: str, checked: Checke
     scheme = urlsplit(url).scheme
     if scheme in _PLAIN and is_remote(url):
         safe = "wss" if scheme == "ws" else f"{scheme}s"
-        text = f'"url": the {secret} goes over the network for everybody to read; use {safe}://'
+        text = f'"url": the {secret} is sent unencrypted over the network; use {safe}://'
         checked.warning((*path, "url"), Code.INSECURE, text)
 
 
@@ -102,7 +102,7 @@ def _warn_of_argo(argo: ArgoOptions, checked: Checked, *, has_token: bool) -> No
 
 def _warn_of_web(web: WebOptions, checked: Checked) -> None:
     if web.listen is not None and web.listen.host in ("", "0.0.0.0", "::"):  # noqa: S104 - it is warned of
-        text = '"listen": every machine that reaches this one can read the pages, which have no password'
+        text = '"listen": every machine that can reach this one can read the pages, which have no password'
         checked.warning(("web", "listen"), Code.INSECURE, text)
 
 
@@ -130,7 +130,8 @@ def _warn_of_everybody(
     rights += ["delete workflows"] if Operation.DELETE in interface.operations else []
     if rights:
         text = (
-            f"no user and no certificate: who reaches this broker may {' and '.join(rights)}; let the broker ask for "
+            f"no user and no certificate: anyone who can reach this broker can {' and '.join(rights)}; let the "
+            "broker ask for "
             "users, or set interface.manifests to false and interface.operations to a list without delete"
         )
         checked.warning(path, Code.INSECURE, text)

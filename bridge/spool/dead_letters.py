@@ -29,7 +29,7 @@ MAX_TOPICS = 100
 ORIGIN_BYTES = 16
 # Columns beside head and payload.
 LETTER_BYTES = 150
-REUSED_HINT = "publish it again, with an id of its own"
+REUSED_HINT = "publish it again, with a different id"
 # The events of a mapping and reason take no more than this share of dead-letters.max-bytes within a minute, so that
 # their storm does not push all other letters out. Those beyond are counted only.
 SHARE = 8
@@ -251,7 +251,7 @@ def give_back(
     lanes = _wait_again(commit, manifests, kept)
     stored, known = store_events(commit, manifests, encoded)
     if any(outcome.reused for outcome in known) and encoded[0][0].content_digest:
-        raise PermanentError("its event id was used for another request", code="event-id-reused", hint=REUSED_HINT)
+        raise PermanentError("its event id was used for a different request", code="event-id-reused", hint=REUSED_HINT)
     names = {number: name for name, number in commit.ledger.lane_ids.items()}
     waiting_lanes = {names[lane] for lane in lanes} | ({event.lane for event, _ in encoded} if stored else set())
     return Replayed(len(lanes) + stored, len(kept) - len(lanes) + len(known), frozenset(waiting_lanes))

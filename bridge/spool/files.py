@@ -109,9 +109,9 @@ def migrate(connection: sqlite3.Connection, migrations: Iterable[Migration]) -> 
     newest = steps[-1].number if steps else 0
     if version > newest:
         raise SpoolError(
-            f"cannot open the spool: its schema is version {version}, this bridge knows versions up to {newest}",
+            f"cannot open the spool: its schema is version {version}, this bridge supports versions up to {newest}",
             code="spool-newer",
-            hint="run the newer bridge again, or move the file away",
+            hint="run the newer bridge, or move the file away",
         )
     for step in steps[version:]:
         try:

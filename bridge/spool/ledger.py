@@ -114,7 +114,7 @@ class NoRoomError(SpoolError):
             f"cannot store events: {waiting} wait, and the spool has reached its share of spool.max-rows "
             f"{limits.max_rows} or spool.max-bytes {limits.max_bytes}",
             code="spool-full",
-            hint="see why they are not submitted, or raise the limit",
+            hint="find out why they are not submitted, or raise the limit",
         )
         self.events = events
 

@@ -54,7 +54,7 @@ class DataDirLock:
             raise ConfigError(
                 f"cannot use bridge.data-dir {self._data_dir}: {error.strerror}",
                 code="data-dir-unusable",
-                hint="make it a directory that the bridge's user may write to",
+                hint="it must be a directory that the bridge's user can write to",
             ) from error
         try:
             self._lock(descriptor, patience_s)
@@ -84,7 +84,7 @@ class DataDirLock:
                 raise ConfigError(
                     f"cannot use bridge.data-dir {self._data_dir}: {path} {problem}",
                     code="data-dir-unusable",
-                    hint="give the bridge a folder of its own, which nobody else may write to",
+                    hint="give the bridge its own directory, which no other user can write to",
                 )
 
     def _lock(self, descriptor: int, patience_s: float) -> None:
@@ -99,7 +99,7 @@ class DataDirLock:
                 if not is_told:
                     is_told = True
                     keys = fields(action="lock", delay_s=patience_s)
-                    _log.info("another process uses %s, waiting for its end", self._data_dir, extra=keys)
+                    _log.info("another process uses %s; waiting for it to end", self._data_dir, extra=keys)
                 time.sleep(LOOK_S)  # flock waits for ever or not at all, and tells nobody when it could be had
             else:
                 return

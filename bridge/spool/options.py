@@ -15,14 +15,14 @@ SPOOL_FILE = "spool.sqlite"
 class DeadLetterOptions:
     """Bounds of the dead letters; the oldest go first."""
 
-    max_rows: int = declare(Integer(1), "Dead letters that are kept.", default=10_000)
+    max_rows: int = declare(Integer(1), "Number of dead letters to keep.", default=10_000)
     max_bytes: int = declare(
         Size("64KiB"),
-        "Size that the dead letters may reach; never more than half of `spool.max-bytes`.",
+        "Size limit of all dead letters; never more than half of `spool.max-bytes`.",
         default="64MiB",
         name="max-bytes",
     )
-    keep_s: float = declare(Duration("1m"), "How long a dead letter is kept.", default="30d")
+    keep_s: float = declare(Duration("1m"), "How long to keep a dead letter.", default="30d")
 
 
 @section
@@ -35,14 +35,15 @@ class SpoolOptions:
 
     max_rows: int = declare(
         Integer(1),
-        "Events that may wait; beyond, only lanes with few (a quarter more), stop, terminate and delete are taken.",
+        "Number of waiting events; beyond it, only lanes with few events (a quarter more), stop, terminate and "
+        "delete are accepted.",
         default=5_000_000,
     )
     max_bytes: int = declare(
-        Size("1MiB"), "Size on disk that the spool may reach; beyond, likewise.", default="4GiB", name="max-bytes"
+        Size("1MiB"), "Size limit on disk; beyond it, as for `max-rows`.", default="4GiB", name="max-bytes"
     )
     keep_done_s: float = declare(
-        Duration("1m"), "How long a done event is remembered, so that its repetition is recognised.", default="24h"
+        Duration("1m"), "How long a finished event is remembered, so that a repetition is recognised.", default="24h"
     )
     # Section `dead-letters` of bridge.yaml.
     dead_letters: DeadLetterOptions = field(default_factory=DeadLetterOptions)

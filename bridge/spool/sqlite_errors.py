@@ -10,10 +10,10 @@ import sqlite3
 
 from bridge.core.errors import BridgeError, PermanentError, SpoolError
 
-_DISK_FULL = ("disk-full", "free space on the disk of bridge.data-dir; the bridge goes on by itself")
+_DISK_FULL = ("disk-full", "free space on the disk of bridge.data-dir; the bridge continues by itself")
 _READ_ONLY = ("read-only", "make bridge.data-dir writable for the user that runs the bridge")
-CORRUPT_HINT = "restart the bridge, which then checks the file, sets it aside and begins a new one"
-_UNUSABLE = ("spool-unusable", "look at the disk of bridge.data-dir and at what else uses the file")
+CORRUPT_HINT = "restart the bridge: it checks the file, sets it aside and creates a new one"
+_UNUSABLE = ("spool-unusable", "check the disk of bridge.data-dir, and whether another process uses the file")
 
 _BY_SQLITE_CODE = {
     sqlite3.SQLITE_FULL: _DISK_FULL,

@@ -172,7 +172,7 @@ class Spool(WaitingTable, StatusTables):
             raise SpoolError(
                 f"cannot store anything: the spool is three eighths over spool.max-bytes {self._limits.max_bytes}",
                 code="spool-full",
-                hint="see what waits in it: events, or messages that a broker does not take",
+                hint="find out what waits in it: events, or messages that a broker does not accept",
             )
         if not encoded or room.has_plenty(encoded):
             return

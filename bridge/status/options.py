@@ -70,14 +70,14 @@ class StatusOptions:
 
     scope: StatusScope = declare(
         StatusScopeKind(),
-        "Follow the workflows of this bridge, of its namespaces, or those with a label.",
+        "Which workflows to follow: those of this bridge, of its namespaces, or those with a label.",
         default="bridge",
     )
     external_keep_s: float = declare(
         Duration("1m"),
-        "How long a status that another system sent stays for a workflow Argo does not know.",
+        "How long a status from another system is kept for a workflow that Argo does not know.",
         default="24h",
     )
     notify: tuple[Notice, ...] = declare(
-        ListOf(Section(Notice)), "Topics that are told of ends, of every followed workflow.", default=[]
+        ListOf(Section(Notice)), "Topics notified when a followed workflow finishes.", default=[]
     )

@@ -16,7 +16,7 @@ def read_password(file: Path) -> str:
     try:
         text = file.read_bytes().decode()
     except UnicodeDecodeError as error:
-        raise OSError(f"{file} is no UTF-8 text") from error
+        raise OSError(f"{file} is not UTF-8 text") from error
     password = text.removesuffix("\n").removesuffix("\r")
     remember_secret(password)
     return password

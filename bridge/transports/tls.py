@@ -16,13 +16,11 @@ from bridge.configfile.kinds import Boolean, FilePath
 class TlsOptions:
     """TLS of one connection to a broker."""
 
-    ca: Path | None = declare(
-        FilePath(), "Certificates of the authorities to trust; absent, the system's own.", default=ABSENT
-    )
-    cert: Path | None = declare(FilePath(), "The bridge's own certificate; needs `key` beside it.", default=ABSENT)
+    ca: Path | None = declare(FilePath(), "CA certificates to trust; default: the system's.", default=ABSENT)
+    cert: Path | None = declare(FilePath(), "The bridge's own certificate; also needs `key`.", default=ABSENT)
     key: Path | None = declare(FilePath(), "The private key of `cert`.", default=ABSENT)
     insecure: bool = declare(
-        Boolean(), "Take any certificate of the other side, unverified; for trials only.", default=False
+        Boolean(), "Accept any certificate of the broker without verification; for trials only.", default=False
     )
 
 

@@ -1,4 +1,4 @@
-"""One thing that is wrong with a manifest: where, what stands there, what should. Pure data and its wording."""
+"""One thing that is wrong with a manifest: where, what was found there, what should. Pure data and its wording."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Finding:
         path: keys and indices from the root; a missing field's path is that of the object which lacks it.
         code: kebab-case, one of `CODES`.
         message: a clause that says it all, without the place.
-        found: what stands there, cut; "" for a missing field.
+        found: what was found there, cut; "" for a missing field.
         expected: what should; "" where only the absence would be right.
         suggestion: the nearest known name, or "".
         releases: other Argo releases that have the field, as ``("3.6", "3.7")``.

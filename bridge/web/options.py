@@ -46,5 +46,5 @@ class WebOptions:
     """Health, metrics and dashboard."""
 
     listen: ListenAddress | None = declare(
-        Nullable(Listen()), "Where to listen; null for nowhere.", default="127.0.0.1:8080"
+        Nullable(Listen()), "Address to listen on; null disables it.", default="127.0.0.1:8080"
     )

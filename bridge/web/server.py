@@ -64,7 +64,7 @@ class WebServer:
             raise ConfigError(
                 f"listen on {self._configured[0]}:{self._configured[1]}: {error.strerror or error}",
                 code="cannot-listen",
-                hint="is another bridge running? web.listen takes another port",
+                hint="check whether another bridge is running, or set another port in web.listen",
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), name="web")
         self._thread.start()
@@ -115,9 +115,9 @@ class _Server(TCPServer):
         try:
             self.finish_request(request, client_address)
         except OSError as error:
-            _LOG.debug("a web client went away: %s", error)
+            _LOG.debug("a web client disconnected: %s", error)
         except Exception:  # noqa: BLE001 - one bad request never ends the server
-            _LOG.exception("an unexpected error while answering a web request")
+            _LOG.exception("unexpected error while answering a web request")
         finally:
             with self._lock:
                 self._open.pop(request, None)
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             page = find(self.path.partition("?")[0])
         except Exception:  # noqa: BLE001 - a page that fails is a 500, no more
-            _LOG.exception("an unexpected error while making a page")
+            _LOG.exception("unexpected error while building a page")
             return Page(500, TEXT, b"internal error\n")
         return page if page is not None else Page(404, TEXT, b"not found\n")
 

@@ -64,7 +64,7 @@ def test_all_problems_are_told_at_once(folder):
         f'config/mappings/plant.yaml:6:7: unknown-key: {alarm}: unknown key "templte"; did you mean "template"?',
         f'config/mappings/plant.yaml:8:25: unknown-capture: {alarm}: "device": {NO_CAPTURE}',
         'environment ARGO_BRIDGE_LOG_LEVEL: bad-value: log: "level" must be debug, info, warning or error, not "loud"',
-        "environment ARGO_BRIDGE_X: warning: unknown-variable: no key has this name; ignored",
+        "environment ARGO_BRIDGE_X: warning: unknown-variable: ignored; no key has this name",
         "config refused: 5 errors, 1 warning",
     ]
     assert [line.split(": ")[1] for line in lines[:2]] == ["bad-value", "unknown-key"]

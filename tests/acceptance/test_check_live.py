@@ -107,7 +107,7 @@ def test_a_server_that_is_away_is_one_problem(folder, url, code):
     exit_code, lines = live(folder, url)
     assert (exit_code, len(lines)) == (1, 1)
     assert f": {code}: " in lines[0]
-    assert "Connection refused; is the Argo Server running, and argo.url right?" in lines[0]
+    assert "Connection refused; check that the Argo Server is running and argo.url is right" in lines[0]
 
 
 def test_tls_is_verified_as_the_bridge_does(folder, start, authority: Authority):

@@ -125,7 +125,7 @@ def test_a_bridge_that_stays_away_is_sent_nothing(gateway: Gateway) -> None:
     assert gateway.files.bridge_id in sent.notes
     with gateway.command("stop", "w-1", "--timeout", "3s") as stopped:
         assert stopped.end() == 4
-    assert "may still do it" not in stopped.notes
+    assert "may still carry it out" not in stopped.notes
     gateway.bridge.start_ready()
     with gateway.command("list") as listed:
         assert listed.end() == 0

@@ -163,7 +163,7 @@ def test_an_event_that_died_becomes_its_workflow_by_a_replay(scene):
         (created,) = [one for one in scene.simulator.created if one["name"] == event["workflow"]]
         assert created["annotations"]["argo-bridge/event"] == event["eventId"]
         assert scene.letters() == []
-        assert f"there is no dead letter {letter['id']}" in scene.run("replay", str(letter["id"]), code=1)
+        assert f"no dead letter {letter['id']}" in scene.run("replay", str(letter["id"]), code=1)
         # The sender tries again by itself: it is the same event.
         scene.publish(TRIGGER, {"eventId": "e-1", "submit": {"template": "late", "parameters": {"n": "7"}}})
         assert scene.await_names(1) == [event["workflow"]]
@@ -209,7 +209,7 @@ def test_what_policy_refused_is_replayed_only_when_named(scene):
         assert bridge.terminate() == 0
     scene.use(MENDED)
     told = scene.run("replay", "--all")
-    assert "1 dead letter left, refused by policy: name them by --reason forbidden-operation or by ID" in told
+    assert "1 dead letter skipped, refused by policy: to replay them, use --reason forbidden-operation or IDs" in told
     assert "0 dead letters replayed" in told
     assert len(scene.letters()) == 3
     assert "1 event waiting" in scene.run("replay", "--all", "--reason", "manifests-not-allowed")
@@ -286,7 +286,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path):
     assert not files.data_dir.exists()
     files.data_dir.mkdir()
     assert ends("list") == (0, "no dead letters\n")
-    assert "there is no dead letter 3" in ends("show", "3")[1]
+    assert "no dead letter 3" in ends("show", "3")[1]
     assert [path.name for path in files.data_dir.iterdir()] == ["lock"]
     for wrong in (
         ["purge"],

@@ -127,7 +127,7 @@ def test_a_list_is_a_table_and_says_how_to_go_on(desk: Desk) -> None:
     heading, row = listed.lines
     assert heading.split() == ["WORKFLOW", "STATUS", "PROGRESS", "STARTED", "DURATION", "MAPPING", "MESSAGE"]
     assert row.split() == ["factory/w-1", "Failed", "50%", "2026-11-24", "14:00:00Z", "1m05s", "boiler", "no", "oil"]
-    assert listed.notes == "there are more: go on with --continue abc\n"
+    assert listed.notes == "there are more: continue with --continue abc\n"
     assert desk.asked.body == {"phase": ["Failed", "Error"], "limit": 5, "createdAfter": "2026-01-01T00:00:00Z"}
     assert desk.asked.namespace == ""
 
@@ -191,7 +191,7 @@ def test_logs_are_lines_behind_their_pod(desk: Desk) -> None:
     desk.answer(first, last | {"ended": "time-limit"})
     logs = desk.run("logs", "w-1", "--follow", "--tail-lines", "7")
     assert (logs.code, logs.lines) == (0, ["a: one\t1", "b: \\x1b[31mtwo"])
-    assert logs.notes == "following ended before the workflow did: time-limit\n"
+    assert logs.notes == "following ended before the workflow finished: time-limit\n"
     assert desk.asked.body == {"workflowId": "w-1", "follow": True, "tailLines": 7}
     desk.answer(first, {"error": "the Argo Server went away"})
     broken = desk.run("logs", "w-1", "-f")
@@ -306,7 +306,7 @@ def test_a_file_that_holds_no_workflow_is_told(tmp_path: Path, desk: Desk) -> No
     file.write_text("a: 1\n---\nb: 2\n")
     two = desk.run("lint", str(file))
     assert two.code == 1
-    assert "one workflow is wanted, found 2 documents" in two.notes
+    assert "expected one workflow, found 2 documents" in two.notes
     file.write_text("a: [1\n")
     assert "two.yaml:" in desk.run("lint", str(file)).notes
     assert "unreadable-file" in desk.run("lint", str(tmp_path / "none.yaml")).notes

@@ -80,7 +80,7 @@ def test_a_second_sigterm_ends_at_once_and_loses_nothing(files, mosquitto):
         wait_until(lambda: bridge.figure("events_stored_total") == 1, "the event")
         mosquitto.pause()
         bridge.signal(signal.SIGTERM)
-        wait_until(lambda: "finishing what is under way" in bridge.log, "the first signal")
+        wait_until(lambda: "finishing the work in progress" in bridge.log, "the first signal")
         bridge.signal(signal.SIGTERM)
         assert bridge.wait() == 130
         mosquitto.resume()

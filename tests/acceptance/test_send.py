@@ -174,7 +174,7 @@ def test_waiting_gives_up_in_time(plant):
     sent = plant.send("trigger", submit("slow"), "--wait", "--timeout", "4s")
     assert sent.code == 4
     assert sent.reply["workflowId"]
-    assert "no end in time" in sent.notes
+    assert "not finished in time" in sent.notes
 
 
 def test_a_sensor_message_is_followed_to_what_it_started(plant):
@@ -206,10 +206,10 @@ def test_a_sensor_message_that_starts_nothing_is_told_so(plant):
     assert plant.send("sensors/a/boiler/7", '{"value": 20}').code == 0
     quiet = plant.send("sensors/a/boiler/7", '{"value": 20}', "--wait", "--timeout", "3s")
     assert quiet.code == 4
-    assert "no mapping fired" in quiet.notes
+    assert "no mapping triggered" in quiet.notes
     unheard = plant.send("lamps/1", "on", "--wait")
     assert unheard.code == 4
-    assert "no mapping of this configuration listens" in unheard.notes
+    assert "no mapping in this configuration matches" in unheard.notes
 
 
 def test_nothing_of_a_visit_stays_at_the_broker(plant):

@@ -75,7 +75,7 @@ def test_every_problem_of_every_document_is_one_line_with_its_position(tmp_path)
         ["19:3", "unknown-field"],
     ]
     assert 'unknown field "entrypont"; did you mean "entrypoint"? (at /spec/entrypont)' in lines[1]
-    assert "YAML reads y so: quote it" in lines[2]
+    assert "YAML reads y this way: quote it" in lines[2]
     assert 'it is in Argo 3.5, 3.6 and 3.7, not in 4.1.2; did you mean "schedules"?' in lines[3]
     assert f'{file}:15:7: note: kind "Deployment" is not checked' in notes
     assert "2 manifests checked" in notes
@@ -121,7 +121,7 @@ def test_json_and_several_files_are_taken(tmp_path):
     [
         ("kind: Workflow\nkind: Workflow\nspec: {}", "<stdin>:2:1: duplicate-key"),
         ("kind: Workflow\nspec: [", "<stdin>:2:8: yaml-syntax"),
-        ("- kind: Workflow", "<stdin>:1:1: wrong-type: a manifest is a map, not a list"),
+        ("- kind: Workflow", "<stdin>:1:1: wrong-type: a manifest must be a map, not a list"),
         ("knd: Workflow", '<stdin>:1:1: missing-field: the manifest has no "kind"; did you mean "kind"?'),
     ],
 )

@@ -67,7 +67,7 @@ def test_sigterm_under_load_marks_what_it_has_done(
                 bridge.start_ready()
             under_load(bridge, argo)
             bridge.signal(signal.SIGTERM)
-            wait_until(lambda: bridge.log.count("finishing what is under way") == STOPS + 1, "the first signal", 30)
+            wait_until(lambda: bridge.log.count("finishing the work in progress") == STOPS + 1, "the first signal", 30)
             bridge.signal(signal.SIGTERM)
             assert bridge.wait(WITHIN_S) in (0, 130)
             argo.clear_faults()

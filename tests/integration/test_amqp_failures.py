@@ -365,7 +365,7 @@ def test_a_topic_that_was_refused_costs_no_further_channel(place, tmp_path, capl
     wait_until(lambda: all(one.results for one in later), "an end of each")
     assert [one.results[0] for one in later] == [PublishResult.REFUSED, PublishResult.CONFIRMED] * 20
     assert wired.listener.count("ready") == 2
-    lines = [record for record in caplog.records if "refuses a message" in record.message]
+    lines = [record for record in caplog.records if "refused a message" in record.message]
     assert [line.topic for line in lines] == ["out/dead-letter"]
 
 

@@ -159,7 +159,7 @@ def test_missing_keys_are_all_told_at_once():
         (
             "data-dir: data",
             "data-dir: secret",
-            '1:33: bad-value: bridge: "data-dir" must be a folder, and secret is none',
+            '1:33: bad-value: bridge: "data-dir" must be a directory, and secret is not',
         ),
         ("plant: {", "Plant: {", '3:3: bad-key: in "connections" a name must be small letters, digits and -'),
         ("mqtt: {url", "mqt: {url", '3:11: unknown-key: connection "plant": unknown key "mqt"; did you mean "mqtt"?'),
@@ -168,7 +168,7 @@ def test_missing_keys_are_all_told_at_once():
             "http://",
             '3:23: bad-value: connection "plant": "url" must be a URL (mqtt://, mqtts://, ws://, wss://)',
         ),
-        ("mqtt://", "mqtt://a:b@", '3:23: credentials-in-url: connection "plant": "url" holds credentials'),
+        ("mqtt://", "mqtt://a:b@", '3:23: credentials-in-url: connection "plant": "url" has credentials'),
         ("[factory]", "[Factory]", '4:51: bad-value: argo: "namespaces" must be a namespace: small letters'),
         ("[factory]", "[a, b, a]", '4:57: duplicate-value: argo: "namespaces" names "a" twice; remove one'),
         ("[factory]", "[]", '4:50: wrong-type: argo: "namespaces" needs at least 1'),
@@ -200,7 +200,7 @@ def test_wrong_values_are_told_with_their_place(old, new, problem):
     [
         (
             "interface: {prefix: a/+/b}",
-            '21: bad-value: interface: "prefix" is not a topic prefix: a topic name has no wildcards',
+            '21: bad-value: interface: "prefix" is not a topic prefix: a topic name must not have wildcards',
         ),
         (
             "interface: {prefix: /a}",
@@ -234,8 +234,8 @@ def test_wrong_values_are_told_with_their_place(old, new, problem):
             "web: {listen: 'a:70000'}",
             '15: bad-value: web: "listen" must be an address such as 127.0.0.1:8080, not "a:70000"',
         ),
-        ("mappings: [nope.yaml]", '12: no-files: mappings: "nope.yaml" matches no file below .'),
-        ("mappings: ['no/*.yaml']", '12: warning: no-files: mappings: "no/*.yaml" matches no file below .'),
+        ("mappings: [nope.yaml]", '12: no-files: mappings: "nope.yaml" matches no file under .'),
+        ("mappings: ['no/*.yaml']", '12: warning: no-files: mappings: "no/*.yaml" matches no file under .'),
         (
             "log: {level: warn}",
             '14: bad-value: log: "level" must be debug, info, warning or error, not "warn"',
@@ -251,14 +251,17 @@ def test_wrong_values_of_optional_sections_are_told(more, problem):
 @pytest.mark.parametrize(
     ("mqtt", "problem"),
     [
-        ("tls: {cert: my.crt}", 'missing-key: connection "plant": "cert" needs "key" beside it'),
-        ("tls: {key: my.key}", 'missing-key: connection "plant": "key" needs "cert" beside it'),
+        ("tls: {cert: my.crt}", 'missing-key: connection "plant": "cert" also needs "key"'),
+        ("tls: {key: my.key}", 'missing-key: connection "plant": "key" also needs "cert"'),
         (
             "tls: {ca: nope.crt}",
             'unreadable-file: connection "plant": "ca": cannot read the file: No such file or directory',
         ),
         ("password-file: empty", 'unreadable-file: connection "plant": "password-file": the file is empty: empty'),
-        ("version: 3.1.1, password-file: secret", 'missing-key: connection "plant": "password-file" needs "username"'),
+        (
+            "version: 3.1.1, password-file: secret",
+            'missing-key: connection "plant": "password-file" also needs "username"',
+        ),
         (
             "receive-maximum: 0",
             'bad-value: connection "plant": "receive-maximum" must be a whole number from 1 to 65535',
@@ -279,7 +282,7 @@ def test_tls_keys_without_tls_are_a_warning():
     loaded, problems = load(REQUIRED.replace('"mqtt://localhost"', '"mqtt://localhost", tls: {ca: ca.crt}'))
     assert loaded.settings is not None
     assert problems == [
-        'bridge.yaml:3:48: warning: unused-key: connection "plant": "tls" means nothing with mqtt:// and ws://; '
+        'bridge.yaml:3:48: warning: unused-key: connection "plant": "tls" has no effect with mqtt:// and ws://; '
         + USE_TLS,
     ]
 
@@ -291,7 +294,7 @@ def test_what_a_broker_without_retain_or_will_costs_is_said():
     mqtt = loaded.settings.connections["plant"].mqtt
     assert (mqtt.retain, mqtt.will) == (False, False)
     assert ["weaker-promise" in problem and "warning" in problem for problem in problems] == [True, True]
-    assert "subscribes later" in problems[0]
+    assert "later subscribers" in problems[0]
     assert "stays online" in problems[1]
 
 
@@ -310,14 +313,14 @@ def test_an_amqp_connection_needs_its_url_only():
         ("declare: always", 'bad-value: connection "plant": "declare" must be create or check'),
         ("hosts: ['a b']", 'bad-value: connection "plant": "hosts"'),
         ("prefetch: 0", 'bad-value: connection "plant": "prefetch" must be a whole number from 1 to 65535'),
-        ("username: bridge", 'missing-key: connection "plant": "username" needs "password-file" beside it'),
+        ("username: bridge", 'missing-key: connection "plant": "username" also needs "password-file"'),
         ("login: certificate", 'missing-key: connection "plant": "login: certificate" needs amqps:// and "cert"'),
-        ("tls: {insecure: true}", 'unused-key: connection "plant": "tls" means nothing with amqp://; use amqps://'),
+        ("tls: {insecure: true}", 'unused-key: connection "plant": "tls" has no effect with amqp://; use amqps://'),
         (
             "exchange: amq.fanout",
             'bad-value: connection "plant": "exchange" must be a topic exchange, and "amq.fanout"',
         ),
-        ("queue-arguments: {}", 'missing-key: connection "plant": "queue-arguments" needs "queue" beside it'),
+        ("queue-arguments: {}", 'missing-key: connection "plant": "queue-arguments" also needs "queue"'),
         (
             "queue: argo-bridge.x.events",
             'bad-value: connection "plant": "queue" must be the name of a queue that is not',
@@ -382,7 +385,7 @@ def test_secrets_do_not_show_themselves():
 def test_a_file_that_is_no_map_is_one_problem(text):
     """It says what a configuration looks like."""
     (problem,) = problems_of(text)
-    assert problem.startswith("bridge.yaml:1:1: wrong-type: a configuration is a map of keys such as bridge")
+    assert problem.startswith("bridge.yaml:1:1: wrong-type: a configuration must be a map with keys such as bridge")
     assert "text" not in problem
 
 

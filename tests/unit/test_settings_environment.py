@@ -79,8 +79,8 @@ def test_unknown_variables_are_warnings():
     """With a proposal, and never with their value."""
     _, problems = load(FILE, ARGO_BRIDGE_SPOL_MAX_ROWS="hunter2", ARGO_BRIDGE_CONNECTIONS_PLANT_URL="x", ARGO_BRIDG="y")
     assert problems == [
-        f"environment ARGO_BRIDGE_CONNECTIONS_PLANT_URL: {UNKNOWN} ignored; connections stand in the file only",
-        f"environment ARGO_BRIDGE_SPOL_MAX_ROWS: {UNKNOWN} no key has this name; ignored; " + DID_YOU_MEAN,
+        f"environment ARGO_BRIDGE_CONNECTIONS_PLANT_URL: {UNKNOWN} ignored; connections can only be set in the file",
+        f"environment ARGO_BRIDGE_SPOL_MAX_ROWS: {UNKNOWN} ignored; no key has this name; " + DID_YOU_MEAN,
     ]
 
 
@@ -170,7 +170,7 @@ def test_a_token_that_would_break_the_header_is_refused_unseen(token):
     """Also a forgotten `Bearer`."""
     _, problems = load(BARE, **OWN, ARGO_SERVER="a:1", ARGO_NAMESPACE="n", ARGO_TOKEN=token)
     assert problems == [
-        'environment ARGO_TOKEN: bad-value: it must be a whole header value: "Bearer ..." or "Basic ..."'
+        'environment ARGO_TOKEN: bad-value: it must be a complete header value: "Bearer ..." or "Basic ..."'
     ]
 
 

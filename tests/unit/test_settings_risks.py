@@ -56,18 +56,18 @@ def test_a_careful_configuration_has_no_warning(folder: Path) -> None:
         (
             {"mqtt": 'url: "mqtt://broker", username: u, password-file: password'},
             ":2:35",
-            "the password goes over the network",
+            "the password is sent unencrypted over the network",
         ),
         ({"mqtt": 'url: "ws://broker", username: u, password-file: password'}, ":2:35", "use wss://"),
-        ({"argo": "http://argo, token-file: token"}, ":3:13", "the token goes over the network"),
+        ({"argo": "http://argo, token-file: token"}, ":3:13", "the token is sent unencrypted over the network"),
         ({"argo": "https://argo, tls: {insecure: true}"}, ":3:", "insecure"),
         ({"mqtt": 'url: "mqtts://localhost", tls: {insecure: true}'}, ":2:", "insecure"),
         ({"more": SAFE + "web: {listen: ':8080'}\n"}, ":5:15", "no password"),
         ({"more": SAFE + "web: {listen: '0.0.0.0:8080'}\n"}, ":5:15", "no password"),
         ({"more": SAFE + "web: {listen: '[::]:8080'}\n"}, ":5:15", "no password"),
-        ({"more": ""}, ":2:", "may start any workflow and delete workflows"),
-        ({"more": "interface: {manifests: false}\n"}, ":2:", "may delete workflows"),
-        ({"more": "interface: {operations: [trigger]}\n"}, ":2:", "may start any workflow;"),
+        ({"more": ""}, ":2:", "can start any workflow and delete workflows"),
+        ({"more": "interface: {manifests: false}\n"}, ":2:", "can delete workflows"),
+        ({"more": "interface: {operations: [trigger]}\n"}, ":2:", "can start any workflow;"),
     ],
 )
 def test_what_is_open_is_told_with_its_place(folder: Path, given: dict[str, str], where: str, words: str) -> None:
@@ -85,7 +85,7 @@ def test_a_token_of_the_environment_counts_too(folder: Path) -> None:
     problems = Problems()
     environ = {"ARGO_SERVER": "argo:2746", "ARGO_SECURE": "false", "ARGO_TOKEN": "Bearer x", "ARGO_NAMESPACE": "n"}
     load_settings(Path("bridge.yaml"), environ, problems)
-    assert any("the token goes over the network" in problem.message for problem in problems.found)
+    assert any("the token is sent unencrypted over the network" in problem.message for problem in problems.found)
 
 
 SECRETS = {
@@ -101,7 +101,7 @@ def test_a_secret_that_others_can_read_is_told(folder: Path, name: str) -> None:
     assert warnings(**SECRETS[name]) == []
     (folder / name).chmod(0o644)
     (warning,) = warnings(**SECRETS[name])
-    assert f"every user of this machine may read {name}; chmod o-r" in warning
+    assert f"every user of this machine can read {name}; chmod o-r" in warning
     folder.chmod(0o750)
     assert warnings(**SECRETS[name]) == []
 
@@ -117,7 +117,7 @@ def test_what_others_can_write_is_told(folder: Path) -> None:
         before = (folder / path).stat().st_mode
         (folder / path).chmod(before | 0o002)
         (warning,) = warnings(more=more)
-        assert "every user of this machine may" in warning
+        assert "every user of this machine can" in warning
         assert "data-dir" in warning if path == "data" else warning.startswith(f"{path}: warning")
         (folder / path).chmod(before)
 

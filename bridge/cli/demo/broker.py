@@ -67,7 +67,7 @@ class EmbeddedBroker:
         self._thread.start()
         if not self._started.wait(START_WITHIN_S):
             self._request_stop()
-            raise TimeoutError("start embedded broker: not within 10 s")
+            raise TimeoutError("start embedded broker: not ready within 10 s")
         if self._failure is not None:
             self._thread.join()
             raise OSError(f"start embedded broker: {self._failure}") from self._failure

@@ -108,7 +108,7 @@ def free_port(preferred: int) -> int:
             except OSError:
                 continue
             return int(sock.getsockname()[1])
-    raise OSError("no port of this machine is free")
+    raise OSError("this machine has no free port")
 
 
 def workflow_templates() -> list[dict[str, Any]]:

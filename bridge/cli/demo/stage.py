@@ -197,7 +197,7 @@ class _Display:
     def _commands(self, width: int) -> list[str]:
         scene = self._stage.scene
         return [
-            "Try from a second terminal (Ctrl-C here ends it):",
+            "Try these in a second terminal (Ctrl-C here stops the demo):",
             *commands_to_try(scene, self._stage.broker.port, width),
             f"Health: http://127.0.0.1:{self._stage.web_port}/readyz   Log: {scene.log}",
         ]
@@ -217,7 +217,8 @@ class _Display:
             with Sensors(_SENSORS, sensors.offer):
                 code = self._watch(audience, duration_s)
         print(
-            f"{'ended' if code == exit_codes.OK else 'a part of the bridge ended'}: {self._story.summary()}", flush=True
+            f"{'ended' if code == exit_codes.OK else 'a thread of the bridge ended'}: {self._story.summary()}",
+            flush=True,
         )
         return code
 

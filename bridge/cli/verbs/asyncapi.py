@@ -43,11 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Print the AsyncAPI 3 document of the message interface: with --config that of one bridge, with "
-        "its brokers and the topics of its mappings; without, that of any. Exit code 0: printed, 1: the configuration "
-        "cannot be used, 2: wrong usage.",
+        description="Print the AsyncAPI 3 document of the message interface: with --config for one bridge, with its "
+        "brokers and the topics of its mappings; otherwise the general document. Exit code 0: printed, 1: the "
+        "configuration is invalid, 2: wrong usage.",
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="the bridge.yaml of the bridge")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the bridge's bridge.yaml")
     parser.add_argument("--json", action="store_true", help="print JSON (default: YAML)")
     parser.set_defaults(handler=run_asyncapi)
 

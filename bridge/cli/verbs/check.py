@@ -21,14 +21,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         name,
         help=summary,
         description="Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and report every problem "
-        "with its file, line and column. Connects to nothing without --live. Exit code 0: it can be used (there may be "
-        "warnings), 1: problems found, 2: wrong usage.",
+        "with its file, line and column. Makes no network connection without --live. Exit code 0: valid "
+        "(there may be warnings), 1: problems found, 2: wrong usage.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to check")
     parser.add_argument(
         "--live",
         action="store_true",
-        help="also ask the Argo Server: its version, the bridge's rights, whether each mapping's template exists",
+        help="also check the Argo Server: its version, the bridge's rights, and that each mapping's template exists",
     )
     parser.set_defaults(handler=run_check)
 

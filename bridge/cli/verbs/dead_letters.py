@@ -1,4 +1,4 @@
-"""``argo-bridge dead-letters``: list, show, replay and purge what could not be done.
+"""``argo-bridge dead-letters``: list, show, replay and purge dead letters.
 
 Works through the bridge while it runs on this data directory, and by itself while none does.
 """
@@ -36,9 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="List, show, replay and purge dead letters: messages that were refused, and events that could not "
-        "be submitted. Works while the bridge runs and while it does not. Exit code 0: done, 1: not (all) done, "
-        "2: wrong usage.",
+        description="List, show, replay and purge dead letters: refused messages, and events that could not be "
+        "submitted. "
+        "Works whether or not the bridge is running. Exit code 0: done, 1: not done or not completely, 2: "
+        "wrong usage.",
     )
     actions = parser.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     _add_list(actions)
@@ -51,63 +52,63 @@ def _add_action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml of the bridge")
+    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge's bridge.yaml")
     return parser
 
 
 def _add_filter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--mapping", metavar="NAME", type=well_formed, help='only those of this mapping; "" = trigger messages'
+        "--mapping", metavar="NAME", type=well_formed, help='only dead letters of this mapping; "" for trigger messages'
     )
-    parser.add_argument("--reason", metavar="CODE", type=well_formed, help="only those with this reason")
+    parser.add_argument("--reason", metavar="CODE", type=well_formed, help="only dead letters with this reason")
 
 
 def _add_list(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_action(actions, "list", "list dead letters, the newest first")
+    parser = _add_action(actions, "list", "list dead letters, newest first")
     _add_filter(parser)
-    parser.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many (default: 50)")
+    parser.add_argument("--limit", metavar="N", type=_count, default=50, help="maximum number (default: 50)")
     parser.add_argument("--json", action="store_true", help="print a JSON array")
     parser.set_defaults(handler=run_list)
 
 
 def _add_show(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_action(actions, "show", "show one dead letter whole, its payload too")
+    parser = _add_action(actions, "show", "show one dead letter completely, including its payload")
     parser.add_argument("id", metavar="ID", type=_count, help="its number in the list")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.set_defaults(handler=run_show)
 
 
 def _add_replay(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_action(actions, "replay", "try dead letters once more; each that can be tried is removed")
+    parser = _add_action(actions, "replay", "try dead letters again, and remove those that are replayed")
     parser.add_argument("ids", metavar="ID", type=_count, nargs="*", help="its number in the list")
     parser.add_argument(
         "--all",
         action="store_true",
-        help="all, or all that --mapping and --reason leave; those that policy refused only if --reason names them",
+        help="all that match --mapping and --reason; those refused by policy only if --reason names them",
     )
     _add_filter(parser)
     parser.set_defaults(handler=run_replay, parser=parser)
 
 
 def _add_purge(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add_action(actions, "purge", "delete dead letters for good, without asking")
+    parser = _add_action(actions, "purge", "delete dead letters permanently, without asking")
     parser.add_argument("ids", metavar="ID", type=_count, nargs="*", help="its number in the list")
-    parser.add_argument("--before", metavar="AGE", type=_age_s, help="those stored longer ago than this, e.g. 7d")
-    parser.add_argument("--all", action="store_true", help="all, or all that the other options leave")
+    parser.add_argument("--before", metavar="AGE", type=_age_s, help="only dead letters older than this, e.g. 7d")
+    parser.add_argument("--all", action="store_true", help="all that match the other options")
     _add_filter(parser)
     parser.set_defaults(handler=run_purge, parser=parser)
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:20]) < 2**62:
-        raise argparse.ArgumentTypeError(f"a number from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of at least 1, not {text!r}")
     return int(text)
 
 
 def _age_s(text: str) -> float:
     age_s = parse_duration(text)
     if age_s is None:
-        raise argparse.ArgumentTypeError(f"a duration such as 36h or 7d, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a duration such as 36h or 7d, not {text!r}")
     return age_s
 
 
@@ -138,7 +139,7 @@ def run_replay(args: argparse.Namespace) -> int:
     if bool(args.ids) == args.all:
         args.parser.error("give either IDs or --all")
     if args.ids and (args.mapping is not None or args.reason is not None):
-        args.parser.error("--mapping and --reason go with --all")
+        args.parser.error("--mapping and --reason can only be used with --all")
     with _desk(args.config) as ask:
         # The oldest first, so that events come in the order in which they came the first time.
         ids = args.ids or sorted(_all_but_policy(_listed(ask, args, PAGE), args.reason))
@@ -159,7 +160,9 @@ def _all_but_policy(letters: Iterable[dict[str, Any]], reason: str | None) -> It
         else:
             yield letter["id"]
     for code, count in sorted(left.items()):
-        print(f"{_counted(count, 'dead letter')} left, refused by policy: name them by --reason {code} or by ID")
+        print(
+            f"{_counted(count, 'dead letter')} skipped, refused by policy: to replay them, use --reason {code} or IDs"
+        )
 
 
 def _replayed(ask: Ask, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -184,9 +187,9 @@ def run_purge(args: argparse.Namespace) -> int:
     """Purge; 0 whatever their number."""
     is_filtered = args.before is not None or args.mapping is not None or args.reason is not None
     if args.ids and (args.all or is_filtered):
-        args.parser.error("give IDs, or options, not both")
+        args.parser.error("give either IDs or options")
     if not (args.ids or args.all or is_filtered):
-        args.parser.error("say which: IDs, --before, --mapping, --reason, or --all")
+        args.parser.error("give IDs, --before, --mapping, --reason, or --all")
     with _desk(args.config) as ask:
         purged = sum(_purged_ids(ask, args.ids) if args.ids else _purged(ask, args))
     print(f"{_counted(purged, 'dead letter')} purged")
@@ -233,7 +236,7 @@ def _desk(config: Path) -> Iterator[Ask]:
     if loaded.settings is None:
         for problem in loaded.problems:
             print(problem.render(), file=sys.stderr)
-        raise ConfigError(f"cannot use {config}", hint="its problems are told above")
+        raise ConfigError(f"cannot use {config}", hint="its problems are listed above")
     with dead_letters(loaded.settings, loaded.compiled if loaded.ok else None) as ask:
         yield ask
 

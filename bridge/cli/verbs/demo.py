@@ -15,12 +15,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show what "
-        "arrives, what triggers and how the workflows go. Needs nothing else and leaves nothing behind. Ends on "
-        "Ctrl-C, or by itself with --for. Exit code 0: it ran to its end, 1: it could not start.",
+        description="Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show the "
+        "messages that arrive, those that trigger, and the progress of the workflows. Needs nothing else and "
+        "leaves nothing behind. Stop it with Ctrl-C, or set a time with --for. Exit code 0: finished, 1: it "
+        "could not start.",
     )
     parser.add_argument(
-        "--for", dest="duration_s", metavar="DURATION", type=_duration, help="end after this time, e.g. 30s"
+        "--for", dest="duration_s", metavar="DURATION", type=_duration, help="stop after this time, e.g. 30s"
     )
     parser.set_defaults(handler=run_demo)
 

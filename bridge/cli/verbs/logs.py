@@ -26,14 +26,14 @@ from bridge.interface.operations import Operation
 
 FOLLOW_S = 11 * 60.0
 """The bridge ends a stream after 10 minutes, with a reply that says so; this long it is waited for."""
-_EPILOG = """Tells the last lines of each container. With --follow it goes on until the workflow ends, 10 minutes have
-passed or Ctrl-C is pressed.
+_EPILOG = """Prints the last lines of each container. With --follow it continues until the workflow finishes,
+10 minutes have passed or Ctrl-C is pressed.
 
 exit codes:
-  0    the lines were told; with --follow: to the end of the stream
+  0    the lines were printed; with --follow: to the end of the stream
   1    refused or failed; or the broker cannot be reached
   2    wrong usage
-  4    no answer in time; with --follow also: the stream broke off
+  4    no reply in time; with --follow also: the stream broke
   130  Ctrl-C
 """
 
@@ -41,7 +41,7 @@ exit codes:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb to the command."""
     parser = add_verb(subparsers, SPECS[Operation(name)], summary, _EPILOG)
-    add_timeout(parser, "for the first answer, e.g. 10s or 5m")
+    add_timeout(parser, "time to wait for the first reply, e.g. 10s or 5m")
     parser.set_defaults(handler=run_logs)
 
 
@@ -81,7 +81,7 @@ def _tell(reply: Reply, view: SendView) -> None:
         view.say(note)
     ended = reply.body.get("ended")
     if isinstance(ended, str):
-        view.say(f"following ended before the workflow did: {ended}")
+        view.say(f"following ended before the workflow finished: {ended}")
 
 
 def _shown(line: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ _CODES = """exit codes:
   0  done{end}
   1  refused or failed{bad}; or the broker cannot be reached
   2  wrong usage
-  4  no answer in time{late}
+  4  no reply in time{late}
 """
 
 
@@ -54,10 +54,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     operation = Operation(name)
     parser = add_verb(subparsers, SPECS[operation], summary, _epilog(operation))
     if operation in _FOLLOWED:
-        parser.add_argument("--wait", action="store_true", help="follow the workflow to its end")
+        parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
     else:
         parser.set_defaults(wait=False)
-    add_timeout(parser, "for all of it, e.g. 10s or 5m")
+    add_timeout(parser, "time limit for the whole command, e.g. 10s or 5m")
     parser.set_defaults(handler=run_operation)
 
 
@@ -68,13 +68,13 @@ def add_verb(
     parser = subparsers.add_parser(
         spec.operation.value,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}. Asks the running bridge over its broker.",
+        description=f"{summary[0].upper()}{summary[1:]}. Sends the request to the running bridge through its broker.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_target_options(parser)
     parser.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", type=_level, help="where; default: the bridge's default namespace"
+        "-n", "--namespace", metavar="NAMESPACE", type=_level, help="namespace; default: the bridge's default namespace"
     )
     parser.add_argument("--json", action="store_true", help="print the reply as JSON, as the bridge sent it")
     if spec.name_key:
@@ -89,11 +89,15 @@ def _epilog(operation: Operation) -> str:
         return _CODES.format(end="", bad="", late="")
     if operation in _ENDED:
         return _CODES.format(
-            end="; with --wait: and the workflow ended", bad="", late="; with --wait also: no end in time"
+            end="; with --wait: and the workflow finished",
+            bad="",
+            late="; with --wait also: the workflow did not finish in time",
         )
     bad = "; with --wait also: the workflow Failed, ended in Error or was deleted"
     return _CODES.format(
-        end="; with --wait: and the workflow Succeeded", bad=bad, late="; with --wait also: no end in time"
+        end="; with --wait: and the workflow Succeeded",
+        bad=bad,
+        late="; with --wait also: the workflow did not finish in time",
     )
 
 
@@ -179,7 +183,9 @@ def _followed_before(args: argparse.Namespace, target: Target, namespace: str, n
 
 def _unanswered(spec: OperationSpec, asking: Asking, view: SendView) -> int:
     if asking.is_sent and spec.is_spooled:
-        view.say(f"the bridge may still do it, up to {OPERATION_MAX_AGE_S / 60:.0f} minutes after it received it")
+        view.say(
+            f"the bridge may still carry it out, up to {OPERATION_MAX_AGE_S / 60:.0f} minutes after it received it"
+        )
     return exit_codes.NO_ANSWER
 
 

@@ -32,7 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         name,
         help=summary,
         description="Run the bridge in the foreground until SIGTERM or Ctrl-C. Exit code 0: stopped, 1: the "
-        "configuration cannot be used (all its problems are told), 2: wrong usage, 3: a part of the bridge ended.",
+        "configuration "
+        "is invalid (all problems are printed), 2: wrong usage, 3: a thread of the bridge ended.",
     )
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to run")
     parser.set_defaults(handler=run_run)
@@ -69,7 +70,7 @@ class _Signals:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.asked.is_set():
             os._exit(exit_codes.INTERRUPTED)  # no clean-up on purpose: that is what was asked for
-        _log.info("%s: finishing what is under way", signal.Signals(number).name, extra=fields(action="stop"))
+        _log.info("%s: finishing the work in progress", signal.Signals(number).name, extra=fields(action="stop"))
         self.asked.set()
 
 

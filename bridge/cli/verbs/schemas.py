@@ -28,17 +28,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     generate = verbs.add_parser(
         "generate",
-        help="make the schema of a release from Argo's field reference",
-        description="Make the JSON Schema of one release of Argo from its field reference. Exit code 1 when a declared "
-        "correction does not fit the reference: then the release needs a review.",
+        help="generate the schema of a release from Argo's field reference",
+        description="Generate the JSON Schema of one release of Argo from its field reference. Exit code 1 means "
+        "that a "
+        "declared correction does not fit the reference and the release needs a review.",
     )
     generate.add_argument("source", metavar="SOURCE", help="docs/fields.md or the published page: a file or a URL")
-    generate.add_argument("--argo-version", metavar="V", required=True, help="the full version, as 4.1.2")
-    generate.add_argument("-o", "--output", metavar="FILE", default="-", help="default: standard output")
+    generate.add_argument("--argo-version", metavar="V", required=True, help="the full version, e.g. 4.1.2")
+    generate.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="file to write (default: standard output)"
+    )
     generate.set_defaults(handler=run_generate)
-    verbs.add_parser("list", help="the releases that have a schema").set_defaults(handler=run_list)
-    diff = verbs.add_parser("diff", help="what changed between two releases")
-    diff.add_argument("before", metavar="V1", help="as 3.7 or 3.7.18")
+    verbs.add_parser("list", help="list the releases that have a schema").set_defaults(handler=run_list)
+    diff = verbs.add_parser("diff", help="show the changes between two releases")
+    diff.add_argument("before", metavar="V1", help="a release, e.g. 3.7 or 3.7.18")
     diff.add_argument("after", metavar="V2")
     diff.set_defaults(handler=run_diff)
 
@@ -48,7 +51,7 @@ def run_generate(args: argparse.Namespace) -> int:
     version = args.argo_version.removeprefix("v")
     numbers = parse_version(version)
     if numbers is None or numbers[2] is None:
-        print(f'argo-bridge schemas: "{args.argo_version}" is no full version such as 4.1.2', file=sys.stderr)
+        print(f'argo-bridge schemas: "{args.argo_version}" is not a full version such as 4.1.2', file=sys.stderr)
         return exit_codes.USAGE
     try:
         schema = generator.generate(read_reference(args.source), version)
@@ -88,7 +91,7 @@ def run_diff(args: argparse.Namespace) -> int:
         choice = library.for_version(text)
         if not choice.exact:
             known = ", ".join(library.versions)
-            print(f'argo-bridge schemas: there is no schema of Argo "{text}"; known: {known}', file=sys.stderr)
+            print(f'argo-bridge schemas: no schema of Argo "{text}"; known: {known}', file=sys.stderr)
             return exit_codes.USAGE
         chosen.append(choice.version)
     found = differences.differences(library.schema(chosen[0]), library.schema(chosen[1]))

@@ -38,10 +38,10 @@ _EPILOG = """examples:
   argo-bridge send --config bridge.yaml sensors/hall-1/boiler/7/temperature '{"value": 95.2, "seq": 1}' --wait
 
 exit codes:
-  0  the reply is a success, or the broker took the sensor message; with --wait: every workflow Succeeded
+  0  the reply is a success, or the broker accepted the sensor message; with --wait: every workflow Succeeded
   1  refused; with --wait also: a workflow Failed, ended in Error or was deleted; or the broker cannot be reached
   2  wrong usage
-  4  no answer in time; with --wait also: no workflow started, or none ended, in time
+  4  no reply in time; with --wait also: no workflow started or finished in time
 """
 
 
@@ -50,17 +50,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Publish one message at the bridge's broker. A request (trigger, ...) waits for its reply and "
-        "prints it as JSON; with --wait the workflow is followed to its end. Either waits for a bridge that is still "
-        "starting; a sensor message without --wait is published at once.",
+        description="Publish one message to the bridge's broker. For a request (trigger, ...), wait for the reply and "
+        "print it as JSON; with --wait, follow the workflow until it finishes. Both wait for a bridge that is "
+        "still starting; a sensor message without --wait is published at once.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_target_options(parser)
-    parser.add_argument("--wait", action="store_true", help="follow the workflow to its end")
-    add_timeout(parser, "for all of it, e.g. 10s or 5m")
+    parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
+    add_timeout(parser, "time limit for the whole command, e.g. 10s or 5m")
     parser.add_argument(
-        "topic", metavar="TOPIC", type=_topic, help="a topic, or trigger, or trigger/NAMESPACE under the prefix"
+        "topic",
+        metavar="TOPIC",
+        type=_topic,
+        help="a topic; trigger and trigger/NAMESPACE stand for topics under the prefix",
     )
     parser.add_argument("payload", metavar="PAYLOAD", help="text, @FILE, or - for standard input")
     parser.set_defaults(handler=run_send)
@@ -130,7 +133,7 @@ def _ask(plan: _Sending, question: Question, visit: BrokerVisit, view: SendView)
     if not plan.wait:
         return exit_codes.OK
     if not reply.workflow:
-        view.say("the reply names no workflow, so there is nothing to wait for")
+        view.say("the reply names no workflow; there is nothing to wait for")
         return exit_codes.OK
     namespace = question.namespace(plan.target.default_namespace)
     followed = NamedWorkflow(plan.target.topics.status_of(namespace, reply.workflow))
@@ -154,7 +157,7 @@ def _inform(plan: _Sending, visit: BrokerVisit, view: SendView) -> int:
     visit.publish(plan.message, left_s(plan.until_s))
     if plan.wait:
         return follow_started(visit, started, view, plan.until_s)
-    view.say(f"the broker took it on {plan.message.topic}; --wait follows what it starts")
+    view.say(f"the broker accepted it on {plan.message.topic}; --wait follows the workflow it starts")
     return exit_codes.OK
 
 

@@ -26,23 +26,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Runs an Argo Server without a cluster: plain HTTP, nothing is kept. See docs/simulator.md.",
+        description="Run a simulated Argo Server, without a cluster. It uses plain HTTP and keeps nothing after it "
+        "stops. "
+        "See docs/simulator.md.",
     )
     parser.add_argument(
         "--listen",
         type=_address,
         default=_DEFAULT_LISTEN,
         metavar="HOST:PORT",
-        help=f"where to listen; port 0 takes a free one (default {_DEFAULT_LISTEN})",
+        help=f"address to listen on; port 0 chooses a free port (default {_DEFAULT_LISTEN})",
     )
     parser.add_argument(
         "--argo-version",
         type=_version,
         default=DEFAULT_VERSION,
         metavar="VERSION",
-        help=f"release to play: {', '.join(RELEASES)} (default {DEFAULT_VERSION})",
+        help=f"release to imitate: {', '.join(RELEASES)} (default {DEFAULT_VERSION})",
     )
-    parser.add_argument("--token", help="ask for this bearer token (default: ask for none)")
+    parser.add_argument("--token", help="require this bearer token (default: none)")
     parser.add_argument(
         "--namespaces",
         type=_names,
@@ -61,19 +63,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         "--retention",
         type=int,
         metavar="COUNT",
-        help="finished workflows to keep, the oldest are deleted (default: all)",
+        help="number of finished workflows to keep; the oldest are deleted (default: all)",
     )
     parser.add_argument(
         "--archive",
         action="store_true",
-        help="archive finished workflows, as a controller with a database does (default: there is no archive)",
+        help="archive finished workflows, like a controller with a database (default: no archive)",
     )
     parser.add_argument(
         "--crash-seconds",
         type=_seconds,
         default=0.0,
         metavar="SECONDS",
-        help="how long to be away after a log request that crashes a real server (default 0: cut it and stay)",
+        help="downtime after a log request that crashes a real server (default 0: only cut that connection)",
     )
     parser.set_defaults(handler=run_simulate)
 
@@ -137,7 +139,7 @@ def _version(text: str) -> str:
 def _names(text: str) -> frozenset[str]:
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise argparse.ArgumentTypeError("at least one namespace is needed")
+        raise argparse.ArgumentTypeError("at least one namespace is required")
     return names
 
 
@@ -147,5 +149,5 @@ def _seconds(text: str) -> float:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from error
     if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError("a duration lies between 0 and 86400 seconds")
+        raise argparse.ArgumentTypeError("a duration must be between 0 and 86400 seconds")
     return value

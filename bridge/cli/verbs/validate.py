@@ -39,13 +39,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         name,
         help=summary,
         description="Check Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and WorkflowEventBinding "
-        "manifests (YAML or JSON, any number of documents). Exit code 0: all valid, 1: problems found, 2: wrong usage.",
+        "manifests (YAML or JSON, several documents per file). Exit code 0: all valid, 1: problems found, 2: "
+        "wrong usage.",
     )
     parser.add_argument(
         "--argo-version",
         metavar="V",
         default="",
-        help="the version of Argo, as 4.1 (its newest known patch) or 4.1.2; default: the newest known",
+        help="version of Argo, e.g. 4.1 (its newest known patch) or 4.1.2; default: the newest known",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a file, or - for standard input")
     parser.set_defaults(handler=run_validate)
@@ -56,7 +57,7 @@ def run_validate(args: argparse.Namespace) -> int:
     library = SchemaLibrary()
     if args.argo_version and parse_version(args.argo_version) is None:
         known = ", ".join(library.versions)
-        print(f'argo-bridge validate: "{args.argo_version}" is no version of Argo; known: {known}', file=sys.stderr)
+        print(f'argo-bridge validate: "{args.argo_version}" is not a version of Argo; known: {known}', file=sys.stderr)
         return exit_codes.USAGE
     choice = library.for_version(args.argo_version or library.newest)
     if choice.note:
@@ -91,7 +92,7 @@ def _read(name: str, problems: Problems) -> list[_Manifest]:
 def _manifest(tree: Node, problems: Problems) -> _Manifest | None:
     """The manifest of one document, or None where it is nothing that is checked."""
     if not isinstance(tree, MapNode):
-        problems.error(tree.position, finding.WRONG_TYPE, f"a manifest is a map, not {describe(tree)}")
+        problems.error(tree.position, finding.WRONG_TYPE, f"a manifest must be a map, not {describe(tree)}")
         return None
     data = plain(tree)
     kind = data.get("kind")
@@ -112,7 +113,7 @@ def _check(manifest: _Manifest, validator: WorkflowValidator, given: GivenTempla
     for one in found:
         text = one.text
         if one.code == finding.WRONG_TYPE and (written := _as_written(manifest.tree, one)):
-            text = f"{text}; YAML reads {written} so: quote it"
+            text = f"{text}; YAML reads {written} this way: quote it"
         problems.found.append(Problem(_position(manifest.tree, one), one.code, text))
 
 

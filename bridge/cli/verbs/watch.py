@@ -22,11 +22,11 @@ from bridge.interface.topics import Topics
 LOOK_S = 0.2
 TOLD_WITHIN_S = 3.0
 """After a reconnect the broker tells all that it retains within this time."""
-_EPILOG = """Ctrl-C ends it.
+_EPILOG = """Stop it with Ctrl-C.
 
 exit codes:
-  0  ended by Ctrl-C, or after --for
-  1  the broker cannot be reached, or does not let this user read
+  0  stopped by Ctrl-C, or after --for
+  1  the broker cannot be reached, or does not allow this user to read
   2  wrong usage
 """
 
@@ -36,16 +36,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser = subparsers.add_parser(
         name,
         help=summary,
-        description="Show the workflows that the bridge follows, live: a table with progress bars on a terminal, a "
-        "line a change elsewhere.",
+        description="Show the workflows that the bridge follows, live: as a table with progress bars on a terminal, "
+        "otherwise as a line per change.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_target_options(parser)
-    parser.add_argument("--for", dest="for_s", metavar="DURATION", type=duration_s, help="end by itself after this")
-    add_timeout(parser, "for the connection, e.g. 10s")
+    parser.add_argument("--for", dest="for_s", metavar="DURATION", type=duration_s, help="stop after this time")
+    add_timeout(parser, "time limit for connecting, e.g. 10s")
     parser.add_argument(
-        "which", metavar="NAMESPACE[/NAME]", type=_which, nargs="?", default=(), help="only these; default: all"
+        "which",
+        metavar="NAMESPACE[/NAME]",
+        type=_which,
+        nargs="?",
+        default=(),
+        help="show only these workflows; default: all",
     )
     parser.set_defaults(handler=run_watch)
 

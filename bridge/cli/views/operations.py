@@ -43,7 +43,7 @@ def cut_note(body: Body) -> str:
     """Return what to say of a reply that was cut or has a next page, "" for a whole one."""
     after = body.get("continue")
     if isinstance(after, str) and after:
-        return f"there are more: go on with --continue {printable(after)}"
+        return f"there are more: continue with --continue {printable(after)}"
     if object_at(body, "details").get("truncated"):
         return "the reply was cut to fit the largest packet; --json shows what is there"
     return ""

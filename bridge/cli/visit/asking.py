@@ -72,7 +72,7 @@ class Asking:
             if message.topic != self._question.reply_topic:
                 self.aside.append(message)
         problem = self._visit.problem
-        why = problem.message if problem else "is the bridge running? its log tells what it received"
+        why = problem.message if problem else "check that the bridge is running; its log shows what it received"
         self._view.say(f"no reply in time on {self._question.reply_topic}: {why}")
         return None
 

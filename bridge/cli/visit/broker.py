@@ -150,7 +150,7 @@ class BrokerVisit:
                 raise TransientError("connect: the broker did not answer in time", code="unreachable")
             self.await_news(until_s - time.monotonic())
         for problem in self._transport.problems:
-            # Who may not read whether the bridge is there may ask it all the same.
+            # Who may not read whether the bridge is online may ask it all the same.
             if problem.code == "filter-refused" and f'"{self._availability}"' not in problem.message:
                 raise PermanentError(problem.message, code=problem.code)
 
@@ -173,8 +173,8 @@ class BrokerVisit:
         if self._is_amqp:
             return next((problem.message for problem in self._transport.problems if problem.code in _NOT_THERE), "")
         if self._said is None:
-            return f"the bridge has not said yet, on {self._availability}, that it is online"
-        return f"the bridge is offline, as {self._availability} says"
+            return f"the bridge has not reported on {self._availability} that it is online"
+        return f"the bridge is offline, according to {self._availability}"
 
     def publish(self, message: OutgoingMessage, timeout_s: float) -> None:
         """Return once the broker acknowledged `message`.
@@ -185,7 +185,7 @@ class BrokerVisit:
         """
         limit_bytes = self._transport.max_publish_bytes
         if len(message.payload) > limit_bytes:
-            text = f"publish: {len(message.payload)} bytes are more than the {limit_bytes} that can be sent"
+            text = f"publish: {len(message.payload)} bytes exceed the limit of {limit_bytes}"
             raise PermanentError(text, code="payload-too-large")
         outcome: queue.SimpleQueue[PublishResult] = queue.SimpleQueue()
         try:

@@ -179,9 +179,9 @@ def follow_named(
     if _watch(visit, followed, view, until_s):
         states = [followed.status] if followed.status and not followed.is_gone else []
         if not states:
-            view.say("the workflow was deleted before it ended")
+            view.say("the workflow was deleted before it finished")
         return exit_codes.OK if any_end else _verdict(states)
-    shown = f"{followed.status.ref} is {followed.status.phase}" if followed.status else "no status of it arrived"
+    shown = f"{followed.status.ref} is {followed.status.phase}" if followed.status else "no status for it arrived"
     return _no_end(visit, shown, view)
 
 
@@ -198,25 +198,25 @@ def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView
         An exit code: 0 all Succeeded, 1 any ended otherwise or was deleted, 4 nothing started or ended in time.
     """
     if started.listeners == ():
-        view.say("no workflow can start: no mapping of this configuration listens to this topic")
+        view.say("no workflow can start: no mapping in this configuration matches this topic")
         return exit_codes.NO_ANSWER
     view.wait_for("waiting for a workflow to start")
     ended = _watch(visit, started, view, until_s)
     states = list(started.followed.values())
     if not states:
         view.say(
-            "no workflow started in time: no mapping fired for this message, or the bridge is not running; "
-            f"look at its log, and at the topic {started.state_topic}"
+            "no workflow started in time: no mapping triggered, or the bridge is not running; check its log "
+            "and the topic {started.state_topic}"
         )
         return exit_codes.NO_ANSWER
     if started.is_ambiguous:
         names = ", ".join(f"{state.ref} ({state.mapping})" for state in states)
-        view.say(f"ambiguous: more workflows started right after the message than it can have started: {names}")
+        view.say(f"ambiguous: more workflows started after the message than it can have started: {names}")
     if not ended:
         running = ", ".join(f"{state.ref} is {state.phase}" for state in states if not state.has_ended)
         return _no_end(visit, running, view)
     for uid in started.gone:
-        view.say(f"{started.followed[uid].ref} was deleted before it ended")
+        view.say(f"{started.followed[uid].ref} was deleted before it finished")
     return exit_codes.PROBLEMS if started.gone else _verdict(states)
 
 
@@ -246,5 +246,5 @@ def _verdict(states: list[WorkflowStatus]) -> int:
 
 def _no_end(visit: BrokerVisit, shown: str, view: SendView) -> int:
     problem = f"; {visit.problem.message}" if visit.problem else ""
-    view.say(f"no end in time: {shown}{problem}; it goes on by itself, --timeout waits longer")
+    view.say(f"not finished in time: {shown}{problem}; the workflow continues; use --timeout to wait longer")
     return exit_codes.NO_ANSWER

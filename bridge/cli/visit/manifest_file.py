@@ -32,7 +32,7 @@ def read_manifest(name: str) -> dict[str, Any]:
         raise ConfigError(f"{problem.position}: {problem.message}", code=problem.code)
     manifests = [document for document in documents if isinstance(document, MapNode)]
     if len(manifests) != 1 or len(documents) != 1:
-        text = f"read {shown}: one workflow is wanted, found {len(documents)} documents"
-        raise ConfigError(text, code="bad-manifest", hint="put the workflow in a file of its own")
+        text = f"read {shown}: expected one workflow, found {len(documents)} documents"
+        raise ConfigError(text, code="bad-manifest", hint="put the workflow into its own file")
     manifest: dict[str, Any] = plain(manifests[0])
     return manifest

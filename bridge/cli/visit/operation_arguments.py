@@ -32,7 +32,9 @@ def add_operation_options(parser: argparse.ArgumentParser, spec: OperationSpec) 
         else:
             _add(parser, option)
     if spec.is_spooled:
-        parser.add_argument("--event-id", metavar="TEXT", help="what makes two requests the same one: done once only")
+        parser.add_argument(
+            "--event-id", metavar="TEXT", help="requests with the same event id are carried out only once"
+        )
 
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
@@ -90,9 +92,9 @@ def _help(option: Option) -> str:
 
 _REPEATED = frozenset({Kind.PARAMETERS, Kind.OUTPUTS, Kind.PHASES})
 _REPHRASED = {
-    Kind.PARAMETERS: "a value that replaces the workflow's own",
+    Kind.PARAMETERS: "a value that overrides the workflow's own",
     Kind.OUTPUTS: "an output parameter",
-    Kind.PHASES: "only those in this phase",
+    Kind.PHASES: "only workflows in this phase",
 }
 
 
@@ -117,5 +119,5 @@ def _types(option: Option) -> Callable[[str], object]:
 
 def _not_empty(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("an empty text")
+        raise argparse.ArgumentTypeError("must not be empty")
     return text

@@ -79,8 +79,8 @@ class Target:
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--config`` and ``--connection``."""
-    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml of the bridge")
-    parser.add_argument("--connection", metavar="NAME", help="which of its connections, where it has several")
+    parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge's bridge.yaml")
+    parser.add_argument("--connection", metavar="NAME", help="connection to use, if there are several")
 
 
 def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
@@ -132,7 +132,7 @@ def _options(settings: Settings, name: str | None, purpose: str) -> VisitOptions
     names = ", ".join(settings.connections)
     if name is None and len(settings.connections) > 1:
         raise ConfigError(
-            f"choose a connection: there are {names}", code="unknown-connection", hint="name one with --connection"
+            f"choose a connection: there are {names}", code="unknown-connection", hint="choose one with --connection"
         )
     chosen = name if name is not None else next(iter(settings.connections))
     connection = settings.connections.get(chosen)

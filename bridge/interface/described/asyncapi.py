@@ -28,12 +28,12 @@ from bridge.interface.operations import Operation
 
 ASYNCAPI_VERSION = "3.0.0"
 _ABOUT = (
-    "Turns messages into Argo Workflows and tells how they go. Described from the bridge's side: what it receives, "
-    "others send. All is published at QoS 1; a retained message that comes in is the broker's memory and starts "
-    "nothing. In AMQP a channel's address is a routing key with `.` for `/`."
+    "Turns messages into Argo Workflows and reports their status. This document describes the bridge's side: clients "
+    "send what the bridge receives. Everything is published at QoS 1; retained messages delivered on "
+    "subscribing are ignored. In AMQP a channel's address is a routing key with `.` for `/`."
 )
 _PARAMETERS = {
-    "namespace": "a namespace of Kubernetes, one of argo.namespaces",
+    "namespace": "a Kubernetes namespace, one of argo.namespaces",
     "name": "name of a workflow",
     "bridge": "id of the bridge",
 }
@@ -104,9 +104,12 @@ class _Builder:
         address = f"{self._topics.prefix}/{operation.value}"
         self._channel(name, address, asked, f"requests: {operation.value}")
         self._channel(f"{name}In", f"{address}/{{namespace}}", asked, f"requests for one namespace: {operation.value}")
-        self._channel(f"{name}Reply", None, answered, "the reply, where the request names a Response Topic")
+        self._channel(f"{name}Reply", None, answered, "the reply, if the request names a Response Topic")
         self._channel(
-            f"{name}Response", self._topics.response(operation), answered, "the reply to a request that names none"
+            f"{name}Response",
+            self._topics.response(operation),
+            answered,
+            "the reply to a request without a Response Topic",
         )
         for channel in (name, f"{name}In"):
             self.operations[f"receive{channel[0].upper()}{channel[1:]}"] = {
@@ -117,15 +120,15 @@ class _Builder:
 
     def _status_updates(self) -> None:
         answered = ["statusUpdateSuccess", "error"]
-        summary = "every status message of the bridge, and status updates that other systems send"
+        summary = "every status message of the bridge, and status updates from other systems"
         self._channel("status", self._topics.status_stream, ["status", "statusUpdate"], summary)
         self._send("sendStatus", "status", ["status"], retained=False)
-        self._channel("statusReply", None, answered, "the reply, where the update names a Response Topic")
+        self._channel("statusReply", None, answered, "the reply, if the update names a Response Topic")
         self._channel(
-            "statusResponse", self._topics.status_response, answered, "the reply to an update that names none"
+            "statusResponse", self._topics.status_response, answered, "the reply to an update without a Response Topic"
         )
         self.operations["receiveStatusUpdate"] = {
-            **self._operation(RECEIVED, "status", ["statusUpdate"], "takes another system's status of a workflow"),
+            **self._operation(RECEIVED, "status", ["statusUpdate"], "receives another system's status of a workflow"),
             "reply": self._reply("statusReply", answered),
         }
         self._send("answerStatus", "statusResponse", answered, retained=False)
@@ -135,20 +138,25 @@ class _Builder:
         workflow = topics.status_of("{namespace}", "{name}")
         yield _Told("workflowStatus", workflow, "status", "the last status of one workflow", retained=True)
         report = topics.report_of("{namespace}")
-        yield _Told("report", report, "report", "how the workflows of a namespace went", retained=True)
-        yield _Told("deadLetter", topics.dead_letter, "deadLetter", "what could not be done, and why")
-        yield _Told("availability", topics.availability, "availability", "whether the bridge is there", retained=True)
-        yield _Told("state", topics.state, "state", "how the bridge is doing", retained=True)
+        yield _Told("report", report, "report", "counts and figures of the workflows of a namespace", retained=True)
+        yield _Told(
+            "deadLetter",
+            topics.dead_letter,
+            "deadLetter",
+            "a message or event that could not be carried out, with the reason",
+        )
+        yield _Told("availability", topics.availability, "availability", "whether the bridge is online", retained=True)
+        yield _Told("state", topics.state, "state", "the state of the bridge", retained=True)
 
     def _mapping(self, mapping: MappedTopics) -> None:
         # Prefixed, since a mapping may have any name, that of another channel too.
         channel, message = f"mapping-{mapping.name}", mapped_message(mapping)
         address, meanings = address_of(mapping.topic)
-        self._channel(channel, address, [message], f"what mapping {mapping.name} listens to", meanings)
+        self._channel(channel, address, [message], f"messages for mapping {mapping.name}", meanings)
         if mapping.connection:
             self.channels[channel]["servers"] = [{"$ref": f"#/servers/{mapping.connection}"}]
         self.operations[f"receive-{channel}"] = self._operation(
-            RECEIVED, channel, [message], f"starts a workflow as mapping {mapping.name} says"
+            RECEIVED, channel, [message], f"starts a workflow with mapping {mapping.name}"
         )
         if mapping.status_topic:
             told = f"status-of-{mapping.name}"
@@ -161,7 +169,7 @@ class _Builder:
         for number, topic in enumerate(topics, 1):
             told = f"{name}-{number}"
             address, meanings = address_of(topic)
-            self._channel(told, address, ["status"], "the last status of workflows that ended", meanings)
+            self._channel(told, address, ["status"], "the last status of finished workflows", meanings)
             self._send(f"send-{told}", told, ["status"], retained=False)
 
     def _channel(

@@ -56,11 +56,11 @@ _EXAMPLES: dict[str, list[object]] = {
 _TOLD = {
     "error": ("ErrorReply", "why a request was refused or failed"),
     "status": ("Status", "the state of one workflow"),
-    "statusUpdate": ("StatusUpdate", "what another system says of a workflow"),
-    "statusUpdateSuccess": ("StatusUpdateSuccess", "a status update was taken"),
-    "deadLetter": ("DeadLetter", "what could not be done, and why"),
-    "state": ("State", "how the bridge is doing"),
-    "report": ("Report", "how the workflows of a namespace went"),
+    "statusUpdate": ("StatusUpdate", "another system's status of a workflow"),
+    "statusUpdateSuccess": ("StatusUpdateSuccess", "a status update was accepted"),
+    "deadLetter": ("DeadLetter", "a message or event that could not be carried out, with the reason"),
+    "state": ("State", "the state of the bridge"),
+    "report": ("Report", "counts and figures of the workflows of a namespace"),
 }
 _ANSWERS = frozenset({"error", "statusUpdateSuccess"})
 
@@ -86,14 +86,14 @@ def components(described: Described) -> Part:
         **({"channelBindings": {"exchange": _channel_binding(described.exchange)}} if described.exchange else {}),
         "correlationIds": {
             "correlation": {
-                "description": "MQTT 5.0 Correlation Data, AMQP correlation_id; echoed as it came",
+                "description": "MQTT 5.0 Correlation Data, AMQP correlation_id; echoed unchanged",
                 "location": "$message.header#/correlationData",
             }
         },
         "replyAddresses": {
             "responseTopic": {
-                "description": "MQTT 5.0 Response Topic, AMQP reply_to, where interface.response-topics and "
-                "interface.reply-queues allow it; else the reply goes to the response channel",
+                "description": "MQTT 5.0 Response Topic, AMQP reply_to, if interface.response-topics and "
+                "interface.reply-queues allow it; otherwise the reply goes to the response channel",
                 "location": "$message.header#/responseTopic",
             }
         },
@@ -129,7 +129,7 @@ def server(one: Server, described: Described) -> Part:
     if one.path:
         part["pathname"] = one.path
     if "{host}" in one.host:
-        part["variables"] = {"host": {"description": "where the broker is", "default": "localhost"}}
+        part["variables"] = {"host": {"description": "address of the broker", "default": "localhost"}}
     schemes = [name for name, given in (("user", one.user), ("certificate", one.certificate)) if given]
     if schemes:
         part["security"] = [{"$ref": f"#/components/securitySchemes/{name}"} for name in schemes]
@@ -157,19 +157,19 @@ def _messages(described: Described) -> Iterator[tuple[str, Part]]:
 def _of_operation(operation: Operation) -> Iterator[tuple[str, Part]]:
     name, word = camel(operation), words(operation)
     request = {"$ref": f"{SCHEMAS}{word}Request"}
-    yield f"{name}Request", _message(f"{name}Request", f"asks for {operation.value}", request, JSON, "request")
+    yield f"{name}Request", _message(f"{name}Request", f"requests {operation.value}", request, JSON, "request")
     event: Schema = {
         "type": "object",
         "properties": {
             "specversion": fixed("1.0"),
-            "source": text("with id: what makes two messages the same event"),
+            "source": text("with id: identifies the event"),
             "id": text("see source"),
-            "type": text("which kind of event"),
+            "type": text("type of event"),
             "data": request,
         },
         "required": ["specversion", "source", "id", "type", "data"],
     }
-    summary = f"asks for {operation.value}, as a CloudEvent in structured mode"
+    summary = f"requests {operation.value}, as a CloudEvent in structured mode"
     yield f"{name}CloudEvent", _message(f"{name}CloudEvent", summary, event, CLOUD_EVENT, "request")
     answer = {"$ref": f"{SCHEMAS}{word}Success"}
     yield f"{name}Success", _message(f"{name}Success", f"{operation.value} was done", answer, JSON, "answer")
@@ -182,7 +182,7 @@ def mapped_message(mapping: MappedTopics) -> str:
 
 def _reading(mapping: MappedTopics) -> Part:
     payload = {"$ref": SCHEMAS + _schema_name(mapping)} if mapping.schema is not None else None
-    return _message(mapped_message(mapping), f"what mapping {mapping.name} reads", payload, mapping.content_type)
+    return _message(mapped_message(mapping), f"payload for mapping {mapping.name}", payload, mapping.content_type)
 
 
 def _schema_name(mapping: MappedTopics) -> str:
@@ -207,7 +207,7 @@ def _traits() -> Part:
     topic = text("MQTT 5.0 Response Topic, AMQP reply_to: where the reply goes")
     expiry: Schema = {
         "description": "MQTT 5.0 Message Expiry Interval in seconds, AMQP expiration in milliseconds: a request that "
-        "could not be carried out by then is refused",
+        "was not carried out by then is refused",
         "type": "integer",
         "minimum": 0,
     }
@@ -219,11 +219,11 @@ def _traits() -> Part:
         "responseTopic": topic,
         "correlationData": identity,
         "messageExpiry": expiry,
-        "specversion": text(f"{binary}: 1.0 where source and id are given"),
-        "source": text(f"{binary}: with id, what makes two messages the same event"),
+        "specversion": text(f"{binary}: 1.0 if source and id are given"),
+        "source": text(f"{binary}: with id, identifies the event"),
         "id": text(f"{binary}: see source"),
     }
-    refused = text("why the reply does not go to the Response Topic or reply_to, likewise")
+    refused = text("why the reply was not sent to the Response Topic or reply_to; also a user property or header")
     answered = {"code": code, replies.REFUSED_ADDRESS: refused, "correlationData": identity}
     return {
         "request": {

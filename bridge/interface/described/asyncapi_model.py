@@ -124,7 +124,7 @@ def address_of(topic: str) -> tuple[str, dict[str, str]]:
             parameters[capture[1]] = "one level, captured by the mapping"
         elif level == "+":
             level = f"{{level{position}}}"  # noqa: PLW2901 - the level as the address has it
-            parameters[level.strip("{}")] = "one level, whatever it is"
+            parameters[level.strip("{}")] = "any one level"
         elif level == "#":
             level = "{rest}"  # noqa: PLW2901 - likewise
             parameters["rest"] = "any number of levels"

@@ -20,7 +20,7 @@ from bridge.interface.operation_options import (
 )
 from bridge.interface.operations import Operation
 
-_NAMESPACE = text("where; absent: the one in the topic, else the first of argo.namespaces", minLength=1)
+_NAMESPACE = text("namespace; default: the one in the topic, else the first of argo.namespaces", minLength=1)
 _COMMON = {"namespace": _NAMESPACE, "requestId": ref("RequestId"), "eventId": ref("EventId")}
 _REPLY_KINDS: dict[Kind, Schema] = {
     Kind.TEXT: {"type": "string"},
@@ -40,15 +40,15 @@ def words(operation: Operation) -> str:
 
 def request_schemas() -> Iterator[tuple[str, Schema]]:
     """Yield name and schema of every request, every reply, and what they share."""
-    yield "RequestId", {"description": "any JSON value up to 1 KiB; echoed in the reply, to the letter"}
+    yield "RequestId", {"description": "any JSON value up to 1 KiB; echoed unchanged in the reply"}
     yield (
         "EventId",
         {
-            "description": "what makes two messages the same event",
+            "description": "identifies the event: requests with the same value are the same event",
             "oneOf": [{"type": "string", "minLength": 1}, {"type": "number"}],
         },
     )
-    yield "InterfaceKey", {"description": "every key that some request may have", "enum": sorted(INTERFACE_KEYS)}
+    yield "InterfaceKey", {"description": "every key that any request may have", "enum": sorted(INTERFACE_KEYS)}
     yield "Submit", _submit()
     yield "TriggerRequest", _trigger()
     yield "TriggerReply", _reply("TriggerSuccess")
@@ -63,14 +63,16 @@ def request_schemas() -> Iterator[tuple[str, Schema]]:
     yield "Cut", _cut()
     yield (
         "LogLine",
-        closed({"pod": text("which pod wrote it"), "text": text("the line, without its line break")}, ["pod", "text"]),
+        closed(
+            {"pod": text("the pod that wrote it"), "text": text("the line, without its line break")}, ["pod", "text"]
+        ),
     )
 
 
 def _trigger() -> Schema:
     own = {
         "workflow": {
-            "description": "a Workflow as Argo knows it: metadata and spec; schemas/argo has its own schema",
+            "description": "a Workflow in Argo's format: metadata and spec; its schemas are in schemas/argo",
             "type": ["object", "null"],
         },
         "submit": {"description": "a stored template to run", "oneOf": [ref("Submit"), {"type": "null"}]},
@@ -81,7 +83,7 @@ def _trigger() -> Schema:
         for given, other in (("workflow", "submit"), ("submit", "workflow"))
     ]
     return {
-        "description": "a trigger message: starts a workflow; exactly one of workflow and submit is given",
+        "description": "a trigger message, which starts a workflow; exactly one of workflow and submit is required",
         "type": "object",
         "properties": {**_COMMON, **own},
         "propertyNames": {"enum": sorted(KNOWN_KEYS)},
@@ -91,17 +93,17 @@ def _trigger() -> Schema:
 
 def _submit() -> Schema:
     meanings = {
-        "template": "name of a WorkflowTemplate; exactly one of this and clusterTemplate is given",
+        "template": "name of a WorkflowTemplate; exactly one of this and clusterTemplate is required",
         "clusterTemplate": "name of a ClusterWorkflowTemplate",
         "name": "metadata.name of the workflow",
-        "generateName": "what a made name begins with",
-        "entrypoint": "template to begin with; absent: the template's own",
-        "serviceAccount": "service account of the pods; absent: the template's own",
+        "generateName": "prefix of the generated name",
+        "entrypoint": "template to begin with; default: the template's own",
+        "serviceAccount": "service account of the pods; default: the template's own",
     }
     texts: dict[str, Schema] = {key: text(meaning, minLength=1) for key, meaning in meanings.items()}
-    labels = {"description": "put on the workflow", "type": "object", "additionalProperties": {"type": "string"}}
+    labels = {"description": "added to the workflow", "type": "object", "additionalProperties": {"type": "string"}}
     values = {
-        "description": "values by name; numbers, booleans, lists and objects become JSON text",
+        "description": "values by name; numbers, booleans, lists and objects are converted to JSON text",
         "type": "object",
         "additionalProperties": {"not": {"type": "null"}},
     }
@@ -151,7 +153,7 @@ def _template() -> Schema:
     properties: dict[str, Schema] = {
         "template": text("its name"),
         "description": text("from its annotation workflows.argoproj.io/description"),
-        "entrypoint": text("what it begins with"),
+        "entrypoint": text("its entrypoint"),
         "parameters": {"description": "at most 50", "type": "array", "items": parameter},
         "createdAt": text("Argo's time", format="date-time"),
     }
@@ -159,9 +161,9 @@ def _template() -> Schema:
 
 
 def _cut() -> Schema:
-    paths: Schema = {"description": "dotted paths of what is not there", "type": "array", "items": {"type": "string"}}
+    paths: Schema = {"description": "dotted paths of the parts left out", "type": "array", "items": {"type": "string"}}
     properties: dict[str, Schema] = {"truncated": {"type": "boolean", "const": True}, "leftOut": paths}
-    return closed(properties, ["truncated"], "something was cut to fit the largest packet")
+    return closed(properties, ["truncated"], "something was left out to fit the largest packet")
 
 
 def _error() -> Schema:
@@ -169,16 +171,16 @@ def _error() -> Schema:
     finding = open_object(
         {
             "message": text("a sentence"),
-            "pointer": text("where: a JSON Pointer"),
-            "code": text("which kind of finding"),
-            "found": text("what stands there"),
-            "expected": text("what belongs there"),
-            "suggestion": text("the nearest that is right"),
+            "pointer": text("position, as a JSON Pointer"),
+            "code": text("code of the finding"),
+            "found": text("what was found there"),
+            "expected": text("what was expected there"),
+            "suggestion": text("the nearest valid name"),
         },
         ["message"],
     )
     details = {
-        "description": "one object a finding; or that they had to be cut to fit the largest packet",
+        "description": "one object per finding; or a note that they were left out to fit the largest packet",
         "oneOf": [{"type": "array", "minItems": 1, "items": finding}, truncated],
     }
     properties = {"error": text("a sentence"), "details": details, "requestId": ref("RequestId")}

@@ -48,8 +48,8 @@ _VERSION = "version"
 EXPIRY_EVERY_S = 1.0
 EXPIRY_PAGE = 256
 SPOOL_RETRY_S = 0.2
-_EXPIRED = Dead("expired", "it was not submitted before its time was over")
-_UNANSWERED = Dead("expired", "Argo has not confirmed it before its time was over; it may have been done all the same")
+_EXPIRED = Dead("expired", "it was not submitted before it expired")
+_UNANSWERED = Dead("expired", "Argo did not confirm it before it expired; it may have been carried out")
 MAX_QUESTIONS = 4
 """Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
 
@@ -168,7 +168,7 @@ class Dispatcher:
                 self.step()
             self._parts.settlement.flush(self._lanes)
         except SpoolError as error:
-            _log.error("dispatch ends with unmarked rows: %s", error, extra=fields(action="dispatch"))
+            _log.error("dispatch stops with unmarked rows: %s", error, extra=fields(action="dispatch"))
         finally:
             self._parts.exchanges.close()
 
@@ -402,7 +402,7 @@ class Dispatcher:
         lane = event.event.lane
         if not self._lanes.is_parked(lane):
             keys = fields(action="park", mapping=event.event.mapping, topic=event.event.topic)
-            _log.warning("mapping waits, and tries now and then: %s", verdict.cause, extra=keys)
+            _log.warning("the mapping waits and retries from time to time: %s", verdict.cause, extra=keys)
         self._lanes.park(lane, self._parts.spool.age.now_s(), verdict.cause)
         self._lanes.give_back(event)
 
@@ -437,7 +437,7 @@ class Dispatcher:
 
     def _give_up(self, flight: _RowInFlight, tried: WaitingEvent, verdict: Again) -> None:
         """End a row after its last try, but look first for a workflow that this try may have made."""
-        text = f"given up after {tried.attempts} tries, while others succeeded; the last answer: {verdict.cause}"
+        text = f"given up after {tried.attempts} attempts, while others succeeded; the last response: {verdict.cause}"
         end = Dead("attempts-exhausted", text)
         if operation_of(tried.event) in CREATING and verdict.step is Step.LOOK_UP:
             self._ask(_RowInFlight(tried, self._plans.of(tried, Step.LOOK_UP), is_seen=flight.is_seen, gives_up=end))
@@ -458,7 +458,7 @@ class Dispatcher:
         event = flight.event.event
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
         self._parts.reports.unexpected("dispatch", error, **facts)
-        text = "the bridge met an unexpected error with this event; a report was written"
+        text = "unexpected error in the bridge with this event; a report was written"
         self._parts.settlement.dead(flight.event, "internal-error", text)
 
 
@@ -468,11 +468,11 @@ def _as_again(verdict: Verdict) -> Again:
         return verdict
     if isinstance(verdict, Park):
         return Again(verdict.step, own_fault=True, cause=verdict.cause)
-    return Again(Step.LOOK_UP, own_fault=True, cause="Argo says that its workflow exists, and that it does not")
+    return Again(Step.LOOK_UP, own_fault=True, cause="Argo reports both that its workflow exists and that it does not")
 
 
 def _unknown(end: Dead) -> Dead:
-    return replace(end, message=f"{end.message}; Argo does not tell whether its workflow exists")
+    return replace(end, message=f"{end.message}; it is unknown whether its workflow exists")
 
 
 def _say_quarantined(event: WaitingEvent, cause: str, delay_s: float) -> None:
@@ -484,7 +484,7 @@ def _say_quarantined(event: WaitingEvent, cause: str, delay_s: float) -> None:
         attempt=event.attempts,
         delay_s=round(delay_s, 1),
     )
-    _log.warning("a row fails again and again while others succeed: %s", cause, extra=keys)
+    _log.warning("a row keeps failing while others succeed: %s", cause, extra=keys)
 
 
 def _may_exist(event: WaitingEvent) -> bool:

@@ -184,7 +184,7 @@ class _Deletion(_Compared):
     """Deletes; a repeat is done where the workflow is gone, or another has its name."""
 
     def _found(self, now: _Standing) -> Verdict:
-        text = f'there is no workflow "{self._asked.target}" any more, only its entry in the archive'
+        text = f'the workflow "{self._asked.target}" is gone; only its archive entry exists'
         return self._gone(Dead("workflow-not-found", text)) if now.archived else super()._found(now)
 
     def _gone(self, refusal: Dead) -> Verdict:
@@ -203,7 +203,7 @@ class _Retry(_Compared):
     def _found(self, now: _Standing) -> Verdict:
         before = self._before
         if before is not None and now.uid != before.uid and not before.archived:
-            text = f'the workflow "{self._asked.target}" is gone, another has its name'
+            text = f'the workflow "{self._asked.target}" is gone; a new one has its name'
             return Dead("workflow-not-found", text)
         return super()._found(now)
 

@@ -135,15 +135,17 @@ def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
             return Done()
         metadata = workflow.get("metadata") or {}
         if metadata.get("deletionTimestamp"):
-            return Again(Step.CREATE, own_fault=True, cause="the workflow of that name is being deleted")
+            return Again(Step.CREATE, own_fault=True, cause="the workflow with this name is being deleted")
         name = metadata.get("name", "")
-        return Dead("name-taken", f'a workflow "{name}" exists already and is not of this event')
+        return Dead("name-taken", f'a workflow "{name}" already exists and does not belong to this event')
     if answer.kind is AnswerKind.NOT_FOUND:
         # Only Argo's own 404 proves that the create did not happen.
         return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, True, cause_of(answer))
     if answer.status == 403:
         return Dead(
-            "access-denied", f"cannot tell whose workflow has the name, the right to get is missing: {cause_of(answer)}"
+            "access-denied",
+            "cannot find out which event the workflow belongs to, because the right to get it is "
+            f"missing: {cause_of(answer)}",
         )
     return None
 

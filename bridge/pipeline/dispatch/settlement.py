@@ -175,7 +175,7 @@ class Settlement:
             try:
                 again += self._spool.settle([finished])
             except PermanentError as error:
-                _log.warning("stored an end without its texts: %s", error, extra=fields(action="settle"))
+                _log.warning("stored an outcome without its texts: %s", error, extra=fields(action="settle"))
                 again += self._spool.settle([Finished(finished.seq, finished.outcome, code=finished.code)])
         self._spool.settle([], self._postponed)
         return tuple(again)

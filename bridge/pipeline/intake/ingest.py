@@ -382,13 +382,13 @@ class Ingest:
             key = f"reply-address {message.connection} {address.refused}"
             keys = fields(action="reply", connection=message.connection, topic=message.topic)
             wanted = cut(message.properties.response_topic or message.properties.reply_queue)
-            text = 'no reply goes to "%s", which a request gave as its address: %s; it goes to %s'
+            text = 'the reply is not sent to "%s", the address in the request: %s; it is sent to %s'
             self._seldom.warning(key, text, wanted, address.refused, default_topic, **keys)
         return address
 
     def _too_large(self, message: Message) -> Refusal:
         limit = self._rules.max_payload_bytes
-        text = f"the payload has {len(message.payload)} bytes, at most {limit} are taken (interface.max-payload)"
+        text = f"the payload has {len(message.payload)} bytes, the maximum is {limit} (interface.max-payload)"
         return Refusal("payload-too-large", text)
 
     def _internal_error(self, message: Message, error: Exception) -> Refusal:
@@ -480,7 +480,7 @@ class Ingest:
         self._parts.metrics.events_duplicate.labels(event.mapping).inc()
         if not outcome.reused:
             return
-        text = "event-id-reused: a known event id came with another payload"
+        text = "event-id-reused: a known event id came with a different payload"
         keys = fields(action="dedupe", mapping=event.mapping, topic=event.topic)
         self._seldom.warning(f"reused {event.topic}", text, **keys)
 
@@ -494,6 +494,6 @@ class Ingest:
 
 _REUSED = Refusal(
     "event-id-reused",
-    "its event id was used for another request on this topic; a repetition may differ in requestId only",
+    "its event id was used for a different request on this topic; a repetition may differ in requestId only",
 )
-_INTERNAL_TEXT = "the bridge met an unexpected error with this message; a report was written"
+_INTERNAL_TEXT = "unexpected error in the bridge with this message; a report was written"

@@ -176,7 +176,7 @@ def _manifest_bytes(workflow: Mapping[str, object]) -> bytes:
         return orjson.dumps(workflow)
     except TypeError as error:
         # Go's JSON decoder refuses such a number, or rounds it; nobody means that.
-        text = "it has an integer of more than 64 bits; write it as a text"
+        text = "it has an integer of more than 64 bits; write it as text"
         raise PermanentError(text, code="invalid-workflow") from error
 
 

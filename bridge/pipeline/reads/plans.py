@@ -118,7 +118,7 @@ class _Get(ReadPlan):
         workflow = answer.body or {}
         wanted, uid = self.read.options.get("uid"), text_at(object_at(workflow, "metadata"), "uid")
         if wanted and wanted != uid:
-            return Refusal("workflow-not-found", f'the workflow "{self.read.name}" has another uid: {uid}')
+            return Refusal("workflow-not-found", f'the workflow "{self.read.name}" has a different uid: {uid}')
         return Answered(lambda room: self._keys(workflow, room))
 
     def _keys(self, workflow: Object, room: int) -> Keys:
@@ -181,7 +181,7 @@ class _Paged(ReadPlan):
     def request(self) -> HttpRequest:
         request = self._pages.request()
         if request is None:
-            raise AssertionError("asked for a page behind the last one")
+            raise AssertionError("no such page: it is after the last one")
         return request
 
     def _ok(self, answer: Answer) -> Result | None:

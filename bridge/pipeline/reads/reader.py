@@ -50,13 +50,13 @@ IDLE_S = 1.0
 ACTIVE_S = 0.1
 SPOOL_RETRY_S = 0.2
 
-BUSY = Refusal("busy", f"{MAX_AT_ONCE} reads or {MAX_FOLLOWED} followed logs are under way; ask again in a moment")
-_LATE = Refusal("timeout", "Argo has not answered in time")
-_STOPPED = Refusal("stopped", "the bridge is stopping; ask again")
-_TOO_MUCH = Refusal("too-much", "the log is longer than one request is told")
-_SILENT = Refusal("connection-lost", "nothing was heard from Argo for a while")
-_TOO_LARGE = Refusal("reply-too-large", "the reply does not fit into the largest packet that the broker takes")
-_INTERNAL = Refusal("internal-error", "the bridge met an unexpected error with this request; a report was written")
+BUSY = Refusal("busy", f"{MAX_AT_ONCE} reads or {MAX_FOLLOWED} followed logs are in progress; try again in a moment")
+_LATE = Refusal("timeout", "Argo did not answer in time")
+_STOPPED = Refusal("stopped", "the bridge is stopping; try again")
+_TOO_MUCH = Refusal("too-much", "the log is longer than the limit for one request")
+_SILENT = Refusal("connection-lost", "Argo sent nothing for a while")
+_TOO_LARGE = Refusal("reply-too-large", "the reply does not fit into the largest packet that the broker accepts")
+_INTERNAL = Refusal("internal-error", "unexpected error in the bridge with this request; a report was written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Reads:
             self._commit()
         except SpoolError as error:
             keys = fields(action="reads", code=error.code)
-            _log.warning("reads end without their replies, they will be asked again: %s", error, extra=keys)
+            _log.warning("reads stop without their replies and will be redelivered: %s", error, extra=keys)
         finally:
             self._parts.exchanges.close()
 

@@ -99,7 +99,7 @@ class Externals:
             self._end(place, "dropped")
             if len(self._rows) <= MAX_EXTERNAL and self._bytes <= MAX_EXTERNAL_BYTES:
                 break
-        text = "statuses of other systems for workflows that Argo does not know are over %d or %d bytes; some go early"
+        text = "statuses from other systems for unknown workflows exceed %d or %d bytes; some are removed early"
         self._seldom.warning("dropped", text, MAX_EXTERNAL, MAX_EXTERNAL_BYTES, action="external-status")
 
     def _pop(self, place: Place) -> ExternalStatus | None:
@@ -161,7 +161,7 @@ class Externals:
     def phase_ignored(self, ref: WorkflowRef, said: Phase, is_so: Phase) -> None:
         """Count and log that another system disagrees with Argo about a phase."""
         self.count("phase-ignored")
-        text = "another system says that a workflow is %s; for Argo it is %s, and that is shown"
+        text = "another system reports a workflow as %s, but Argo as %s, which is shown"
         keys = log.fields(action="external-status", workflow=ref.name)
         self._seldom.warning(ref.namespace, text, said.value, is_so.value, level=logging.INFO, **keys)
 
@@ -202,7 +202,7 @@ class Externals:
     def _pause(self, verb: str, error: SpoolError) -> None:
         self._retry_at_s = self._clock.monotonic_s() + RETRY_S
         keys = log.fields(action="external-status", code=error.code, delay_s=RETRY_S)
-        self._seldom.warning("spool", "cannot %s statuses of other systems: %s", verb, error, **keys)
+        self._seldom.warning("spool", "cannot %s statuses from other systems: %s", verb, error, **keys)
 
 
 def _ref(place: Place) -> WorkflowRef:

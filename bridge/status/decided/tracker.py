@@ -97,7 +97,7 @@ class Tracker:
         for row in rows:
             if not self._publisher.adopt(row, saved=True):
                 extra = log.fields(connection=row.connection, topic=row.topic)
-                _LOG.info("a status is retained on a connection that is not configured any more", extra=extra)
+                _LOG.info("a status is retained on a connection that is no longer configured", extra=extra)
                 continue
             if row.name:
                 self._question(WorkflowRef(row.namespace, row.name, row.uid), row.topic)

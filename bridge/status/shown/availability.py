@@ -1,4 +1,4 @@
-"""Says on each connection whether the bridge is there: ``online`` and ``offline``, retained, QoS 1.
+"""Says on each connection whether the bridge is online: ``online`` and ``offline``, retained, QoS 1.
 
 ``offline`` after a crash is the broker's work (the last will, set by the transport). It waits for nothing but the
 acknowledgement of a last word.

@@ -167,7 +167,7 @@ class Publisher:
         value = self._values.get(key)
         if link.echoes.expect(topic, digest) or value is None or link.wants(key) or digest == self._digest(link, value):
             return
-        text = "another client overwrote a retained topic, which is published again"
+        text = "another client overwrote a retained topic; it is published again"
         self._seldom.warning(connection, text, action="mend", connection=connection, topic=topic)
         if self._mended.allow(f"{connection} {topic}", now)[0]:
             link.mark(key)
@@ -276,7 +276,7 @@ class Publisher:
             if new:
                 self._store.retain(new)
         except SpoolError as error:
-            self.problem = StatusProblem("status-spool", f"cannot note which topics are retained: {error}")
+            self.problem = StatusProblem("status-spool", f"cannot store which topics are retained: {error}")
             self._spool_retry_at_s = now + _SPOOL_PAUSE_S
             return False
         self.problem = None

@@ -1,4 +1,4 @@
-"""Publishes how the bridge is doing on ``argo/bridge/ID/state``: retained JSON, on change and at least once a minute.
+"""Publishes the state of the bridge on ``argo/bridge/ID/state``: retained JSON, on change and at least once a minute.
 
 What the state is, the service says (a callable); here it is only compared and sent. Like every status it is a value,
 not a queue: a connection that is away gets the newest one when it is back.

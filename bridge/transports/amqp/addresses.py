@@ -75,4 +75,4 @@ def key_problem(key: str) -> str:
     size_bytes = len(key.encode("utf-8", "surrogatepass"))
     if size_bytes <= MAX_KEY_BYTES:
         return ""
-    return f"its routing key has {size_bytes} bytes, at most {MAX_KEY_BYTES} are possible"
+    return f"its routing key has {size_bytes} bytes, the maximum is {MAX_KEY_BYTES}"

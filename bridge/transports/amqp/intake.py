@@ -1,9 +1,9 @@
 """Hands what arrived to the receiver, and gives it back to the broker while the receiver cannot store.
 
 Nothing is held unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. What the receiver could
-not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming goes on,
+not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming continues,
 and its messages, which come again, are recognised by `DeliveryMemory`. What the receiver has no room for is handed in
-again likewise while consuming goes on, and treated so only after `PATIENCE_S`, or where it is large.
+again likewise while consuming continues, and treated so only after `PATIENCE_S`, or where it is large.
 
 Thread: the transport's. Does no I/O but what the receiver and the memory do.
 """
@@ -184,15 +184,15 @@ class AmqpIntake:
             self._retry_at_s = now_s + RETRY_S
         self._held += left
         if self.is_paused and self._left:
-            return True  # all of the copy is handed in before consuming goes on: what comes again must be known
+            return True  # all of the copy is handed in before consuming continues: what comes again must be known
         if not self._held:
             if self.is_paused:
-                _log.info("consuming goes on", extra=fields(connection=self._parts.name))
+                _log.info("consuming continues", extra=fields(connection=self._parts.name))
             self._held_since_s = 0.0
             self.is_paused = False
             self.problem = None
             return True
-        text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
+        text = f"{len(self._held)} messages wait: the spool has no room for them"
         problem = ConnectionProblem("spool-full", text)
         held_bytes = sum(len(delivery.message.payload) for delivery in self._held)
         if self.is_paused or now_s - self._held_since_s >= PATIENCE_S or held_bytes >= MAX_HELD_BYTES:

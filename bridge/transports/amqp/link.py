@@ -150,7 +150,7 @@ class AmqpLink:
 
     def _unblock(self, _connection: Any, _frame: Any) -> None:
         self._blocked = None
-        _log.info("the broker takes messages again", extra=fields(connection=self._options.name))
+        _log.info("the broker accepts messages again", extra=fields(connection=self._options.name))
         self._hold()
         self._is_news = True
         self._settle()
@@ -305,7 +305,7 @@ class AmqpLink:
     def misrouted(self) -> None:
         """What the bridge said of itself came to its queue of requests: publish no more."""
         if self.has_exchange:
-            text = "what was published for others came to the queue of requests, unless somebody else has bound that"
+            text = "messages published for others arrived in the request queue, unless someone else bound it"
             self._topology.misrouted(text)
             self._hold()
             self._is_news = True
@@ -339,7 +339,7 @@ class AmqpLink:
 
     def _drop_connections(self) -> None:
         for connection in self._connections():
-            connection.drop(ConnectionAbortedError("it does not close in time"))
+            connection.drop(ConnectionAbortedError("it did not close in time"))
 
     def _connections(self) -> list[RawConnection]:
         return [each for each in (self._consuming, self._publishing) if each is not None]

@@ -142,45 +142,45 @@ class MessageReader:
         queue = self._queues[origin.kind]
         text = ""
         if queue.is_own and not origin.exchange and origin.kind is not QueueKind.VISIT:
-            text = "it was sent to the queue by its name, so that it has no topic"
+            text = "it was sent directly to the queue and so has no topic"
         elif origin.kind is QueueKind.REDELIVERED:
-            text = "the broker took it out of no queue of the bridge"
+            text = "the broker did not remove it from a queue of the bridge"
         elif origin.kind is QueueKind.REQUESTS and not topic.startswith(f"{self._options.prefix}/"):
-            text = "only requests are taken from there"
+            text = "that queue is only for requests"
         elif not queue.is_own and self._is_request(topic):
-            text = "no requests are taken from there"
+            text = "that queue is not for requests"
         elif not queue.is_own and not any(matches(each, topic) for each in self._event_filters):
             shown = cut(topic)
-            return Flaw("no-mapping", f'no mapping listens to topic "{shown}", by which queue "{queue.name}" got it')
+            return Flaw("no-mapping", f'no mapping matches topic "{shown}" of a message in queue "{queue.name}"')
         if not text:
             return None
-        hint = f'publish to exchange "{self._options.exchange}", under the routing key of its topic'
-        return Flaw("wrong-queue", f'the message came by queue "{queue.name}", and {text}; {hint}')
+        hint = f'publish to exchange "{self._options.exchange}", with the routing key of its topic'
+        return Flaw("wrong-queue", f'the message arrived in queue "{queue.name}", and {text}; {hint}')
 
     def _is_request(self, topic: str) -> bool:
         return any(matches(each, topic) for each in self._request_filters)
 
     def _decoded(self, body: bytes, encoding: str) -> tuple[bytes, Flaw | None]:
         if encoding not in _GZIP:
-            text = f'content encoding "{cut(encoding, 64)}" is not understood; send it as it is, or as gzip'
+            text = f'content encoding "{cut(encoding, 64)}" is not supported; send it uncompressed, or as gzip'
             return body, Flaw("unknown-encoding", text)
         limit = self._options.max_payload_bytes
         unpack = zlib.decompressobj(_GZIP_OR_ZLIB)
         try:
             payload = unpack.decompress(body, limit + 1)  # a small message may unpack to gigabytes
         except zlib.error as error:
-            return body, Flaw("unreadable-encoding", f"the payload cannot be unpacked as gzip: {cut(str(error))}")
+            return body, Flaw("unreadable-encoding", f"the payload cannot be decompressed as gzip: {cut(str(error))}")
         if len(payload) > limit:
-            text = f"the payload has more than {limit} bytes once unpacked (interface.max-payload)"
+            text = f"the payload has more than {limit} bytes when decompressed (interface.max-payload)"
             return body, Flaw("payload-too-large", text)
         if not unpack.eof:
-            return body, Flaw("unreadable-encoding", "the payload cannot be unpacked as gzip: it is cut off")
+            return body, Flaw("unreadable-encoding", "the payload cannot be decompressed as gzip: it is cut off")
         return payload, None
 
 
 def unreadable(connection: str, arrival: Arrival) -> Message:
     """Return what stands for a message whose reading failed unexpectedly: it is refused, and its payload kept."""
-    flaw = Flaw("internal-error", "the bridge met an unexpected error while reading this message; see its log")
+    flaw = Flaw("internal-error", "unexpected error in the bridge while reading this message; see its log")
     key = arrival.origin.routing_key
     key = key if isinstance(key, str) else "unreadable"
     topic = addresses_for("").topic_of(key)

@@ -23,7 +23,7 @@ from bridge.transports.tls import TlsOptions
 
 DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-_HOST_WORDS = "a host, or a host with its port, such as rabbit-2:5672"
+_HOST_WORDS = "a host, or a host and port, such as rabbit-2:5672"
 
 
 class Declare(StrEnum):
@@ -121,47 +121,47 @@ class AmqpOptions:
 
     url: str = declare(
         Url(tuple(DEFAULT_PORTS)),
-        "Broker to connect to, port 5672 or 5671 (amqps) unless it names one; its path is the virtual host, absent /.",
+        "URL of the broker; default port 5672 or 5671 (amqps). The path is the virtual host (default /).",
     )
     hosts: tuple[str, ...] = declare(
         ListOf(Text(_HOST, _HOST_WORDS), distinct=True),
-        "Further nodes of the same broker, tried in turn, each with the port of `url`'s kind unless it names one.",
+        "Further nodes of the same broker, tried in turn; the default port is that of the scheme of `url`.",
         default=[],
     )
     exchange: str = declare(
         Text(r".{1,255}", "the name of an exchange"),
-        "Topic exchange of the interface; amq.topic to meet the clients of RabbitMQ's MQTT plugin.",
+        "Topic exchange for all messages; use amq.topic to reach clients of RabbitMQ's MQTT plugin.",
         default="argo.workflows",
     )
     queue: str | None = declare(
         Text(r"(?!amq\.|argo-bridge\.).{1,255}", "the name of a queue that is not the bridge's own, nor RabbitMQ's"),
-        "Queue that mappings listen to in place of the bridge's own: somebody else's, bound by them.",
+        "Existing queue that mappings consume instead of the bridge's own; its owner binds it.",
         default=ABSENT,
     )
     queue_arguments: Mapping[str, str | int | bool] | None = declare(
         MapOf(QueueArgument()),
-        "Arguments with which the bridge makes `queue` where it is missing; absent, it never makes it.",
+        "Arguments for creating `queue` if it is missing. Default: the bridge never creates it.",
         default=ABSENT,
     )
     declaration: Declare = declare(
         Choice(Declare),
-        "Make exchange and queues (create), or only look for them (check).",
+        "Declare exchange and queues (create), or only check that they exist (check).",
         default="create",
         name="declare",
     )
-    username: str | None = declare(Text(), "User name at the broker; absent, guest.", default=ABSENT)
+    username: str | None = declare(Text(), "User name at the broker; default: guest.", default=ABSENT)
     password_file: Path | None = declare(
-        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+        FilePath(), "File that contains the password; a line break at its end is ignored.", default=ABSENT
     )
     login: AmqpLogin = declare(
-        Choice(AmqpLogin), "Log in by password, or by the certificate of `tls` (SASL EXTERNAL).", default="password"
+        Choice(AmqpLogin),
+        "Log in with a password, or with the certificate of `tls` (SASL EXTERNAL).",
+        default="password",
     )
     heartbeat_s: float = declare(
         Duration("5s", "1h"), "Longest silence before the connection counts as lost.", default="60s"
     )
-    prefetch: int = declare(
-        Integer(1, 65_535), "Messages of each queue that may be under way before the first is stored.", default=500
-    )
+    prefetch: int = declare(Integer(1, 65_535), "Number of unacknowledged messages per queue.", default=500)
     tls: TlsOptions = declare(Section(TlsOptions), "TLS, for amqps.", default={})
     # What the rest of the configuration says, and what only code sets.
     name: str = ""

@@ -51,12 +51,12 @@ def connect_failed(error: BaseException, options: AmqpOptions, broker: AmqpBroke
         return _not_authorized(options, broker, cause)
     if isinstance(cause, exceptions.ProbableAccessDeniedError):
         text = f'broker {broker} refused virtual host "{virtual_host(options.url)}": {_text(cause)}'
-        return ConnectionProblem("vhost-refused", f"{text}; check the path of url, and what this user may enter")
+        return ConnectionProblem("vhost-refused", f"{text}; check the path of url, and the user's access to it")
     if isinstance(cause, exceptions.ConnectionClosedByBroker):
         return closed(cause, options, broker)
     if isinstance(cause, exceptions.IncompatibleProtocolError | exceptions.StreamLostError):
-        text = f"broker {broker} closed the connection before accepting it; is it an AMQP 0-9-1 port"
-        return ConnectionProblem("refused", f"{text}{'' if broker.has_tls else ', or does it want amqps://'}?")
+        text = f"broker {broker} closed the connection before accepting it; check that this is an AMQP 0-9-1 port"
+        return ConnectionProblem("refused", f"{text}{'' if broker.has_tls else ', and whether it needs amqps://'}?")
     return _unreachable(cause, broker)
 
 
@@ -68,7 +68,7 @@ def _unreachable(cause: BaseException, broker: AmqpBroker) -> ConnectionProblem:
         return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {_text(cause)}")
     text = f"broker {broker} cannot be reached: {_text(cause)}"
     if isinstance(cause, socket.gaierror):
-        text = f"the name {broker.host} of the broker is not known: {cause.strerror}"
+        text = f"the broker's host name {broker.host} cannot be resolved: {cause.strerror}"
     elif isinstance(cause, AMQPConnectorStackTimeout | TimeoutError):
         text = f"broker {broker} did not answer in time"
     return ConnectionProblem("unreachable", text)
@@ -86,10 +86,10 @@ def closed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> Co
     """Return the problem for a connection that has ended."""
     if isinstance(error, exceptions.ConnectionClosedByBroker):
         if error.reply_code == CONNECTION_FORCED:
-            return ConnectionProblem("connection-forced", f"broker {broker} ended the connection: {_text(error)}")
+            return ConnectionProblem("connection-forced", f"broker {broker} closed the connection: {_text(error)}")
         if error.reply_code == ACCESS_REFUSED:
             return _not_authorized(options, broker, error)
-        return ConnectionProblem("disconnected", f"broker {broker} ended the connection: {_text(error)}")
+        return ConnectionProblem("disconnected", f"broker {broker} closed the connection: {_text(error)}")
     if isinstance(error, exceptions.AMQPHeartbeatTimeout):
         text = f"the connection to broker {broker} was lost: nothing was heard for {options.heartbeat_s:.0f} s"
         return ConnectionProblem("heartbeat-lost", text)
@@ -110,13 +110,13 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
     if code == PRECONDITION_FAILED:
         found = _ARGUMENT.search(text)
         why = f"argument {found[1]} differs: {cut(found[4])}" if found else shown
-        hint = "delete it or set that argument by a policy, or set declare: check to take it as it is"
+        hint = "delete it, set the argument by a policy, or set declare: check to use it as it is"
         return ConnectionProblem("declared-otherwise", f"{what} exists with other arguments: {why}; {hint}")
     if code == ACCESS_REFUSED:
         return ConnectionProblem("not-permitted", f"{what}: {shown}; grant the rights in config/rabbitmq")
     if code == NOT_FOUND:
-        hint = "make it, or let the bridge do so (declare: create, and queue-arguments for a queue of yours)"
-        return ConnectionProblem(NOT_DECLARED, f"{what} is not there: {shown}; {hint}")
+        hint = "create it, or let the bridge create it (declare: create, and queue-arguments for your own queue)"
+        return ConnectionProblem(NOT_DECLARED, f"{what} does not exist: {shown}; {hint}")
     return ConnectionProblem("queue-refused", f"{what}: {shown}")
 
 
@@ -128,20 +128,20 @@ def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
         wanted: the type that it must have.
         why: how that is known.
     """
-    hint = "name another exchange, or delete this one and let the bridge make it"
+    hint = "use another exchange, or delete this one and let the bridge create it"
     return ConnectionProblem(WRONG_EXCHANGE_TYPE, f"{what} must be a {wanted} exchange: {why}; {hint}")
 
 
 def not_consumed(queue: str) -> ConnectionProblem:
     """Return the problem of a queue that has no consumer, or is not there."""
-    text = f'nobody consumes queue "{queue}": its bridge is not running, or still starting'
+    text = f'queue "{queue}" has no consumer: its bridge is not running, or still starting'
     return ConnectionProblem(NOT_CONSUMED, text)
 
 
 def blocked(reason: str, broker: AmqpBroker) -> ConnectionProblem:
     """Return the problem of a broker that takes no messages for now."""
-    text = f"broker {broker} takes no messages until its alarm is over: {cut(reason)}"
-    return ConnectionProblem("blocked", f"{text}; replies and status wait, events are taken")
+    text = f"broker {broker} accepts no messages until its alarm is over: {cut(reason)}"
+    return ConnectionProblem("blocked", f"{text}; replies and status wait, events are consumed")
 
 
 def _text(error: BaseException) -> str:

@@ -136,7 +136,7 @@ class AmqpPublisher:
             return
         self._returned.add(tag)
         self._unroutable()
-        text = f"a reply came back: {cut(method.reply_text)}; its sender's queue is not there"
+        text = f"a reply was returned: {cut(method.reply_text)}; the sender's queue does not exist"
         self._say(self._topics.get(tag, ""), text)
 
     def _answered(self, answer: Any) -> None:
@@ -154,7 +154,7 @@ class AmqpPublisher:
             result = PublishResult.REFUSED
         elif method.NAME == "Basic.Nack":
             result = PublishResult.REFUSED
-            self._say(topic, "the broker did not take a message: a queue bound to it is full")
+            self._say(topic, "the broker rejected a message: a bound queue is full")
         self._outgoing.answered(tag, result)
 
     def _closed(self, _channel: Any, reason: Exception) -> None:
@@ -166,14 +166,14 @@ class AmqpPublisher:
         is_suspicious = is_ended or isinstance(reason, exceptions.StreamLostError)
         if is_suspicious and len(self._topics) == 1:
             (topic,) = self._topics.values()
-            self._say(topic, f"the broker ended the connection while this message was on its way: {cut(str(reason))}")
+            self._say(topic, f"the broker closed the connection while this message was being sent: {cut(str(reason))}")
         self._outgoing.fail_all(is_suspicious=is_suspicious)
 
     def _closed_by_broker(self, code: int, text: str) -> None:
         is_missing = code == NOT_FOUND
         if not is_missing and len(self._topics) == 1:
             ((tag, topic),) = self._topics.items()
-            self._say(topic, f"the broker refuses a message: {cut(text)}; its topic is tried again in a while")
+            self._say(topic, f"the broker refused a message: {cut(text)}; its topic is tried again later")
             self._outgoing.refused(tag)
         self._outgoing.fail_all(is_suspicious=not is_missing)
         self._reopen(text if is_missing else "")
@@ -181,7 +181,7 @@ class AmqpPublisher:
 
 def _properties_problem(message: OutgoingMessage) -> str:
     if len(message.correlation_data) > _MAX_SHORT_BYTES:
-        return f"its correlation data has {len(message.correlation_data)} bytes, AMQP takes {_MAX_SHORT_BYTES}"
+        return f"its correlation data has {len(message.correlation_data)} bytes, AMQP's maximum is {_MAX_SHORT_BYTES}"
     shorts = (message.content_type, *(name for name, _ in message.user))
     if any(len(each.encode("utf-8", "surrogatepass")) > _MAX_SHORT_BYTES for each in shorts):
         return f"its content type, or the name of a header, has more than {_MAX_SHORT_BYTES} bytes"

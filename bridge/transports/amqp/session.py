@@ -125,7 +125,7 @@ class AmqpSession:
             self.ended(token)
 
     def is_current(self, token: int) -> bool:
-        """Whether a consuming goes on."""
+        """Whether a consuming continues."""
         return token in self._by_token
 
     def arrived(self, message: Message, token: int, tag: int) -> AmqpDelivery:

@@ -200,7 +200,7 @@ class Topology:
             if problem.code == WRONG_EXCHANGE_TYPE:
                 self.note(label, problem)
             elif code == ACCESS_REFUSED and name.startswith("amq.") and name != MQTT_PLUGIN_EXCHANGE:
-                self.note(label, wrong_exchange_type(label, "topic", "RabbitMQ's own of this name is none"))
+                self.note(label, wrong_exchange_type(label, "topic", "RabbitMQ's own exchange of this name is not one"))
 
         return BrokerCall(call, _nothing, say)
 

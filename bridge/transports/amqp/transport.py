@@ -35,7 +35,7 @@ from bridge.transports.outgoing import Outgoing, finish
 
 _log = logger(__name__)
 
-_STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
+_STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge itself")
 _SUBSCRIBING = ConnectionProblem("subscribing", "connected; queues and bindings are not all declared yet")
 _LOOK_S = 0.01
 

@@ -328,8 +328,8 @@ class Conversation:
         _log.info("connected, session %s", session.value, extra=fields(connection=self._name))
         if is_lost and parts.options.session_expiry_s:
             text = (
-                "the broker has no session of client id %s any more, and what waited in it is lost: another client "
-                "took this id with a clean start, the session expired, or the broker lost its data"
+                "the broker no longer has the session of client id %s, and its queued messages are lost: another "
+                "client used this id with a clean start, the session expired, or the broker lost its data"
             )
             keys = fields(connection=self._name, code="session-lost")
             _log.warning(text, parts.options.client_id, extra=keys)
@@ -342,7 +342,7 @@ class Conversation:
             if now_s >= self._accept_by_s:
                 raise self._link.closed("no CONNACK in time", is_silent=True)
         elif not was_heard and not self._is_behind and self._keepalive.is_dead(now_s):
-            raise self._link.closed("it no longer answers", is_silent=True)
+            raise self._link.closed("the broker no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:
         """Read on after a failed write or a hang-up: a refusal or a DISCONNECT that tells why may be there already.

@@ -88,12 +88,12 @@ class Intake:
 
     def _go_on(self, left: list[MqttDelivery]) -> None:
         if self._is_stuck:
-            _log.info("reading goes on", extra=fields(connection=self._name))
+            _log.info("reading continues", extra=fields(connection=self._name))
         self._is_stuck = False
         if left:
             self._hold(left)
         if self._held:
-            text = f"{len(self._held)} messages wait: the spool has no room for more of their kind"
+            text = f"{len(self._held)} messages wait: the spool has no room for them"
             self._tell(ConnectionProblem("spool-full", text))
         else:
             self.problem = None
@@ -141,7 +141,7 @@ class Intake:
             self._is_over_bound = over
             _log.info(
                 "%s: %d messages of %d bytes are unacknowledged",
-                "reading is paused" if over else "reading goes on",
+                "reading is paused" if over else "reading continues",
                 session.count,
                 session.size_bytes,
                 extra=fields(connection=self._name),

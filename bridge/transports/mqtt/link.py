@@ -225,7 +225,7 @@ class Link:
                     break
                 raise self.closed("")
             if not self._has_heard and chunk[0] != _CONNACK:
-                raise self.malformed("the first packet is no CONNACK")
+                raise self.malformed("the first packet is not a CONNACK")
             self._has_heard = True
             self._packets.feed(chunk)
             total += len(chunk)
@@ -260,7 +260,7 @@ class Link:
     def malformed(self, detail: str) -> LinkLost:
         """Return what to raise for bytes that are not MQTT."""
         return LinkLost(
-            ConnectionProblem("protocol-error", f"broker {self._broker} sent what is not MQTT: {cut(detail)}")
+            ConnectionProblem("protocol-error", f"broker {self._broker} sent something that is not MQTT: {cut(detail)}")
         )
 
     def closed(self, cause: str, *, is_silent: bool = False) -> LinkLost:

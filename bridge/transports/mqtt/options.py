@@ -101,36 +101,36 @@ class MqttOptions:
 
     url: str = declare(
         Url(tuple(DEFAULT_PORTS)),
-        "Broker to connect to; port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss) unless it names one.",
+        "URL of the broker; default port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss).",
     )
     version: MqttVersion = declare(Choice(MqttVersion), "Protocol version.", default="5")
     username: str | None = declare(Text(), "User name at the broker.", default=ABSENT)
     password_file: Path | None = declare(
-        FilePath(), "File that holds the password; a line break at its end is not part of it.", default=ABSENT
+        FilePath(), "File that contains the password; a line break at its end is ignored.", default=ABSENT
     )
     client_id: str | None = declare(
         Text(r"\S{1,256}", "at most 256 characters without spaces"),
-        "Client identifier, stable over restarts; absent, argo-bridge-ID-CONNECTION.",
+        "Client identifier, stable over restarts; default: argo-bridge-ID-CONNECTION.",
         default=ABSENT,
     )
     session_expiry_s: float = declare(
         Duration("1m", "49710d"),
-        "How long the broker keeps the session, with what arrives meanwhile, while the bridge is away.",
+        "How long the broker keeps the session and queues messages while the bridge is away.",
         default="7d",
     )
-    receive_maximum: int = declare(
-        Integer(1, 65_535), "QoS 1 messages that the broker may send before the first is acknowledged.", default=1000
-    )
+    receive_maximum: int = declare(Integer(1, 65_535), "Number of unacknowledged QoS 1 messages.", default=1000)
     keepalive_s: float = declare(
         Duration("5s", "65535s"),
-        "Longest silence before the link is probed; 1.5 times that and it is cut.",
+        "Longest silence before the connection is probed; after 1.5 times this it is closed.",
         default="60s",
     )
     retain: bool = declare(
-        Boolean(), "Publish status, reports, availability and state retained; false for a broker without.", default=True
+        Boolean(),
+        "Publish status, reports, availability and state retained; false if the broker has no retained messages.",
+        default=True,
     )
     will: bool = declare(
-        Boolean(), "Have the broker say `offline` when the bridge is gone; false for a broker without.", default=True
+        Boolean(), "Set a last will that publishes `offline`; false if the broker has no last wills.", default=True
     )
     tls: TlsOptions = declare(Section(TlsOptions), "TLS, for mqtts and wss.", default={})
     # What the rest of the configuration says, and what only code sets.

@@ -96,7 +96,7 @@ class PacketReader:
 
     def _cut_oversized(self, data: bytes, start: int, end: int) -> tuple[bytes | None, int]:
         if data[start] & 0xF0 != PUBLISH:
-            raise ProtocolError(f"a packet of {end - start} bytes that is no PUBLISH")
+            raise ProtocolError(f"a packet of {end - start} bytes that is not a PUBLISH")
         kept = start + self._limit
         if kept > len(data):
             self._needed = self._limit

@@ -56,7 +56,7 @@ class Probe:
             return
         self._due_s = None
         text = (
-            f'the broker takes a message to "{self.topic}" and does not deliver it: the bridge may hear '
+            f'the broker accepts a message on "{self.topic}" and does not deliver it: the bridge may hear '
             "nothing; let it read and write this topic, and read what the mappings listen to"
         )
         self.problems = (ConnectionProblem("deaf", text),)
@@ -78,4 +78,4 @@ class Probe:
             self._due_s = None if self._is_heard else self._clock.monotonic_s() + WITHIN_S
         elif result is not PublishResult.LOST:
             keys = fields(action="probe", connection=self._connection, topic=self.topic)
-            _log.info("cannot see whether messages are delivered: the broker does not take the probe", extra=keys)
+            _log.info("cannot check whether messages are delivered: the broker does not accept the probe", extra=keys)

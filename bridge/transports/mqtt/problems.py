@@ -96,7 +96,7 @@ def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> L
     name, hint = "disconnected", "; set retain: false" if code == _NO_RETAIN else ""
     if code in _NOT_AUTHORIZED:
         name, hint = "not-authorized", "; check its access rules"
-    text = f"broker {broker} ended the connection: {reason_name(code)}{hint}"
+    text = f"broker {broker} closed the connection: {reason_name(code)}{hint}"
     return LinkLost(ConnectionProblem(name, text), is_suspicious=code in _OVER_A_PACKET)
 
 
@@ -122,7 +122,10 @@ def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
 
 def packet_limit(broker: Broker, limit_bytes: int) -> ConnectionProblem:
     """Return the problem of a broker that takes no message of the bridge."""
-    text = f"broker {broker} takes no packet above {limit_bytes} bytes: nothing of what the bridge says fits; raise it"
+    text = (
+        f"broker {broker} accepts no packet above {limit_bytes} bytes, which is too small for any message of the "
+        "bridge; raise the limit"
+    )
     return ConnectionProblem("packet-limit", text)
 
 
@@ -133,7 +136,7 @@ def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, c
         return ConnectionProblem("connection-lost", f"the connection to broker {broker} was lost{cause}")
     hint = "; if it speaks MQTT 3.1.1 only, set version: 3.1.1" if options.version is MqttVersion.V5 else ""
     return ConnectionProblem(
-        "refused", f"broker {broker} closed the connection before accepting it{cause}{hint}; its log tells why"
+        "refused", f"broker {broker} closed the connection before accepting it{cause}{hint}; see its log"
     )
 
 
@@ -147,7 +150,9 @@ def connect_failed(error: Exception, broker: Broker) -> ConnectionProblem:
     if isinstance(error, ssl.SSLError):
         return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {cut(str(error))}")
     if isinstance(error, socket.gaierror):
-        return ConnectionProblem("unreachable", f"the name {broker.host} of the broker is not known: {error.strerror}")
+        return ConnectionProblem(
+            "unreachable", f"the broker's host name {broker.host} cannot be resolved: {error.strerror}"
+        )
     if isinstance(error, TimeoutError):
         return ConnectionProblem("unreachable", f"broker {broker} did not answer in time")
     return ConnectionProblem("unreachable", f"broker {broker} cannot be reached: {cut(str(error))}")

@@ -35,7 +35,7 @@ QUICK_CLOSES = 5
 """So many connections in a row, closed soon and for nothing that we sent, are a rival's work."""
 MIN_PACKET_BYTES = 256  # no status and hardly a reply is smaller
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
-_STOPPED = ConnectionProblem("stopped", "the connection was ended by the bridge itself")
+_STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge itself")
 # A message that is published before the broker knows the subscription is for nobody.
 _SUBSCRIBING = ConnectionProblem("subscribing", "connected; the broker has not answered every subscription yet")
 

@@ -24,7 +24,7 @@ def _reused(name: str, venues: frozenset[Venue], event_id: str = "", **propertie
         name,
         act,
         dead_letter("event-id-reused"),
-        reply(409, "used for another request"),
+        reply(409, "used for a different request"),
         counted("events_duplicate_total"),
         venues=venues,
         workflows=1,

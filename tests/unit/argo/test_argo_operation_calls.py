@@ -82,9 +82,9 @@ def test_each_object_has_its_path() -> None:
 def test_no_name_reaches_another_route(name: str) -> None:
     """What kube would never accept as a name is refused before it stands in a path."""
     for operation in (Operation.STOP, Operation.DELETE, Operation.SUSPEND_CRON):
-        with pytest.raises(PermanentError, match="no Kubernetes name"):
+        with pytest.raises(PermanentError, match="not a Kubernetes name"):
             change(operation, "ns", name, {})
-    with pytest.raises(PermanentError, match="no Kubernetes name"):
+    with pytest.raises(PermanentError, match="not a Kubernetes name"):
         submit_cron(CronSubmission("ns", name, "w", {}), MARKS)
 
 

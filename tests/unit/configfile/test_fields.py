@@ -136,10 +136,10 @@ door: {manual: m}
         ("tags: []", 'f:2:7: wrong-type: "tags" needs at least 1'),
         ("tags: [a, b, a]", 'f:2:14: duplicate-value: "tags" names "a" twice; remove one'),
         ("tags: a", 'f:2:7: bad-value: "tags" must be a list, each item text, not "a"'),
-        ("door: {}", "f:2:7: missing-key: door: one of the keys url, manual is needed"),
+        ("door: {}", "f:2:7: missing-key: door: one of the keys url, manual is required"),
         (
             "door: {url: http://a, manual: b}",
-            'f:2:23: conflicting-keys: door: "manual" cannot stand beside "url"; keep one of',
+            'f:2:23: conflicting-keys: door: "manual" cannot be combined with "url"; keep one of',
         ),
         ("door: {manul: b}", 'f:2:8: unknown-key: door: unknown key "manul"; did you mean "manual"?'),
     ],

@@ -76,7 +76,7 @@ def test_keys_that_are_numbers_or_booleans_become_text():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", 'f.yaml:3:1: duplicate-key: the key "a" stands here again; it is already at f.yaml:1:1'),
+        ("a: 1\nb: 2\na: 3\n", 'f.yaml:3:1: duplicate-key: the key "a" is duplicated; it is already at f.yaml:1:1'),
         ("m:\n  k: 1\n  k: 2", "f.yaml:3:3: duplicate-key"),
         ('{"a": 1, "a": 2}', "f.yaml:1:10: duplicate-key"),
         ("x: &x {a: 1}\nb:\n  <<: *x\n  a: 2", "f.yaml:4:3: duplicate-key"),

@@ -79,8 +79,8 @@ def test_a_key_twice_is_told_with_both_places_and_reading_goes_on():
     """All of them, not the first only."""
     data, problems = read("a: 1\nb: {x: 1, x: 2}\na: 2\n")
     assert problems == [
-        'f.yaml:2:11: duplicate-key: the key "x" stands here again; it is already at f.yaml:2:5',
-        'f.yaml:3:1: duplicate-key: the key "a" stands here again; it is already at f.yaml:1:1',
+        'f.yaml:2:11: duplicate-key: the key "x" is duplicated; it is already at f.yaml:2:5',
+        'f.yaml:3:1: duplicate-key: the key "a" is duplicated; it is already at f.yaml:1:1',
     ]
     assert data == {"a": 1, "b": {"x": 1}}
 
@@ -95,7 +95,7 @@ def test_merge_keys_give_way_to_what_stands_there():
     assert value_of(text)["all"] == {"x": 0, "y": 1, "z": 2}
     assert value_of('"<<": 1') == {"<<": 1}
     assert read("<<: 1")[1] == [
-        "f.yaml:1:5: unsupported-yaml: << takes a map, or a list of maps, mostly as an alias: <<: *name"
+        "f.yaml:1:5: unsupported-yaml: << needs a map, or a list of maps, usually as an alias: <<: *name"
     ]
 
 
@@ -107,15 +107,15 @@ def test_merge_keys_give_way_to_what_stands_there():
             "f.yaml:1:9: yaml-syntax: expected ',' or ']', but got '<stream end>' while parsing a flow sequence",
         ),
         ("a:\n\t- b", "f.yaml:2:1: yaml-syntax: a tab cannot indent YAML or begin a value; use spaces"),
-        ("a: b: c", "f.yaml:1:5: yaml-syntax: a colon and space cannot stand here; check the indentation"),
+        ("a: b: c", "f.yaml:1:5: yaml-syntax: a colon and space are not allowed here; check the indentation"),
         ("topic: {site}/x", "f.yaml:1:14: yaml-syntax: expected <block end>, but found '<scalar>' while parsing"),
-        ("a: *b", "f.yaml:1:4: yaml-syntax: no anchor &b stands before this alias"),
-        ("a: &a [*a]", "f.yaml:1:8: unsupported-yaml: the alias *a stands within its own anchor"),
-        ("a: !!python/name:os x", 'f.yaml:1:4: unsupported-yaml: the tag "tag:yaml.org,2002:python/name:os" has no'),
+        ("a: *b", "f.yaml:1:4: yaml-syntax: no anchor &b before this alias"),
+        ("a: &a [*a]", "f.yaml:1:8: unsupported-yaml: the alias *a is inside its own anchor"),
+        ("a: !!python/name:os x", 'f.yaml:1:4: unsupported-yaml: the tag "tag:yaml.org,2002:python/name:os" is not'),
         ("a: 1\n---\nb: 2", "f.yaml:2:1: unsupported-yaml: a second document begins here"),
-        ("? [a]\n: b", "f.yaml:1:3: bad-key: a key is a single word, not a list or a map"),
+        ("? [a]\n: b", "f.yaml:1:3: bad-key: a key must be a single word, not a list or a map"),
         (b"a: b\nc: \xff", "f.yaml:2:4: not-utf8: byte 0xff is not UTF-8; save the file as UTF-8"),
-        (b"a: b\nc\0", "f.yaml:2:2: bad-character: character U+0000 may not stand in YAML; remove it"),
+        (b"a: b\nc\0", "f.yaml:2:2: bad-character: character U+0000 is not allowed in YAML; remove it"),
         (rb'a: "\ud800"', "f.yaml:1:4: bad-character: half of a surrogate pair is not a character"),
         (rb'a: "\U99999999"', "f.yaml:1:7: yaml-syntax: this is not YAML"),
         (b"\xff\xfea\0", "f.yaml:1:1: not-utf8: byte 0xff is not UTF-8"),

@@ -38,7 +38,7 @@ def test_only_the_workflow_and_its_status_must_be_there() -> None:
 @pytest.mark.parametrize(
     ("change", "pointer", "words"),
     [
-        ({"workflowId": None}, "/workflowId", "workflowId is a text that is not empty, found null"),
+        ({"workflowId": None}, "/workflowId", "workflowId must be a non-empty text, found null"),
         ({"workflowId": "a/b"}, "/workflowId", '"a/b" cannot be the name of a workflow'),
         ({"workflowId": "+"}, "/workflowId", "cannot be the name of a workflow"),
         ({"status": "Runing"}, "/status", 'found "Runing"; did you mean "Running"?'),
@@ -47,8 +47,8 @@ def test_only_the_workflow_and_its_status_must_be_there() -> None:
         ({"progress": "101%"}, "/progress", 'from 0% to 100%, found "101%"'),
         ({"progress": "half"}, "/progress", 'found "half"'),
         ({"progress": 50}, "/progress", "found a number"),
-        ({"message": 5}, "/message", "message is a text"),
-        ({"details": []}, "/details", "details is an object"),
+        ({"message": 5}, "/message", "message must be a text"),
+        ({"details": []}, "/details", "details must be an object"),
         ({"progres": "5%"}, "/progres", 'did you mean "progress"?'),
     ],
 )

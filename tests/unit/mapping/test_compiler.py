@@ -235,8 +235,8 @@ def test_a_manifest_keeps_all_but_its_name():
     ("document", "words"),
     [
         ({"kind": "WorkflowTemplate", "spec": {}}, 'its kind is "WorkflowTemplate"'),
-        ({"metadata": {}}, "needs a map spec"),
-        ({"spec": []}, "needs a map spec"),
+        ({"metadata": {}}, "spec is required and must be a map"),
+        ({"spec": []}, "spec is required and must be a map"),
         ({"metadata": {"namespace": "other"}, "spec": {}}, 'its namespace is "other"'),
         ({"metadata": {"labels": ["a"]}, "spec": {}}, "metadata.labels"),
         ({"spec": {}, "status": {}}, '"status"'),

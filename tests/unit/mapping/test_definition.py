@@ -10,7 +10,7 @@ from bridge.mapping.definition import MappingDefinition, PayloadFormat, Trigger,
 from bridge.mapping.definition_checks import MappingContext, check_definitions
 
 CONTEXT = MappingContext("argo/workflows", frozenset({"plant", "office"}), ("factory", "lab"))
-UNIQUE = "names are unique among all files"
+UNIQUE = "names must be unique across all files"
 BOILER = """\
 mappings:
   - name: boiler-overheat
@@ -123,7 +123,7 @@ def test_the_line_of_the_house_style():
     ("text", "problem"),
     [
         ("", 'plant.yaml:1:1: missing-key: the file is empty; it needs the key "mappings", a list'),
-        ("[]", 'plant.yaml:1:1: wrong-type: a mapping file is a map with "mappings", not a list'),
+        ("[]", 'plant.yaml:1:1: wrong-type: a mapping file must be a map with "mappings", not a list'),
         ("mapings: []", 'plant.yaml:1:1: unknown-key: unknown key "mapings"; did you mean "mappings"?'),
         ("mappings: {}", 'plant.yaml:1:11: wrong-type: "mappings" must be a list, each item a map of keys, not a map'),
         ("mappings: [x]", 'plant.yaml:1:12: bad-value: "mappings" must be a list of maps, each with name, topic and'),
@@ -145,13 +145,13 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ({"name": "Press"}, 'bad-value: mapping "Press": "name" must be small letters, digits and -'),
         ({"name": "x" * 64}, 'bad-value: mapping "xxx'),
         ({"topic": None}, 'missing-key: mapping "m": the key "topic" is missing'),
-        ({"topic": ""}, 'wrong-type: mapping "m": "topic" has no value; it must be a topic; put text that begins'),
+        ({"topic": ""}, 'wrong-type: mapping "m": "topic" has no value; it must be a topic; quote text that begins'),
         ({"topic": "a/#/b"}, 'bad-topic: mapping "m": "topic": # must be the whole last level'),
         ({"topic": "a/b+"}, 'bad-topic: mapping "m": "topic": + must be a whole level, found "b+"'),
         ({"topic": "'a/x{b}'"}, 'bad-topic: mapping "m": "topic": "x{b}" is no capture; a capture is a whole level'),
         ({"topic": "'a/{b-c}'"}, 'bad-topic: mapping "m": "topic": "{b-c}" is no capture'),
-        ({"topic": "'{a}/{a}'"}, 'bad-topic: mapping "m": "topic": the capture {a} stands twice'),
-        ({"topic": "$share/g/a"}, 'bad-topic: mapping "m": "topic": $share is not for mappings'),
+        ({"topic": "'{a}/{a}'"}, 'bad-topic: mapping "m": "topic": the capture {a} is used twice'),
+        ({"topic": "$share/g/a"}, 'bad-topic: mapping "m": "topic": $share cannot be used in mappings'),
         ({"topic": "argo/workflows/status"}, 'reserved-topic: mapping "m": "topic" lies under argo/workflows, where'),
         ({"topic": "argo/workflows/#"}, 'reserved-topic: mapping "m": "topic" lies under argo/workflows, where'),
         ({"topic": "argo/bridge/x/state"}, 'reserved-topic: mapping "m": "topic" lies under argo/bridge, where'),
@@ -173,7 +173,7 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ),
         (
             {"workflow": "{template: a, spec: {}}"},
-            'conflicting-keys: mapping "m": "spec" cannot stand beside "template"',
+            'conflicting-keys: mapping "m": "spec" cannot be combined with "template"',
         ),
         ({"workflow": "{cron: a}"}, 'not-yet: mapping "m": "cron" as a source is not built yet'),
         ({"workflow": "{template: A}"}, 'bad-value: mapping "m": "template" must be a name in Kubernetes'),
@@ -206,7 +206,7 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
             'unreadable-file: mapping "m": "manifest": cannot read the file: No such',
         ),
         ({"status": "{topic: a/b}"}, 'status-loop: mapping "m": "status.topic" can match the topic of mapping "m"'),
-        ({"status": "{topic: a/+}"}, 'bad-topic: mapping "m": "status.topic": a topic name has no wildcards'),
+        ({"status": "{topic: a/+}"}, 'bad-topic: mapping "m": "status.topic": a topic name must not have wildcards'),
         ({"status": "{topic: $SYS/a}"}, 'bad-topic: mapping "m": "status.topic": topics that begin with $ belong to'),
         (
             {"status": "{topic: argo/workflows/x}"},
@@ -219,8 +219,11 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ({"status": "{notify: [{on: ended}]}"}, 'missing-key: mapping "m": the key "topic" is missing'),
         ({"status": "{notify: [{topic: a, on: ever}]}"}, 'bad-value: mapping "m": "on" must be failed or ended'),
         ({"status": "{notify: [{topic: a/b}]}"}, 'status-loop: mapping "m": "status.notify" can match the topic of'),
-        ({"status": "{notify: [{topic: 'a/{x}'}]}"}, 'bad-topic: mapping "m": "status.notify": {x} is no capture of'),
-        ({"status": "{notify: [{topic: a/+}]}"}, 'bad-topic: mapping "m": "status.notify": a topic name has no'),
+        (
+            {"status": "{notify: [{topic: 'a/{x}'}]}"},
+            'bad-topic: mapping "m": "status.notify": {x} is not a capture of',
+        ),
+        ({"status": "{notify: [{topic: a/+}]}"}, 'bad-topic: mapping "m": "status.notify": a topic name must not have'),
     ],
 )
 def test_what_is_wrong_is_told_once_with_the_mapping_s_name(changes, problem):
@@ -282,8 +285,8 @@ def test_a_manifest_is_read_beside_its_mapping_file(tmp_path):
     ("content", "problem"),
     [
         ("kind: Workflow\nkind: Workflow\n", "flow.yaml:2:1: duplicate-key:"),
-        ("[a]", "must hold one Workflow, not a list"),
-        ("kind: Workflow\n---\nkind: Workflow\n", "must hold one Workflow, not 2 documents"),
+        ("[a]", "must contain one Workflow, not a list"),
+        ("kind: Workflow\n---\nkind: Workflow\n", "must contain one Workflow, not 2 documents"),
         ("kind: WorkflowTemplate", 'flow.yaml:1:7: bad-value: mapping "m": the manifest must say "kind: Workflow"'),
         ("spec: {}", 'flow.yaml:1:1: bad-value: mapping "m": the manifest must say "kind: Workflow"'),
     ],

@@ -252,9 +252,9 @@ def test_an_alarm_of_a_device_without_battery_goes_out():
     ("expression", "value", "words"),
     [
         ("string(timestamp(payload.value))", "2026-11-30 18:40", ['payload.value is "2026-11-30 18:40"', "T18:40:12Z"]),
-        ("string(duration(payload.value))", "5 minutes", ['payload.value is "5 minutes"', "written 90s"]),
+        ("string(duration(payload.value))", "5 minutes", ['payload.value is "5 minutes"', "as 90s"]),
         ("string(int(payload.value))", "12 C", ['payload.value is "12 C"', "without a unit"]),
-        ("string(double(payload.value))", "\x1b[31m1,5", [r'payload.value is "\x1b[31m1,5"', "written 21.5"]),
+        ("string(double(payload.value))", "\x1b[31m1,5", [r'payload.value is "\x1b[31m1,5"', "as 21.5"]),
         ("payload.value + 'x'", "on\0", [r'"on\x00"', "NUL"]),
         ("payload.value + 1", "x" * 1000, ['xxx..."']),
     ],

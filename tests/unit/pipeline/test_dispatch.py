@@ -86,7 +86,7 @@ def test_a_name_that_another_has_is_refused(bench: DispatchBench) -> None:
     bench.run_until_ended()
     assert bench.reasons() == {"name-taken": 1}
     assert bench.argo.created == {}
-    assert "exists already" in bench.replies()["replies/1"][0]["error"]
+    assert "already exists" in bench.replies()["replies/1"][0]["error"]
 
 
 def test_a_request_is_told_at_once_and_a_mapping_waits(bench: DispatchBench) -> None:
@@ -226,7 +226,7 @@ def test_a_row_is_dead_lettered_when_its_time_is_over(bench: DispatchBench) -> N
     bench.store(asked(1, max_age_s=20.0), event(2, max_age_s=500.0))
     bench.run_s(25)
     assert bench.reasons() == {"expired": 1}
-    assert bench.replies()["replies/1"][0]["error"] == "it was not submitted before its time was over"
+    assert bench.replies()["replies/1"][0]["error"] == "it was not submitted before it expired"
     bench.argo.script.clear()
     bench.run_until_ended()
     assert bench.argo.created == {hexed(2): 1}
@@ -365,7 +365,7 @@ def test_a_row_that_fails_while_others_succeed_ends(bench: DispatchBench) -> Non
     assert bench.reasons() == {"attempts-exhausted": 2}
     assert bench.posts() - good <= 2 * 60
     (error,) = (body["error"] for body in bench.replies()["replies/1"])
-    assert "the last answer: etcdserver: leader changed" in error
+    assert "the last response: etcdserver: leader changed" in error
     assert all(one.letter.attempts >= 20 for one in bench.spool.real.dead_letters())
     assert bench.dispatcher._successes_at_try == {}
     assert bench.dispatcher._look_first == set()

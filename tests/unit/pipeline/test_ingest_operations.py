@@ -61,7 +61,7 @@ def test_a_read_without_a_place_is_refused_as_busy(bench: IngestBench) -> None:
     first, second = bench.receive(request(ASKED, topic=GET), request(ASKED, topic=GET))
     assert (first.acks, second.acks) == (0, 1)
     assert len(bench.reads.asked) == 1
-    assert "ask again" in bench.replies()[0]["error"]
+    assert "try again" in bench.replies()[0]["error"]
     assert [dict(message.user)["code"] for message in bench.sent() if message.user] == ["503"]
     assert bench.reasons() == []
 

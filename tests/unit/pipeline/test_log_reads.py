@@ -98,4 +98,4 @@ def test_following_ends_in_time_by_size_and_by_silence(bench: ReadsBench) -> Non
     assert told <= MAX_FOLLOWED_BYTES + 200_000
     bench.follow()
     bench.run_s(SILENCE_S + 2)
-    assert "nothing was heard" in bench.replies[-1]["error"]
+    assert "sent nothing" in bench.replies[-1]["error"]

@@ -236,7 +236,7 @@ def test_an_operation_expires_after_five_minutes(bench: DispatchBench, operation
     bench.run_s(290)
     assert bench.waiting == 1
     bench.run_s(20)
-    assert answer(bench) == {"error": "it was not submitted before its time was over"}
+    assert answer(bench) == {"error": "it was not submitted before it expired"}
     assert bench.reasons() == {"expired": 1}
     bench.argo.otherwise = "ok"
     bench.run_s(60)
@@ -252,7 +252,7 @@ def test_an_expiry_does_not_claim_that_nothing_happened(bench: DispatchBench, op
     bench.argo.otherwise = "cut"
     bench.store(operation_event(1, operation, "bad" if operation is Operation.RETRY else "w"))
     bench.run_s(400)
-    assert "may have been done" in str(answer(bench)["error"])
+    assert "may have been carried out" in str(answer(bench)["error"])
 
 
 def test_an_expiry_behind_a_page_does_not_claim_it_either(bench: DispatchBench) -> None:
@@ -266,7 +266,7 @@ def test_an_expiry_behind_a_page_does_not_claim_it_either(bench: DispatchBench) 
     bench.exchanges.is_holding = False
     bench.run_until_ended()
     assert model_of(bench).effects == {("suspend", "w"): 1}
-    assert "may have been done" in str(answer(bench)["error"])
+    assert "may have been carried out" in str(answer(bench)["error"])
 
 
 @pytest.mark.parametrize("operation", [Operation.RESUBMIT, Operation.TRIGGER_CRON])
@@ -325,4 +325,4 @@ def test_whatever_is_lost_it_is_done_once_and_told(operation: Operation, script:
         if "status" in body:
             assert done == 1
         else:
-            assert done == 0 or "may have been done" in str(body["error"])
+            assert done == 0 or "may have been carried out" in str(body["error"])

@@ -110,8 +110,8 @@ def test_a_workflow_that_is_made_has_its_name_from_the_event(operation: str) -> 
     [
         ("stop", {"workflowId": "w", "namespace": "kube-system"}, "forbidden-namespace", "not allowed here"),
         ("stop/lab", {"workflowId": "w", "namespace": "factory"}, "namespace-mismatch", "the topic says"),
-        ("stop", {"workflowId": "../x"}, "bad-name", "no Kubernetes name"),
-        ("suspend-cron", {"cron": "a/b"}, "bad-name", "no Kubernetes name"),
+        ("stop", {"workflowId": "../x"}, "bad-name", "not a Kubernetes name"),
+        ("suspend-cron", {"cron": "a/b"}, "bad-name", "not a Kubernetes name"),
         ("retry", {"workflowId": "w", "parameters": {"a": "{{=1+1}}"}}, "template-braces", "parameters.a contains {{"),
         (
             "set",

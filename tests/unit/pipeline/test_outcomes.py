@@ -155,7 +155,7 @@ def test_a_refusal_says_whose_fault_it_is() -> None:
     assert bad.message == "Invalid workflow definition: spec.arguments.p.value is required"
     denied = decide(LOOK_UP, ANSWERS["403"], OURS, is_request=False)
     assert isinstance(denied, Dead)
-    assert "the right to get is missing" in denied.message
+    assert "the right to get it is missing" in denied.message
     taken = decide(LOOK_UP, ANSWERS["theirs"], OURS, is_request=False)
     assert isinstance(taken, Dead)
-    assert '"w" exists already' in taken.message
+    assert '"w" already exists' in taken.message

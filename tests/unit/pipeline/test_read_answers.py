@@ -66,7 +66,7 @@ def test_fields_and_uid_are_looked_at_by_the_bridge(bench: ReadsBench) -> None:
     good, bad = bench.replies
     assert good["workflow"] == {"metadata": {"name": "w"}}
     assert good["workflowStatus"]["status"] == "Running"
-    assert "another uid" in bad["error"]
+    assert "a different uid" in bad["error"]
     assert bench.codes == ["200", "404"]
 
 
@@ -142,7 +142,7 @@ def test_a_foreign_continue_is_refused(bench: ReadsBench) -> None:
     """By a sentence, without asking Argo."""
     delivery = bench.ask(Operation.LIST, **{"continue": "100"})
     bench.step()
-    assert "continue is none" in bench.replies[0]["error"]
+    assert "unknown `continue` value" in bench.replies[0]["error"]
     assert (bench.codes, delivery.acks, bench.exchanges.requests) == (["400"], 1, [])
 
 

@@ -53,9 +53,9 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
         (request(b"{"), "invalid-json", "the payload is not JSON: Expecting property name enclosed in double quotes"),
         (request(b"\xff\xfe"), "invalid-json", "the payload is not UTF-8: byte 0"),
         (request(b'{"a":1,"a":2}'), "duplicate-key", 'the payload has the key "a" twice in one object'),
-        (request(b"[" * 200 + b"]" * 200), "too-deep", "the payload nests deeper than 100 levels"),
-        (request([]), "invalid-request", "a request is a JSON object, found an array"),
-        (request({}), "invalid-request", "a trigger message has either workflow or submit, found neither"),
+        (request(b"[" * 200 + b"]" * 200), "too-deep", "the payload is nested more than 100 levels deep"),
+        (request([]), "invalid-request", "a request must be a JSON object, found an array"),
+        (request({}), "invalid-request", "a trigger message must have either workflow or submit, found neither"),
         (
             request({"workflw": MANIFEST}),
             "unknown-key",
@@ -74,7 +74,7 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
         (
             sensor(b"x" * 300_000, topic="argo/workflows/trigger"),
             "payload-too-large",
-            "the payload has 300000 bytes, at most 262144 are taken (interface.max-payload)",
+            "the payload has 300000 bytes, the maximum is 262144 (interface.max-payload)",
         ),
         (request({"workflow": MANIFEST | {"status": {}}}), "invalid-workflow", "Invalid workflow definition: /status:"),
         (request({"workflow": {"metadata": {}}}), "invalid-workflow", "Invalid workflow definition: /spec:"),
@@ -84,8 +84,8 @@ INVALID = f"Invalid workflow definition for Argo {LIBRARY.newest}: "
             INVALID + 'unknown field "entrypont"',
         ),
         (request({"workflow": MANIFEST | {"metadata": {"name": "Not Good"}}}), "invalid-workflow", INVALID),
-        (request({"submit": {"template": "a\nb"}}), "bad-name", 'template: "a\\nb" is no Kubernetes name'),
-        (request({"submit": {"clusterTemplate": "../x"}}), "bad-name", 'template: "../x" is no Kubernetes name'),
+        (request({"submit": {"template": "a\nb"}}), "bad-name", 'template: "a\\nb" is not a Kubernetes name'),
+        (request({"submit": {"clusterTemplate": "../x"}}), "bad-name", 'template: "../x" is not a Kubernetes name'),
         (request({"submit": RUN | {"name": "n" * 64}}), "invalid-workflow", "has 64 characters, 63 is the limit"),
         (request({"submit": RUN | {"labels": {"a b": "c"}}}), "invalid-workflow", INVALID),
         (

@@ -172,7 +172,7 @@ class FakeStore:
         self.commits = 0
 
     def send(self, name: str, keep_s: float = 3600.0, namespace: str = NS, **body: object) -> None:
-        """Store what another system says of a workflow, as ingest does."""
+        """Store another system's status of a workflow, as ingest does."""
         self.seq += 1
         document = {"status": "Running", "progress": "", "message": "", "details": {}} | body
         payload, until_s = orjson.dumps(document), self.age.now_s() + keep_s

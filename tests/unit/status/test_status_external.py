@@ -245,7 +245,7 @@ def test_large_statuses_are_bounded_in_bytes(
     assert set(broker.retained) == {TOPICS.status_of(NS, f"w-{number}") for number in range(8, 12)}
     assert sum(len(row.body) for row in bench.store.updates.values()) < 100_000
     assert bench.metrics.value("external_statuses_total", outcome="dropped") == 8
-    assert sum("some go early" in record.message for record in caplog.records) == 1
+    assert sum("some are removed early" in record.message for record in caplog.records) == 1
 
 
 def test_a_namespace_that_is_not_followed_any_more_is_not_shown(bench: Bench, broker: FakeBroker) -> None:

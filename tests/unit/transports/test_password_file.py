@@ -30,5 +30,5 @@ def test_a_file_that_is_no_text_is_told_as_one_that_cannot_be_read(tmp_path: Pat
     """By its name, and without what it holds."""
     file = tmp_path / "password"
     file.write_bytes(b"\xff\xfes\0")
-    with pytest.raises(OSError, match="password is no UTF-8 text"):
+    with pytest.raises(OSError, match="password is not UTF-8 text"):
         read_password(file)

@@ -91,7 +91,7 @@ def test_no_other_namespace_is_reached(in_topic: str | None, in_body: str, code:
     ],
 )
 def test_what_belongs_to_argo_or_the_bridge_is_refused_at_its_place(workflow: object, pointer: str, text: str) -> None:
-    """Each finding names the place, and what stands there."""
+    """Each finding names the place, and what was found there."""
     found = refusal(workflow)
     assert found.code == "invalid-workflow"
     assert [detail["pointer"] for detail in found.details] == [pointer]
