@@ -16,22 +16,22 @@ from bridge.configfile.nodes import quote
 from bridge.core import topic_filter
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
+from bridge.expressions.cel import EvaluationError
+from bridge.expressions.paths import Scope
 from bridge.interface.status import Notice, StatusRequests
 from bridge.interface.topics import published_problem
-from bridge.mapping.cel import EvaluationError
-from bridge.mapping.paths import Scope
 from bridge.mapping.render import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from bridge.core.model import Message
+    from bridge.expressions.expression import Condition, Expression
+    from bridge.expressions.topic_pattern import TopicPattern
     from bridge.interface.status import NoticeKind
-    from bridge.mapping.expressions import Condition, Expression
     from bridge.mapping.payload_schema import PayloadSchema
     from bridge.mapping.payloads import Decoder
     from bridge.mapping.render import Template
-    from bridge.mapping.routes import TopicPattern
 
 _NAME = re.compile(DNS_LABEL)
 _LONGEST_KEY = 128

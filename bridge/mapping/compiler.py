@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
+from bridge.expressions.expression import ExpressionError, compile_condition, compile_expression
+from bridge.expressions.topic_pattern import TopicPattern
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
     EMPTY_SKIPPED,
@@ -19,12 +21,10 @@ from bridge.mapping.compiled import (
     WorkflowPlan,
 )
 from bridge.mapping.definition import EmptyPayload, StatusDefinition
-from bridge.mapping.expressions import ExpressionError, compile_condition, compile_expression
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
 from bridge.mapping.payloads import DECODERS
 from bridge.mapping.render import Template, parse_status_topic, parse_template
-from bridge.mapping.routes import TopicPattern
 from bridge.mapping.sources import base_name, manifest_bytes
 
 if TYPE_CHECKING:

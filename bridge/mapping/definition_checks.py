@@ -18,8 +18,8 @@ from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.core import topic_filter
 from bridge.core.nearest import did_you_mean
+from bridge.expressions.topic_pattern import TopicPattern
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
-from bridge.mapping.routes import TopicPattern
 
 if TYPE_CHECKING:
     from pathlib import Path

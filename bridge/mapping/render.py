@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from bridge.configfile.problems import Code
 from bridge.core.clock import rfc3339
 from bridge.core.errors import PermanentError
-from bridge.mapping.cel import EvaluationError, shortest
-from bridge.mapping.expressions import Expression, ExpressionError, Fault, compile_expression
-from bridge.mapping.tokens import tokens_of
+from bridge.expressions.cel import EvaluationError, shortest
+from bridge.expressions.expression import Expression, ExpressionError, Fault, compile_expression
+from bridge.expressions.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bridge.mapping.paths import Scope
+    from bridge.expressions.paths import Scope
 
 _DOLLAR = re.compile(r"\$\$|\$\{")
 _CAPTURE = re.compile(r"(?<![$])\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -1,4 +1,4 @@
-"""Topics of mappings: patterns with captures, and the table that finds every mapping of a concrete topic.
+"""The table that finds every mapping of a concrete topic.
 
 Knows nothing of payloads and subscribes to nothing. Thread: a `RouteTable` may be read by any thread; its memory of
 whole topics is filled by whoever looks first (single dict operations, and an entry never changes).
@@ -6,7 +6,6 @@ whole topics is filled by whoever looks first (single dict operations, and an en
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,51 +17,6 @@ if TYPE_CHECKING:
 
 REMEMBERED_TOPICS = 10_000
 LONGEST_REMEMBERED = 256  # characters: the memory stays within megabytes whatever devices publish
-_CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class TopicPattern:
-    """A mapping's `topic`, taken apart.
-
-    Attributes:
-        text: as written, e.g. ``sensors/{site}/+/state``.
-        topic_filter: what is subscribed to, e.g. ``sensors/+/+/state``.
-        captures: name and position (from 0) of each captured level.
-    """
-
-    text: str
-    topic_filter: str
-    captures: tuple[tuple[str, int], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> TopicPattern:
-        """Return the pattern; `text` was checked when the file was read (`{x}` is always a whole level)."""
-        levels: list[str] = []
-        captures: list[tuple[str, int]] = []
-        for position, level in enumerate(text.split("/")):
-            capture = _CAPTURE.fullmatch(level)
-            levels.append("+" if capture else level)
-            if capture:
-                captures.append((capture[1], position))
-        return cls(text, "/".join(levels), tuple(captures))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the captures, in the order of the levels."""
-        return tuple(name for name, _ in self.captures)
-
-    def captured(self, topic: str) -> dict[str, str]:
-        """Return what the captures hold for a topic that matches."""
-        levels = topic.split("/")
-        return {name: levels[position] for name, position in self.captures}
-
-    def filled(self, captured: MappingOf[str, str]) -> str:
-        """Return the topic that `captured` makes of a pattern without wildcards."""
-        levels = self.text.split("/")
-        for name, position in self.captures:
-            levels[position] = captured[name]
-        return "/".join(levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +94,8 @@ class RouteTable:
                 break
         # "#" also stands for no further level at all (MQTT 5.0 section 4.7.1.2).
         found.extend(order for branch in branches for order in (*branch.ends, *branch.rest))
-        return tuple(self._matched(order, levels) for order in sorted(found))
-
-    def _matched(self, order: int, levels: list[str]) -> Match:
-        mapping = self._mappings[order]
-        return Match(mapping, {name: levels[position] for name, position in mapping.pattern.captures})
+        mappings = [self._mappings[order] for order in sorted(found)]
+        return tuple(Match(mapping, mapping.pattern.captured(topic)) for mapping in mappings)
 
 
 def _inner(branch: _Branch, level: str, *, wild: bool) -> Iterator[_Branch]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bridge.core.topic_filter import matches
+from bridge.expressions.topic_pattern import TopicPattern
 from bridge.mapping.definition import MappingDefinition
-from bridge.mapping.routes import TopicPattern
 
 
 @dataclass(frozen=True, slots=True)

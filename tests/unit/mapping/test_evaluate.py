@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message, MessageProperties, WorkflowOrder
+from bridge.expressions.expression import compile_condition, compile_expression
+from bridge.expressions.topic_pattern import TopicPattern
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
     EMPTY_SKIPPED,
@@ -19,11 +21,9 @@ from bridge.mapping.compiled import (
     Quiet,
     WorkflowPlan,
 )
-from bridge.mapping.expressions import compile_condition, compile_expression
 from bridge.mapping.payload_schema import PayloadSchema
 from bridge.mapping.payloads import DECODERS
 from bridge.mapping.render import parse_template
-from bridge.mapping.routes import TopicPattern
 
 PATTERN = TopicPattern.parse("sensors/{site}/{device}")
 MANIFEST = b'{"spec":{"workflowTemplateRef":{"name":"inspect"}}}'

@@ -7,10 +7,10 @@ import pytest
 
 from bridge.configfile.problems import Problems
 from bridge.configfile.source import SourceFile, read_bytes
+from bridge.expressions.paths import ROOTS
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import PayloadFormat, read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions
-from bridge.mapping.paths import ROOTS
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "mappings.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message, MessageProperties
-from bridge.mapping.cel import EvaluationError
-from bridge.mapping.expressions import ExpressionError, compile_condition
-from bridge.mapping.paths import Scope
+from bridge.expressions.cel import EvaluationError
+from bridge.expressions.expression import ExpressionError, compile_condition
+from bridge.expressions.paths import Scope
 from bridge.mapping.render import BracesError, parse_template, to_text
 
 MESSAGE = Message("plant", "s/north/b", b"", properties=MessageProperties(user=(("k", "1"), ("k", "2"))))

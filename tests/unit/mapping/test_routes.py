@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import topic_filter
+from bridge.expressions.topic_pattern import TopicPattern
 from bridge.mapping import routes
-from bridge.mapping.routes import RouteTable, TopicPattern
+from bridge.mapping.routes import RouteTable
 
 LEVELS = st.sampled_from(["a", "b", "", "$s", "{x}", "+"])
 PATTERNS = st.builds(

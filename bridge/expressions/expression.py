@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from bridge.configfile.nodes import quote
 from bridge.configfile.problems import Code
 from bridge.core.nearest import did_you_mean
-from bridge.mapping.cel import CompileError, EvaluationError, Program, to_cel
-from bridge.mapping.native import compile_native
-from bridge.mapping.paths import (
+from bridge.expressions.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.expressions.native import compile_native
+from bridge.expressions.paths import (
     HEADERS,
     MESSAGE,
     MESSAGE_KEYS,
@@ -28,13 +28,13 @@ from bridge.mapping.paths import (
     parse_path,
     walk,
 )
-from bridge.mapping.references import Reference, pick, pick_tree, references_of
+from bridge.expressions.references import Reference, pick, pick_tree, references_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
     from collections.abc import Sequence
 
-    from bridge.mapping.references import PickTree
+    from bridge.expressions.references import PickTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,7 @@ class PathValue:
 class Calculated:
     """A CEL expression, handed only what it names."""
 
-    def __init__(self, source: str, references: Sequence[Reference], program: Program) -> None:
-        self._source = source
+    def __init__(self, references: Sequence[Reference], program: Program) -> None:
         self._program = program
         self.result = program.result
         self._roots = sorted({reference.root for reference in references} - {PAYLOAD})
@@ -119,7 +118,6 @@ class Condition:
     """A `when`: holds only if its result is of type bool, and true."""
 
     def __init__(self, source: str, expression: Expression) -> None:
-        self._source = source
         self._expression = expression
         self._native = compile_native(source)
 
@@ -155,14 +153,13 @@ def compile_expression(source: str, captures: Sequence[str]) -> Expression:
     faults = [fault for reference in references for fault in _reference_faults(reference, captures)]
     if faults:
         raise ExpressionError(faults)
-    path = parse_path(source)
-    if path is not None:
+    if (path := parse_path(source)) is not None:
         return PathValue(path)
     try:
         program = Program(_as_text(source))
     except CompileError as error:
         raise ExpressionError([_fault_of(error, source)]) from error
-    return Calculated(source, references, program)
+    return Calculated(references, program)
 
 
 def compile_condition(source: str, captures: Sequence[str]) -> Condition:

@@ -10,8 +10,8 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-from bridge.mapping.paths import PAYLOAD, TOPIC, parse_path, walk
-from bridge.mapping.tokens import Token, tokens_of
+from bridge.expressions.paths import PAYLOAD, TOPIC, parse_path, walk
+from bridge.expressions.tokens import Token, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

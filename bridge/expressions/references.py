@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bridge.mapping.cel import to_cel
-from bridge.mapping.paths import ROOTS
-from bridge.mapping.tokens import PLAIN_STRING, Token, tokens_of
+from bridge.expressions.cel import to_cel
+from bridge.expressions.paths import ROOTS
+from bridge.expressions.tokens import PLAIN_STRING, Token, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ run. Thread: any; everything here is pure.
 
 from __future__ import annotations
 
-from bridge.mapping.tokens import Token, tokens_of
+from bridge.expressions.tokens import Token, tokens_of
 
 _VALUE = "__value"
 _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")

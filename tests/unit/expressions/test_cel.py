@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.cel import CompileError, EvaluationError, Program, to_cel
-from bridge.mapping.paths import MISSING, walk
+from bridge.expressions.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.expressions.paths import MISSING, walk
 from bridge.mapping.render import to_text
 
 PAYLOAD = {"value": 20, "half": 20.5, "zero": 0, "text": "abc", "list": [1, 2], "flag": True, "map": {"a": 1}}

@@ -25,8 +25,8 @@ from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_string
 
 from bridge.configfile.nodes import quote
 from bridge.core.errors import cut
-from bridge.mapping.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
-from bridge.mapping.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
+from bridge.expressions.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
+from bridge.expressions.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.cel import CompileError, EvaluationError, Program, to_cel
-from bridge.mapping.native import compile_native
-from bridge.mapping.references import pick, pick_tree, references_of
+from bridge.expressions.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.expressions.native import compile_native
+from bridge.expressions.references import pick, pick_tree, references_of
 
 NUMBERS = ["0", "20", "-3", "20.5", "1e3", "9007199254740993", "-0.0", "9223372036854775807"]
 CONSTANTS = [*NUMBERS, "'a'", '"b"', "''", "'é'", "'\U0001f600'", "true", "false"]

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.cel import EvaluationError, Program, to_cel
-from bridge.mapping.references import pick, pick_tree, references_of
-from bridge.mapping.tokens import Token, tokens_of
+from bridge.expressions.cel import EvaluationError, Program, to_cel
+from bridge.expressions.references import pick, pick_tree, references_of
+from bridge.expressions.tokens import Token, tokens_of
 
 KEYS = st.sampled_from(["a", "b", "c", "x y", "size"])
 JSON = st.recursive(
