@@ -1,9 +1,9 @@
-"""Single requests to the Argo Server, each waited for: the bridge's own reads and lists.
+"""Single blocking requests to the Argo Server: the bridge's own reads and lists.
 
-They go through `exchanges`, as everything that the running bridge asks does. Retries nothing but a read whose
-connection was cut; keeps no state beyond connections.
+They use `exchanges`, like all requests of the running bridge. Retries only a read whose connection was cut; keeps no
+state except connections.
 
-Any thread; each call drives exchanges of its own.
+Any thread; each call drives its own exchanges.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _MAX_IDLE = 8
 _STEP_S = 60.0
 _PASSES = 3
 
-# What a follower of status does not need and what makes objects large. Excluding keeps error frames whole; including
-# would turn them into "{}" (docs/design/argo-server.md, Watch). Of the spec, suspend and shutdown tell of the status.
+# What following status does not need and what makes objects large. Excluding fields keeps error frames whole; including
+# fields would turn them into "{}" (docs/design/argo-server.md, Watch). Of the spec, suspend and shutdown are part of
+# the status.
 LEFT_OUT = (
     *HEAVY_FIELDS,
     "spec.templates",
@@ -52,7 +53,7 @@ LEFT_OUT = (
     "spec.metrics",
 )
 
-# With nodes go the templates: they say which failures a workflow tolerates.
+# Nodes need the templates, which say which failures a workflow tolerates.
 _WITH_NODES = (
     "status.nodes",
     "status.compressedNodes",
@@ -67,8 +68,8 @@ class WorkflowList:
     """All workflows of one list.
 
     Attributes:
-        items: without nodes and most of the spec; the mirror may lack the newest and still hold the just deleted.
-        resource_version: where a watch goes on.
+        items: without nodes and most of the spec; the cache may lack the newest and still have ones just deleted.
+        resource_version: where a watch continues.
     """
 
     items: tuple[dict[str, Any], ...]
@@ -76,16 +77,16 @@ class WorkflowList:
 
 
 class ArgoClient:
-    """Speaks with one Argo Server.
+    """Client of one Argo Server.
 
-    Every method raises `TransientAnswerError` or `PermanentAnswerError` (both carry the `Answer`) when the answer is
-    not what its return type says, and PermanentError ``bad-name`` before sending for a name that is none.
+    Every method raises `TransientAnswerError` or `PermanentAnswerError` (both have the `Answer`) if the response does
+    not match its return type, and PermanentError ``bad-name`` before sending for an invalid name.
 
-    Thread: any. `close` makes calls under way end within about a second, but for one that looks up the host's name.
+    Thread: any. After `close`, current calls end within about a second, except one that is resolving the host name.
     """
 
     def __init__(self, options: ArgoOptions, credentials: Credentials | None = None) -> None:
-        """Open nothing yet; `credentials` None = made from `options`."""
+        """Open nothing yet; `credentials` None means they are made from `options`."""
         self.options = options
         self.credentials = credentials or Credentials(options.token_file, options.authorization)
         self._lock = threading.Lock()
@@ -103,7 +104,7 @@ class ArgoClient:
         return f"ArgoClient({self.options.place})"
 
     def close(self) -> None:
-        """Free idle connections; calls under way are given up, later ones answer ``stopped``."""
+        """Free idle connections; current calls are given up, later ones answer ``stopped``."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -113,7 +114,7 @@ class ArgoClient:
             exchanges.close()
 
     def ask(self, request: HttpRequest) -> Answer:
-        """Send one request and return its answer, whatever it is; never raises for one."""
+        """Send one request and return its response, whatever it is; never raises because of one."""
         with self._lock:
             if self._is_closed:
                 return _stopped(request)
@@ -144,14 +145,14 @@ class ArgoClient:
         exchanges.close()
 
     def call(self, request: HttpRequest, action: str) -> dict[str, Any]:
-        """Send one request and return the object it answers; `action` begins the message of an error."""
+        """Send one request and return the object in its response; `action` begins the message of an error."""
         answer = self.ask(request)
         if answer.body is None:
             raise error_of(answer, action)
         return answer.body
 
     def version(self) -> str:
-        """Return Argo's version, e.g. ``v4.1.2``. Answers even for a token that kube would refuse."""
+        """Return Argo's version, e.g. ``v4.1.2``. Works even with a token that Kubernetes would refuse."""
         body = self.call(HttpRequest("GET", VERSION_PATH), "read Argo's version")
         version = body.get("version")
         if not isinstance(version, str):
@@ -159,9 +160,9 @@ class ArgoClient:
         return cut(version, _LONGEST_VERSION)
 
     def check_access(self, namespace: str) -> None:
-        """Return if the token may read a workflow, and kube and its store answer.
+        """Return if the token may read a workflow, and Kubernetes and its store respond.
 
-        It asks for a workflow that nobody has, since ``version`` and a list are answered while all behind is away.
+        It reads a workflow that cannot exist, because ``version`` and a list succeed even if everything behind is down.
         """
         request = HttpRequest("GET", workflow_path(namespace, _NOBODYS), timeout_s=_ACCESS_TIMEOUT_S)
         answer = self.ask(request)
@@ -181,13 +182,13 @@ class ArgoClient:
     def list_workflows(self, namespace: str, selector: str = "") -> WorkflowList:
         """Return all workflows of a namespace ("" = all that the token may see) that match a label selector.
 
-        Pages by offset. Rows move between pages while workflows start, and then one can be passed over: where the
-        resource version changed on the way, it goes through the pages again until nothing new is found (3 times at
-        most; a periodic re-list is needed all the same). The resource version is the first page's: what changes
-        meanwhile comes again in the watch.
+        Pages by offset. While workflows start, rows move between pages and one can be skipped. If the resource version
+        changed meanwhile, the pages are read again until nothing new is found (at most 3 times; a periodic re-list is
+        still needed). The resource version is that of the first page: later changes come again in the watch.
 
         Raises:
-            TransientAnswerError: ``incomplete-list``: a list without ``metadata.resourceVersion`` is no answer.
+            TransientAnswerError: ``incomplete-list``: a list without ``metadata.resourceVersion`` is not a valid
+                response.
         """
         found: dict[str, dict[str, Any]] = {}
         first_version = ""
@@ -200,7 +201,7 @@ class ArgoClient:
         return WorkflowList(tuple(found.values()), first_version)
 
     def _list_once(self, namespace: str, selector: str, found: dict[str, dict[str, Any]]) -> tuple[str, str]:
-        """Put all pages into `found` by uid; return the resource versions of the first page and of the last."""
+        """Put all pages into `found` by uid; return the resource versions of the first and last page."""
         action = f"list workflows in {namespace or 'all namespaces'}"
         first, offset = "", 0
         seen: set[str] = set()
@@ -214,7 +215,7 @@ class ArgoClient:
             items = body.get("items") or []
             page = {uid: item for item in items if (uid := uid_of(item))}
             found.update(page)
-            # A server that does not understand "continue" would give the same page for ever.
+            # A server that does not understand "continue" would return the same page forever.
             is_last = not (metadata.get("continue") or metadata.get("remainingItemCount"))
             if is_last or seen.issuperset(page):
                 return first, version
@@ -223,7 +224,7 @@ class ArgoClient:
 
 
 def uid_of(workflow: object) -> str:
-    """Return ``metadata.uid``, "" where there is none."""
+    """Return ``metadata.uid``, or ""."""
     return text_at(object_at(workflow, "metadata"), "uid")
 
 

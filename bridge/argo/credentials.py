@@ -1,6 +1,6 @@
 """The Authorization header: from a file that is read again when it changes, or given once. Never logged or shown.
 
-Asks the file system at most a few times a second. Any thread.
+Checks the file at most a few times a second. Any thread.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _Stamp = tuple[int, int, int, int]
 
 
 class Credentials:
-    """Gives the header for each request.
+    """Provides the header for each request.
 
-    Thread: any; one lock is held for a stat, and for a read of the file when it has changed.
+    Thread: any; one lock is held for a stat, and for reading the file if it has changed.
     """
 
     def __init__(self, token_file: Path | None, authorization: str = "", clock: Clock | None = None) -> None:
-        """Take what `ArgoOptions` says; nothing is read yet."""
+        """Take the values of `ArgoOptions`; nothing is read yet."""
         self._file = token_file
         self._given = authorization.strip()
         _remember(self._given)
@@ -44,16 +44,16 @@ class Credentials:
         return f"Credentials(token_file={self._file}, given={bool(self._given)})"
 
     def authorization(self) -> str:
-        """Return the header's value, or "" where no token is configured.
+        """Return the header's value, or "" if no token is configured.
 
-        A file's token gets ``Bearer `` before it unless it begins with ``Bearer `` or ``Basic ``;
-        a given value is complete (``ARGO_TOKEN``).
+        A token from a file gets the prefix ``Bearer `` unless it begins with ``Bearer `` or ``Basic ``; a given value
+        is complete (``ARGO_TOKEN``).
 
-        A file may be caught while it is written: a changed one counts once it has stood still from one look to the
-        next, and the last good token is used for a second more while there is none.
+        The file may be read while it is written. So a changed file counts only if it did not change between two checks,
+        and the last good token is used for a second longer while there is none.
 
         Raises:
-            TransientError: ``token-unreadable``: the file is missing, unreadable or empty, or what it holds cannot be a
+            TransientError: ``token-unreadable``: the file is missing, unreadable or empty, or its content cannot be a
                 header. A later call tries again.
         """
         if self._file is None:
@@ -64,12 +64,12 @@ class Credentials:
 
     @property
     def renewals(self) -> int:
-        """How often another token came into force, or one at all; looks at the file.
+        """How often a new token came into use, including the first; checks the file.
 
         Thread: any.
         """
         if self._file is not None:
-            # What is wrong with it is told to whoever needs the token.
+            # A problem with the file is reported to whoever needs the token.
             with self._lock, contextlib.suppress(TransientError):
                 self._look(self._file)
         return self._renewals
@@ -94,7 +94,7 @@ class Credentials:
 
     def _read(self, file: Path) -> str:
         try:
-            # The stamp from before the reading: a change meanwhile is found next time.
+            # The file's stamp from before reading, so that a change during reading is noticed next time.
             stamp = _stamp(file)
             if self._header and stamp != self._changed:
                 self._changed = stamp
@@ -111,7 +111,7 @@ class Credentials:
 
 
 def _remember(header: str) -> None:
-    """Keep the token out of all that is said, and the password that a Basic header holds."""
+    """Remove the token, and the password in a Basic header, from all later output."""
     scheme, _, token = header.rpartition(" ")
     remember_secret(token)
     if scheme == "Basic":
@@ -137,7 +137,7 @@ def _header(raw: bytes, place: str) -> str:
 
 
 def _checked(header: str, place: str) -> str:
-    # A line break would end the header and begin another one of somebody else's choice.
+    # A line break would end the header and let someone else add another.
     if not header.isascii() or not header.isprintable():
         raise _unreadable(place, "has characters that are not allowed in a header")
     return header

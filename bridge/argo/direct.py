@@ -1,6 +1,6 @@
-"""Asks an Argo Server one request after the other while a person waits, on `requests`. Nothing here is interruptible.
+"""Sends blocking requests to an Argo Server one at a time, for interactive commands, with `requests`.
 
-The running bridge asks through `exchanges` instead. Retries nothing and follows no redirect.
+Cannot be interrupted; the running bridge uses `exchanges` instead. Retries nothing and follows no redirect.
 
 Thread: one, the caller's.
 """
@@ -31,7 +31,7 @@ class DirectClient:
         self._options = options
         self._credentials = Credentials(options.token_file, options.authorization)
         self._session = requests.Session()
-        # Proxies and .netrc of the environment are for browsers; they would see the token.
+        # Proxies and .netrc of the environment are for browsers; a proxy would see the token.
         self._session.trust_env = False
         self._session.verify = not options.tls.insecure and (str(options.tls.ca or system_ca_file() or "") or True)
         self._session.headers.update({"User-Agent": f"argo-bridge/{__version__}", "Content-Type": "application/json"})
@@ -43,14 +43,14 @@ class DirectClient:
         self._session.close()
 
     def ask(self, request: HttpRequest) -> Answer:
-        """Send one request and return its answer, whatever it is; never raises for one."""
+        """Send one request and return its response, whatever it is; never raises because of one."""
         try:
             authorization = self._credentials.authorization()
         except TransientError as error:
             return token_unreadable(error)
         try:
             with warnings.catch_warnings():
-                # The operator asked for it (argo.tls.insecure); urllib3 would warn at each request.
+                # Requested by the operator (argo.tls.insecure); urllib3 would warn at each request.
                 warnings.filterwarnings("ignore", message="Unverified HTTPS request")
                 response = self._session.request(
                     request.method,
@@ -71,13 +71,13 @@ def _fault(error: Exception) -> Fault:
         return Fault.TLS
     if isinstance(error, requests.ReadTimeout):
         return Fault.TIMEOUT
-    # A CA file that is missing or no certificate is an OSError of its own.
+    # A missing or invalid CA file is an OSError.
     is_tls_file = not isinstance(error, requests.RequestException)
     return Fault.TLS if is_tls_file else Fault.UNREACHABLE
 
 
 def _reason(error: BaseException) -> str:
-    """Return the text of the first cause; those of `requests` and urllib3 around it are mostly about themselves."""
+    """Return the text of the root cause; the wrappers of `requests` and urllib3 mostly describe themselves."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""What an answer of the Argo Server, or the lack of one, means for the request. Pure; any thread.
+"""Decides what a response of the Argo Server, or a missing one, means for the request. Pure; any thread.
 
-Nothing here sends, retries or logs. No status, header or body makes it raise.
-Source: docs/design/argo-server.md, Errors; the recordings of five releases.
+Sends, retries and logs nothing. No status, header or body makes it raise. Source: docs/design/argo-server.md, Errors;
+the recordings of five releases.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MAX_RETRY_AFTER_S = 3600.0
 
 
 class AnswerKind(Enum):
-    """What to do about an answer.
+    """What to do about a response.
 
-    OK: done. CONFLICT: an object of that name exists; GET it. NOT_FOUND: the addressed workflow is not there.
+    OK: done. CONFLICT: an object with that name exists; GET it. NOT_FOUND: the addressed workflow does not exist.
     INVALID: it will never work. UNAVAILABLE: try again. DENIED, MISCONFIGURED: the cluster or the configuration is at
     fault, not the event.
     """
@@ -39,7 +39,7 @@ class AnswerKind(Enum):
 
 
 class Fault(Enum):
-    """How an exchange failed below HTTP; the value is the answer's code."""
+    """How an exchange failed below HTTP; the value is the response's code."""
 
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -52,19 +52,19 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One classified answer.
+    """One classified response.
 
     Attributes:
         kind: what to do.
         status: HTTP status, or 0 when none came.
         code: kebab-case, stable; for logs, metrics and dead letters.
         message: Argo's own text or a sentence, one line, at most 256 characters.
-        retry_after_s: seconds that the server asked to wait (0 to 3600), or None.
-        ambiguous: the request may have been carried out all the same; ask with GET before a create is repeated.
-        grpc_code: Argo's own code of an error, or None: a lint that finds something answers 500 with code 2.
+        retry_after_s: seconds that the server asks to wait (0 to 3600), or None.
+        ambiguous: the request may have been carried out; use GET before repeating a create.
+        grpc_code: Argo's own code of an error, or None: a lint with findings answers 500 with code 2.
         is_throttle: a 429 that asks for fewer requests; the 429 ``EOF`` and 'message larger than max' do not.
-        body: the JSON object of an OK answer, else None.
-        elapsed_s: seconds from start to end of the exchange, 0.0 where unknown.
+        body: the JSON object of an OK response, otherwise None.
+        elapsed_s: seconds from start to end of the exchange, 0.0 if unknown.
     """
 
     kind: AnswerKind
@@ -87,13 +87,14 @@ class Answer:
     def proves_absence(self) -> bool:
         """Whether the addressed workflow certainly does not exist.
 
-        A 404 of a proxy does not prove it, nor does the bare ``not found`` that 3.5 up to 3.5.12 answered for a 401.
+        A proxy's 404 does not prove it, nor does the bare ``not found`` with which 3.5 up to 3.5.12 answered instead of
+        a 401.
         """
         return self.kind is AnswerKind.NOT_FOUND and self.code == "workflow-not-found"
 
     @property
     def strains(self) -> bool:
-        """Whether it tells that the server is overloaded or away, so that the gate slows down."""
+        """Whether the server is overloaded or away, so that the gate must slow down."""
         if self.code in ("watch-ended", "modified-meanwhile", "stopped"):
             return False
         return self.kind is AnswerKind.UNAVAILABLE or self.code in ("tls-failed", "not-http")
@@ -118,7 +119,7 @@ HINTS = {
 
 
 class TransientAnswerError(TransientError):
-    """An answer that may become another one: UNAVAILABLE, or DENIED and MISCONFIGURED once somebody has acted."""
+    """A response that may change: UNAVAILABLE, or DENIED and MISCONFIGURED once someone has acted."""
 
     def __init__(self, message: str, answer: Answer) -> None:
         hint = HINTS.get(answer.code, "")
@@ -127,7 +128,7 @@ class TransientAnswerError(TransientError):
 
 
 class PermanentAnswerError(PermanentError):
-    """An answer that stays: INVALID, CONFLICT, NOT_FOUND."""
+    """A final response: INVALID, CONFLICT, NOT_FOUND."""
 
     def __init__(self, message: str, answer: Answer) -> None:
         super().__init__(message, code=answer.code, hint=HINTS.get(answer.code, ""))
@@ -135,10 +136,10 @@ class PermanentAnswerError(PermanentError):
 
 
 def error_of(answer: Answer, action: str) -> BridgeError:
-    """Return the exception for an answer that is not OK.
+    """Return the exception for a response that is not OK.
 
     Args:
-        answer: what came.
+        answer: the response.
         action: what was tried, e.g. ``list workflows in factory``; the message reads "ACTION: CAUSE".
     """
     message = f"{action}: {answer.message or answer.code}"
@@ -147,7 +148,7 @@ def error_of(answer: Answer, action: str) -> BridgeError:
 
 
 def failure(fault: Fault, text: str, *, sent: bool, elapsed_s: float = 0.0) -> Answer:
-    """Return the answer for an exchange that ended without one.
+    """Return the response for an exchange that ended without one.
 
     Args:
         fault: what happened.
@@ -167,25 +168,25 @@ def failure(fault: Fault, text: str, *, sent: bool, elapsed_s: float = 0.0) -> A
 
 
 def token_unreadable(error: BridgeError) -> Answer:
-    """Return the answer for a request that was not sent, because there was no token to send with it."""
+    """Return the response for a request that was not sent because there was no token."""
     return Answer(AnswerKind.DENIED, 0, error.code, cut(error.message))
 
 
 def incomplete(message: str) -> Answer:
-    """Return the answer for a 200 that lacks what makes it one (a list: resourceVersion)."""
+    """Return the response for an incomplete 200 (a list without resourceVersion)."""
     return Answer(AnswerKind.UNAVAILABLE, 200, "incomplete-list", message)
 
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, wall_s: float, elapsed_s: float = 0.0) -> Answer:
-    """Return what an HTTP answer means.
+    """Return the meaning of an HTTP response.
 
     Args:
         status: the HTTP status.
-        headers: by lower-case name; only ``retry-after``, ``date`` and ``location`` are looked at, and those only
-            where `status` is not 200.
+        headers: by lower-case name; only ``retry-after``, ``date`` and ``location`` are used, and only if `status` is
+            not 200.
         body: the whole body, unread; a unary or a stream error, an SSE frame, text, HTML, or anything else.
-        wall_s: wall time of the answer, for a Retry-After that is a date.
-        elapsed_s: handed on to the answer.
+        wall_s: wall time of the response, for a Retry-After that is a date.
+        elapsed_s: passed on to the response.
     """
     if status == 200:
         return _success(body, elapsed_s)
@@ -208,9 +209,9 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, wall_s: float
 
 
 def named(answer: Answer, name: str) -> Answer:
-    """Return `answer`, or MISCONFIGURED where it is OK but not the workflow of that name.
+    """Return `answer`, or MISCONFIGURED if it is OK but not the workflow with that name.
 
-    Ambiguous then: whoever answered so may have passed the request on.
+    It is ambiguous then: whoever sent it may have passed the request on.
     """
     if answer.body is None:
         return answer
@@ -222,7 +223,7 @@ def named(answer: Answer, name: str) -> Answer:
 
 
 def stream_error(body: bytes) -> Answer:
-    """Return what an error frame of a stream means: ``{"error": {"http_code": 429, "message": "EOF", ...}}``."""
+    """Return the meaning of a stream's error frame: ``{"error": {"http_code": 429, "message": "EOF", ...}}``."""
     try:
         status = orjson.loads(body)["error"]["http_code"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -235,21 +236,21 @@ def _success(body: bytes, elapsed_s: float) -> Answer:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         if body[:1] == b"{" or not body.strip():
-            # Cut behind an answer without a length, or in its headers: it was carried out, we do not know how.
+            # Cut after a response without a length, or in its headers: it was carried out, but the result is unknown.
             text = "the response is incomplete"
             return Answer(AnswerKind.UNAVAILABLE, 200, "incomplete-answer", text, ambiguous=True, elapsed_s=elapsed_s)
         parsed = None
     if isinstance(parsed, dict):
         return Answer(AnswerKind.OK, 200, "ok", body=parsed, elapsed_s=elapsed_s)
-    # Any path outside /api answers the user interface's page with 200; but a proxy may also
-    # have put its page in place of the answer to a request that was carried out.
+    # Any path outside /api answers with the page of the user interface and 200; but a proxy may also have replaced the
+    # response to a request that was carried out.
     what = "HTML" if body.lstrip()[:1] == b"<" else "something else"
     text = f"answered with {what} instead of JSON"
     return Answer(AnswerKind.MISCONFIGURED, 200, "not-argo", text, ambiguous=True, elapsed_s=elapsed_s)
 
 
 def _error_text(body: bytes) -> tuple[int | None, str]:
-    """Return grpc code and text of a unary error, a stream error, or either as an SSE frame; (None, "") of others."""
+    """Return grpc code and text of a unary error, a stream error, or either as an SSE frame; otherwise (None, "")."""
     if body.startswith(b"data:"):
         body = body[5:]
     try:
@@ -277,9 +278,9 @@ def _plain_text(status: int, body: bytes, headers: Mapping[str, str]) -> str:
 _INVALID = AnswerKind.INVALID
 _MISCONFIGURED = AnswerKind.MISCONFIGURED
 
-# Texts that say more than the status does, looked for in this order. Statuses: those the text was seen or read with.
+# Texts that say more than the status, tried in this order. Statuses: those with which the text was seen or read.
 _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tuple(
-    (frozenset(statuses), re.compile(pattern, re.DOTALL), kind, code)  # a quoted name may hold a line end
+    (frozenset(statuses), re.compile(pattern, re.DOTALL), kind, code)  # a quoted name may contain a line end
     for statuses, pattern, kind, code in (
         ((404,), r'^namespaces ".*" not found', _MISCONFIGURED, "namespace-not-found"),
         ((404,), r'^(cluster)?workflowtemplates\.argoproj\.io ".*" not found', _MISCONFIGURED, "template-not-found"),
@@ -297,7 +298,7 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
         ((400,), r"too old resource version|^Expired|^Gone|resourceVersion .*is too old", _INVALID, "watch-expired"),
         ((400,), r"is not managed by the current Argo Server", _INVALID, "not-managed"),
         ((400, 500), r"cannot (shutdown a|suspend) completed workflow", _INVALID, "already-ended"),
-        # A namespace that is being deleted: no right helps.
+        # A namespace that is being deleted: no right would help.
         ((403,), r"because it is being terminated", _MISCONFIGURED, "namespace-terminating"),
         ((400,), r"^Request entity too large", _INVALID, "too-large"),
         ((429,), r"^EOF$", AnswerKind.UNAVAILABLE, "watch-ended"),
@@ -305,8 +306,8 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
         ((500,), r"etcdserver: request is too large", _INVALID, "too-large"),
         ((500,), r"resourceVersion should not be set on objects to be created", _INVALID, "invalid"),
         ((500,), r"^expected parameter of the form|resource name may not be empty", _INVALID, "invalid"),
-        # Some verbs are tried five times whatever the error is; it comes as a 500 behind "timed out waiting for the
-        # condition: " then, a refused right too.
+        # Some verbs are tried five times whatever the error is; it then comes as a 500 with "timed out waiting for the
+        # condition: " before it, even for a refused right.
         ((500,), r"^timed out waiting for the condition: .* is forbidden: ", AnswerKind.DENIED, "not-permitted"),
         ((500,), r"no suspend nodes matching|is not expecting|^cannot set output parameter", _INVALID, "no-such-node"),
         ((500,), r"^invalid (field )?selector|error parsing regexp", _INVALID, "invalid"),
@@ -322,7 +323,8 @@ _TEXTS: tuple[tuple[frozenset[int], re.Pattern[str], AnswerKind, str], ...] = tu
 )
 
 
-# What a status alone says. Argo itself sends 400, 409, 429 and 501 with a grpc code; 413 and 414 are a proxy's bounds.
+# The meaning of a status alone. Argo itself sends 400, 409, 429 and 501 with a grpc code; 413 and 414 are limits of a
+# proxy.
 _STATUSES = {
     401: (AnswerKind.DENIED, "not-authenticated"),
     403: (AnswerKind.DENIED, "not-permitted"),
@@ -350,10 +352,10 @@ def _meaning(status: int, grpc_code: int | None, text: str) -> tuple[AnswerKind,
 
 
 def retry_after_s(headers: Mapping[str, str], wall_s: float) -> float | None:
-    """Return the seconds of a Retry-After header, 0 to 3600, or None where there is none that can be read.
+    """Return the seconds of a Retry-After header, 0 to 3600, or None if missing or unreadable.
 
-    A number, or a date: Argo's own limiter ends it in ``UTC`` instead of ``GMT``. A date is
-    measured against the answer's Date header where there is one, since a gateway's own clock may stand in 1970.
+    A number, or a date: Argo's own limiter ends it with ``UTC`` instead of ``GMT``. A date is compared with the
+    response's Date header if there is one, because a gateway's own clock may be in 1970.
     """
     value = headers.get("retry-after", "").strip()
     if not value:
@@ -376,5 +378,5 @@ def _date_s(value: str) -> float | None:
 
 
 def _line(text: str) -> str:
-    """Return `text` as one line that a log, a reply and a terminal can carry."""
+    """Return `text` as one line, safe for a log, a reply and a terminal."""
     return cut("".join(char if char.isprintable() else " " for char in text[:1024]).strip())

@@ -1,10 +1,10 @@
-"""Many requests at once in the caller's thread: the hot path to the Argo Server, on libcurl's multi interface.
+"""Many concurrent requests in the caller's thread: the hot path to the Argo Server, on libcurl's multi interface.
 
-On pycurl: 18,100 durable events/s were measured, 1,390 with `requests`, which also starves ingest through the
-interpreter lock.
+Measured with pycurl: 18,100 durable events/s; with `requests`: 1,390, which also starves ingest through the interpreter
+lock.
 
-Retries nothing, decides nothing (`gate` says how many, dispatch says what). No threads of its own; DNS is libcurl's.
-One owner: the thread that calls `start` and `poll`. Only `wake` may be called from others.
+Retries nothing and decides nothing (`gate` limits the number, dispatch chooses). No threads of its own; libcurl
+resolves names. Owner: the thread that calls `start` and `poll`. Only `wake` may be called from other threads.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _WANTED = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | 
 class Exchanges:
     """Requests in flight, their handles and kept-alive connections.
 
-    A request on a kept connection that dies without an answer is sent again by libcurl. So only what may be repeated
-    goes on one: reads, and creates with a fixed name. A PUT or DELETE gets a connection of its own.
+    If a kept connection dies without a response, libcurl sends the request again. So only requests that may be repeated
+    use one: reads, and creates with a fixed name. A PUT or DELETE gets its own connection.
 
-    Epoll rather than ``select``: a descriptor over 1023 would be the end of it. Bare rather than through `selectors`:
-    libcurl asks to watch and to forget a socket once a request, and the wrapper takes as long as parsing the answer.
+    Epoll instead of ``select``, which fails for descriptors over 1023. Used directly and not through `selectors`:
+    libcurl registers and unregisters a socket once per request, and the wrapper takes as long as parsing the response.
     """
 
     def __init__(self, options: ArgoOptions, credentials: Credentials, window: int = 256) -> None:
@@ -46,8 +46,8 @@ class Exchanges:
 
         Args:
             options: where the server is.
-            credentials: asked for the header at each start.
-            window: connections and handles kept for reuse; more may be in flight.
+            credentials: provide the header at each start.
+            window: number of connections and handles kept for reuse; more requests may be in flight.
         """
         self._options = options
         self._credentials = credentials
@@ -81,21 +81,21 @@ class Exchanges:
 
     @property
     def token_renewals(self) -> int:
-        """How often the token was renewed: what was refused before may be granted now."""
+        """How often the token was renewed: refused requests may succeed now."""
         return self._credentials.renewals
 
     @property
     def in_flight(self) -> int:
-        """Requests started whose answers `poll` has not returned yet."""
+        """Started requests whose responses `poll` has not returned yet."""
         return len(self._running) + len(self._done)
 
     def start(self, key: Hashable, request: HttpRequest, sink: Sink | None = None) -> None:
-        """Begin one exchange; its answer comes from a later `poll`, whatever happens, exactly once.
+        """Begin one exchange; its response comes from a later `poll`, exactly once, whatever happens.
 
         Args:
-            key: comes back with the answer.
+            key: returned with the response.
             request: what to send.
-            sink: for a stream: gets the pieces of a 200's body during `poll`; must not raise.
+            sink: for a stream: receives the pieces of a 200's body during `poll`; must not raise.
         """
         try:
             authorization = self._credentials.authorization()
@@ -108,10 +108,10 @@ class Exchanges:
         self._multi.add_handle(handle.curl)
 
     def poll(self, timeout_s: float) -> list[tuple[Hashable, Answer]]:
-        """Drive all exchanges; return what has ended as soon as anything has, or `wake` was called, or time is up.
+        """Drive all exchanges. Returns finished ones as soon as there are any, or on `wake`, or when time is up.
 
         Args:
-            timeout_s: seconds to wait at most; 0 = only what is ready.
+            timeout_s: maximum wait in seconds; 0 = only what is ready.
         """
         until_s = time.monotonic() + timeout_s
         while True:
@@ -130,20 +130,20 @@ class Exchanges:
                 return ended
 
     def wake(self) -> None:
-        """Make the `poll` that runs, or the next one, return at once.
+        """Make the current or next `poll` return at once.
 
         Thread: any.
         """
-        # Full = a wake-up is on its way already; closed = there is nobody left to wake.
+        # Full = a wake-up is already pending; closed = there is nobody to wake.
         with contextlib.suppress(OSError):
             self._wake_out.send(b"\0")
 
     def interrupt(self) -> None:
-        """Make the `poll` that runs return after this callback; for sinks, on the owner's thread."""
+        """Make the current `poll` return after this callback; for sinks, on the owner's thread."""
         self._woken = True
 
     def give_up(self, key: Hashable) -> None:
-        """End one exchange without an answer and close its connection; nothing where it has ended already."""
+        """End one exchange without a response and close its connection; no effect if it has ended."""
         for curl, (running, handle) in list(self._running.items()):
             if running == key:
                 del self._running[curl]
@@ -162,7 +162,7 @@ class Exchanges:
         return keys
 
     def close(self) -> None:
-        """Give up what is in flight and free everything; calling it twice is harmless."""
+        """Give up everything in flight and free all resources; calling it twice is harmless."""
         if self._wake_in.fileno() < 0:
             return
         self.cancel()
@@ -212,12 +212,12 @@ class Exchanges:
         wanted = _WANTED.get(what)
         if wanted is None:
             self._watched.discard(descriptor)
-            # libcurl may have closed it already; epoll has then forgotten it by itself.
+            # libcurl may have closed it already; epoll then forgot it by itself.
             with contextlib.suppress(OSError):
                 self._epoll.unregister(descriptor)
             return
         if descriptor in self._watched:
-            # Closed and opened again under the same number: epoll does not know it any more.
+            # Closed and reopened with the same number: epoll no longer knows it.
             with contextlib.suppress(FileNotFoundError):
                 self._epoll.modify(descriptor, wanted)
                 return

@@ -1,11 +1,11 @@
-"""How many requests the Argo Server may be given now: additive growth, halving, pauses, probes. Pure.
+"""Decides how many requests the Argo Server may get now: additive growth, halving, pauses, probes. Pure.
 
-Sends nothing, sleeps never, reads no clock: the caller passes monotonic seconds. One owner: the thread that submits.
+Sends nothing, never sleeps, reads no clock: the caller passes monotonic seconds. Owner: the thread that submits.
 
-A window of requests in flight doubles each round until latency rises, then grows slowly; 429, 5xx and timeouts halve it
-once a round trip; at one it is the probe, with a capped backoff between probes. Latency is measured against what a
-request takes alone, which is measured again where load has hidden it for long: a server that queues inside
-(``--kube-api-qps``) never fails, it only gets slower, and a longer queue there helps nobody.
+A window of requests in flight doubles each round until latency rises, then grows slowly. 429, 5xx and timeouts halve it
+once per round trip. At one, it is the probe, with a capped backoff between probes. Latency is compared with that of a
+lone request, which is measured again if load has hidden it for long. A server that queues internally
+(``--kube-api-qps``) never fails, it only gets slower, and a longer queue there does not help.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.core.backoff import Backoff
 
 _NEVER_S = float("-inf")
 _FIRST_GROWTH = 1.1  # of the learned rate, in the second after a 429
-_MEASURE_EVERY = 60  # latencies: to drain and to measure takes about two
+_MEASURE_EVERY = 60  # latencies: draining and measuring take about two
 
 
 def _probes() -> Backoff:
@@ -27,17 +27,18 @@ def _probes() -> Backoff:
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """Bounds of the gate.
+    """Limits of the gate.
 
     Attributes:
-        max_in_flight: the window never grows beyond it.
+        max_in_flight: maximum of the window.
         start_in_flight: the first window.
-        floor_in_flight: latency alone shrinks the window no further; failures do, down to one.
-        slack_s: latency within this of a lone request's is never congestion (our own batching takes milliseconds).
-        measure_every_s: how old the measure of a lone request may get under load; longer where requests take seconds,
-            so that measuring never costs more than a few percent.
-        max_per_s: requests a second, or None for no bound of our own.
-        probe: delays between probes while the server is away; the cap bounds how late a recovery is noticed.
+        floor_in_flight: latency alone does not shrink the window below this; failures do, down to one.
+        slack_s: latency within this of a lone request's never counts as congestion (our own batching takes
+            milliseconds).
+        measure_every_s: maximum age of the lone-request latency under load; longer if requests take seconds, so that
+            measuring costs only a few percent.
+        max_per_s: maximum requests per second, or None.
+        probe: delays between probes while the server is away; the cap limits how late a recovery is noticed.
     """
 
     max_in_flight: int = 256
@@ -52,8 +53,8 @@ class GateOptions:
 class Gate:
     """Counts requests in flight and says how many more may start.
 
-    Use: ``permits`` before starting, ``started`` for each start, ``finished`` for each answer, ``next_permit_in_s`` for
-    how long to wait when there is no permit.
+    Use ``permits`` before starting, ``started`` for each start, ``finished`` for each response, and
+    ``next_permit_in_s`` for how long to wait without a permit.
     """
 
     def __init__(self, options: GateOptions | None = None) -> None:
@@ -80,12 +81,12 @@ class Gate:
 
     @property
     def window(self) -> int:
-        """Requests that may be in flight at once."""
+        """Maximum requests in flight now."""
         return max(1, int(self._window))
 
     @property
     def is_away(self) -> bool:
-        """Whether the last probe failed: nothing but probes until one succeeds."""
+        """Whether the last probe failed: only probes are sent until one succeeds."""
         return self._failed_probes > 0
 
     def permits(self, now_s: float) -> int:
@@ -96,33 +97,33 @@ class Gate:
         return max(0, min(window - self._in_flight, self._pace.tokens(now_s)))
 
     def next_permit_in_s(self, now_s: float) -> float | None:
-        """Return the seconds until a permit can come by time alone: 0.0 now, None = an answer must come first."""
+        """Return the seconds until time alone gives a permit: 0.0 now, None = only a response can."""
         window = 1 if self._alone.is_measuring(now_s) else self.window
         if self._in_flight >= window:
             return None
         return max(0.0, self._closed_until_s - now_s, self._pace.wait_s(now_s))
 
     def started(self) -> None:
-        """Note that one request was sent; it needs a permit, but the gate does not insist (a probe of a lane)."""
+        """Note that one request was sent; it needs a permit, but the gate does not insist (a lane's probe)."""
         self._alone.started(self._in_flight)
         self._in_flight += 1
         self._pace.take()
         self._round.peak = max(self._round.peak, self._in_flight)
 
     def finished(self, answer: Answer, latency_s: float, now_s: float, *, is_create: bool = True) -> None:
-        """Note the answer of one request.
+        """Note the response to one request.
 
         Args:
             answer: what came.
             latency_s: seconds from its start to its end.
             now_s: monotonic seconds.
-            is_create: False for reads: their latency says nothing about that of creates.
+            is_create: False for reads: their latency says nothing about creates.
         """
         self._in_flight = max(0, self._in_flight - 1)
         self._pace.finished(now_s)
         if answer.strains:
             self._failed(answer, now_s - latency_s, now_s)
-        elif answer.status:  # else it never left: no token, or stopped
+        elif answer.status:  # else it was never sent: no token, or stopped
             self._succeeded(latency_s if is_create and answer.ok else None, now_s - latency_s, now_s)
 
     def _failed(self, answer: Answer, started_at_s: float, now_s: float) -> None:
@@ -130,7 +131,7 @@ class Gate:
             self._closed_until_s = max(self._closed_until_s, now_s + answer.retry_after_s)
         self._alone.forget_measuring()
         if started_at_s < self._cut_at_s:
-            return  # of the window that was cut already: one overload, one halving
+            return  # within the window that was already cut: one overload halves once
         if self._window <= 1.0:
             self._failed_probes += 1
             self._closed_until_s = max(self._closed_until_s, now_s + self._options.probe.delay_s(self._failed_probes))
@@ -138,7 +139,7 @@ class Gate:
             return
         self._doubles_until = max(2.0, self._window if self._good_since_cut else self._doubles_until)
         unreachable = answer.status == 0 and not answer.ambiguous
-        # A whole window without one success, or nobody at home: waiting for 64 timeouts to say so helps nobody.
+        # A whole window without success, or no server: waiting for 64 timeouts would not help.
         self._window = 1.0 if unreachable or not self._good_since_cut else max(1.0, self._window / 2)
         if answer.is_throttle:
             self._doubles_until = max(2.0, self._window)
@@ -177,7 +178,7 @@ class Gate:
 
 
 class _Round:
-    """Latencies of as many answers as the window is wide."""
+    """Latencies of as many responses as the window is wide."""
 
     __slots__ = ("_count", "_sum_s", "_wanted", "peak")
 
@@ -201,7 +202,7 @@ class _Round:
 
 
 class _LoneLatency:
-    """What a create takes with nothing else in flight; asks for a lone one where none was seen for long."""
+    """The latency of a create with nothing else in flight; asks for a lone one if there was none for long."""
 
     __slots__ = ("_is_alone", "_measuring", "_options", "_seen_at_s", "latency_s", "typical_s")
 
@@ -223,7 +224,7 @@ class _LoneLatency:
         self._is_alone = self._measuring and others == 0
 
     def forget_measuring(self) -> None:
-        # A measure under failures would hold a recovering server at one request in flight.
+        # A measurement during failures would hold a recovering server at one request in flight.
         self._measuring = self._is_alone = False
         self._seen_at_s = None
 
@@ -240,7 +241,7 @@ class _LoneLatency:
 
 
 class _Pace:
-    """Requests a second: bounded by the operator's number, and by what went through when the server said 429."""
+    """Requests per second: limited by the operator's number, and by the throughput at the time of a 429."""
 
     __slots__ = ("_before", "_growth", "_learned", "_limit", "_now_count", "_second", "_tokens", "_updated_s")
 
@@ -283,11 +284,12 @@ class _Pace:
             self._before = self._now_count if second == self._second + 1 else 0
             self._now_count, self._second = 0, second
             if self._learned is not None:
-                # What a 429 teaches in the first second of a life is far too little: the longer none came, the bolder.
+                # The rate learned from a 429 in the first second is much too low: the longer no 429 came, the faster it
+                # grows.
                 self._learned *= self._growth
                 self._growth = min(2.0, self._growth + 0.1)
                 if self._learned > 10 * max(self._before, 1):
-                    self._learned = None  # far above what is asked for: no bound any more
+                    self._learned = None  # far above the demand: no limit any more
         self._now_count += 1
 
     def slow_down(self, now_s: float) -> None:

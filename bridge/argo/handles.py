@@ -1,10 +1,10 @@
-"""One libcurl easy handle: set up from `ArgoOptions`, loaded with a request, read as an `Answer`.
+"""One libcurl easy handle: configured from `ArgoOptions`, loaded with a request, read as an `Answer`.
 
-Everything about TLS, proxies, protocols and bounds is decided here. Drives nothing (`exchanges` does). One owner at a
-time: whoever runs the transfer.
+Decides everything about TLS, proxies, protocols and limits. Drives nothing (`exchanges` does). One owner at a time:
+whoever runs the transfer.
 
-Proxies of the environment and ``.netrc`` are ignored: the Argo Server stands beside the bridge as a rule, and a proxy
-meant for browsers would see the token. HTTP/1.1 always: Argo 3.5 takes HTTP/2 for gRPC (docs/design/argo-server.md).
+Ignores proxies from the environment and ``.netrc``: the Argo Server is usually close to the bridge, and a proxy meant
+for browsers would see the token. Always HTTP/1.1: Argo 3.5 treats HTTP/2 as gRPC (docs/design/argo-server.md).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class HttpRequest:
 
     Attributes:
         method: GET, POST, PUT or DELETE.
-        path: from ``/api``, with its query; the base path of `ArgoOptions.url` goes before it.
+        path: from ``/api``, with its query; the base path of `ArgoOptions.url` is put before it.
         body: JSON bytes, or None.
         timeout_s: seconds for the whole exchange; None = `ArgoOptions.timeout_s`.
-        expects: ``metadata.name`` that the object of a 200 must have, "" = any. Other servers answer 200 with JSON too,
-            and an event must not be taken for submitted because of one.
+        expects: ``metadata.name`` that the object of a 200 must have, "" = any. Other servers also answer 200 with
+            JSON, and an event must not count as submitted because of that.
     """
 
     method: str
@@ -53,7 +53,7 @@ SMALL_ANSWER_BYTES = 256 * 1024
 
 @dataclass(slots=True)
 class Held:
-    """What all handles of one owner hold of answers now, in bytes."""
+    """Size of all response data that the handles of one owner hold now, in bytes."""
 
     size_bytes: int = 0
 
@@ -63,8 +63,8 @@ class Handle:
 
     Args:
         options: where the server is.
-        held: shared by the handles of one owner: while their answers are over `ArgoOptions.max_held_bytes`, each that
-            is not small is given up as too large, as one over `ArgoOptions.max_answer_bytes` always is.
+        held: shared by the handles of one owner. While their responses exceed `ArgoOptions.max_held_bytes`, each one
+            that is not small is given up as too large, as is always one over `ArgoOptions.max_answer_bytes`.
 
     Attributes:
         curl: the libcurl handle, for whoever drives it.
@@ -87,11 +87,12 @@ class Handle:
         self.curl = pycurl.Curl()
         _configure(self.curl, options)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
-        # No method of ours: five calls an answer are felt on the hot path. libcurl bounds headers itself (300 KiB).
+        # No Python method here: five calls per response are noticeable on the hot path. libcurl limits headers itself
+        # (300 KiB).
         self.curl.setopt(pycurl.HEADERFUNCTION, self._headers.append)
 
     def close(self) -> None:
-        """Free the handle; its connection goes too, where it is its own."""
+        """Free the handle, and its connection if that is its own."""
         self._let_go()
         self.curl.close()
 
@@ -107,8 +108,8 @@ class Handle:
         Args:
             request: what to send.
             authorization: value of the header, or "".
-            sink: gets the body of a 200 piece by piece as it comes (a stream: no bound in time or size), else the body
-                is kept for `answer`.
+            sink: receives the body of a 200 piece by piece (a stream: no limit in time or size); without it the body is
+                kept for `answer`.
         """
         self._let_go()
         self._is_too_large = False
@@ -122,7 +123,7 @@ class Handle:
             curl.setopt(pycurl.URL, self._base_url + request.path)
         if request.method in ("POST", "PUT"):
             curl.setopt(pycurl.POSTFIELDS, request.body or b"")
-        # On a kept connection that has died libcurl sends a request again by itself; these may not be repeated unseen.
+        # If a kept connection has died, libcurl sends a request again by itself; these may not be repeated unnoticed.
         curl.setopt(pycurl.FRESH_CONNECT, request.method in ("PUT", "DELETE"))
         timeout_s = 0.0 if sink is not None else request.timeout_s or self._options.timeout_s
         if timeout_s != self._timeout_s:
@@ -144,10 +145,10 @@ class Handle:
             return
         self._shape = (authorization, accept)
         headers = [
-            # Compared for exact equality by Argo (docs/design/argo-server.md, Watch).
+            # Argo compares this for exact equality (docs/design/argo-server.md, Watch).
             f"Accept: {accept}",
             "Content-Type: application/json",
-            # An empty "Expect:" saves the round trip of a 100-continue for bodies over 1 MiB.
+            # An empty "Expect:" avoids the round trip of a 100-continue for bodies over 1 MiB.
             "Expect:",
             f"User-Agent: argo-bridge/{__version__}",
         ]
@@ -164,7 +165,7 @@ class Handle:
         is_crowded = self._held.size_bytes > self._options.max_held_bytes and self._size > SMALL_ANSWER_BYTES
         self._is_too_large = is_crowded or self._size > self._options.max_answer_bytes
         if self._is_too_large:
-            self._let_go()  # at once, so that those beside it have its room
+            self._let_go()  # at once, to make room for the others
             return 0
         self._body.append(piece)
         return None
@@ -174,7 +175,7 @@ class Handle:
         return any(line.startswith(b"HTTP/") and line[8:13] == b" 200 " for line in self._headers)
 
     def answer(self, error: int, text: str) -> Answer:
-        """Return what the finished transfer gave; libcurl's error number 0 = an HTTP answer came."""
+        """Return the result of the finished transfer; libcurl error number 0 means that an HTTP response came."""
         elapsed_s = self.curl.getinfo(pycurl.TOTAL_TIME)
         body = self._let_go()
         if error:
@@ -201,7 +202,7 @@ class Handle:
         if fault is Fault.TIMEOUT and not sent:
             fault = Fault.UNREACHABLE
         if fault in (Fault.CUT, Fault.NOT_HTTP):
-            sent = True  # better one GET too many than one workflow
+            sent = True  # better one GET too many than one workflow too many
         place = self._options.place
         reason = text or f"libcurl error {error}"
         if fault is Fault.UNREACHABLE and (number := self.curl.getinfo(pycurl.OS_ERRNO)):
@@ -225,7 +226,7 @@ def _configure(curl: pycurl.Curl, options: ArgoOptions) -> None:
     ca_file = str(options.tls.ca) if options.tls.ca else system_ca_file()
     if ca_file:
         curl.setopt(pycurl.CAINFO, ca_file)
-    # Without a bound libcurl keeps a renewed file's old content for a day. Older ones have no such cache.
+    # Otherwise libcurl keeps a renewed file's old content for a day. Older versions have no such cache.
     with contextlib.suppress(pycurl.error):
         curl.setopt(_CA_CACHE_TIMEOUT, 1)
 
@@ -249,10 +250,10 @@ _TLS = frozenset(
     )
 )
 _NOT_HTTP = frozenset((pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY, pycurl.E_BAD_CONTENT_ENCODING))
-# A handshake that was cut is an outage (a server that restarts), not a certificate.
+# A handshake that was cut means an outage (a restarting server), not a certificate problem.
 _CUT_HANDSHAKE = ("connection reset", "unexpected eof", "ssl_error_syscall", "broken pipe", "timed out")
 
-# The server refuses our certificate, or that we have none; TLS 1.3 says so after the handshake.
+# The server refuses our certificate, or the lack of one; TLS 1.3 reports this after the handshake.
 _REFUSALS = ("certificate", "unknown ca")
 
 
@@ -271,7 +272,7 @@ def _fault(error: int, text: str) -> Fault:
 
 
 def _parse(lines: list[bytes]) -> dict[str, str]:
-    """Return the headers of the last header block by lower-case name; the first of equal names wins."""
+    """Return the headers of the last header block by lower-case name; for duplicate names the first wins."""
     headers: dict[str, str] = {}
     for line in lines:
         if line.startswith(b"HTTP/"):

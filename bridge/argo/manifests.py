@@ -1,4 +1,4 @@
-"""Puts what is one event's into a workflow manifest: name, marks and parameters. Sends nothing, validates nothing.
+"""Puts an event's own values into a workflow manifest: name, marks and parameters. Sends nothing, validates nothing.
 
 A `Manifests` belongs to one thread (dispatch); the functions are pure.
 """
@@ -35,13 +35,13 @@ _CACHED_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What says on a workflow that it is ours, and whose. "" leaves an annotation out.
+    """The marks on a workflow that say it is ours, and for which event. "" leaves an annotation out.
 
     Attributes:
         bridge_id: label ``argo-bridge/bridge``.
         event_id: 32 bytes; in hexadecimal in the annotation.
         mapping: the mapping's name, "" for a trigger message.
-        topic: the concrete topic; annotation values may be any text, so it stands there as it is.
+        topic: the concrete topic, unchanged; annotation values may be any text.
         connection: topic of the message.
         status_topic: the mapping's own status topic, rendered.
     """
@@ -56,7 +56,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A manifest taken apart: dicts that are copied before they change, and bytes that never change."""
+    """A manifest split into dicts, which are copied before a change, and bytes, which never change."""
 
     metadata: dict[str, Any]
     labels: dict[str, Any]
@@ -68,7 +68,7 @@ class _Plan:
 
 
 class Manifests:
-    """Makes request bodies; remembers the last manifests taken apart, since many events share one.
+    """Builds request bodies; remembers the last manifests it split, because many events share one.
 
     Thread: one owner.
     """
@@ -80,13 +80,13 @@ class Manifests:
     def create_body(self, order: WorkflowOrder, marks: Marks) -> bytes:
         """Return the body of ``POST workflows/NAMESPACE``: ``{"workflow": {...}}``.
 
-        `order.parameters` replace entries of the same name in ``spec.arguments.parameters`` (their ``valueFrom`` goes,
-        other keys stay), others are added behind; all values are strings, because the Argo Server rounds numbers and
-        empties objects (docs/design/argo-server.md).
+        `order.parameters` replace entries with the same name in ``spec.arguments.parameters`` (their ``valueFrom`` is
+        removed, other keys stay), others are appended. All values are strings, because the Argo Server rounds numbers
+        and empties objects (docs/design/argo-server.md).
 
         Raises:
-            PermanentError: ``bad-manifest``: no JSON object with objects in the expected places, or text that UTF-8
-                cannot hold; ``annotations-too-large``: over 256 KiB.
+            PermanentError: ``bad-manifest``: not a JSON object with objects in the expected places, or text that UTF-8
+                cannot encode; ``annotations-too-large``: over 256 KiB.
         """
         plan = self._plan(order.manifest)
         annotations = {**plan.annotations, **order.annotations, **_annotations(marks)}
@@ -147,9 +147,9 @@ def _take_apart(manifest: bytes) -> _Plan:
 
 
 def _template_label(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the label by which Argo's user interface and its estimates of duration find a template's workflows.
+    """Return the label by which Argo's user interface and duration estimates find a template's workflows.
 
-    ``/submit`` sets it; after a create only the controllers from 4.1 on do (recordings ``lifecycle``, five releases).
+    ``/submit`` sets it; after a create, only controllers from 4.1 on do (recordings ``lifecycle``, five releases).
     """
     reference = spec.get("workflowTemplateRef")
     if not isinstance(reference, dict):
@@ -169,7 +169,7 @@ def _object(value: object, what: str) -> dict[str, Any]:
 
 
 def _following_members(members: dict[str, Any]) -> bytes:
-    """Return ``,"a":1,"b":2`` to stand behind another member, or b"" for none."""
+    """Return ``,"a":1,"b":2`` to follow another member, or b"" for none."""
     return b"," + orjson.dumps(members)[1:-1] if members else b""
 
 
@@ -178,7 +178,7 @@ def _as_text(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def value_text(value: object) -> str:
-    """Return a parameter's value as Argo must get it: text as it is, all else as JSON text (``7``, ``{}``)."""
+    """Return a parameter's value for Argo: text unchanged, everything else as JSON text (``7``, ``{}``)."""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -222,7 +222,7 @@ def _check_annotations(annotations: Mapping[str, object], name: str) -> None:
 
 
 def event_of(workflow: Mapping[str, Any]) -> bytes | None:
-    """Return the event id of annotation ``argo-bridge/event``, 32 bytes, or None where there is none that is one."""
+    """Return the event id from annotation ``argo-bridge/event``, 32 bytes, or None if missing or invalid."""
     text = annotation_of(workflow, EVENT_ANNOTATION)
     if len(text) != 64 or not text.isascii():
         return None
@@ -234,7 +234,7 @@ def event_of(workflow: Mapping[str, Any]) -> bytes | None:
 
 
 def annotation_of(workflow: Mapping[str, Any], key: str) -> str:
-    """Return an annotation's text, or "" where there is none."""
+    """Return an annotation's text, or ""."""
     return _text_of(workflow, "annotations", key)
 
 
@@ -248,7 +248,7 @@ def _text_of(workflow: Mapping[str, Any], group: str, key: str) -> str:
 def template_workflow(template: str, cluster: bool = False) -> dict[str, Any]:
     """Return the workflow object that runs a WorkflowTemplate (`cluster`: a ClusterWorkflowTemplate).
 
-    ``spec.workflowTemplateRef`` rather than ``/submit`` (docs/design/argo-server.md).
+    Uses ``spec.workflowTemplateRef`` instead of ``/submit`` (docs/design/argo-server.md).
     """
     reference: dict[str, Any] = {"name": template}
     if cluster:
@@ -265,7 +265,7 @@ def template_manifest(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Return `template_workflow` as JSON, with what ``submit`` of a trigger message may add ("" and None: nothing)."""
+    """Return `template_workflow` as JSON, with what ``submit`` of a trigger message adds ("" and None: nothing)."""
     workflow = template_workflow(template, cluster)
     added = {"entrypoint": entrypoint, "serviceAccountName": service_account}
     workflow["spec"] |= {key: value for key, value in added.items() if value}

@@ -1,7 +1,7 @@
-"""Requests to the Argo Server that change something about a workflow or CronWorkflow, made from options. Pure.
+"""Builds requests to the Argo Server that change a workflow or CronWorkflow. Pure.
 
-Sends nothing and decides nothing: what an answer means for an operation is decided in the pipeline. Any thread.
-Source: docs/design/argo-server.md, Operations; the recordings.
+Sends nothing and decides nothing: the pipeline decides what a response means for an operation. Any thread. Source:
+docs/design/argo-server.md, Operations; the recordings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PREVIOUS_LABEL = f"{_ARGO}resubmitted-from-workflow"
 ARCHIVING_LABEL = f"{_ARGO}workflow-archiving-status"
 PERSISTED = "Persisted"
 
-# What a resubmission does not inherit. Source: Argo v4.1 workflow/util FormulateResubmitWorkflow.
+# What a resubmitted workflow does not inherit. Source: Argo v4.1 workflow/util FormulateResubmitWorkflow.
 _NOT_INHERITED = frozenset(
     _ARGO + name
     for name in (
@@ -45,7 +45,7 @@ _NOT_INHERITED = frozenset(
 _OWN = "argo-bridge/"
 
 BRIEF_LEFT_OUT = ("spec", *HEAVY_FIELDS)
-"""What is left out where only metadata and the small part of a status are wanted."""
+"""Fields left out if only metadata and the small part of a status are wanted."""
 
 
 def look_at(namespace: str, name: str) -> HttpRequest:
@@ -61,13 +61,13 @@ def source_of(namespace: str, name: str) -> HttpRequest:
 
 
 def change(operation: Operation, namespace: str, name: str, options: Mapping[str, object]) -> HttpRequest:
-    """Return the request that carries out an operation on an object that exists.
+    """Return the request that carries out an operation on an existing object.
 
     Args:
         operation: stop, terminate, suspend, resume, retry, set, delete, suspend-cron or resume-cron.
-        namespace: where it is.
+        namespace: of the object.
         name: of the workflow, or of the CronWorkflow.
-        options: as `bridge.interface.operation_requests` gives them.
+        options: as returned by `bridge.interface.operation_requests`.
 
     Raises:
         PermanentError: ``bad-name``.
@@ -91,7 +91,7 @@ def cron_path(namespace: str, name: str) -> str:
 
 
 def _verb_body(options: Mapping[str, object]) -> dict[str, object]:
-    """Return the body of a PUT: options as they are, but parameters and outputs as Argo writes them."""
+    """Return the body of a PUT: options unchanged, except for parameters and outputs, which get Argo's format."""
     body = {key: value for key, value in options.items() if value not in (False, {})}
     parameters, outputs = options.get("parameters"), options.get("outputParameters")
     if isinstance(parameters, dict) and parameters:
@@ -113,7 +113,7 @@ class CronSubmission:
         namespace: of both.
         cron: name of the CronWorkflow.
         name: of the workflow, fixed.
-        options: ``parameters``, ``entrypoint``, ``serviceAccount``, those that were given.
+        options: those of ``parameters``, ``entrypoint``, ``serviceAccount`` that were given.
     """
 
     namespace: str
@@ -125,7 +125,7 @@ class CronSubmission:
 def submit_cron(submission: CronSubmission, marks: Marks) -> HttpRequest:
     """Return the request that starts a workflow from a CronWorkflow.
 
-    Through ``submit``, because Argo puts label, scheduled time and owner on it. It takes labels and annotations as one
+    Uses ``submit``, because then Argo adds label, scheduled time and owner. It takes labels and annotations as one
     comma-separated text each, so an annotation whose value has a comma or ``=`` is left out; the event's has none.
 
     Raises:
@@ -157,7 +157,7 @@ def submit_cron(submission: CronSubmission, marks: Marks) -> HttpRequest:
 
 
 def resubmission(source: Mapping[str, Any], order: WorkflowOrder) -> WorkflowOrder:
-    """Return `order` with the manifest of a workflow like `source`, copied as Argo's own resubmit does.
+    """Return `order` with the manifest of a workflow like `source`, copied as by Argo's own resubmit.
 
     Args:
         source: the old workflow, with metadata and spec.
@@ -176,7 +176,7 @@ def resubmission(source: Mapping[str, Any], order: WorkflowOrder) -> WorkflowOrd
     }
     if metadata.get("ownerReferences"):
         copied["ownerReferences"] = metadata["ownerReferences"]
-    # A terminated workflow of old releases has a deadline of 0; neither end is inherited.
+    # A terminated workflow of old releases has a deadline of 0, which must not be inherited.
     kept = {key: value for key, value in spec.items() if key != "shutdown" and (key, value) != _TERMINATED}
     return WorkflowOrder(
         namespace=order.namespace,
@@ -191,14 +191,14 @@ _TERMINATED = ("activeDeadlineSeconds", 0)
 
 
 def _members(metadata: Mapping[str, Any], group: str) -> list[tuple[str, Any]]:
-    """Return labels or annotations without the bridge's own marks, which name the old event."""
+    """Return labels or annotations without the bridge's own marks, which refer to the old event."""
     members = metadata.get(group)
     given = members.items() if isinstance(members, dict) else ()
     return [(key, value) for key, value in given if not key.startswith(_OWN)]
 
 
 def is_archived_only(workflow: Mapping[str, Any]) -> bool:
-    """Whether the archive answered for a workflow that the cluster has no longer (docs/design/argo-server.md)."""
+    """Whether the response came from the archive for a workflow that no longer exists (docs/design/argo-server.md)."""
     metadata = workflow.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     return isinstance(labels, dict) and labels.get(ARCHIVING_LABEL) == PERSISTED

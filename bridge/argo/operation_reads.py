@@ -1,8 +1,7 @@
-"""Requests to the Argo Server that read for somebody who asked by message, and readers of their answers. Pure.
+"""Builds read requests to the Argo Server for clients, and parses the responses. Pure.
 
-Sends nothing; what an answer means for the one who asked is decided in the pipeline. Any thread; `Pages` and
-`LogFrames` have one owner each.
-Source: docs/design/argo-server.md, Reading and Watch.
+Sends nothing; the pipeline decides what a response means for the client. Any thread; `Pages` and `LogFrames` have one
+owner each. Source: docs/design/argo-server.md, Reading and Watch.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from bridge.argo.options import (
 from bridge.argo.sse import FrameTooLargeError, SseParser
 
 _TEMPLATE_PAGE = 100
-# Rows move up while workflows are deleted between two pages of an offset; so many deletions skip nobody.
+# Rows move up when workflows are deleted between two pages; this many deletions skip none.
 _OVERLAP = 50
 _LOG_OPTIONS = ("container", "tailLines", "sinceSeconds", "timestamps", "previous", "limitBytes", "follow")
-# A line is bounded by what a container writes without a break; the packet that it goes out in is smaller.
+# Limits how much a container can write without a line break; the outgoing packet is smaller.
 MAX_LOG_FRAME = 2 * 1024 * 1024
 
 
 def whole_workflow(namespace: str, name: str) -> HttpRequest:
-    """Return the request that reads one workflow with all that it has but ``managedFields``."""
+    """Return the request that reads one workflow with everything except ``managedFields``."""
     return HttpRequest(
         "GET", with_query(workflow_path(namespace, name), fields="-metadata.managedFields"), expects=name
     )
@@ -49,9 +48,9 @@ def one_template(namespace: str, name: str, *, cluster: bool) -> HttpRequest:
 
 
 def lint(namespace: str, workflow: Mapping[str, Any]) -> HttpRequest:
-    """Return the request that has Argo check a workflow.
+    """Return the request that makes Argo check a workflow.
 
-    Argo looks for templates in the namespace that stands in the manifest, whatever the path says.
+    Argo looks for templates in the namespace of the manifest, whatever the path says.
     """
     metadata = workflow.get("metadata")
     placed = {**workflow, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "namespace": namespace}}
@@ -61,7 +60,7 @@ def lint(namespace: str, workflow: Mapping[str, Any]) -> HttpRequest:
 def log(namespace: str, name: str, options: Mapping[str, object]) -> HttpRequest:
     """Return the request that streams a workflow's log.
 
-    ``logOptions.container`` is always there: without any ``logOptions`` the Argo Server crashes
+    ``logOptions.container`` is always set: without any ``logOptions`` the Argo Server crashes
     (docs/design/argo-server.md, Reading).
     """
     asked = {f"logOptions__{key}": _query_text(options[key]) for key in _LOG_OPTIONS if options.get(key)}
@@ -75,7 +74,7 @@ def _query_text(value: object) -> str:
 
 
 class Pages:
-    """Reads a whole list, page by page: `request` while there is one, each answer to `took`."""
+    """Reads a whole list page by page: send `request` while there is one, and pass each response to `took`."""
 
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
@@ -85,7 +84,7 @@ class Pages:
         raise NotImplementedError
 
     def took(self, answer: Answer) -> Answer:
-        """Take the OK answer to `request`; return it, or another one that says why it is no answer."""
+        """Take the OK response to `request`; return it, or another one that says why it is invalid."""
         metadata = (answer.body or {}).get("metadata")
         if not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
             return incomplete("the list has no resourceVersion, so it is incomplete")
@@ -100,7 +99,7 @@ class Pages:
 
 
 class WorkflowPages(Pages):
-    """All workflows of a namespace without specs and nodes, as the server's mirror has them."""
+    """All workflows of a namespace without specs and nodes, from the server's cache."""
 
     def __init__(self, namespace: str, selector: str) -> None:
         super().__init__()
@@ -122,7 +121,7 @@ class WorkflowPages(Pages):
 
 
 class TemplatePages(Pages):
-    """All WorkflowTemplates of a namespace, or all ClusterWorkflowTemplates; kube's own list, with its tokens."""
+    """All WorkflowTemplates of a namespace, or all ClusterWorkflowTemplates; Kubernetes' own list, with its tokens."""
 
     def __init__(self, namespace: str, selector: str, *, cluster: bool) -> None:
         super().__init__()
@@ -149,12 +148,12 @@ class TemplatePages(Pages):
 
 
 class LogFrames:
-    """Cuts the stream of a log into lines."""
+    """Splits the stream of a log into lines."""
 
     def __init__(self) -> None:
         self._parser = SseParser(MAX_LOG_FRAME)
         self.error: Answer | None = None
-        """Why the stream ended, where it said so; or that it cannot be read any further."""
+        """Why the stream ended, if it said so; or that it can no longer be parsed."""
 
     def feed(self, piece: bytes) -> list[tuple[str, str]]:
         """Return pod and text of each line that `piece` completes."""
@@ -167,7 +166,7 @@ class LogFrames:
             return []
 
     def close(self) -> list[tuple[str, str]]:
-        """Return what is whole though unterminated at the stream's end."""
+        """Return a final line that was complete but not terminated when the stream ended."""
         return [] if self.error is not None else self._lines(self._parser.close())
 
     def _lines(self, frames: list[bytes]) -> list[tuple[str, str]]:
@@ -179,7 +178,7 @@ class LogFrames:
                 continue
             result = body.get("result") if isinstance(body, dict) else None
             if isinstance(result, dict):
-                # An empty line has no content.
+                # An empty line has no key "content".
                 pod, text = result.get("podName"), result.get("content")
                 lines.append((pod if isinstance(pod, str) else "", text if isinstance(text, str) else ""))
             elif isinstance(body, dict) and body.get("error") is not None:

@@ -1,4 +1,4 @@
-"""The keys of `argo` in bridge.yaml, as one frozen value; builds every path of the Argo Server's REST API.
+"""The keys of `argo` in bridge.yaml, as one frozen value; also builds every path of the Argo Server's REST API.
 
 Opens no connection. Any thread.
 """
@@ -16,11 +16,11 @@ from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import DNS_LABEL, Boolean, FilePath, Integer, Text, Url
 from bridge.core.errors import PermanentError, cut
 
-# What kube accepts as an object's name (RFC 1123 subdomain). Checked here because names come
-# from messages: "..", "/" or ":" in a path would reach another route than the one that policy allowed.
+# What Kubernetes accepts as an object's name (RFC 1123 subdomain). Checked here because names come from messages: "..",
+# "/" or ":" in a path would reach a route that policy did not allow.
 _SEGMENT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
-# Where distributions keep the certificates they trust, for a Python that was built elsewhere.
+# Where distributions keep their trusted certificates, for a Python that was built elsewhere.
 _SYSTEM_CA_FILES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -30,7 +30,7 @@ _SYSTEM_CA_FILES = (
 
 
 class Secret:
-    """A text that shows itself to `reveal` only: not in repr, str, logs or comparisons of messages."""
+    """A text that only `reveal` shows: it is not in repr, str, logs or comparisons of messages."""
 
     __slots__ = ("_text",)
 
@@ -65,16 +65,16 @@ class ArgoTls:
 class ArgoOptions:
     """The Argo Server, and what the bridge may do there.
 
-    Proxies from the environment and ``.netrc`` are ignored, redirects never followed.
+    Proxies from the environment and ``.netrc`` are ignored, and redirects are never followed.
 
     Attributes:
-        token: ARGO_TOKEN, the complete value of the Authorization header; it is never in a file, and None where
-            `token_file` is set or `argo.url` stands in the file.
-        connect_timeout_s: seconds until a connection, TLS included, must stand.
-        timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a slot that
-            waits is a slot lost, and an unknown outcome is asked for by GET anyway.
-        max_answer_bytes: a longer answer is given up (Argo's own bound is 100 MiB, ``GRPC_MESSAGE_SIZE``).
-        max_held_bytes: of all answers that one thread reads at a time; over it, those that are not small are given up.
+        token: ARGO_TOKEN, the complete value of the Authorization header. It is never in a file, and None if
+            `token_file` is set or `argo.url` is in the file.
+        connect_timeout_s: seconds until a connection, including TLS, must be established.
+        timeout_s: seconds for a whole request; 40 would outlast Argo's own 34 s for a stuck etcd, but a waiting slot is
+            a lost slot, and an unknown outcome is looked up by GET anyway.
+        max_answer_bytes: a larger response is given up (Argo's own limit is 100 MiB, ``GRPC_MESSAGE_SIZE``).
+        max_held_bytes: for all responses that one thread reads at a time; beyond it, all but small ones are given up.
     """
 
     url: str = declare(
@@ -109,7 +109,7 @@ class ArgoOptions:
 
     @property
     def authorization(self) -> str:
-        """The complete value of the Authorization header, or "" where `token_file` may say it."""
+        """The complete value of the Authorization header, or "" if `token_file` may provide it."""
         return "" if self.token is None else self.token.reveal()
 
     @property
@@ -119,13 +119,13 @@ class ArgoOptions:
 
 
 def system_ca_file() -> str | None:
-    """The file of certificates that this machine trusts (``SSL_CERT_FILE`` wins), or None where there is none."""
+    """Return the file of certificates that this machine trusts (``SSL_CERT_FILE`` wins), or None."""
     found = ssl.get_default_verify_paths().cafile
     return found or next((file for file in _SYSTEM_CA_FILES if Path(file).is_file()), None)
 
 
 def segment(name: str, what: str = "name") -> str:
-    """Return `name` if it is safe as one segment of a path, which every name that kube accepts is.
+    """Return `name` if it is safe as one segment of a path, as every valid Kubernetes name is.
 
     Raises:
         PermanentError: ``bad-name``.
@@ -147,7 +147,7 @@ HEAVY_FIELDS = (
     "status.storedWorkflowTemplateSpec",
     "status.taskResultsCompletionStatus",
 )
-"""What makes a workflow large and what only one who asks for all of it needs."""
+"""The fields that make a workflow large and that are needed only to return it whole."""
 
 _PAGE = 500
 
@@ -160,7 +160,7 @@ def workflows_path(namespace: str) -> str:
 def workflow_page_path(namespace: str, selector: str, offset: int, left_out: tuple[str, ...]) -> str:
     """Path of one page of the workflows that match a label selector, without the fields `left_out`.
 
-    ``ext.showRemainingItemCount``, because without it 4.x ends early (docs/design/argo-server.md, Reading).
+    Sets ``ext.showRemainingItemCount``, because without it 4.x ends early (docs/design/argo-server.md, Reading).
     """
     return with_query(
         workflows_path(namespace),
@@ -195,6 +195,6 @@ def watch_path(namespace: str) -> str:
 
 
 def with_query(path: str, **query: str) -> str:
-    """Return `path` with those of `query` that are not ""; ``__`` in a key stands for a dot."""
+    """Return `path` with the non-empty values of `query`; ``__`` in a key stands for a dot."""
     wanted = {key.replace("__", "."): value for key, value in query.items() if value}
     return f"{path}?{urlencode(wanted)}" if wanted else path

@@ -1,6 +1,6 @@
-"""Cuts a watch's stream into frames: server-sent events, or lines of JSON. Pure, incremental, bounded.
+"""Splits a watch's stream into frames: server-sent events, or lines of JSON. Pure, incremental, bounded.
 
-Knows nothing of what frames mean (`watch` does). One owner: the thread that reads the stream.
+Does not know what frames mean (`watch` does). Owner: the thread that reads the stream.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 class FrameTooLargeError(Exception):
-    """A frame has grown beyond the bound; the stream cannot be followed any further."""
+    """A frame exceeds the limit; the stream cannot be followed any further."""
 
 
 class SseParser:
-    """Feeds on bytes in any chunks and gives whole frames.
+    """Takes bytes in any chunks and returns whole frames.
 
-    Source: docs/design/argo-server.md, Watch (``data: JSON `` + blank lines; ``:`` as heartbeat; the error frame may
-    come unterminated at the end) and the WHATWG rules for what proxies may make of it (CR, LF or CRLF, no space after
-    the colon, several data lines, fields that we do not use, a byte order mark).
+    Source: docs/design/argo-server.md, Watch (``data: JSON `` + blank lines; ``:`` as heartbeat; the error frame may be
+    unterminated at the end) and the WHATWG rules for what proxies may do to it (CR, LF or CRLF, no space after the
+    colon, several data lines, unused fields, a byte order mark).
     """
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max = max_frame_bytes
-        self._pieces: list[bytes] = []  # the line that has not ended yet
+        self._pieces: list[bytes] = []  # the unfinished line
         self._pieces_size = 0
         self._data: list[bytes] = []
         self._data_size = 0
@@ -36,7 +36,7 @@ class SseParser:
             FrameTooLargeError: nothing more can be read from this stream.
         """
         if self._after_cr and chunk:
-            # The LF of a CRLF that was cut between two chunks is not another line end.
+            # The LF of a CRLF that was split between two chunks is not another line end.
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         if chunk.endswith(b"\r"):
@@ -52,7 +52,7 @@ class SseParser:
         return frames
 
     def close(self) -> list[bytes]:
-        """Return what is whole though unterminated at the stream's end: Argo's error frame in either framing."""
+        """Return a complete but unterminated frame at the stream's end: Argo's error frame in either framing."""
         frames: list[bytes] = []
         line = b"".join(self._pieces)
         self._pieces, self._pieces_size = [], 0
@@ -81,4 +81,4 @@ class SseParser:
             self._data.append(value)
             self._data_size += len(value) + 1
         elif line.startswith(b"{"):
-            frames.append(line.strip())  # a server or proxy that ignored our Accept: one JSON object a line
+            frames.append(line.strip())  # a server or proxy ignored our Accept: one JSON object per line

@@ -1,9 +1,9 @@
-"""Follows the changes of workflows: one watch, from its start to its end, as an iterator of frames.
+"""Follows changes of workflows: one watch, from start to end, as an iterator of frames.
 
-Never reconnects and never lists: how to go on is the watcher's decision, by the reason that the last frame gives. No
-exception of a parser or of libcurl comes out. On `exchanges` (pycurl) rather than `requests`: Argo sends the headers
-with the first byte, up to 15 s later, and until then the one who waits must be able to look at its own things and to
-stop, without a second thread. One owner: the thread that iterates; `stop` from any.
+Never reconnects and never lists: the watcher decides how to continue, by the reason in the last frame. Exceptions of
+parsers or libcurl never escape. It uses `exchanges` (pycurl) and not `requests`, because Argo sends the headers with
+the first byte, up to 15 s later, and until then the waiting thread must be able to do its other work and to stop,
+without a second thread. Owner: the thread that iterates; `stop` from any thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.options import ArgoOptions, watch_path, with_query
 from bridge.argo.sse import MAX_FRAME_BYTES, FrameTooLargeError, SseParser
 
-# Argo sends ":" each 15 s (docs/design/argo-server.md, Watch); headers come with the first byte, so no earlier either.
+# Argo sends ":" every 15 s (docs/design/argo-server.md, Watch); headers come with the first byte, so no earlier either.
 SILENCE_S = 40.0
 
 
@@ -51,8 +51,8 @@ class WatchFrame:
 
     Attributes:
         type: ADDED, MODIFIED, DELETED or BOOKMARK.
-        workflow: the object, without nodes and most of its spec; DELETED carries its last state, BOOKMARK hardly any.
-        resource_version: where to resume, "" where the frame has none.
+        workflow: the object, without nodes and most of its spec; in DELETED its last state, in BOOKMARK nearly empty.
+        resource_version: where to resume, or "".
         size_bytes: of the frame.
     """
 
@@ -64,10 +64,10 @@ class WatchFrame:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing to tell; comes at least each `Watch.patience_s`, so that the caller can look at its own things.
+    """A pause without frames; comes at least every `Watch.patience_s`, so that the caller can do its other work.
 
     Attributes:
-        is_sign_of_life: the server was heard since the last one, if only by a comment.
+        is_sign_of_life: the server sent something since the last one, if only a comment.
     """
 
     is_sign_of_life: bool
@@ -75,7 +75,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class WatchEnd:
-    """The last thing a watch gives, exactly once."""
+    """The last item of a watch, exactly once."""
 
     reason: EndReason
     answer: Answer
@@ -88,8 +88,8 @@ class WatchRequest:
     Attributes:
         namespace: "" = all.
         selector: label selector, e.g. ``argo-bridge/bridge=plant-1``.
-        resource_version: of a list, or of the last frame; "" = everything that exists comes as ADDED first.
-        bookmarks: ask for BOOKMARK frames, so that a quiet watch still learns newer resource versions.
+        resource_version: of a list, or of the last frame; "" = everything that exists comes first as ADDED.
+        bookmarks: request BOOKMARK frames, so that a quiet watch still learns newer resource versions.
     """
 
     namespace: str = ""
@@ -114,14 +114,14 @@ Event = WatchFrame | Heartbeat | WatchEnd
 
 @dataclass(slots=True)
 class Watch:
-    """One watch; iterate it once. The last item is the one `WatchEnd`.
+    """One watch; iterate it once. The last item is the only `WatchEnd`.
 
     Attributes:
         options: where the server is.
-        credentials: asked once, at the start.
+        credentials: used once, at the start.
         request: what to follow.
-        patience_s: seconds until a `Heartbeat` is given where nothing else is.
-        silence_s: seconds without a byte after which the connection is taken for dead.
+        patience_s: seconds until a `Heartbeat` if nothing else comes.
+        silence_s: seconds without a byte after which the connection counts as dead.
         max_frame_bytes: a longer frame ends the watch.
         monotonic: seconds that never go back.
     """
@@ -146,7 +146,7 @@ class Watch:
         self._parser = SseParser(self.max_frame_bytes)
 
     def stop(self) -> None:
-        """End the iteration soon with STOPPED, in whatever phase it is.
+        """End the iteration soon with STOPPED, in any phase.
 
         Thread: any.
         """
@@ -154,11 +154,11 @@ class Watch:
         self._exchanges.wake()
 
     def close(self) -> None:
-        """Free the connection of a watch that is not iterated to its end."""
+        """Free the connection of a watch that was not iterated to its end."""
         self._exchanges.close()
 
     def __iter__(self) -> Iterator[Event]:
-        """Give frames as they come; blocks up to `patience_s` between items."""
+        """Yield frames as they come; blocks up to `patience_s` between items."""
         try:
             yield from self._events()
         finally:
@@ -210,9 +210,9 @@ class Watch:
 
 
 def read_frame(data: bytes) -> WatchFrame | WatchEnd:
-    """Return what one frame says. Pure; no bytes make it raise.
+    """Return the meaning of one frame. Pure; no bytes make it raise.
 
-    Garbage is UNAVAILABLE rather than skipped: a frame that was lost must not be jumped over by resuming behind it.
+    Garbage gives UNAVAILABLE and is not skipped: resuming after a lost frame would miss it.
     """
     try:
         body = orjson.loads(data)
@@ -224,7 +224,7 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
         )
     result = body.get("result")
     if body.get("error") is not None or not isinstance(result, dict):
-        # "{}" is what a filter leaves of an error frame: it ends the watch without a reason.
+        # "{}" is the rest of a filtered error frame: it ends the watch without a reason.
         answer = stream_error(data) if body.get("error") is not None else _nameless()
         return WatchEnd(_reason(answer), answer)
     kind, workflow = result.get("type"), result.get("object")

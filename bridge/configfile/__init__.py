@@ -1,6 +1,6 @@
-"""Configuration files as trees with positions, and the declaration of every key they may have.
+"""Configuration files as trees with positions, and the declarations of their keys.
 
-`source` reads the bridge's own YAML, `kubernetes_yaml` manifests, both by `trees`; `nodes` is what they read into.
-`kinds` and `fields` declare keys, `reference` derives JSON Schemas and tables from them, `problems` is what can be
-wrong. The only import of yaml. Knows no key of the product.
+`source` reads the bridge's own YAML, `kubernetes_yaml` reads manifests, both with `trees`; `nodes` is the resulting
+tree. `kinds` and `fields` declare keys, `reference` derives JSON Schemas and tables from them, `problems` collects
+errors. The only import of yaml. Knows no key of the product.
 """

@@ -1,4 +1,4 @@
-"""Kinds of value that hold others: lists of one kind, one kind or null, maps from free names.
+"""Kinds of value that contain others: lists of one kind, one kind or null, maps with free names.
 
 Pure; any thread.
 """
@@ -22,7 +22,7 @@ class Nullable(Kind):
     kind: Kind
 
     def read(self, node: Node, place: Place) -> Any:
-        """None for null, else what the kind reads."""
+        """None for null, otherwise what the kind reads."""
         return None if is_null(node) else self.kind.read(node, place)
 
     def schema(self) -> dict[str, Any]:
@@ -39,9 +39,9 @@ class ListOf(Kind):
     """A list, read as a tuple.
 
     Attributes:
-        item: The kind of each.
-        least: How many there must be.
-        distinct: Equal items are refused.
+        item: The kind of each item.
+        least: Minimum number of items.
+        distinct: Whether equal items are refused.
     """
 
     item: Kind
@@ -49,7 +49,7 @@ class ListOf(Kind):
     distinct: bool = False
 
     def read(self, node: Node, place: Place) -> Any:
-        """A tuple, or `INVALID` if any item is."""
+        """A tuple, or `INVALID` if any item is invalid."""
         if not isinstance(node, ListNode):
             return place.must_be(node, self.words())
         if len(node.items) < self.least:
@@ -73,20 +73,20 @@ class ListOf(Kind):
         return schema
 
     def words(self) -> str:
-        """The items' own words."""
+        """The words of its items."""
         return f"a list, each item {self.item.words()}"
 
 
 @dataclass(frozen=True)
 class MapOf(Kind):
-    """A map from names that the operator chooses, read as a read-only mapping.
+    """A map with names chosen by the operator, read as a read-only mapping.
 
     Attributes:
         value: The kind of each value.
         pattern: What a whole name must match.
         name_words: What a name must be, in words.
-        noun: With it the values are items that messages name (`connection "plant"`); without, plain values.
-        least: How many there must be.
+        noun: If set, the values are items that messages name (`connection "plant"`); otherwise plain values.
+        least: Minimum number of entries.
     """
 
     value: Kind
@@ -96,7 +96,7 @@ class MapOf(Kind):
     least: int = 0
 
     def read(self, node: Node, place: Place) -> Any:
-        """A mapping in the order of the file, or `INVALID` if any name or value is."""
+        """A mapping in the order of the file, or `INVALID` if any name or value is invalid."""
         if not isinstance(node, MapNode):
             return place.must_be(node, self.words())
         if len(node.entries) < self.least:

@@ -1,8 +1,8 @@
-"""Declares keys: a section is a frozen dataclass whose attributes are `declare(...)`: kind, sentence, default.
+"""Declares keys: a section is a frozen dataclass whose attributes are `declare(...)` with kind, sentence and default.
 
-From that one declaration come reading (`Section`), JSON Schema and reference tables (`reference`). The key's name is
-the attribute's, `-` for `_`, without the unit that seconds and bytes carry in code: `keep_done_s` is `keep-done`.
-Pure; any thread.
+Reading (`Section`), JSON Schema and reference tables (`reference`) all come from this declaration. The key has the
+attribute's name, with `-` for `_` and without the unit of seconds and bytes: `keep_done_s` is `keep-done`. Pure; any
+thread.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Key:
 
     Attributes:
         kind: What it accepts.
-        doc: One sentence: what it is for, and what its absence means.
-        default: What is read where the key is absent, as plain data; `REQUIRED`, or `ABSENT` for None.
-        hint: Ends the message when a required key is missing: where else its value could come from.
-        not_yet: Why the key is refused although it is known, or "".
-        name: As it stands in the file; "" in a declaration means what the attribute's name gives.
+        doc: One sentence: what it is for, and the meaning of its absence.
+        default: The value if the key is absent, as plain data; `REQUIRED`, or `ABSENT` for None.
+        hint: Appended to the message for a missing required key: where else its value could come from.
+        not_yet: Why a known key is refused, or "".
+        name: The key in the file; "" in a declaration means it is derived from the attribute's name.
         attribute: Name of the attribute; "" in a declaration.
     """
 
@@ -49,7 +49,7 @@ class Key:
 
 
 def declare(kind: Kind, doc: str, *, default: Any = REQUIRED, hint: str = "", not_yet: str = "", name: str = "") -> Any:
-    """Declare a key of a section; for the arguments see `Key`."""
+    """Declare a key of a section; the arguments are those of `Key`."""
     declared = Key(kind, doc, default, hint, not_yet, name)
     if default is REQUIRED:
         return dataclasses.field(metadata={_METADATA: declared})
@@ -58,7 +58,7 @@ def declare(kind: Kind, doc: str, *, default: Any = REQUIRED, hint: str = "", no
 
 
 def _default_of(declared: Key) -> Any:
-    """What an absent key means, read by the key's own kind, so that defaults are written as in a file."""
+    """Return the value of an absent key, read by the key's own kind, so that defaults are written as in a file."""
     if declared.default is ABSENT:
         return None
     problems = Problems()
@@ -91,7 +91,7 @@ def _key_name(attribute: str, kind: Kind) -> str:
 
 @dataclass(frozen=True)
 class ReadKeys:
-    """The keys of one section: each attribute's value or `INVALID`, and whether the section can be built of them."""
+    """The keys of one section: each attribute's value or `INVALID`, and whether the section can be built from them."""
 
     values: dict[str, Any]
     sound: bool
@@ -103,14 +103,14 @@ class Section(Kind):
 
     Attributes:
         cls: A class made by `section`.
-        exactly_one: Keys of which exactly one must stand.
+        exactly_one: Keys of which exactly one is required.
     """
 
     cls: type[Any]
     exactly_one: tuple[str, ...] = ()
 
     def read(self, node: Node, place: Place) -> Any:
-        """An instance of `cls`, or `INVALID` if any key is wrong or unknown."""
+        """An instance of `cls`, or `INVALID` if any key is invalid or unknown."""
         if is_null(node):
             node = MapNode(node.position)
         if not isinstance(node, MapNode):
@@ -121,15 +121,15 @@ class Section(Kind):
         return self.cls(**found.values)
 
     def knows_any_of(self, node: MapNode) -> bool:
-        """Whether a map has a key of this section, or one that is nearly so; else it is something else altogether."""
+        """Whether a map has a key of this section, or a similar one; if not, it is something else altogether."""
         names = [one.name for one in keys_of(self.cls)]
         proposals = Proposals()
         return any(entry.key in names or proposals.nearest(entry.key, names) for entry in node.entries)
 
     def salvage(self, node: Node) -> Any:
-        """What can be had of a section that `read` refused: wrong values are as if absent, and nothing is recorded.
+        """Return the usable part of a section that `read` refused: invalid values count as absent.
 
-        For looking at the rest of it only. `INVALID` where a required key cannot be had.
+        No problems are recorded. Only for checking the rest of the section. `INVALID` if a required key is unusable.
         """
         if not isinstance(node, MapNode):
             return INVALID
@@ -140,7 +140,7 @@ class Section(Kind):
         return INVALID if any(value is INVALID for value in values.values()) else self.cls(**values)
 
     def read_keys(self, node: MapNode, place: Place) -> ReadKeys:
-        """Read each key by itself, so that what is sound can be checked further beside what is not."""
+        """Read each key separately, so that valid keys can be checked further."""
         declared = list(keys_of(self.cls))
         meant = _refuse_unknown(node, [one.name for one in declared], place)
         sound = self._has_one_of(node, place, meant) and not meant
@@ -158,7 +158,7 @@ class Section(Kind):
         return not self.exactly_one or len(present) == 1
 
     def schema(self) -> dict[str, Any]:
-        """An object that takes the declared keys only."""
+        """An object that accepts only the declared keys."""
         declared = list(keys_of(self.cls))
         schema: dict[str, Any] = {
             "type": "object",
@@ -175,14 +175,14 @@ class Section(Kind):
         return schema
 
     def words(self) -> str:
-        """A map; its keys are told by their own problems."""
+        """A map; its keys have their own problems."""
         return "a map of keys"
 
 
 def _refuse_unknown(node: MapNode, names: list[str], place: Place) -> set[str]:
-    """Refuse the unknown keys; returns what they were probably meant to be ("" for one like no other).
+    """Refuse the unknown keys; returns the keys that were probably meant ("" if none is similar).
 
-    A key that somebody meant to write is not told to be missing as well.
+    A misspelt key is not also reported as missing.
     """
     meant = set()
     for entry in node.entries:

@@ -1,6 +1,6 @@
-"""The kinds of value that a key can take: each reads a node, and says what it accepts in words and as JSON Schema.
+"""The kinds of value of a key: each reads a node and describes what it accepts, in words and as JSON Schema.
 
-Reading never raises: what is wrong goes to the place's problems, and the result is `INVALID`. Pure; any thread.
+Reading never raises: problems go to the place's list, and the result is `INVALID`. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class _Invalid:
-    """The one value that stands for a value that could not be read."""
+    """Stands for a value that could not be read."""
 
     def __repr__(self) -> str:
         return "INVALID"
@@ -44,13 +44,13 @@ DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the configuration a value is read, for messages that name the item.
+    """The place in the configuration where a value is read, for messages that name the item.
 
     Attributes:
-        problems: Takes what is wrong.
+        problems: Collects the problems.
         item: `mapping "press-alarm"`, `argo.tls`, or "" at the top.
-        key: The key whose value is read, "" where there is none.
-        named: The item has a name of its own; sections inside it do not lengthen `item`.
+        key: The key whose value is read, or "".
+        named: The item has its own name; sections inside it do not lengthen `item`.
         folder: What relative paths are relative to.
     """
 
@@ -61,17 +61,17 @@ class Place:
     folder: Path = Path()
 
     def at(self, key: str) -> Place:
-        """The place of the value of `key`."""
+        """Return the place of the value of `key`."""
         return replace(self, key=key)
 
     def inside(self) -> Place:
-        """The place of the keys inside the section that is this place's value."""
+        """Return the place of the keys inside the section that is this place's value."""
         if self.named or not self.key:
             return replace(self, key="")
         return replace(self, item=f"{self.item}.{self.key}" if self.item else self.key, key="")
 
     def item_named(self, noun: str, name: str) -> Place:
-        """The place inside an item that has a name of its own, or should have one (`name` is "")."""
+        """Return the place inside an item that has its own name, or should have one (`name` is "")."""
         item = f"{noun} {quote(name)}" if name else f"a {noun} without a name"
         return replace(self, item=item, key="", named=True)
 
@@ -81,7 +81,7 @@ class Place:
         return INVALID
 
     def must_be(self, node: Node, what: str, shown: str = "") -> Any:
-        """Record that the key's value is no `what`; returns `INVALID`."""
+        """Record that the key's value is not `what`; returns `INVALID`."""
         subject = f'"{self.key}"' if self.key else "this"
         if is_null(node):
             return self.refuse(node.position, Code.WRONG_TYPE, f"{subject} has no value; it must be {what}")
@@ -91,7 +91,7 @@ class Place:
 
 
 class Kind(abc.ABC):
-    """What a key accepts."""
+    """A kind of value."""
 
     @abc.abstractmethod
     def read(self, node: Node, place: Place) -> Any:
@@ -99,11 +99,11 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema (draft 2020-12) of what is accepted, without description and default."""
+        """The JSON Schema (draft 2020-12) of accepted values, without description and default."""
 
     @abc.abstractmethod
     def words(self) -> str:
-        """What is accepted, as it reads after "must be"."""
+        """The accepted values, in words that follow "must be"."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class Text(Kind):
 
     Attributes:
         pattern: A regular expression that the whole text matches, or "".
-        what: The kind in words; needed with a pattern or a check.
+        what: The kind in words; required with a pattern or a check.
         check: Returns why a text is refused, or "".
-        hint: Ends the message of a refusal.
-        may_be_empty: Whether "" is taken.
+        hint: Appended to the message of a refusal.
+        may_be_empty: Whether "" is accepted.
     """
 
     pattern: str = ""
@@ -125,7 +125,7 @@ class Text(Kind):
     may_be_empty: bool = False
 
     def read(self, node: Node, place: Place) -> Any:
-        """The text as it was written; numbers and booleans are text too."""
+        """The text as written; numbers and booleans are text too."""
         if not isinstance(node, ScalarNode) or node.value is None or not (node.text or self.may_be_empty):
             return place.must_be(node, self.words() + self._hint())
         if self.pattern and not re.fullmatch(self.pattern, node.text):
@@ -140,7 +140,7 @@ class Text(Kind):
         return f"; {self.hint}" if self.hint else ""
 
     def schema(self) -> dict[str, Any]:
-        """Text; what only `check` knows is left to it."""
+        """Text; what only `check` knows is not in the schema."""
         schema: dict[str, Any] = {"type": ["string", "number", "boolean"]}
         if self.pattern:
             return schema | {"pattern": f"^(?:{self.pattern})$"}
@@ -153,10 +153,10 @@ class Text(Kind):
 
 @dataclass(frozen=True)
 class Boolean(Kind):
-    """`true` or `false`, in small letters."""
+    """`true` or `false`, in lower case."""
 
     def read(self, node: Node, place: Place) -> Any:
-        """A bool; of the words of YAML 1.1 none is taken."""
+        """A bool; the other words of YAML 1.1 are not accepted."""
         if isinstance(node, ScalarNode) and isinstance(node.value, bool):
             return node.value
         return place.must_be(node, self.words())
@@ -189,7 +189,7 @@ class Integer(Kind):
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
     def words(self) -> str:
-        """With its bounds, the upper one where it is a real one."""
+        """With its bounds, the upper one if there is one."""
         upper = f"from {self.least} to {self.most}" if self.most < 2**63 - 1 else f"of at least {self.least}"
         return f"a whole number {upper}"
 
@@ -212,7 +212,7 @@ class Duration(Kind):
         return seconds
 
     def schema(self) -> dict[str, Any]:
-        """Text; the bounds are left to reading."""
+        """Text; bounds are checked when reading."""
         return {"type": "string", "pattern": DURATION_PATTERN}
 
     def words(self) -> str:
@@ -238,7 +238,7 @@ class Size(Kind):
         return size
 
     def schema(self) -> dict[str, Any]:
-        """Text; the bounds are left to reading."""
+        """Text; bounds are checked when reading."""
         return {"type": "string", "pattern": SIZE_PATTERN}
 
     def words(self) -> str:
@@ -252,7 +252,7 @@ class Choice(Kind):
 
     Attributes:
         members: The enumeration; its values are texts.
-        not_yet: Values that are known and refused with `not-yet`.
+        not_yet: Values that are known but refused with `not-yet`.
     """
 
     members: type[enum.Enum]
@@ -274,7 +274,7 @@ class Choice(Kind):
         return [str(member.value) for member in self.members]
 
     def schema(self) -> dict[str, Any]:
-        """The values; one that reads as a number is taken as a number too."""
+        """The values; a value that reads as a number is also accepted as a number."""
         numbers = [int(value) for value in self._values() if value.isdecimal()]
         return {"enum": [*self._values(), *numbers]}
 
@@ -286,12 +286,12 @@ class Choice(Kind):
 
 @dataclass(frozen=True)
 class Url(Kind):
-    """A URL with host, one of `schemes`, and no credentials; read as text without a slash at its end."""
+    """A URL with host, with one of `schemes` and without credentials; read as text without a trailing slash."""
 
     schemes: tuple[str, ...]
 
     def read(self, node: Node, place: Place) -> Any:
-        """The URL. A refused one is never repeated in the message: it may hold a password."""
+        """The URL. A refused one is never quoted in the message, because it may contain a password."""
         if not isinstance(node, ScalarNode) or node.value is None:
             return place.must_be(node, self.words())
         try:
@@ -326,7 +326,7 @@ class Url(Kind):
 
 @dataclass(frozen=True)
 class FilePath(Kind):
-    """A path; a relative one means relative to the folder of the place."""
+    """A path; a relative one is relative to the folder of the place."""
 
     what: str = "the path of a file"
 
@@ -347,7 +347,7 @@ class FilePath(Kind):
 
 @dataclass(frozen=True)
 class Structure(Kind):
-    """A map whose content is not the configuration's own: read as plain data."""
+    """A map whose content is not part of the configuration's own keys; read as plain data."""
 
     what: str = "a map"
 

@@ -1,9 +1,9 @@
 """Reads Kubernetes manifests as Argo reads them: YAML 1.1 as Go's ``sigs.k8s.io/yaml`` understands it, and JSON.
 
-Differs from `source`, which reads the bridge's own files by YAML 1.2: here ``y`` is true, ``0o755``, ``0755`` and
-``1e1`` are numbers, timestamps stay text, keys that are numbers or booleans become text, a file holds any number of
-documents. A key that comes twice is refused, also by way of ``<<``. Never constructs objects from tags and never
-raises for what a file holds.
+Differs from `source`, which reads the bridge's own files as YAML 1.2: here ``y`` is true, ``0o755``, ``0755`` and
+``1e1`` are numbers, timestamps stay text, keys that are numbers or booleans become text, and a file may have any number
+of documents. Duplicate keys are refused, also from ``<<``. Never constructs objects from tags and never raises because
+of a file's content.
 
 Thread: the command's main thread; no state is kept.
 """
@@ -41,7 +41,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 def resolve_word(text: str) -> str | int | float | bool | None:
-    """What an unquoted word means to Go's yaml.v2; an infinite or not-a-number float is returned as such.
+    """Return the meaning of an unquoted word in Go's yaml.v2; an infinite or not-a-number float is returned as such.
 
     Source: go-yaml v2 ``resolve.go`` (its table of words, ``strconv.ParseInt`` with base 0, YAML 1.1 floats).
     """
@@ -71,7 +71,7 @@ def read_manifests(data: bytes, file: str, problems: Problems) -> list[Node]:
     Args:
         data: YAML or JSON, UTF-8, at most `MAX_BYTES`.
         file: its name in positions.
-        problems: takes what is wrong; documents before a syntax error are returned all the same.
+        problems: collects the problems; documents before a syntax error are still returned.
 
     Returns:
         The trees of the documents that hold anything; take `nodes.plain` for their data. A document with a
@@ -87,7 +87,10 @@ def read_manifests(data: bytes, file: str, problems: Problems) -> list[Node]:
 
 
 def _as_yaml(text: str) -> str:
-    """JSON may be indented with tabs, YAML may not; in valid JSON every tab is white space, so columns stay right."""
+    """Return JSON as YAML: JSON may be indented with tabs.
+
+    In valid JSON every tab is white space, so columns stay right.
+    """
     if text.lstrip()[:1] in ("{", "[") and "\t" in text:
         try:
             json.loads(text)
@@ -151,7 +154,7 @@ class _Reader(TreeBuilder):
             entries[entry.key] = entry
 
     def _key(self, event: yaml.Event, key: Node) -> str:
-        """The key as text, as sigs.k8s.io/yaml makes it on the way to JSON."""
+        """Return the key as text, as sigs.k8s.io/yaml does when it converts to JSON."""
         if not isinstance(key, ScalarNode) or key.value is None:
             self._refuse(event, Code.BAD_KEY, "a key must be a word, not a list, a map or null")
         if isinstance(key.value, bool):

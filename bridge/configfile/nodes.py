@@ -1,6 +1,6 @@
-"""The tree that a configuration file is read into: plain values that know where they stand.
+"""The tree of a configuration file: plain values with their positions.
 
-Frozen, so that trees may be shared between mappings and threads. Does no reading (`source` does) and knows no keys.
+Frozen, so trees can be shared between mappings and threads. Does not parse (`source` does) and knows no keys.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bridge.configfile.problems import Position
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """One value. `text` is what was written, without quotes; `value` what it means (section "core" of YAML 1.2)."""
+    """One value. `text` is as written, without quotes; `value` its meaning (core schema of YAML 1.2)."""
 
     position: Position
     value: str | int | float | bool | None
@@ -21,13 +21,13 @@ class ScalarNode:
 
     @property
     def size(self) -> int:
-        """Nodes in this tree, itself included."""
+        """Number of nodes in this tree, including itself."""
         return 1
 
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A list. `size` counts its nodes, itself included, each alias as often as it is used."""
+    """A list. `size` counts its nodes including itself, and each alias every time it is used."""
 
     position: Position
     items: tuple[Node, ...] = ()
@@ -36,7 +36,7 @@ class ListNode:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key of a map with its value. Keys are always text, as they were written."""
+    """One key of a map with its value. Keys are always text, as written."""
 
     key: str
     key_position: Position
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A map, its entries in the order of the file and no key twice. `size` as for `ListNode`."""
+    """A map with its entries in file order, without duplicate keys. `size` as for `ListNode`."""
 
     position: Position
     entries: tuple[Entry, ...] = ()
@@ -56,7 +56,7 @@ class MapNode:
         return next((entry for entry in self.entries if entry.key == key), None)
 
     def get(self, key: str) -> Node | None:
-        """The value of a key, or None where the key is absent."""
+        """The value of a key, or None if the key is absent."""
         entry = self.entry(key)
         return None if entry is None else entry.value
 
@@ -65,7 +65,7 @@ Node = ScalarNode | ListNode | MapNode
 
 
 def plain(node: Node) -> Any:
-    """The tree as dicts, lists and scalars, fresh with every call."""
+    """Return the tree as dicts, lists and scalars, newly built on each call."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, ListNode):
@@ -74,7 +74,7 @@ def plain(node: Node) -> Any:
 
 
 def node_of(data: Any, position: Position | None = None) -> Node:
-    """The tree of plain data (dicts, lists, scalars), every node at `position`; undoes `plain`."""
+    """Return the tree of plain data (dicts, lists, scalars), with every node at `position`; the reverse of `plain`."""
     where = position or Position("")
     if isinstance(data, dict):
         return MapNode(where, tuple(Entry(str(name), where, node_of(value, where)) for name, value in data.items()))
@@ -91,12 +91,12 @@ def is_null(node: Node) -> bool:
 
 
 def describe(node: Node) -> str:
-    """What a value is, for "must be X, not ...": `a list`, `"forever"`, `nothing`."""
+    """Describe a value, for "must be X, not ...": `a list`, `"forever"`, `nothing`."""
     return quote(node.text) if isinstance(node, ScalarNode) and node.value is not None else kind_of(node)
 
 
 def kind_of(node: Node) -> str:
-    """What a value is, without a word of it: the file may hold something else than it should, a password say."""
+    """Describe a value's kind without quoting it: the file may contain the wrong thing, such as a password."""
     if isinstance(node, MapNode):
         return "a map"
     if isinstance(node, ListNode):
@@ -105,13 +105,13 @@ def kind_of(node: Node) -> str:
 
 
 def quote(text: str, limit: int = 80) -> str:
-    """Text in double quotes on one line, cut to `limit` characters; unprintable characters are escaped."""
+    """Return text in double quotes on one line, cut to `limit` characters, with unprintable characters escaped."""
     shown = text if len(text) <= limit else text[: limit - 3] + "..."
     return '"' + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown) + '"'
 
 
 def locate(node: Node, *path: str | int) -> Position:
-    """Where the value at `path` stands, or its nearest ancestor that exists.
+    """Return the position of the value at `path`, or of its nearest existing ancestor.
 
     Args:
         node: The tree to walk.
@@ -130,9 +130,9 @@ def locate(node: Node, *path: str | int) -> Position:
 
 
 def with_value(root: MapNode, path: tuple[str, ...], value: Node) -> MapNode:
-    """The map with `value` at `path` of keys (one at least); maps on the way are made where missing or null.
+    """Return the map with `value` at `path` (at least one key); missing or null maps on the way are created.
 
-    Where something else than a map stands on the way, all stays as it is: reading it tells what is wrong.
+    If something other than a map is on the way, nothing is changed: reading it reports the problem.
     """
     step, rest = path[0], path[1:]
     old = root.entry(step)

@@ -1,7 +1,7 @@
-"""What is wrong with a configuration: one frozen record per problem, collected instead of raised.
+"""Problems of a configuration: one frozen record per problem, collected instead of raised.
 
-Nothing here stops at the first problem and nothing prints; `Problem.render` gives the line that people read.
-Runs in whichever thread loads a configuration (the main thread, or the reloader's).
+Nothing here stops at the first problem and nothing prints; `Problem.render` gives the printed line. Runs on whichever
+thread loads a configuration (the main thread, or the reloader's).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 class Severity(enum.StrEnum):
-    """Whether a problem refuses the configuration (`ERROR`) or is only told (`WARNING`)."""
+    """Whether a problem makes the configuration invalid (`ERROR`) or is only reported (`WARNING`)."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -62,7 +62,7 @@ class Position:
     """A place in a source.
 
     Attributes:
-        file: The path as people should read it, or `environment NAME` for a variable.
+        file: The path as shown to people, or `environment NAME` for a variable.
         line: From 1; 0 where the source has no lines (a variable, a file that cannot be read).
         column: In characters, from 1; 0 with `line` 0.
     """
@@ -77,7 +77,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: where, which code (kebab-case), and a sentence that ends in what to do where it can."""
+    """One problem: position, code (kebab-case), and a sentence that ends with what to do if possible."""
 
     position: Position
     code: str
@@ -85,7 +85,7 @@ class Problem:
     severity: Severity = Severity.ERROR
 
     def render(self) -> str:
-        """The line for people: `FILE:LINE:COLUMN: CODE: MESSAGE`; a warning has `warning: ` before its code."""
+        """Return the printed line: `FILE:LINE:COLUMN: CODE: MESSAGE`; a warning has `warning: ` before its code."""
         mark = "warning: " if self.severity is Severity.WARNING else ""
         return f"{self.position}: {mark}{self.code}: {self.message}"
 
@@ -97,18 +97,18 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def error(self, position: Position, code: str, message: str) -> None:
-        """Record what refuses the configuration."""
+        """Record a problem that makes the configuration invalid."""
         self.found.append(Problem(position, str(code), message))
 
     def warning(self, position: Position, code: str, message: str) -> None:
-        """Record what people should know although the configuration can be used."""
+        """Record a problem that does not make the configuration invalid."""
         self.found.append(Problem(position, str(code), message, Severity.WARNING))
 
     def in_order(self) -> list[Problem]:
-        """All problems by file, line, column, code; the same problem found twice is told once."""
+        """Return all problems sorted by file, line, column, code; duplicates are removed."""
         return sorted(set(self.found), key=lambda one: (one.position, one.code, one.message, one.severity))
 
     @property
     def has_errors(self) -> bool:
-        """Whether anything found refuses the configuration."""
+        """Whether any problem makes the configuration invalid."""
         return any(one.severity is Severity.ERROR for one in self.found)

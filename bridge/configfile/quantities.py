@@ -14,7 +14,7 @@ SIZE_PATTERN = rf"^{_SIZE.pattern}$"
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds, exact to the millisecond; None where `text` is no duration (a unit is always needed)."""
+    """Seconds, exact to the millisecond; None if `text` is not a duration (a unit is required)."""
     match = _DURATION.fullmatch(text)
     return None if match is None else int(match[1]) * _MILLISECONDS[match[2]] / 1000
 
@@ -25,7 +25,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes; None where `text` is no size (a unit is always needed, and powers of 1024 are the only ones)."""
+    """Bytes; None if `text` is not a size (a unit is required, powers of 1024 only)."""
     match = _SIZE.fullmatch(text)
     return None if match is None else int(match[1]) * _BYTES[match[2]]
 

@@ -1,4 +1,4 @@
-"""What declared keys give beside reading: JSON Schemas for editors, and tables for the documentation. Pure."""
+"""Derives from declared keys: JSON Schemas for editors, and tables for the documentation. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(section: Section, title: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a file whose top is `section`.
+    """Return the JSON Schema (draft 2020-12) of a file whose top level is `section`.
 
-    It takes every file that reading takes without help of the environment. What only reading can tell (bounds of
-    durations, topics, what stands between keys) it lets pass.
+    It accepts every file that is valid without the environment. It does not check what only reading can check (bounds
+    of durations, topics, relations between keys).
     """
     return {"$schema": _DIALECT, "title": title, "description": section.cls.__doc__, **section.schema()}
 
 
 def key_table(section: Section) -> str:
-    """A Markdown table of every key by its path, with kind, default and sentence; a map's names are `NAME`."""
+    """Return a Markdown table of every key by its path, with kind, default and sentence; `NAME` is a map's name."""
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for path, key in _rows(section, ""):
         meaning = f"{key.doc} {key.not_yet}." if key.not_yet else key.doc

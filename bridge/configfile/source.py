@@ -1,8 +1,8 @@
-"""Reads YAML (and so JSON) into nodes that know their file, line and column.
+"""Reads YAML, and therefore JSON, into nodes that know their file, line and column.
 
-Never constructs Python objects from tags, never raises for what a file holds, and never follows a file that is not
-a regular one. Everything is bounded: bytes, depth, and nodes with every alias counted as often as it is used.
-Kubernetes manifests are another matter: `kubernetes_yaml`.
+Never constructs Python objects from tags, never raises because of a file's content, and reads only regular files.
+Everything is limited: bytes, depth, and nodes, with every alias counted each time it is used. Kubernetes manifests are
+read by `kubernetes_yaml`.
 
 Thread: whichever loads a configuration; no state is kept.
 """
@@ -31,7 +31,7 @@ _MERGE_KEY = "<<"
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file that was read: where it is, and its tree."""
+    """One file: its path and its tree."""
 
     path: Path
     root: Node
@@ -42,7 +42,7 @@ def read_file(path: Path, problems: Problems) -> Node | None:
 
     Args:
         path: A regular file (or a link to one) of at most `MAX_BYTES`.
-        problems: Takes what is wrong; positions name the file as `shown_path` does.
+        problems: Collects the problems; positions name the file as `shown_path` does.
 
     Returns:
         The tree, or None where the file cannot be used at all (then a problem says why).
@@ -55,9 +55,9 @@ def read_file(path: Path, problems: Problems) -> Node | None:
 
 
 def read_regular_file(path: Path, limit_bytes: int = MAX_BYTES) -> bytes | Problem:
-    """The content of a regular file, or of a link to one, or why it cannot be had.
+    """Return the content of a regular file, or of a link to one, or why it cannot be read.
 
-    At most one byte more than `limit_bytes` is read, so that who gets it can tell that there is more.
+    At most `limit_bytes` and one byte more are read, so that the caller can see that there is more.
     """
     where = Position(shown_path(path))
     try:
@@ -79,29 +79,29 @@ def read_bytes(data: bytes, file: str, problems: Problems) -> Node | None:
 
 
 def shown_path(path: Path) -> str:
-    """The path as people should read it: relative to the working directory where it lies below it."""
+    """Return the path as shown to people: relative to the working directory if it is below it."""
     try:
         shown = str(path.absolute().relative_to(Path.cwd()))
     except (OSError, ValueError):
         shown = str(path)
-    return shown.encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8; what we print must
+    return shown.encode("utf-8", "backslashreplace").decode()  # file names need not be UTF-8, but output must be
 
 
 def _reason(error: Exception) -> str:
-    """What the operating system says, without its number and path."""
+    """Return the operating system's message, without number and path."""
     return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
 
 
 @dataclass(slots=True)
 class _OpenMap:
-    """A map while its entries come."""
+    """A map while its entries are read."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     merged: list[MapNode] = field(default_factory=list)
 
 
 class _TreeBuilder(TreeBuilder):
-    """Builds the tree of one text by the rules of the bridge's own files."""
+    """Builds the tree of one text according to the rules for the bridge's own files."""
 
     max_depth = MAX_DEPTH
     max_nodes = MAX_NODES

@@ -1,7 +1,7 @@
-"""Builds trees of nodes from PyYAML's parse events: what reading any kind of YAML file has in common.
+"""Builds trees of nodes from PyYAML's parse events: the part shared by all readers of YAML files.
 
-PyYAML's own composer is not used: it recurses without bound, keeps the last of two equal keys and resolves words by
-YAML 1.1. Never constructs objects from tags. What words, tags and keys mean, the reader of each kind of file decides.
+PyYAML's own composer is not used: it recurses without limit, keeps the last of two equal keys and resolves words as
+YAML 1.1. Never constructs objects from tags. The reader of each kind of file decides what words, tags and keys mean.
 
 Thread: whichever reads a file; no state is kept.
 """
@@ -33,10 +33,10 @@ class RefusedError(Exception):
 
 
 def text_of_file(data: bytes, file: str, max_bytes: int) -> str:
-    """Return the text of a file named `file`, which YAML may hold.
+    """Return the text of a file named `file`, checked for characters that YAML does not allow.
 
     Raises:
-        RefusedError: too large, not UTF-8, or with a character that may not stand in YAML.
+        RefusedError: too large, not UTF-8, or with a character that YAML does not allow.
     """
     if len(data) > max_bytes:
         raise RefusedError(Position(file), Code.TOO_LARGE, f"the file is larger than {max_bytes >> 20} MiB")
@@ -61,12 +61,12 @@ def _position_after(text: str, file: str) -> Position:
 
 
 class TreeBuilder(ABC):
-    """Builds the trees of one text; everything is bounded, with every alias counted as often as it is used.
+    """Builds the trees of one text; everything is limited, with every alias counted each time it is used.
 
     Args:
-        text: without characters that may not stand in YAML.
+        text: without characters that YAML does not allow.
         file: its name in positions.
-        problems: takes what is wrong but does not end the reading.
+        problems: collects problems that do not end the reading.
     """
 
     max_depth: ClassVar[int]
@@ -88,7 +88,7 @@ class TreeBuilder(ABC):
             line = self._lines[mark.line] if mark.line < len(self._lines) else ""
             raise RefusedError(self._at(mark), Code.YAML_SYNTAX, _syntax_message(error, line)) from error
         except (yaml.YAMLError, ValueError, OverflowError, IndexError) as error:
-            # PyYAML lets Python's own errors through for escapes beyond Unicode and the like.
+            # PyYAML does not catch Python's own errors for escapes beyond Unicode.
             raise RefusedError(self._at(self._loader.get_mark()), Code.YAML_SYNTAX, "this is not YAML") from error
         return event
 
@@ -138,14 +138,14 @@ class TreeBuilder(ABC):
     def _text(self, event: yaml.ScalarEvent) -> str:
         text: str = event.value
         if _SURROGATE.search(text):
-            # JSON writes a character beyond U+FFFF as two escapes, which PyYAML leaves apart.
+            # JSON writes a character beyond U+FFFF as two escapes, which PyYAML does not join.
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         if _SURROGATE.search(text):
             self._refuse(event, Code.BAD_CHARACTER, "half of a surrogate pair is not a character; remove the escape")
         return text
 
     def _merged(self, value: Node) -> list[MapNode]:
-        """The maps that `value` brings into another one by way of ``<<``."""
+        """Return the maps that `value` adds to another map through ``<<``."""
         sources = list(value.items) if isinstance(value, ListNode) else [value]
         maps = [source for source in sources if isinstance(source, MapNode)]
         if len(maps) != len(sources):
@@ -177,5 +177,5 @@ def _syntax_message(error: yaml.MarkedYAMLError, line: str) -> str:
         return "a colon and space are not allowed here; check the indentation, or quote the text"
     if error.context and error.context_mark is not None:
         problem = f"{problem} {error.context} (begun at line {error.context_mark.line + 1})"
-    # A topic such as {site}/boiler is the commonest value that YAML takes for a map.
+    # A topic such as {site}/boiler is the most common value that YAML mistakes for a map.
     return f'{problem}; a text that begins with "{{" needs quotes' if re.search(r"(: |- )\{", line) else problem

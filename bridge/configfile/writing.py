@@ -1,6 +1,6 @@
-"""Writes plain values as YAML in block style, in quotes wherever a version of YAML might read something else than text.
+"""Writes plain values as YAML in block style, quoted wherever some version of YAML might not read them as text.
 
-Writes nothing that JSON does not have: no anchors, no tags. Pure; any thread.
+Writes only what JSON has: no anchors, no tags. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-# Words that some version of YAML takes for something else, such as "no"; numbers do not begin with a letter.
+# Words that some version of YAML reads as something else, such as "no"; numbers do not begin with a letter.
 _NOT_TEXT = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf", "infinity"])
 _PLAIN = re.compile(r"[A-Za-z$][A-Za-z0-9_$]*(?:[-./ ][A-Za-z0-9_$(]+[,;)]{0,2})*")
 
@@ -29,5 +29,5 @@ _Dumper.add_representer(str, _text)
 
 
 def to_yaml(value: Any) -> str:
-    """Return the document of `value`: objects with text keys, lists, texts, numbers, booleans and None."""
+    """Return `value` as a document: objects with text keys, lists, texts, numbers, booleans and None."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31)

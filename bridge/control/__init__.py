@@ -1,1 +1,1 @@
-"""The control channel: what the verbs that change the spool ask of a bridge that runs, and of one that does not."""
+"""The control channel: commands that change the spool use it to talk to a running bridge, or to the spool directly."""

@@ -1,4 +1,4 @@
-"""Asks a running bridge over its control socket.
+"""Sends questions to a running bridge over its control socket.
 
 Thread: the command's own.
 """
@@ -24,7 +24,7 @@ class ControlClient:
         path: of its socket.
 
     Raises:
-        TransientError: ``no-bridge``: nobody listens there.
+        TransientError: ``no-bridge``: nothing listens there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,8 +42,9 @@ class ControlClient:
         """Ask one question and return its result.
 
         Raises:
-            PermanentError: the error that the bridge answered.
-            TransientError: ``no-answer``: the bridge ended meanwhile, or took too long. What was asked may be done.
+            PermanentError: the error in the bridge's response.
+            TransientError: ``no-answer``: the bridge ended meanwhile, or took too long. The command may have been
+                carried out.
         """
         try:
             self._socket.sendall(question_line(question))

@@ -1,10 +1,11 @@
-"""Answers what is asked about dead letters: list, show, replay, purge. The same for a running bridge and without one.
+"""Handles commands about dead letters: list, show, replay, purge.
 
-Every answer is bounded, and each question does a bounded part: whoever asks goes on from where an answer ends.
+The same code serves with and without a running bridge. Every response is limited in size, and each question does a
+limited amount of work: the caller continues from the end of the response.
 
-What it never does: know who asks, or how.
+Limits: does not know who asks, or how.
 
-Thread: ``control``, or the command's own while no bridge runs.
+Thread: ``control``, or the command's own if no bridge runs.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SHOWN_EVENTS = 10
 PURGE_STEP = 1000
 
 ReplayLetter = Callable[[int], Replayed]
-"""Replays one dead letter; raises PermanentError if it cannot be, SpoolError if it cannot be now."""
+"""Replays one dead letter; raises PermanentError if it cannot be replayed, SpoolError if not now."""
 
 
 class DeadLetterCommands:
@@ -49,8 +50,8 @@ class DeadLetterCommands:
         """Answer one question (`Ask`).
 
         Raises:
-            PermanentError: ``bad-question``, or ``no-such-letter`` of `show`.
-            SpoolError: the spool cannot be used; what is done already stays done.
+            PermanentError: ``bad-question``, or ``no-such-letter`` for `show`.
+            SpoolError: the spool cannot be used; work already done is kept.
         """
         keys = dict(question)
         verb = keys.pop("do", None)
@@ -114,7 +115,7 @@ def _bad(text: str) -> PermanentError:
 
 
 def _taken(keys: dict[str, Any], name: str, kind: type, *default: Any) -> Any:
-    """Take key `name` out of `keys`; numbers are bounded to what the spool can hold."""
+    """Take key `name` out of `keys`; numbers are limited to what the spool can hold."""
     value = keys.pop(name, default[0] if default else ...)
     if default and value is default[0]:
         return value
@@ -162,7 +163,7 @@ def _summary(kept: DeadLetter) -> dict[str, Any]:
 
 
 def _replayable(kept: DeadLetter) -> int:
-    """Return how many events a replay can lead to, as far as the letter tells."""
+    """Return how many events a replay can create, as far as the dead letter tells."""
     letter = kept.letter
     if letter.event_id:
         return kept.kept or 0
@@ -187,7 +188,7 @@ def _whole(kept: DeadLetter, events: Iterable[NewEvent]) -> dict[str, Any]:
 
 
 def _payload(payload: bytes) -> dict[str, str]:
-    """Return the payload as text where it is text, else as base64."""
+    """Return the payload as text if it is text, otherwise as base64."""
     try:
         return {"text": payload.decode("utf-8")}
     except UnicodeDecodeError:

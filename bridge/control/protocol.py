@@ -1,7 +1,7 @@
-"""The lines of the control channel: one JSON object a line, one answer a question. Pure; any thread.
+"""The lines of the control channel: one JSON object per line, one response per question. Pure; any thread.
 
-A question is ``{"version": 1, "do": VERB, ...}``. An answer is ``{"result": {...}}`` or
-``{"error": {"code", "message", "hint"}}``.
+A question is ``{"version": 1, "do": VERB, ...}``. A response is ``{"result": {...}}`` or ``{"error": {"code",
+"message", "hint"}}``.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MAX_SOCKET_PATH_BYTES = 107
 """Linux: ``sun_path`` has 108 bytes, one of them the NUL."""
 
 Ask = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Takes a question without its version and returns its result; raises BridgeError."""
+"""Takes a question without its version and returns the result; raises BridgeError."""
 
 
 def question_line(question: Mapping[str, Any]) -> bytes:
-    """Return a question as it is sent."""
+    """Return a question as a line."""
     return orjson.dumps({"version": VERSION, **question}) + b"\n"
 
 
 def read_question(line: bytes) -> dict[str, Any]:
-    """Read a line that came from anybody.
+    """Read a line from any sender.
 
     Raises:
         PermanentError: ``bad-question``: not JSON, not an object, or of another version.
@@ -53,25 +53,25 @@ def read_question(line: bytes) -> dict[str, Any]:
 
 
 def result_line(result: Mapping[str, Any]) -> bytes:
-    """Return a result as it is sent."""
+    """Return a result as a line."""
     return orjson.dumps({"result": result}) + b"\n"
 
 
 def error_line(error: BridgeError) -> bytes:
-    """Return an error as it is sent."""
+    """Return an error as a line."""
     return orjson.dumps({"error": error_keys(error)}) + b"\n"
 
 
 def error_keys(error: BridgeError) -> dict[str, str]:
-    """Return what an answer tells of an error."""
+    """Return the keys of an error in a response."""
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
 def read_answer(line: bytes) -> dict[str, Any]:
-    """Return the result of an answer.
+    """Return the result of a response.
 
     Raises:
-        PermanentError: the error that it tells, or ``bad-answer``.
+        PermanentError: the error in the response, or ``bad-answer``.
     """
     try:
         answer = orjson.loads(line)
@@ -89,7 +89,7 @@ def read_answer(line: bytes) -> dict[str, Any]:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """Yield an address by which the socket at `path` can be bound or reached, however long its path is.
+    """Yield an address with which the socket at `path` can be bound or reached, however long the path is.
 
     Raises:
         OSError: its folder cannot be opened.

@@ -1,10 +1,9 @@
-"""Listens on the control socket of a running bridge and answers questions, one after the other.
+"""Listens on the control socket of a running bridge and answers questions one at a time.
 
-Only the bridge's own user (and root) can connect: the socket has mode 0600 before it listens. Still nothing that comes
-over it can hurt: lines, answers, connections and their idle time are bounded, and a bad line is answered and ends its
-connection.
+Only the bridge's own user and root can connect: the socket has mode 0600 before it listens. Input is still not trusted:
+lines, responses, connections and their idle time are limited, and a bad line gets an error and ends its connection.
 
-What it never does: know what a question means; that is its handler's.
+Limits: does not know what a question means; its handler does.
 
 Thread: ``control``.
 """
@@ -50,10 +49,10 @@ class ControlServer:
     """The thread that answers.
 
     Args:
-        path: where the socket is made; the data directory's lock must be held.
+        path: where the socket is created; the lock of the data directory must be held.
         ask: answers questions.
         reports: report files of unexpected exceptions.
-        clock: monotonic time of idle connections.
+        clock: monotonic time, for idle connections.
     """
 
     def __init__(self, path: Path, ask: Ask, reports: ErrorReports, clock: Clock) -> None:
@@ -67,11 +66,11 @@ class ControlServer:
 
     @property
     def is_listening(self) -> bool:
-        """Whether there is a socket, and so a thread. Thread: any."""
+        """Whether there is a socket, and therefore a thread. Thread: any."""
         return self._listener is not None
 
     def start(self) -> None:
-        """Make the socket and start the thread; without a socket the bridge runs all the same, and says so."""
+        """Create the socket and start the thread. Without a socket the bridge still runs, and logs it."""
         try:
             self._listener = self._listen()
         except OSError as error:
@@ -85,14 +84,14 @@ class ControlServer:
         self._thread.start()
 
     def _listen(self) -> socket.socket:
-        # A socket that is there was left by a bridge that was killed: the lock says that nobody else runs.
+        # An existing socket was left by a killed bridge: the lock guarantees that no other bridge runs.
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.setblocking(False)
             with socket_address(self._path) as address:
                 listener.bind(address)
-            self._path.chmod(0o600)  # before it listens, so that nobody was let in by the umask
+            self._path.chmod(0o600)  # before it listens, so that the umask lets nobody in
             listener.listen(MAX_CONNECTIONS)
         except OSError:
             listener.close()
@@ -100,7 +99,7 @@ class ControlServer:
         return listener
 
     def stop(self, deadline_s: float) -> bool:
-        """Finish the question under way, remove the socket and end the thread; True if it ended in time."""
+        """Finish the current question, remove the socket and end the thread; True if it ended in time."""
         if self._listener is None:
             return True
         self._wake_in.close()  # which makes the other end readable
@@ -138,7 +137,7 @@ class ControlServer:
         try:
             connection, _ = listener.accept()
         except OSError:
-            return  # it is gone already, or there are too many open files; the next one is tried again
+            return  # it is gone, or too many files are open; the next connection is tried again
         if len(self._peers) >= MAX_CONNECTIONS:
             connection.close()
             return
@@ -167,12 +166,12 @@ class ControlServer:
         if not peer.answer and peer.is_ending:
             self._drop(peer)
             return
-        # One question at a time: a peer that does not read its answer is not heard either.
+        # One question at a time: while a peer does not read its response, nothing is read from it.
         interest = selectors.EVENT_WRITE if peer.answer or b"\n" in peer.received else selectors.EVENT_READ
         self._selector.modify(peer.socket, interest)
 
     def _read_questions(self, peer: _Peer) -> bool:
-        """Take up the next question of `peer`; False if it is gone."""
+        """Read the next question of `peer`; False if it is gone."""
         if b"\n" not in peer.received:
             part = peer.socket.recv(MAX_QUESTION_BYTES)
             if not part:

@@ -1,1 +1,1 @@
-"""What every layer shares: model, errors, clocks, backoff, log, metrics, topic filters. Imports no other part."""
+"""Shared by every layer: model, errors, clocks, backoff, log, metrics, topic filters. Imports no other part."""

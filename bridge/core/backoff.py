@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Backoff:
-    """The delay of attempt n is ``initial_s * factor ** (n - 1)``, at most `cap_s`, less up to `jitter` of itself.
+    """The delay of attempt n is ``initial_s * factor ** (n - 1)``, at most `cap_s`, less a random share up to `jitter`.
 
     Attributes:
         initial_s: delay after the first failure, seconds.
-        cap_s: no delay is longer, seconds.
+        cap_s: maximum delay, seconds.
         factor: growth from one attempt to the next.
-        jitter: share of the delay, 0 to 1, that is drawn at random so that many clients do not retry in step.
+        jitter: maximum share of the delay, 0 to 1, that is subtracted at random, so that clients do not retry in step.
         rng: source of the jitter; tests pass a seeded one.
     """
 
@@ -26,7 +26,7 @@ class Backoff:
 
     def delay_s(self, attempt: int) -> float:
         """Return the seconds to wait after failed attempt number `attempt` (1 or more)."""
-        # The exponent is bounded first: 2.0 ** 5000 raises OverflowError.
+        # The exponent is limited first: 2.0 ** 5000 raises OverflowError.
         exponent = min(max(attempt, 1) - 1, 64)
         delay = min(self.cap_s, self.initial_s * self.factor**exponent)
         return delay * (1 - self.jitter * self.rng.random())

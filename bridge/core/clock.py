@@ -1,4 +1,4 @@
-"""Wall time, monotonic time, and the bridge's own clock that survives restarts and jumps.
+"""Wall time, monotonic time, and the bridge's own clock, which survives restarts and clock jumps.
 
 Source: docs/design/promises.md, Time.
 
@@ -17,40 +17,40 @@ MAX_RESTART_GAP_S = 30 * 86400.0
 
 
 class Clock(Protocol):
-    """Where time comes from; tests pass a `FakeClock`."""
+    """Source of time; tests pass a `FakeClock`."""
 
     def wall_s(self) -> float:
-        """Seconds since 1970 as the machine believes."""
+        """Seconds since 1970 according to the machine."""
 
     def monotonic_s(self) -> float:
-        """Seconds that never go back while the process lives."""
+        """Seconds that never go back during the life of the process."""
 
 
 class SystemClock:
     """The machine's clocks."""
 
     def wall_s(self) -> float:
-        """Seconds since 1970 as the machine believes."""
+        """Seconds since 1970 according to the machine."""
         return time.time()
 
     def monotonic_s(self) -> float:
-        """Seconds that never go back while the process lives."""
+        """Seconds that never go back during the life of the process."""
         return time.monotonic()
 
 
 class FakeClock:
-    """A clock that stands still until it is told to move. For tests and for trying mappings."""
+    """A clock that stands still until it is moved. For tests and for trying mappings."""
 
     def __init__(self, wall_s: float = 1_750_000_000.0) -> None:
         self._wall_s = wall_s
         self._monotonic_s = 1000.0
 
     def wall_s(self) -> float:
-        """The wall time that was set."""
+        """The wall time as set."""
         return self._wall_s
 
     def monotonic_s(self) -> float:
-        """Seconds passed by `advance`."""
+        """Seconds added by `advance`."""
         return self._monotonic_s
 
     def advance(self, seconds: float) -> None:
@@ -59,15 +59,15 @@ class FakeClock:
         self._monotonic_s += seconds
 
     def jump_wall(self, seconds: float) -> None:
-        """Move the wall clock alone, as NTP does."""
+        """Move only the wall clock, as NTP does."""
         self._wall_s += seconds
 
 
 class AgeClock:
-    """The bridge's own clock: seconds that only grow, also over restarts.
+    """The bridge's own clock: seconds that only increase, also over restarts.
 
-    It starts from the value stored with the last commit, plus the wall-clock difference since then if that is
-    between 0 and 30 days, else plus 0. While running it advances by the monotonic clock alone.
+    It starts from the value stored with the last commit, plus the wall-clock difference since then if that is between 0
+    and 30 days, otherwise plus 0. While running it advances by the monotonic clock alone.
 
     Thread: any; reads are a subtraction.
     """
@@ -87,7 +87,7 @@ class AgeClock:
 
 
 class StopEvent:
-    """A stop signal that every wait of the bridge can be interrupted by.
+    """A stop signal that can interrupt every wait of the bridge.
 
     Thread: any.
     """
@@ -96,15 +96,15 @@ class StopEvent:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Ask everything that waits on it to come to an end."""
+        """Ask everything that waits on it to stop."""
         self._event.set()
 
     def is_set(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` seconds; True as soon as the end is asked for."""
+        """Wait up to `timeout_s` seconds; True as soon as a stop is requested."""
         return self._event.wait(timeout_s)
 
 

@@ -1,7 +1,7 @@
-"""The error types of the bridge: whether a retry can help is told by the type.
+"""The error types of the bridge. The type tells whether a retry can help.
 
-Library exceptions are mapped to these where the library is called (paho in transports, requests in argo,
-sqlite3 in spool, yaml in configfile) and nowhere else.
+Library exceptions are mapped to these types where the library is called (paho in transports, requests in argo, sqlite3
+in spool, yaml in configfile) and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from bridge.core.foreign import cleaned
 
 
 class BridgeError(Exception):
-    """Base of every error that the bridge raises on purpose.
+    """Base of every error that the bridge raises deliberately.
 
     Attributes:
         message: a sentence "verb noun: cause", safe to show to a sender (no tokens, no payloads).
         code: kebab-case, stable; used in logs, dead letters, metrics and documentation.
-        hint: what to do about it; "" where the message says it all.
+        hint: what to do about it; "" if the message is enough.
     """
 
     default_code = "bridge-error"
@@ -27,12 +27,12 @@ class BridgeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """The message, with the hint behind it."""
+        """The message, followed by the hint."""
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class ConfigError(BridgeError):
-    """The configuration cannot be used. A retry helps only after somebody changed it."""
+    """The configuration cannot be used. A retry helps only after someone has changed it."""
 
     default_code = "bad-config"
 
@@ -41,7 +41,7 @@ class TransientError(BridgeError):
     """It may work later: a connection, a timeout, a 5xx.
 
     Attributes:
-        retry_after_s: seconds that the other side asked us to wait, or None.
+        retry_after_s: seconds to wait, as requested by the other side, or None.
     """
 
     default_code = "unavailable"
@@ -52,10 +52,10 @@ class TransientError(BridgeError):
 
 
 class PermanentError(BridgeError):
-    """It will never work as it stands; retrying is pointless.
+    """It will never work in this form; retrying is pointless.
 
     Attributes:
-        details: one entry a finding, for a reply's ``details`` key; () where the message says it all.
+        details: one entry per finding, for a reply's ``details`` key; () if the message is enough.
     """
 
     default_code = "refused"
@@ -66,12 +66,12 @@ class PermanentError(BridgeError):
 
 
 class SpoolError(BridgeError):
-    """The spool cannot be read or written: disk full, read-only, corrupt. Ingest stops until it can."""
+    """The spool cannot be read or written: disk full, read-only, corrupt. Ingest stops meanwhile."""
 
     default_code = "spool-unusable"
 
 
 def cut(text: str, limit: int = 256) -> str:
-    """Return `text` cut to `limit` characters, for remote bodies in messages and logs."""
+    """Return `text` cut to `limit` characters; for remote bodies in messages and logs."""
     text = cleaned(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,6 +1,7 @@
-"""Makes what came from outside harmless: secrets of this process taken out, control and bidirectional characters too.
+"""Makes text from outside harmless: removes this process's secrets, and control and bidirectional characters.
 
-Secrets are known to the whole process, since whoever reads one cannot know in whose text it will come back.
+All secrets are known to the whole process, because the reader of a secret cannot know in which text it will appear
+again.
 
 Thread: any.
 """
@@ -12,15 +13,15 @@ import threading
 
 SHOWN = "[secret]"
 SHORTEST_SECRET = 8
-"""Characters; a shorter one would be found in texts that have nothing to do with it."""
+"""Characters; a shorter secret would also be found in unrelated text."""
 _REMEMBERED = 32
 
-# Characters that a terminal obeys or that turn the order of others around, but for the line break and the tab.
+# Characters that control a terminal or reorder text, except line break and tab.
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class _Secrets:
-    """The newest secrets that were read, the longest first."""
+    """The newest secrets that were read, longest first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +42,7 @@ _secrets = _Secrets()
 
 
 def remember_secret(secret: str) -> None:
-    """Take `secret` out of every foreign text from now on; call it wherever one is read."""
+    """Remove `secret` from all text from outside from now on; call this wherever a secret is read."""
     _secrets.add(secret)
 
 
@@ -54,7 +55,7 @@ def conceal(text: str) -> str:
 
 
 def conceal_bytes(data: bytes) -> bytes:
-    """Return `data` with each known secret replaced; it stays JSON if it was."""
+    """Return `data` with each known secret replaced; JSON stays valid JSON."""
     for secret in _secrets.data:
         if secret in data:
             data = data.replace(secret, SHOWN.encode())
@@ -62,10 +63,10 @@ def conceal_bytes(data: bytes) -> bytes:
 
 
 def cleaned(text: str) -> str:
-    """Return `text` without secrets, and with a space for each harmful character."""
+    """Return `text` without secrets, and with a space instead of each harmful character."""
     return _HARMFUL.sub(" ", conceal(text))
 
 
 def harmless_json(line: str) -> str:
-    r"""Return JSON text that means the same, its harmful characters written as ``\uXXXX``."""
+    r"""Return equivalent JSON text with harmful characters written as ``\uXXXX``."""
     return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

@@ -1,10 +1,10 @@
-"""Logging: a sentence for people, fixed keys for machines, on the standard library's logging.
+"""Logging on the standard library: a sentence for people, fixed keys for machines.
 
 Console lines read ``14:03:07.120 INFO  pipeline.ingest  stored 12 events  connection=plant``; with
 ``format: json`` each line is one object. Payloads, tokens and headers are never logged.
 
-A flood fills no disk: texts and values are cut (a topic alone may have 64 KiB), and one place in the program logs
-`LINES_A_MINUTE` of one code at most.
+A flood cannot fill the disk: texts and values are cut (a topic alone may have 64 KiB), and each place in the code logs
+at most `LINES_A_MINUTE` lines of one code per minute.
 
 Thread: any.
 """
@@ -27,12 +27,12 @@ from bridge.core.foreign import conceal, harmless_json
 
 ROOT = "bridge"
 MAX_VALUE = 200
-"""Characters of one key's value."""
+"""Maximum characters of one key's value."""
 MAX_TEXT = 500
-"""Characters of the sentence."""
+"""Maximum characters of the sentence."""
 MAX_TRACEBACK = 16_000
 LINES_A_MINUTE = 60
-"""Of one place in the code and one code; those beyond are counted, and the next line says how many they were."""
+"""For each place in the code and each code; further lines are counted, and the next line says how many."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -44,8 +44,7 @@ def logger(module: str) -> logging.Logger:
 def fields(**keys: Any) -> dict[str, Any]:
     """Return the ``extra=`` argument of a log call: the machine-readable keys of the line.
 
-    The keys that mean the same thing everywhere: action, mapping, topic, event_id, workflow, attempt, delay_s,
-    connection, code.
+    Keys that mean the same everywhere: action, mapping, topic, event_id, workflow, attempt, delay_s, connection, code.
     """
     return keys
 
@@ -64,10 +63,10 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """One readable line a record; control characters are escaped so that a topic cannot forge lines."""
+    """Formats a record as one readable line; control characters are escaped so that a topic cannot forge lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with a traceback below it where there is one."""
+        """Return the line, followed by the traceback if there is one."""
         clock = rfc3339(record.created)[11:23]
         name = record.name.removeprefix(ROOT + ".")
         keys = "  ".join(f"{key}={_plain(value)}" for key, value in _extras(record).items())
@@ -77,7 +76,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: time, level, logger, message, and the record's keys."""
+    """Formats a record as a JSON object: time, level, logger, message, and the record's keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object as one line."""
@@ -93,7 +92,7 @@ class JsonFormatter(logging.Formatter):
         try:
             line = orjson.dumps(body, default=str).decode()
         except TypeError:
-            # Text that UTF-8 cannot hold, or a huge integer; a line that is lost helps nobody.
+            # Text that UTF-8 cannot encode, or a huge integer; losing the line would help nobody.
             line = json.dumps(body, default=str)
         return harmless_json(conceal(line))
 
@@ -104,7 +103,7 @@ def _plain(value: object) -> str:
 
 
 class LineBudget(logging.Filter):
-    """Lets `LINES_A_MINUTE` lines through for each place in the program that logs, and each code that it tells.
+    """Allows `LINES_A_MINUTE` lines for each place in the program that logs, and each code.
 
     Args:
         monotonic: seconds that never go back.
@@ -117,7 +116,7 @@ class LineBudget(logging.Filter):
         self._lines: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the line may be written; the first after a flood says how many were not."""
+        """Return whether the line may be written; the first one after a flood says how many were suppressed."""
         place = (record.pathname, record.lineno, str(getattr(record, "code", "")))
         with self._lock:
             now_s = self._monotonic()
@@ -148,10 +147,10 @@ def configure(form: str, level: str, stream: TextIO | None = None) -> None:
 
 
 class Throttle:
-    """Lets one log line a `period_s` through for each key, and counts what it held back.
+    """Allows one log line per `period_s` for each key, and counts the suppressed ones.
 
-    Keys may be endless and long, as topics are: of the last `max_keys` a number each is kept. Of one that was
-    forgotten a line comes early; `LineBudget` bounds how many.
+    There can be any number of long keys, such as topics; numbers are kept for the last `max_keys`. After a key was
+    forgotten, its next line may come too early; `LineBudget` limits how many.
 
     Thread: any.
     """
@@ -163,14 +162,14 @@ class Throttle:
         self._seen: dict[int, tuple[float, int]] = {}
 
     def allow(self, key: str, now_s: float) -> tuple[bool, int]:
-        """Return whether to log now, and how many lines of `key` were held back since the last one."""
+        """Return whether to log now, and how many lines of `key` were suppressed since the last one."""
         place = hash(key)
         with self._lock:
             since, held = self._seen.get(place, (float("-inf"), 0))
             if now_s - since < self._period_s:
                 self._seen[place] = (since, held + 1)
                 return False, held + 1
-            # Put behind all others: the first is the one that was told longest ago.
+            # Moved to the end: the first is the one that was logged longest ago.
             self._seen.pop(place, None)
             self._seen[place] = (now_s, 0)
             if len(self._seen) > self._max_keys:
@@ -179,7 +178,7 @@ class Throttle:
 
 
 class SeldomLog:
-    """Writes one line a minute for each key; the next one says in ``held_back`` how many there were in between.
+    """Writes one line per minute for each key; the next line says in ``held_back`` how many were suppressed.
 
     Args:
         log: where they are written.
@@ -200,19 +199,19 @@ class SeldomLog:
         error: Exception | None = None,
         **keys: Any,
     ) -> bool:
-        """Write a line if one of `key` is due; return whether it was.
+        """Write a line if one is due for `key`; return whether it was written.
 
         Args:
-            key: which lines are alike.
+            key: lines with the same key count as similar.
             text: a sentence with ``%s`` for each of `values`.
             values: see `text`.
             level: of the line.
-            error: its traceback is written too.
+            error: its traceback is also written.
             keys: see `fields`.
         """
         is_due, held_back = self._throttle.allow(key, self._now_s())
         if is_due:
             extra = keys | ({"held_back": held_back} if held_back else {})
-            # The caller's line: each place has its own budget of lines.
+            # The caller's line, because each place has its own limit.
             self._log.log(level, text, *values, exc_info=error, extra=extra, stacklevel=2)
         return is_due

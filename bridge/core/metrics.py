@@ -1,6 +1,6 @@
-"""Counters, gauges and histograms of the bridge, on prometheus-client. The only import of prometheus_client.
+"""The bridge's counters, gauges and histograms, on prometheus-client. The only import of prometheus_client.
 
-One `Metrics` is made by the service and handed down; there is no global registry, so tests never share counts.
+The service creates one `Metrics` and passes it down; there is no global registry, so tests never share counts.
 
 Thread: any; prometheus-client locks each value.
 """
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 
 class Metrics:
-    """Every figure that the bridge counts, each under its documented name (docs/operations.md)."""
+    """Every metric of the bridge, under its documented name (docs/operations.md)."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -60,10 +60,10 @@ class Metrics:
     def value(self, name: str, **labels: str) -> float:
         """Return one sample by its name without prefix, e.g. ``value("dead_letters_total", reason="x")``.
 
-        0.0 where nothing was counted yet.
+        0.0 if nothing was counted yet.
         """
         return self._registry.get_sample_value(f"argo_bridge_{name}", labels) or 0.0
 
     def exposition(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus text format."""
         return generate_latest(self._registry)

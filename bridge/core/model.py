@@ -1,6 +1,6 @@
-"""The data that travels through the bridge, as frozen dataclasses. No behaviour beyond small derivations, no I/O.
+"""The data that passes through the bridge, as frozen dataclasses. No behaviour beyond small derivations, no I/O.
 
-Spool records live in `bridge.spool.records`; what the configuration says lives in `bridge.settings`.
+Spool records are in `bridge.spool.records`, the configuration in `bridge.settings`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class MessageProperties:
-    """What a message carries beside topic and payload.
+    """Properties of a message besides topic and payload.
 
-    MQTT 3.1.1 has none of it. Source: MQTT 5.0 section 3.3.2.3; AMQP 0-9-1 basic properties map onto the same names.
+    MQTT 3.1.1 has none of them. Source: MQTT 5.0 section 3.3.2.3; AMQP 0-9-1 basic properties map onto the same names.
 
     Attributes:
         response_topic: where the reply goes, or "".
-        correlation_data: echoed with the reply, as it came.
+        correlation_data: echoed unchanged in the reply.
         content_type: as given, or "".
-        message_expiry_s: seconds from now after which the message is worthless, or None.
+        message_expiry_s: seconds from now until the message expires, or None.
         message_id: AMQP message_id, or "".
         user: user properties (AMQP: headers, as text) in order; names may repeat.
         reply_queue: AMQP reply_to: the queue that the reply goes to, or "".
@@ -39,7 +39,7 @@ NO_PROPERTIES = MessageProperties()
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a transport could not read all of a message, which is dead-lettered for it.
+    """Why a transport could not read a message completely; the message is dead-lettered for it.
 
     Attributes:
         code: kebab-case, the reason of the dead letter.
@@ -52,19 +52,19 @@ class Flaw:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as it came from a broker.
+    """One message as received from a broker.
 
     Attributes:
         connection: name of the connection in bridge.yaml.
         topic: MQTT topic name (AMQP: routing key translated to a topic).
-        payload: the bytes, unread.
+        payload: the raw bytes.
         qos: 0 or 1 as delivered; only 1 is acknowledged, and only 1 is ever redelivered.
         retain: True = a retained message delivered on subscribing; ignored.
-        dup: the broker says that it may have sent it before.
-        packet_id: MQTT packet identifier of this delivery; 0 at QoS 0. Means something only within the session of its
-            connection. AMQP has none that outlives a channel, so its transport gives numbers of its own.
+        dup: the broker says that it may have sent the message before.
+        packet_id: MQTT packet identifier of this delivery; 0 at QoS 0. Valid only within the session of its connection.
+            AMQP has none that outlives a channel, so its transport assigns its own numbers.
         properties: see `MessageProperties`.
-        flaw: what of it could not be read, or None.
+        flaw: the part that could not be read, or None.
     """
 
     connection: str
@@ -86,11 +86,11 @@ class OutgoingMessage:
         topic: a topic name.
         payload: the bytes; b"" with `retain` clears a retained topic.
         qos: 0 or 1.
-        retain: whether the broker keeps it.
+        retain: whether the broker retains it.
         correlation_data: MQTT 5.0 Correlation Data (AMQP correlation_id), b"" for none.
         content_type: MQTT 5.0 Content Type, "" for none.
         user: MQTT 5.0 user properties (AMQP headers), e.g. ``(("code", "200"),)``. Dropped on 3.1.1.
-        queue: AMQP only: the queue to send it to in place of the topic's subscribers, or "".
+        queue: AMQP only: send to this queue instead of the topic's subscribers, or "".
     """
 
     topic: str
@@ -105,7 +105,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRef:
-    """Addresses one workflow object: the name can be used again after a deletion, the uid never is."""
+    """Addresses one workflow object: a name can be reused after a deletion, a uid never is."""
 
     namespace: str
     name: str
@@ -113,7 +113,10 @@ class WorkflowRef:
 
 
 class Phase(Enum):
-    """Argo's workflow phases (docs/design/argo-server.md, Status). ABSENT: the controller has not seen it yet."""
+    """Argo's workflow phases (docs/design/argo-server.md, Status).
+
+    ABSENT: the controller has not seen the workflow yet.
+    """
 
     ABSENT = ""
     PENDING = "Pending"
@@ -124,7 +127,7 @@ class Phase(Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will run, unless somebody retries it."""
+        """Whether the workflow has finished, unless someone retries it."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR)
 
 
@@ -133,12 +136,12 @@ class ReplyAddress:
     """Where and how the reply to one request goes.
 
     Attributes:
-        connection: the connection that the request came on.
+        connection: the connection on which the request arrived.
         topic: the Response Topic, or PREFIX/response/OPERATION.
         correlation_data: the request's own.
         request_id: the body's ``requestId`` as JSON text, or "" when it had none.
-        queue: AMQP only: the request's reply_to, which goes before `topic`; "" when it had none.
-        refused: why the reply does not go where the request wants it, or "".
+        queue: AMQP only: the request's reply_to, which takes precedence over `topic`; "" if it had none.
+        refused: why the reply does not go to the address in the request, or "".
     """
 
     connection: str
@@ -151,15 +154,15 @@ class ReplyAddress:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOrder:
-    """A workflow to create, complete but for what the spool adds: the same order always gives the same object.
+    """A workflow to create, complete except for what the spool adds. The same order always gives the same object.
 
     Attributes:
         namespace: where it is created.
         name: metadata.name, fixed when the row is written; "" until then.
-        base: what a generated name is made of (generateName, else template, else mapping name).
+        base: prefix of a generated name (generateName, else template, else mapping name).
         manifest: JSON bytes of the workflow without per-event values: ``{"metadata": {...}, "spec": {...}}``.
             Many events share one; the spool stores it once by digest.
-        parameters: values for ``spec.arguments.parameters``, by name; they replace or extend those of the manifest.
+        parameters: values for ``spec.arguments.parameters``, by name; they override or extend those of the manifest.
         annotations: per-event annotations in addition to the bridge's own.
     """
 

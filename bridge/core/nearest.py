@@ -1,4 +1,4 @@
-"""The nearest known word to a misspelt one, for every "did you mean". Pure."""
+"""Finds the nearest known word to a misspelt one, for every "did you mean". Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 def distance(first: str, second: str, most: int = 10**9) -> int:
     """Return the edit distance, counting a swap of neighbours as one edit (optimal string alignment).
 
-    What is more than `most` may be told as anything more than `most`.
+    A distance above `most` may be returned as any number above `most`.
     """
     before_last: list[int] = []
     last = list(range(len(second) + 1))
@@ -26,11 +26,11 @@ def distance(first: str, second: str, most: int = 10**9) -> int:
 
 
 class Proposals:
-    """Proposes for the first misspelt words of one message, so that no garbage of a publisher buys time.
+    """Makes suggestions for the first misspelt words of one message only, so that garbage costs little time.
 
     Args:
-        max_words: after so many words nothing is proposed.
-        max_steps: nor after so many steps of work, one for each pair of letters that is compared (at most 0.7 us).
+        max_words: no suggestions after this many words.
+        max_steps: no suggestions after this many steps, one per compared pair of letters (at most 0.7 us).
     """
 
     def __init__(self, max_words: int = 10, max_steps: int = 100_000) -> None:
@@ -39,13 +39,13 @@ class Proposals:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more will be proposed."""
+        """Whether no more suggestions will be made."""
         return self._words <= 0 or self._steps <= 0
 
     def nearest(self, word: str, known: Iterable[str]) -> str:
-        """Return the word of `known` that `word` was probably meant to be, or "" if none is near, or all is spent.
+        """Return the word of `known` that `word` was probably meant to be, or "" if none is near or limits are reached.
 
-        Near is at most a third of the longer word's length, at least 1 edit, letter case not counted.
+        Near means: an edit distance of at most a third of the longer word's length, but at least 1, ignoring case.
         """
         if self.spent:
             return ""
@@ -66,12 +66,12 @@ class Proposals:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return what `Proposals` would for a single word; `known` is the operator's, or short."""
+    """Return what `Proposals` would for a single word; `known` must be the operator's, or short."""
     return Proposals().nearest(word, known)
 
 
 def proposal(found: str) -> str:
-    """Return ``; did you mean "X"?`` for what `nearest` found, or "" where it found nothing."""
+    """Return ``; did you mean "X"?`` for the result of `nearest`, or "" if it found nothing."""
     return f'; did you mean "{found}"?' if found else ""
 
 

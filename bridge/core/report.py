@@ -1,7 +1,7 @@
-"""Report files for unexpected exceptions: what happened, where, without payloads or secrets.
+"""Report files for unexpected exceptions: what happened and where, without payloads or secrets.
 
-An unexpected exception while handling one message, row or frame never ends a thread: the item
-is dead-lettered as ``internal-error`` and this file is what a bug report needs.
+An unexpected exception while handling one message, row or frame never ends a thread: the item is dead-lettered as
+``internal-error``, and this file has what a bug report needs.
 
 Thread: any.
 """
@@ -24,7 +24,7 @@ from bridge.core.foreign import conceal_bytes
 from bridge.core.log import fields, logger
 
 if TYPE_CHECKING:
-    from bridge.core.metrics import Metrics  # the command line starts faster without it
+    from bridge.core.metrics import Metrics  # imported late: the command line starts faster without it
 
 _log = logger(__name__)
 
@@ -32,7 +32,7 @@ MAX_REPORTS = 50
 
 
 class ReportWriter:
-    """Writes reports into one folder, at most `MAX_REPORTS`; the oldest give way."""
+    """Writes reports into one folder, at most `MAX_REPORTS`; the oldest are deleted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,7 +45,7 @@ class ReportWriter:
             where: the place that caught it, e.g. ``ingest``.
             error: the exception, with its traceback.
             wall_s: wall time of the event.
-            facts: what is needed to see it again; never payloads or secrets.
+            facts: what is needed to reproduce it; never payloads or secrets.
 
         Returns:
             The file, or None where the disk does not take it: reporting must not make things worse.
@@ -63,10 +63,10 @@ class ReportWriter:
             self._folder.mkdir(0o700, parents=True, exist_ok=True)
             for old in sorted(self._folder.glob("report-*.json"))[: -MAX_REPORTS + 1]:
                 old.unlink(missing_ok=True)
-            # Names sort by time, in 1970 too; the number keeps two of one millisecond apart.
+            # Names sort by time, even in 1970; the number distinguishes two in the same millisecond.
             name = f"report-{int(wall_s * 1000):015d}-{next(self._numbers):06d}-{where}.json"
             path = self._folder / name
-            # For the bridge's user alone; and nothing that waits under this name is written to.
+            # Readable by the bridge's user only; an existing file of this name is never written to.
             with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(conceal_bytes(_text_of(body)))
         except OSError:
@@ -75,7 +75,7 @@ class ReportWriter:
 
 
 class ErrorReports(ReportWriter):
-    """The reports of a running bridge; each is counted and logged as well.
+    """The reports of a running bridge; each is also counted and logged.
 
     Args:
         folder: where they are written.
@@ -89,11 +89,11 @@ class ErrorReports(ReportWriter):
         self._clock = clock
 
     def unexpected(self, where: str, error: Exception, **facts: object) -> Path | None:
-        """Count, report and log an exception that nobody foresaw; arguments and result as `write`."""
+        """Count, report and log an unexpected exception; arguments and result as for `write`."""
         self._metrics.internal_errors.labels(where).inc()
         path = self.write(where, error, self._clock.wall_s(), **facts)
         keys = fields(action=where, **facts)
-        # The caller's line: each place has its own budget of lines.
+        # The caller's line, because each place has its own limit.
         _log.error("unexpected error: %r; report: %s", error, path, exc_info=error, extra=keys, stacklevel=2)
         return path
 
@@ -102,5 +102,5 @@ def _text_of(body: dict[str, object]) -> bytes:
     try:
         return orjson.dumps(body, default=str, option=orjson.OPT_INDENT_2)
     except TypeError:
-        # Text that UTF-8 cannot hold, a topic say; it may be what the report is about.
+        # Text that UTF-8 cannot encode, such as a topic; it may be the cause of the report.
         return json.dumps(body, default=str, indent=2).encode()

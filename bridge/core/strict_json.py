@@ -1,8 +1,8 @@
-"""JSON as a contract: no duplicate keys, no NaN, bounded depth, and errors that say where (RFC 8259).
+"""Strict JSON: no duplicate keys, no NaN, limited depth, and errors with their position (RFC 8259).
 
-orjson is several times faster and used wherever a payload is only read; it keeps the last of two equal keys and
-says so to nobody, so whatever *starts* something is read here. What `loads` returns can be stored and sent on: text
-is Unicode, numbers are finite.
+orjson is several times faster and is used wherever a payload is only read. But it silently keeps the last of two equal
+keys, so everything that *starts* something is parsed here. The result of `loads` can be stored and sent on: text is
+Unicode, numbers are finite.
 
 Thread: any; pure.
 """
@@ -33,7 +33,7 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
         max_depth: arrays and objects nested deeper are refused.
 
     Raises:
-        PermanentError: code ``invalid-json``, ``duplicate-key`` or ``too-deep``; the message says where.
+        PermanentError: code ``invalid-json``, ``duplicate-key`` or ``too-deep``; the message gives the position.
     """
     try:
         text = payload.decode("utf-8")
@@ -57,11 +57,11 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
 
 
 def dumps(value: object, *, sort_keys: bool = False) -> bytes:
-    """Return the JSON text of what `loads` returned, compact, integers of any size exact.
+    """Return the JSON text of a result of `loads`, compact, with integers of any size exact.
 
     Args:
         value: to write.
-        sort_keys: write keys in their order, so that equal objects have one text.
+        sort_keys: sort keys, so that equal objects have the same text.
     """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)
@@ -76,7 +76,7 @@ def pointer(path: Iterable[object]) -> str:
 
 
 def depth(value: object, limit: int) -> int:
-    """Return how deep arrays and objects nest in `value`, counting no further than `limit`."""
+    """Return how deeply arrays and objects nest in `value`, counting up to `limit`."""
     level, reached = [value], 0
     while level and reached < limit:
         inner: list[object] = []

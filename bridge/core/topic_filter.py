@@ -60,7 +60,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 def overlap(first: str, second: str) -> bool:
-    """Whether some topic name matches both filters (either may be a plain topic name)."""
+    """Whether any topic name matches both filters (either may be a plain topic name)."""
     if first[:1] in ("+", "#") and second.startswith("$"):
         return False
     if second[:1] in ("+", "#") and first.startswith("$"):
@@ -70,7 +70,7 @@ def overlap(first: str, second: str) -> bool:
         a = left[position] if position < len(left) else None
         b = right[position] if position < len(right) else None
         if a == "#" or b == "#":
-            # "#" also stands for no further level at all, so one side may have ended here.
+            # "#" also matches zero further levels, so one side may have ended here.
             return True
         if a is None or b is None:
             return False

@@ -1,6 +1,6 @@
-"""Checks workflows against JSON Schemas made from Argo's own field reference, and against what no schema can say.
+"""Checks workflows against JSON Schemas made from Argo's field reference, and against rules that no schema can express.
 
-`field_reference` and `reference_page` read Argo's reference, `corrections` declares where it is wrong or silent,
-`generator` makes the schema; `library` keeps the schemas of the known releases, `validator` decides and explains;
-`semantics` and `names` hold the rules beyond shape. Talks to nobody and stores nothing.
+`field_reference` and `reference_page` parse Argo's reference, `corrections` declares its mistakes and gaps, `generator`
+makes the schema; `library` holds the schemas of the known releases, `validator` decides and explains; `semantics` and
+`names` have the rules beyond structure. No I/O except reading schemas.
 """

@@ -1,8 +1,8 @@
-"""What Argo's field reference gets wrong or leaves out, one declared entry each; `generator` applies them.
+"""Mistakes and gaps in Argo's field reference, one declared entry each; `generator` applies them.
 
-An entry says what the reference reads and what is true. One that no longer fits a release that it names fails the
-generation: then the reference, or Argo, has changed, and the entry needs a review. Nothing is corrected anywhere
-else. Enums and required fields, which the reference never has, are in `reviewed_facts`.
+An entry states what the reference says and what is true. An entry that no longer fits one of its releases fails the
+generation: then the reference, or Argo, has changed, and the entry needs a review. Corrections are made nowhere else.
+Enums and required fields, which the reference never has, are in `reviewed_facts`.
 
 Sources named: ORACLE = Argo's ``api/jsonschema/schema.json`` of the release, CRD = its ``manifests/base/crds/full``,
 DECODER = the verdict of ``argo lint --offline`` of the same release on hand-written manifests, each for 3.5 to 4.1.
@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.validation.versions import ALL, Releases, since, until
 
-# Words that `means` may use beside the reference's own notation; `generator` knows their schemas.
+# Words that `means` may use besides the reference's own notation; `generator` has their schemas.
 INT32 = "int32"
 UINT64 = "uint64"
 ANY_STRING = "anystring"
@@ -44,7 +44,7 @@ class SpecialType:
 
 @dataclass(frozen=True, slots=True)
 class FieldMeaning:
-    """Fields whose notation `reads` as given and means something else."""
+    """Fields whose notation is as in `reads` but means something else."""
 
     fields: tuple[str, ...]
     reads: str
@@ -83,17 +83,17 @@ class RootKind:
 
 _EMPTY = {"type": ["object", "null"], "additionalProperties": False, "properties": {}}
 
-# Rule 1: types without a table. A further one stops the generation.
+# Rule 1: types without a table. An undeclared one stops the generation.
 SPECIAL_TYPES = (
-    # A number or a text that may be an expression; 1.5 and true are refused. ORACLE's "string" alone is too narrow.
+    # A number, or a text that may be an expression; 1.5 and true are refused. ORACLE's "string" alone is too narrow.
     SpecialType("IntOrString", {"type": ["integer", "string", "null"]}, "CRD x-kubernetes-int-or-string; DECODER"),
-    # `cpu: 1` and `cpu: 0.5` are taken; a text that is no quantity is refused, {{...}} too.
+    # `cpu: 1` and `cpu: 0.5` are accepted; a text that is not a quantity is refused, even {{...}}.
     SpecialType("Quantity", {"type": ["string", "number", "null"], "pattern": QUANTITY}, "CRD pattern; DECODER"),
     SpecialType("Time", {"type": ["string", "null"], "pattern": TIMESTAMP}, "ORACLE; null by DECODER"),
     SpecialType("Amount", {"type": ["number", "null"]}, "ORACLE and CRD"),
-    # One element of withItems: anything, lists and null too.
+    # One element of withItems: anything, including lists and null.
     SpecialType("Item", {}, "DECODER; examples/loops*.yaml"),
-    # The plugin's name is the only key, what is below it is the plugin's own.
+    # The plugin's name is the only key; its value is the plugin's own.
     SpecialType("Plugin", {"type": ["object", "null"], "minProperties": 1, "maxProperties": 1}, "DECODER"),
     SpecialType("FieldsV1", {"type": ["object", "null"]}, "ORACLE"),
     # Really empty: an unknown key inside is refused in every release, although ORACLE leaves them open.
@@ -104,7 +104,7 @@ SPECIAL_TYPES = (
 )
 
 FIELD_MEANINGS = (
-    # Rule 2: a plain link that is really a map to that type; the reference's generator prints both alike.
+    # Rule 2: a plain link that is really a map to that type; the reference's generator prints both the same way.
     FieldMeaning(
         ("WorkflowSpec.hooks", "WorkflowStep.hooks", "DAGTask.hooks"),
         "LifecycleHook",
@@ -152,8 +152,8 @@ FIELD_MEANINGS = (
         "Map<integer>",
         "ORACLE, CRD",
     ),
-    # Rule 4: Go type AnyString takes numbers and booleans and makes them text. It takes lists and maps too, and makes
-    # them "" without a word: refused here, on purpose.
+    # Rule 4: Go type AnyString accepts numbers and booleans and converts them to text. It also accepts lists and maps,
+    # and silently turns them into "": refused here, on purpose.
     FieldMeaning(
         ("Parameter.value", "Parameter.default", "Parameter.description", "ValueFrom.default"),
         "string",
@@ -224,7 +224,7 @@ ADDED_TYPES = (
         ALL,
         {"apiVersion": "string", "kind": "string", "metadata": "ObjectMeta", "spec": "WorkflowSpec"},
     ),
-    # The reference of 3.5 lacks these four, that of 3.6 has them, with the same fields.
+    # Missing in the reference of 3.5; that of 3.6 has them, with the same fields.
     AddedType(
         "WorkflowEventBinding",
         "ORACLE 3.5; the reference of 3.6",
@@ -247,13 +247,13 @@ ADDED_TYPES = (
 )
 
 DROPPED_TYPES = (
-    # Answers of the server's API, which no kind reaches.
+    # Responses of the server's API, which no kind refers to.
     DroppedType("InfoResponse", "reachable from no kind", since("3.7")),
     DroppedType("Column", "reachable from InfoResponse alone", since("3.7")),
     DroppedType("Link", "reachable from InfoResponse alone", since("3.7")),
 )
 
-# Rule 5: constants of ORACLE. The decoder takes any apiVersion, the cluster does not.
+# Rule 5: constants of ORACLE. The decoder accepts any apiVersion, the cluster does not.
 ROOT_KINDS = (
     RootKind("Workflow", "ORACLE"),
     RootKind("WorkflowTemplate", "ORACLE"),

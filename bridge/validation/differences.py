@@ -1,4 +1,4 @@
-"""What changed between the schemas of two Argo releases: types and fields that came, went or changed type. Pure."""
+"""Lists differences between the schemas of two Argo releases: types and fields added, removed or changed. Pure."""
 
 from __future__ import annotations
 

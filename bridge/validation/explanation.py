@@ -1,6 +1,6 @@
-"""Says in words what a schema has against a manifest: jsonschema finds, this module names, places and proposes.
+"""Explains why a schema refuses a manifest: jsonschema finds the errors, this module names, locates and suggests.
 
-Runs only where the fast validator has refused. Never decides: `validator` does.
+Runs only after the fast validator has refused. It never decides; `validator` does.
 
 Thread: any; pure.
 """
@@ -41,7 +41,7 @@ MAX_FINDINGS = 100
 
 
 def _pattern(_: Any, pattern: str, instance: object, __: Any) -> Iterator[ValidationError]:
-    # `$` is the end of the text in JSON Schema; Python's also stands before a final line break.
+    # In JSON Schema, `$` is the end of the text; in Python it also matches before a final line break.
     if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
         yield ValidationError(f"does not match {pattern}")
 
@@ -51,7 +51,7 @@ _Explainer = validators.extend(Draft202012Validator, {"pattern": _pattern})  # t
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """One jsonschema error: the keyword that refuses, its value, the schema it stands in, and what was refused."""
+    """One jsonschema error: the failing keyword, its value, the schema that contains it, and the refused value."""
 
     path: Path
     keyword: str
@@ -74,9 +74,9 @@ class Explainer:
         self._elsewhere = elsewhere
 
     def explain(self, manifest: object, kind: str, proposals: Proposals) -> list[Finding]:
-        """All that the schema's type `kind` has against `manifest`, in no order; [] where it has nothing.
+        """Return all errors of `manifest` against the schema's type `kind`, unsorted; [] if there are none.
 
-        At most `MAX_FINDINGS`: a manifest of garbage is not worth more.
+        At most `MAX_FINDINGS`; more would not help anyone.
         """
         explainer = _Explainer(entry_point(self._schema, kind))
         try:
@@ -116,7 +116,7 @@ class Explainer:
         return Finding((*path, name), finding.UNKNOWN_FIELD, message, describe(name), expected, near, releases)
 
     def _homes(self, name: str, siblings: Schema, path: Path, kind: str) -> list[str]:
-        """Where a misplaced field belongs: in a sibling's value, or further up, as people write it."""
+        """Return where a misplaced field belongs: in a sibling's value or further up, as text."""
         below = [f'"{key}"' for key, one in siblings.items() if name in self._properties(one)]
         above = [
             f"the {type_name} above it"
@@ -126,7 +126,7 @@ class Explainer:
         return [*below[:_MAX_MISPLACED], *above[:1]]
 
     def _types_above(self, path: Path, kind: str) -> list[str]:
-        """The types that hold the object at `path`, the innermost first."""
+        """Return the types of the objects around `path`, innermost first."""
         current: Schema = {"$ref": f"#/$defs/{kind}"}
         types: list[str] = []
         for step in path:
@@ -176,7 +176,7 @@ def _bad_value(refusal: _Refusal, proposals: Proposals) -> Finding:
 
 
 def _enum(refusal: _Refusal) -> list[str]:
-    """The values worth telling: null and "" are the same as leaving the field out."""
+    """Return the values worth listing: null and "" are equivalent to an absent field."""
     return [one for one in refusal.asked[0]["enum"] if one]
 
 

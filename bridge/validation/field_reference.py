@@ -1,7 +1,7 @@
-"""Reads Argo's field reference (``docs/fields.md`` of a release) into types and fields, exactly as it is written.
+"""Parses Argo's field reference (``docs/fields.md`` of a release) into types and fields, exactly as written.
 
-Knows the grammar of the document and nothing about what is wrong in it: `corrections` does. A line that is none of
-the known kinds stops the reading, because a field overlooked here is a field refused later.
+Knows the grammar of the document but not its mistakes; those are in `corrections`. An unknown kind of line stops the
+parsing, because a field overlooked here would be refused later.
 
 Thread: the command's main thread; pure.
 """
@@ -43,20 +43,20 @@ class ReferenceField:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceType:
-    """One ``## Name``: `fields` is None for a type that has no table."""
+    """One ``## Name``: `fields` is None for a type without a table."""
 
     section: str
     name: str
     fields: tuple[ReferenceField, ...] | None
 
     def field(self, name: str) -> ReferenceField | None:
-        """The field of that name, or None."""
+        """Return the field with that name, or None."""
         return next((one for one in self.fields or () if one.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldReference:
-    """All types of one release, in the order of the document; a name can stand once in each section."""
+    """All types of one release, in document order; a name may occur once in each section."""
 
     types: tuple[ReferenceType, ...]
 
@@ -79,7 +79,7 @@ class _OpenType:
 
 @dataclass(slots=True)
 class ReferenceBuilder:
-    """Collects what a reader of the document finds, one call a heading, table or row. Owner: the reader."""
+    """Collects the parsed document, with one call per heading, table or row. Owner: the parser."""
 
     section: str = ""
     _types: list[_OpenType] = field(default_factory=list)
@@ -99,13 +99,13 @@ class ReferenceBuilder:
         self._types.append(_OpenType(self.section, name))
 
     def table(self) -> None:
-        """The head of the current type's table."""
+        """The header of the current type's table."""
         if not self._types or self._types[-1].has_table:
             raise _bad("a table of fields without a type of its own")
         self._types[-1].has_table = True
 
     def row(self, name: str, notation: str, description: str) -> None:
-        """One field of the current type; `notation` still has its marks."""
+        """One field of the current type; `notation` still has its markup."""
         if not self._types or not self._types[-1].has_table:
             raise _bad(f'field "{name}" stands outside a table')
         current = self._types[-1]
@@ -122,7 +122,7 @@ class ReferenceBuilder:
         """Return the whole reference.
 
         Raises:
-            PermanentError: code ``bad-reference``; there is no type at all.
+            PermanentError: code ``bad-reference``; there are no types at all.
         """
         if not self._types:
             raise _bad("there is no type in it; is this Argo's field reference?")
@@ -133,10 +133,8 @@ def parse_markdown(text: str) -> FieldReference:
     """Read ``fields.md``.
 
     Raises:
-        PermanentError: code ``bad-reference``, with the line; the document has grown a kind of line that nobody
-            has reviewed, so the release needs a look.
-
-    Source: shared notes of the reference's grammar, releases 3.5 to 4.1.
+        PermanentError: code ``bad-reference``, with the line; the document has an unknown kind of line, so the release
+            needs a review.
     """
     builder = ReferenceBuilder()
     for number, line in _lines(text):

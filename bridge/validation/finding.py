@@ -1,4 +1,4 @@
-"""One thing that is wrong with a manifest: where, what was found there, what should. Pure data and its wording."""
+"""One mistake in a manifest: its place, what was found and what was expected. Pure data and its wording."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Finding:
     Attributes:
         path: keys and indices from the root; a missing field's path is that of the object which lacks it.
         code: kebab-case, one of `CODES`.
-        message: a clause that says it all, without the place.
+        message: a complete clause, without the place.
         found: what was found there, cut; "" for a missing field.
-        expected: what should; "" where only the absence would be right.
+        expected: what should be there; "" if nothing should.
         suggestion: the nearest known name, or "".
         releases: other Argo releases that have the field, as ``("3.6", "3.7")``.
-        item: the named items that it lies in, as ``template "main"``; "" above the templates.
+        item: the named items around it, as ``template "main"``; "" above the templates.
     """
 
     path: Path
@@ -90,7 +90,7 @@ class Finding:
 
 
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Sorted by place (list items by number), then code and message; equal ones once."""
+    """Sorted by place (list items by number), then code and message; duplicates removed."""
     return tuple(sorted(set(findings), key=_order))
 
 

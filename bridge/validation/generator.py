@@ -1,8 +1,8 @@
-"""Makes the JSON Schema of one Argo release from its field reference and the declared corrections.
+"""Generates the JSON Schema of one Argo release from its field reference and the declared corrections.
 
-JSON Schema draft 2020-12; one ``$defs`` entry a type, its title the type's name; unknown fields refused; the root
-chosen by `kind`, so that an error names the field and not the choice. Field names and types only: the descriptions
-are Argo's prose. The same input gives the same bytes. Holds no correction of its own.
+JSON Schema draft 2020-12; one ``$defs`` entry per type, with the type's name as title; unknown fields are refused; the
+root is chosen by `kind`, so that an error names the field and not the choice. Field names and types only: the
+descriptions are Argo's prose. The same input gives the same bytes. Contains no corrections itself.
 
 Thread: the command's main thread; pure.
 """
@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 API_VERSION = "argoproj.io/v1alpha1"
-# Where {{...}} stands, Argo decides at run time; see `Enum`.
+# Where {{...}} occurs, Argo decides at run time; see `Enum`.
 TEMPLATE_TAG = r"\{\{"
 
 _INT64 = {"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**63 - 1}
@@ -34,7 +34,7 @@ _WORDS: dict[str, Schema] = {
     corrections.INT32: {"type": ["integer", "null"], "minimum": -(2**31), "maximum": 2**31 - 1},
     corrections.UINT64: {"type": ["integer", "null"], "minimum": 0, "maximum": 2**64 - 1},
     corrections.ANY_STRING: {"type": ["string", "number", "boolean", "null"]},
-    # Go's decoder passes over line breaks inside base64.
+    # Go's decoder ignores line breaks inside base64.
     corrections.BASE64: {
         "type": ["string", "null"],
         "pattern": r"^[\r\n]*(?:(?:[A-Za-z0-9+/][\r\n]*){4})*"
@@ -43,13 +43,13 @@ _WORDS: dict[str, Schema] = {
 }
 _ARRAY = re.compile(r"^Array<(.+)>$")
 _MAP = re.compile(r"^Map<([^,]+)>$")
-# Written in every release and right in every release; any other Map<K,V> needs an entry.
+# Correct in the reference of every release; any other Map<K,V> needs an entry.
 _STRING_MAP = "Map<string,string>"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The declared entries that a generation applies; the tests pass smaller sets."""
+    """The declared entries that a generation applies; tests pass smaller sets."""
 
     special_types: tuple[corrections.SpecialType, ...] = corrections.SPECIAL_TYPES
     field_meanings: tuple[corrections.FieldMeaning, ...] = corrections.FIELD_MEANINGS
@@ -65,12 +65,12 @@ def generate(reference: FieldReference, version: str, rules: Rules | None = None
 
     Args:
         reference: the field reference of exactly that release.
-        version: as ``4.1.2``; selects the entries.
+        version: e.g. ``4.1.2``; selects the entries.
         rules: the entries; default all declared ones.
 
     Raises:
-        PermanentError: code ``correction-does-not-apply``; `details` has every entry and type that does not fit.
-            Nothing helps but a review of the entries against the release.
+        PermanentError: code ``correction-does-not-apply``; `details` lists every entry and type that does not fit. The
+            entries must be reviewed against the release.
     """
     work = _Generation(reference, version, rules or Rules())
     work.run()
@@ -82,7 +82,7 @@ def generate(reference: FieldReference, version: str, rules: Rules | None = None
 
 
 def to_bytes(schema: Schema) -> bytes:
-    """The schema as a file: keys in the order of generation, indented by 1 to keep it small, a final newline."""
+    """Return the schema as a file: keys in the order of generation, indented by 1, with a final newline."""
     return json.dumps(schema, indent=1, ensure_ascii=True).encode() + b"\n"
 
 
@@ -110,7 +110,7 @@ def _rooted(definitions: dict[str, Schema], version: str, rules: Rules) -> Schem
 
 @dataclass(slots=True)
 class _Generation:
-    """One run: definitions as they grow, and all that does not fit."""
+    """One run: the definitions so far, and everything that does not fit."""
 
     reference: FieldReference
     version: str
@@ -133,7 +133,7 @@ class _Generation:
         self.failures.append(text)
 
     def _key(self, one: ReferenceType) -> str:
-        """The name of the definition: a Kubernetes type that shares its name with one of Argo's is marked."""
+        """Return the name of the definition; a Kubernetes type with the same name as one of Argo's is marked."""
         twice = one.section != ARGO and any(o.name == one.name and o.section == ARGO for o in self.reference.types)
         return f"{one.section}.{one.name}" if twice else one.name
 
@@ -267,7 +267,7 @@ def _says(description: str, value: str) -> bool:
 
 
 def without_required(schema: Schema) -> Schema:
-    """A copy that asks for no field: for manifests whose templates are completed by ``templateDefaults``."""
+    """Return a copy without required fields, for manifests whose templates are completed by ``templateDefaults``."""
     definitions = {
         name: {key: value for key, value in one.items() if key != "required"} for name, one in schema["$defs"].items()
     }

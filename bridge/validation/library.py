@@ -1,7 +1,7 @@
-"""The schemas of all known Argo releases, which one to use for a cluster, and their compiled validators.
+"""The schemas of all known Argo releases, the choice among them for a cluster, and their compiled validators.
 
-Reads the files that are shipped with the bridge (``schemas/argo`` beside the package in a checkout,
-``bridge/_schemas/argo`` in an installed wheel), each at its first use, and keeps them. Writes nothing.
+Reads the shipped files (``schemas/argo`` beside the package in a checkout, ``bridge/_schemas/argo`` in an installed
+wheel) at first use, and keeps them. Writes nothing.
 
 Thread: any; a lock guards the first use.
 """
@@ -23,14 +23,14 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def schema_folder() -> Path:
-    """Where the shipped schemas are: in the wheel if there, else in the checkout."""
+    """Return the folder of the shipped schemas: in the wheel if there, otherwise in the checkout."""
     installed = _PACKAGE / "_schemas"
     return (installed if installed.is_dir() else _PACKAGE.parent / "schemas") / "argo"
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenSchema:
-    """The schema chosen for a cluster: `exact` is whether it is that very version's, `note` says why it is not."""
+    """The schema chosen for a cluster: `exact` if it is for exactly that version; otherwise `note` says why not."""
 
     version: str
     exact: bool
@@ -38,7 +38,7 @@ class ChosenSchema:
 
 
 class SchemaLibrary:
-    """The known schemas. Owner of the loaded schemas and compiled validators; share one in a process."""
+    """The known schemas. Owns the loaded schemas and compiled validators; share one per process."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """List the schemas of `folder` (default: the shipped ones).
@@ -63,11 +63,11 @@ class SchemaLibrary:
         return self.versions[-1]
 
     def for_version(self, text: str) -> ChosenSchema:
-        """Choose the schema for what a cluster says its version is.
+        """Choose the schema for the version that a cluster reports.
 
-        The same version, else a known patch of the same minor release, else the nearest known release below, else
-        the oldest; a text that is no version (a build of a branch) gets the newest. Never raises: a strange version
-        must not stop the bridge.
+        The same version, else a known patch of the same minor release, else the nearest lower known release, else the
+        oldest; a text that is not a version (a build of a branch) gets the newest. Never raises: a strange version must
+        not stop the bridge.
         """
         wanted = parse_version(text)
         if wanted is None:
@@ -93,7 +93,7 @@ class SchemaLibrary:
         return ChosenSchema(oldest, False, f"Argo {plain} is older than every known schema; using the oldest, {oldest}")
 
     def validator(self, version: str) -> WorkflowValidator:
-        """The validator of a known version, made at its first use.
+        """Return the validator of a known version, compiled at first use.
 
         Raises:
             KeyError: `version` is not one of `versions`; take it from a `ChosenSchema`.
@@ -107,7 +107,7 @@ class SchemaLibrary:
             return found
 
     def schema(self, version: str) -> Schema:
-        """The schema of a known version; do not change it.
+        """Return the schema of a known version; do not change it.
 
         Raises:
             KeyError: `version` is not one of `versions`.
@@ -122,13 +122,13 @@ class SchemaLibrary:
             return found
 
     def releases_with(self, type_name: str, field: str, besides: str = "") -> tuple[str, ...]:
-        """The releases (``3.6``) other than that of `besides` whose type has the field; reads every schema."""
+        """Return the releases (``3.6``) other than that of `besides` whose type has the field; reads every schema."""
         others = [one for one in self.versions if one != besides]
         having = [one for one in others if field in self.schema(one)["$defs"].get(type_name, {}).get("properties", {})]
         return tuple(dict.fromkeys(release_of(one) for one in having))
 
 
 def _closest(same_release: list[str], patch: int) -> str:
-    """The newest patch not above the wanted one, else the oldest of the release."""
+    """Return the newest patch not above the wanted one, else the oldest of the release."""
     below = [one for one in same_release if sort_key(one)[2] <= patch]
     return below[-1] if below else same_release[0]

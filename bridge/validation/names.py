@@ -1,4 +1,4 @@
-"""Kubernetes' and Argo's rules for names and labels, as predicates that return what is wrong. Pure.
+"""Kubernetes' and Argo's rules for names and labels, as functions that return what is wrong, or "". Pure.
 
 Source: Kubernetes apimachinery ``util/validation``; Argo ``pkg/apis/workflow/v1alpha1/validation_utils.go``.
 """
@@ -22,26 +22,26 @@ LABEL_RULE = "letters, digits, '-', '_' and '.', beginning and ending with a let
 
 
 def object_name(name: str, limit: int) -> str:
-    """What is wrong with an object's name of at most `limit` characters, or ""."""
+    """Check an object's name of at most `limit` characters."""
     if len(name) > limit:
         return f"has {len(name)} characters, {limit} is the limit"
     return "" if _SUBDOMAIN.fullmatch(name) else f"must consist of {SUBDOMAIN_RULE}"
 
 
 def name_prefix(prefix: str) -> str:
-    """What is wrong with a generateName, or ""; it may end in '-' or '.', and what is too long is cut by Kubernetes."""
+    """Check a generateName; it may end in '-' or '.', and Kubernetes cuts one that is too long."""
     return object_name(prefix.rstrip("-.") or "-", MAX_SUBDOMAIN)
 
 
 def namespace_name(name: str) -> str:
-    """What is wrong with a namespace, or ""."""
+    """Check a namespace."""
     if len(name) > MAX_LABEL:
         return f"has {len(name)} characters, {MAX_LABEL} is the limit"
     return "" if _DNS_LABEL.fullmatch(name) else "must consist of lower case letters, digits and '-' (DNS-1123 label)"
 
 
 def label_key(key: str) -> str:
-    """What is wrong with the key of a label or annotation, or ""."""
+    """Check the key of a label or annotation."""
     prefix, slash, name = key.rpartition("/")
     if slash and object_name(prefix, MAX_SUBDOMAIN):
         return f"the part before '/' {object_name(prefix, MAX_SUBDOMAIN)}"
@@ -49,12 +49,12 @@ def label_key(key: str) -> str:
 
 
 def label_value(value: str) -> str:
-    """What is wrong with the value of a label, or ""; it may be empty."""
+    """Check the value of a label; it may be empty."""
     return _label_word(value) if value else ""
 
 
 def template_name(name: str) -> str:
-    """What is wrong with the name of a template, step or task, or ""."""
+    """Check the name of a template, step or task."""
     if len(name) > MAX_TEMPLATE_NAME:
         return f"has {len(name)} characters, {MAX_TEMPLATE_NAME} is the limit"
     rule = "must consist of letters, digits and '-', beginning with a letter or digit"
@@ -62,7 +62,7 @@ def template_name(name: str) -> str:
 
 
 def parameter_name(name: str) -> str:
-    """What is wrong with the name of a parameter or artifact, or ""."""
+    """Check the name of a parameter or artifact."""
     return "" if _PARAMETER_NAME.fullmatch(name) else "must consist of letters, digits, '_' and '-'"
 
 

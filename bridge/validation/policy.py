@@ -1,7 +1,7 @@
-"""What a publisher may ask for: namespaces, manifests, names, labels and the ``{{`` rule. Pure.
+"""What a client may request: namespaces, manifests, names, labels, and the ``{{`` rule. Pure.
 
-The shape of a manifest, its names and labels are the validator's; this module decides what is allowed whatever the
-shape, and never trusts that somebody looked before.
+Structure, names and labels are checked by the validator. This module decides what is allowed, whatever the structure,
+and does not rely on earlier checks.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Policy:
 
     Attributes:
         namespaces: where workflows may be created; the first is the default.
-        manifests: whether a trigger message may carry a whole manifest.
+        manifests: whether a trigger message may contain a whole manifest.
         service_accounts: which ones ``submit`` may name.
-        entrypoints: likewise.
-        parameters: names of parameters that a request may give.
+        entrypoints: which ones ``submit`` may name.
+        parameters: names of parameters that a request may set.
     """
 
     namespaces: tuple[str, ...]
@@ -47,7 +47,7 @@ class Policy:
         """Return the namespace of a request.
 
         Args:
-            in_topic: the topic's last level, or None where it has none; an empty level names no namespace.
+            in_topic: the topic's last level, or None if there is none; an empty level names no namespace.
             in_body: the body's ``namespace``, or "".
 
         Raises:
@@ -63,34 +63,34 @@ class Policy:
         return chosen
 
     def check_manifest(self, workflow: Mapping[str, object], namespace: str) -> None:
-        """Refuse what no trigger message may carry; all findings at once.
+        """Refuse what no trigger message may contain; reports all findings at once.
 
         Args:
             workflow: the body's ``workflow``.
             namespace: the request's.
 
         Raises:
-            PermanentError: ``manifests-not-allowed``, or ``invalid-workflow`` with one detail a finding.
+            PermanentError: ``manifests-not-allowed``, or ``invalid-workflow`` with one detail per finding.
         """
         if not self.manifests:
             raise PermanentError(
                 "this bridge takes no manifests, only templates (key submit)", code="manifests-not-allowed"
             )
         self.check_marks(workflow, namespace)
-        # Its spec is the sender's own code, as far as Argo expands it; what other templates read of it is not.
+        # Its spec is the sender's own code, which Argo expands; the rest may be read by other templates.
         check_braces(_object(workflow.get("metadata")), ("metadata",))
 
     def check_submit(self, service_account: str, entrypoint: str, parameters: Iterable[str], path: Path) -> None:
-        """Refuse what a request may not add to a stored template; all findings at once.
+        """Refuse what a request may not set on a stored template; reports all findings at once.
 
         Args:
             service_account: or "".
             entrypoint: or "".
             parameters: their names.
-            path: where all of this stands, for messages.
+            path: position of these values, for messages.
 
         Raises:
-            PermanentError: ``submit-not-allowed`` with one detail a finding.
+            PermanentError: ``submit-not-allowed`` with one detail per finding.
         """
         given = [
             (("serviceAccount",), service_account, self.service_accounts, "service-accounts"),
@@ -105,14 +105,14 @@ class Policy:
         _raise_findings(found[:MAX_FINDINGS], "submit-not-allowed")
 
     def check_marks(self, workflow: Mapping[str, object], namespace: str) -> None:
-        """Refuse what belongs to Argo, to the bridge or to another namespace, wherever the workflow came from.
+        """Refuse what belongs to Argo, to the bridge or to another namespace, wherever the workflow comes from.
 
         Args:
             workflow: a manifest, or what ``submit`` stands for.
             namespace: the request's.
 
         Raises:
-            PermanentError: ``invalid-workflow`` with one detail a finding.
+            PermanentError: ``invalid-workflow`` with one detail per finding.
         """
         spec = _object(workflow.get("spec"))
         _raise_findings(
@@ -120,7 +120,7 @@ class Policy:
                 *_top_findings(workflow),
                 *_metadata_findings(_object(workflow.get("metadata")), namespace),
                 *_key_findings(_object(workflow.get("metadata")), ("metadata",)),
-                # Argo puts these on the workflow when it starts it, over what was there.
+                # Argo sets these on the workflow when it starts it, and overwrites what was there.
                 *_key_findings(_object(spec.get("workflowMetadata")), ("spec", "workflowMetadata")),
             ]
         )
@@ -145,7 +145,7 @@ def _top_findings(workflow: Mapping[str, object]) -> Iterator[dict[str, str]]:
 
 def _metadata_findings(metadata: Mapping[str, object], namespace: str) -> Iterator[dict[str, str]]:
     for key, value in metadata.items():
-        # Exported manifests have "creationTimestamp": null, which is none.
+        # Exported manifests have "creationTimestamp": null, which counts as absent.
         if key not in METADATA_KEYS and value is not None:
             text = "of metadata only name, generateName, labels and annotations are taken"
             yield _finding(("metadata", key), text)
@@ -166,14 +166,14 @@ def _key_findings(holder: Mapping[str, object], path: Path) -> Iterator[dict[str
 
 
 def check_braces(given: Mapping[str, object], path: Path = ()) -> None:
-    """Refuse keys and values from outside that Argo would expand: all with ``{{``, however deep.
+    """Refuse keys and values from outside that Argo would expand: all that contain ``{{``, at any depth.
 
-    A template can read annotations, labels, names and parameters of its workflow, and what it reads is expanded again.
+    A template can read annotations, labels, names and parameters of its workflow, and the result is expanded again.
     Source: docs/design/argo-server.md.
 
     Args:
-        given: what reaches a workflow.
-        path: where it stands, for messages.
+        given: values that reach a workflow.
+        path: their position, for messages.
 
     Raises:
         PermanentError: ``template-braces``, naming each place.

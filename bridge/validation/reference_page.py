@@ -1,7 +1,7 @@
-"""Reads Argo's field reference as its documentation site publishes it: one HTML page made of the same Markdown.
+"""Parses Argo's field reference as published on its documentation site: one HTML page made from the same Markdown.
 
-Takes headings and tables only, and gives them to the same builder as the Markdown reader, so both forms of one
-release make the same schema. Never loads anything (the command does) and follows no link.
+Takes only headings and tables, and passes them to the same builder as the Markdown parser, so both forms of a release
+give the same schema. Never downloads anything (the command does) and follows no link.
 
 Thread: the command's main thread; pure.
 """
@@ -24,7 +24,7 @@ def looks_like_page(text: str) -> bool:
 
 
 def parse_page(text: str) -> FieldReference:
-    """Read the published page (MkDocs with the Material theme).
+    """Parse the published page (MkDocs with the Material theme).
 
     Raises:
         PermanentError: code ``bad-reference``.
@@ -36,7 +36,7 @@ def parse_page(text: str) -> FieldReference:
 
 
 class _PageReader(HTMLParser):
-    """Turns headings and table rows into calls of the builder; everything between them is passed over."""
+    """Turns headings and table rows into calls of the builder; ignores everything else."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -70,7 +70,7 @@ class _PageReader(HTMLParser):
             self._collecting.append(data)
 
     def _heading(self, tag: str, text: str) -> None:
-        # The theme itself has headings before the first title (its navigation); they belong to no section.
+        # The theme itself has headings before the first title (navigation), which belong to no section.
         if tag == "h1":
             self.builder.title(text)
         elif tag == "h2" and self.builder.section:

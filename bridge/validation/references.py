@@ -1,6 +1,6 @@
-"""References from one manifest to templates of others, checked inside a given set of manifests only.
+"""Checks references from one manifest to templates of others, within a given set of manifests only.
 
-A template that no given manifest defines may well be in the cluster: it is not judged. Never asks the cluster.
+A template that is not in the given manifests may exist in the cluster, so it is not reported. Never asks the cluster.
 
 Thread: the command's main thread; pure.
 """
@@ -22,7 +22,7 @@ class GivenTemplates:
     """The WorkflowTemplates and ClusterWorkflowTemplates of one run, by scope and name."""
 
     def __init__(self, manifests: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Take (kind, manifest) pairs of any kind and shape."""
+        """Take (kind, manifest) pairs of any kind and structure."""
         self._templates: dict[tuple[bool, str], set[str]] = {}
         self._entrypoints: set[tuple[bool, str]] = set()
         for kind, manifest in manifests:
@@ -38,7 +38,7 @@ class GivenTemplates:
                     self._entrypoints.add(key)
 
     def check(self, manifest: Mapping[str, Any], kind: str) -> list[Finding]:
-        """All references of a manifest into the given templates that lead nowhere, in no order."""
+        """Return all references of a manifest to missing parts of the given templates, unsorted."""
         path, spec = workflow_spec(manifest, kind)
         found = [one for place, ref in _references(spec, path) if (one := self._dangling(place, ref))]
         whole = spec.get("workflowTemplateRef")
@@ -70,7 +70,7 @@ class GivenTemplates:
 
 
 def _references(value: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every ``templateRef`` below `value`, with its path."""
+    """Yield every ``templateRef`` below `value`, with its path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key == "templateRef" and isinstance(inner, dict):

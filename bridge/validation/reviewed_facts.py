@@ -1,14 +1,14 @@
-"""What Argo's field reference never says in a form that a program can use: enums and required fields, reviewed.
+"""Facts that Argo's field reference does not state in machine-readable form: enums and required fields, reviewed.
 
-Declared like `corrections`: an entry names its fields, releases and source, and fails the generation where it no
-longer fits. The reference's free text is no safe source (half of what reads like an enum is none), so each enum is
+Declared like `corrections`: an entry names its fields, releases and source, and fails the generation if it no longer
+fits. The reference's free text is not a reliable source (half of what looks like an enum is not one), so each enum is
 written down here and checked against the text where the text lists it.
 
-Never required, although Argo's own JSON Schema requires it, because Argo takes manifests without it: container and
+Not required here, although Argo's own JSON Schema requires it, because Argo accepts manifests without it: container and
 script images, ``ScriptTemplate.source``, ``VolumeMount.mountPath`` and ``.name``, ``ConfigMapKeySelector.key``,
-``SecretKeySelector.key``, ``Memoize.maxAge``, ``Gauge.realtime``, ``EnvVar.name``, ``MetricLabel.value``,
-``HTTP.url``, HTTP headers, ``ArtifactPaths.name``, root ``metadata``; the location keys of artifacts (an artifact
-repository completes them); whatever stands in a status, which Argo writes itself.
+``SecretKeySelector.key``, ``Memoize.maxAge``, ``Gauge.realtime``, ``EnvVar.name``, ``MetricLabel.value``, ``HTTP.url``,
+HTTP headers, ``ArtifactPaths.name``, root ``metadata``; the location keys of artifacts (an artifact repository
+completes them); everything in a status, which Argo writes itself.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from bridge.validation.versions import ALL, Releases, since, until
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """The values of string fields; ``{{...}}`` is let through beside them, as Argo lets it.
+    """The values of string fields; ``{{...}}`` is accepted besides them, as in Argo.
 
-    `in_text`: the releases whose reference lists these values in the field's description; checked there.
-    "" is the same as an absent field to Go, so it is among the values wherever the field may be absent (and is no
-    pointer, for which "" is a value of its own).
+    `in_text`: the releases whose reference lists these values in the field's description; checked there. To Go, "" is
+    the same as an absent field, so it is one of the values wherever the field may be absent (unless it is a pointer,
+    for which "" is a distinct value).
     """
 
     fields: tuple[str, ...]
@@ -36,7 +36,7 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Required:
-    """Fields without which Argo refuses, or can never run, an object of the type."""
+    """Fields without which Argo refuses an object of the type, or can never run it."""
 
     type: str
     fields: tuple[str, ...]
@@ -100,7 +100,7 @@ ENUMS = (
         _TEXT,
         since("4.1"),
     ),
-    # The list stands in the text of 3.5 only; Kubernetes' values are the same since.
+    # The list is in the text of 3.5 only; Kubernetes' values have not changed since.
     Enum(("Container.terminationMessagePolicy",), ("", "FallbackToLogsOnError", "File"), ALL, _TEXT),
     Enum(("HTTPGetAction.scheme",), ("", "HTTP", "HTTPS"), until("3.5"), _TEXT),
     # The text never lists these.
@@ -131,7 +131,7 @@ REQUIRED = (
     Required("Counter", ("value",)),
     Required("CronWorkflow", ("spec",)),
     Required("CronWorkflowSpec", ("schedule", "workflowSpec"), until("3.5")),
-    # `schedule` or `schedules`: either may be given, so neither can be asked for.
+    # `schedule` or `schedules`: either may be given, so neither can be required.
     Required("CronWorkflowSpec", ("workflowSpec",), Releases("3.6", "3.7")),
     Required("CronWorkflowSpec", ("schedules", "workflowSpec"), since("4.0")),
     Required("DAGTask", ("name",)),
@@ -163,7 +163,7 @@ REQUIRED = (
     Required("WorkflowEventBinding", ("spec",)),
     Required("WorkflowEventBindingSpec", ("event",)),
     Required("WorkflowTemplate", ("spec",)),
-    # Kubernetes' own: a pod without them is refused by the API server when the step starts.
+    # From Kubernetes: the API server refuses a pod without them when the step starts.
     Required("AWSElasticBlockStoreVolumeSource", ("volumeID",)),
     Required("AppArmorProfile", ("type",), since("3.6")),
     Required("AzureDiskVolumeSource", ("diskName", "diskURI")),

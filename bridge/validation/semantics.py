@@ -1,8 +1,8 @@
-"""What no schema can say about a workflow, and Argo would say later, one at a time, or never.
+"""Checks rules about a workflow that no schema can express, and that Argo checks later, one at a time, or never.
 
 The entrypoint and every reference name a template, each template has exactly one type, names are unique and well
-formed, a parameter lies within its own enum. Takes manifests of any shape: what has the wrong type is the schema's
-finding and is passed over here. Anything with ``{{`` is Argo's to decide and is not judged.
+formed, a parameter's value is in its own enum. Accepts manifests of any structure: values of the wrong type are the
+schema's findings and are ignored here. Anything with ``{{`` is decided by Argo and not checked.
 
 Thread: any; pure. On the hot path: a valid template costs a few microseconds.
 """
@@ -38,11 +38,11 @@ _NOTHING: dict[str, Any] = {}
 
 
 class _Enough(Exception):  # noqa: N818 - an answer, not an error
-    """There are as many findings as anybody reads."""
+    """The limit of findings is reached."""
 
 
 class _Findings(list[Finding]):
-    """Takes a limited number of findings.
+    """Collects a limited number of findings.
 
     Raises:
         _Enough: by `append`, with the last of them.
@@ -59,13 +59,13 @@ class _Findings(list[Finding]):
 
 
 def check(manifest: Mapping[str, Any], kind: str, proposals: Proposals, limit: int) -> list[Finding]:
-    """Return all that is wrong beyond shape, in no order.
+    """Return all violations of rules beyond structure, unsorted.
 
     Args:
         manifest: JSON values of any shape.
-        kind: one of the schema's kinds; decides what is looked at.
-        proposals: what may be spent on them.
-        limit: how many findings are enough.
+        kind: one of the schema's kinds; selects the checks.
+        proposals: limits the suggestions.
+        limit: maximum number of findings.
     """
     out = _Findings(limit)
     with suppress(_Enough):
@@ -85,7 +85,7 @@ def _check(out: list[Finding], manifest: Mapping[str, Any], kind: str, proposals
 
 
 def workflow_spec(manifest: Mapping[str, Any], kind: str) -> tuple[Path, dict[str, Any]]:
-    """Where a kind keeps its WorkflowSpec, and that; an empty one where there is none."""
+    """Return the path of a kind's WorkflowSpec, and the spec; an empty one if there is none."""
     spec = _map(manifest.get("spec"))
     if kind == "CronWorkflow":
         return ("spec", "workflowSpec"), _map(spec.get("workflowSpec"))
@@ -101,7 +101,7 @@ class _Spec:
         self.path = path
         self.known: dict[str, int] = {}
         self.proposals = proposals
-        # Templates may come from another object: a name that is not found here is not judged.
+        # Templates may come from another object: an unknown name is not reported then.
         self.elsewhere = bool(spec.get("workflowTemplateRef"))
 
     def check(self, *, needs_entrypoint: bool) -> None:
@@ -110,7 +110,7 @@ class _Spec:
         for index, template in enumerate(templates):
             name = template.get("name") if isinstance(template, dict) else None
             if not isinstance(name, str) or not name:
-                # Its name may be misspelt; then every reference to it would be blamed as well.
+                # Its name may be misspelt; otherwise every reference to it would be reported too.
                 self.elsewhere = True
                 if isinstance(template, dict) and name in (None, ""):
                     out.append(_nameless((*path, "templates", index), "template"))
@@ -233,7 +233,7 @@ def _template_type(path: Path, given: list[str]) -> Finding:
 
 
 def _parameters(out: list[Finding], holder: object, path: Path) -> None:
-    """Parameters and artifacts of ``arguments``, ``inputs`` or ``outputs``."""
+    """Check parameters and artifacts of ``arguments``, ``inputs`` or ``outputs``."""
     if not isinstance(holder, dict):
         return
     for key, word in (("parameters", "parameter"), ("artifacts", "artifact")):
@@ -268,7 +268,7 @@ def _own_enum(out: list[Finding], parameter: dict[str, Any], path: Path) -> None
 
 
 def _any_string(value: object) -> str | None:
-    """The text that Argo makes of a parameter value (its type AnyString), or None for what it cannot take."""
+    """Return the text that Argo makes of a parameter value (its type AnyString), or None if it is not accepted."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -1,9 +1,10 @@
-"""Decides whether a manifest is valid for one Argo release, and if not, says all that is wrong.
+"""Decides whether a manifest is valid for one Argo release, and if not, reports everything that is wrong.
 
-`jsonschema_rs` decides (about a microsecond), `semantics` adds what no schema can say; only a refused manifest is
-given to `explanation`. Validators are compiled once, at their first use. Never asks Argo and never stores anything.
+`jsonschema_rs` decides (about a microsecond) and `semantics` adds rules that no schema can express; only a refused
+manifest goes to `explanation`. Validators are compiled once, at first use. Never asks Argo and never stores anything.
 
-Thread: any. The compiled validators are immutable; two threads that meet at the first use compile twice and keep one.
+Thread: any. The compiled validators are immutable; two threads that arrive at first use both compile, and one result is
+kept.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ _NO_RELEASES: Elsewhere = lambda _type, _field: ()  # noqa: E731 - a constant of
 
 
 class WorkflowValidator:
-    """The check of manifests for one release; get it from `SchemaLibrary.validator`."""
+    """Checks manifests for one release; get it from `SchemaLibrary.validator`."""
 
     def __init__(self, schema: Schema, version: str, elsewhere: Elsewhere = _NO_RELEASES) -> None:
-        """Take the schema of `version`; `elsewhere` tells which other releases have a field."""
+        """Take the schema of `version`; `elsewhere` says which other releases have a field."""
         self.version = version
         self._schema = schema
         self._elsewhere = elsewhere
         self._compiled: dict[tuple[str, bool], jsonschema_rs.Draft202012Validator] = {}
 
     def problems(self, manifest: Mapping[str, Any], kind: str = "Workflow") -> tuple[Finding, ...]:
-        """Return all that is wrong with a manifest, sorted by place; () where it is valid.
+        """Return all mistakes in a manifest, sorted by place; () if it is valid.
 
-        At most `MAX_FINDINGS`, and proposals for the first only: publishers must not buy time with garbage.
+        At most `MAX_FINDINGS`, with suggestions for the first ones only: garbage from clients must not cost much time.
 
         Args:
             manifest: a manifest of JSON values with string keys; ``apiVersion`` and ``kind`` may be absent.
@@ -61,9 +62,9 @@ class WorkflowValidator:
         return tuple(replace(one, item=_item(manifest, one.path)) for one in ordered)
 
     def check(self, workflow: Mapping[str, Any], kind: str = "Workflow") -> PermanentError | None:
-        """The refusal of a workflow, ready to raise, or None where it is valid.
+        """Return the error for an invalid workflow, ready to raise, or None if it is valid.
 
-        Its message is a sentence for a reply's ``error``, its `details` one map for each finding.
+        Its message is a sentence for a reply's ``error``; its `details` has one map per finding.
         """
         found = self.problems(workflow, kind)
         if not found:
@@ -75,11 +76,11 @@ class WorkflowValidator:
         return PermanentError(message, code="invalid-workflow", details=details)
 
     def fits_schema(self, manifest: object, kind: str = "Workflow", *, relaxed: bool = False) -> bool:
-        """Whether the shape alone is right; `relaxed` asks for no field."""
+        """Whether the structure alone is valid; `relaxed` requires no fields."""
         try:
             return bool(self._validator(kind, relaxed=relaxed).is_valid(manifest))
         except (ValueError, TypeError):
-            # Not JSON at all (a date, bytes): the explanation names the place.
+            # Not JSON at all (a date, bytes): the explanation gives the place.
             return False
 
     def _validator(self, kind: str, *, relaxed: bool) -> jsonschema_rs.Draft202012Validator:
@@ -93,17 +94,17 @@ class WorkflowValidator:
     def _explain(self, manifest: object, kind: str, proposals: Proposals, *, relaxed: bool) -> list[Finding]:
         schema = without_required(self._schema) if relaxed else self._schema
         found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind, proposals)
-        # The two libraries are held equal by a property test; should they ever differ, the refusal stands.
+        # A property test checks that the two libraries agree; should they ever differ, the refusal stands.
         return found or [Finding((), finding.BAD_VALUE, f"does not fit the schema of Argo {self.version}")]
 
 
 def _completed_at_run_time(manifest: Mapping[str, Any], kind: str) -> bool:
-    """Whether ``templateDefaults`` may give what a template lacks, so that no field can be asked for."""
+    """Whether ``templateDefaults`` may complete the templates, so that no field can be required."""
     return bool(semantics.workflow_spec(manifest, kind)[1].get("templateDefaults"))
 
 
 def _without_echoes(findings: list[Finding]) -> list[Finding]:
-    """Leave out "X is missing" where a misspelt X stands in the same object and is told already."""
+    """Leave out "X is missing" if a misspelt X in the same object is already reported."""
     misspelt = {(one.path[:-1], one.suggestion) for one in findings if one.code == finding.UNKNOWN_FIELD}
     return [
         one
@@ -114,7 +115,7 @@ def _without_echoes(findings: list[Finding]) -> list[Finding]:
 
 
 def _item(manifest: object, path: finding.Path) -> str:
-    """The named items on the way to `path`, as ``template "main", step "a"``."""
+    """Return the named items on the way to `path`, e.g. ``template "main", step "a"``."""
     parts: list[str] = []
     current: Any = manifest
     word = ""

@@ -1,1 +1,1 @@
-"""HTTP for people and machines that look after the bridge: health and metrics. It changes nothing."""
+"""HTTP pages for monitoring the bridge: health and metrics. It changes nothing."""

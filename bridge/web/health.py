@@ -1,6 +1,6 @@
-"""What the health and metrics pages answer. Pure but for the callables it is given; no sockets.
+"""Builds the health and metrics pages. Pure except for the callables it is given; no sockets.
 
-Thread: the HTTP server's, one a request.
+Thread: the HTTP server's, one per request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Reason:
     Attributes:
         code: kebab-case.
         message: a sentence.
-        subject: the connection, namespace or part that it concerns, or "".
+        subject: the connection, namespace or part concerned, or "".
     """
 
     code: str
@@ -33,7 +33,7 @@ class Reason:
 
 
 Check = Callable[[], Sequence[Reason]]
-"""Returns what is wrong; [] when all is well. Must not block."""
+"""Returns the problems; [] if there are none. Must not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class HealthPages:
     """``/livez``, ``/readyz`` and ``/metrics``.
 
     Args:
-        liveness: what is broken for good, so that only a new process helps.
-        readiness: what keeps the bridge from its work now.
+        liveness: permanent failures that only a new process can fix.
+        readiness: whatever currently keeps the bridge from working.
         metrics: the figures.
     """
 
@@ -66,7 +66,7 @@ class HealthPages:
         self._metrics = metrics
 
     def page(self, path: str) -> Page | None:
-        """Return the answer for a path, None where there is no such page."""
+        """Return the response for a path, or None if there is no such page."""
         if path == "/livez":
             return _verdict("alive", self._liveness())
         if path == "/readyz":

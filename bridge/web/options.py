@@ -14,7 +14,7 @@ from bridge.configfile.nodes import Node, ScalarNode
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen: `host` ("" for every interface) and `port` (0 lets the system choose)."""
+    """Address to listen on: `host` ("" for every interface) and `port` (0 lets the system choose)."""
 
     host: str
     port: int
@@ -33,7 +33,7 @@ class Listen(Kind):
         return ListenAddress(match[1] or match[2] or "", int(match[3]))
 
     def schema(self) -> dict[str, Any]:
-        """Text that ends in a port."""
+        """Text that ends with a port."""
         return {"type": "string", "pattern": ":[0-9]{1,5}$"}
 
     def words(self) -> str:

@@ -1,8 +1,9 @@
-"""The HTTP server of the bridge: GET and HEAD of a few pages, on the standard library.
+"""The bridge's HTTP server: GET and HEAD of a few pages, on the standard library.
 
-A request that is odd, slow or broken costs one thread for 10 seconds at most, and there are never more than 16.
+A malformed, slow or broken request occupies one thread for at most 10 seconds, and there are never more than 16.
 
-Threads: ``web`` accepts and closes what takes too long; each request has a short-lived ``web-request`` of its own.
+Threads: ``web`` accepts connections and closes those that take too long; each request has its own short-lived
+``web-request``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ REQUEST_TIMEOUT_S = 10.0
 _POLL_S = 0.2
 
 Find = Callable[[str], Page | None]
-"""Returns the page of a path (without query), None where there is none. Called on a request's thread."""
+"""Returns the page for a path (without query), or None. Called on a request's thread."""
 
 
 class WebServer:
@@ -34,7 +35,7 @@ class WebServer:
 
     Args:
         host: a name or an address, "" for every IPv4 address of the machine.
-        port: 0 takes a free one.
+        port: 0 chooses a free one.
         find: the pages.
     """
 
@@ -46,17 +47,17 @@ class WebServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and real port while it runs, as configured before."""
+        """Host and actual port while it runs; before that, as configured."""
         if self._server is None:
             return self._configured
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
     def start(self) -> None:
-        """Bind and serve; returns when connections are accepted.
+        """Bind and serve; returns once connections are accepted.
 
         Raises:
-            ConfigError: the address cannot be bound (in use, not ours).
+            ConfigError: the address cannot be bound (in use, or not ours).
         """
         try:
             self._server = _Server(self._configured, self._find)
@@ -70,7 +71,7 @@ class WebServer:
         self._thread.start()
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Close the port and every connection; returns the names of threads that did not come in time."""
+        """Close the port and every connection; returns the names of threads that did not end in time."""
         if self._server is None or self._thread is None:
             return []
         until_s = time.monotonic() + deadline_s
@@ -83,10 +84,10 @@ class WebServer:
 
 
 class _Server(TCPServer):
-    """Accepts, with one thread a request.
+    """Accepts connections, with one thread per request.
 
-    The standard library's own ThreadingHTTPServer asks DNS for the host's name when it binds, has no bound on
-    threads, and waits for ever for a client that says nothing.
+    The standard library's ThreadingHTTPServer looks up the host's name in DNS when it binds, does not limit its
+    threads, and waits forever for a client that sends nothing.
     """
 
     allow_reuse_address = True
@@ -100,7 +101,7 @@ class _Server(TCPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection its thread, or close it when there are too many."""
+        """Start a thread for a connection, or close it if there are too many."""
         with self._lock:
             is_full = len(self._open) >= MAX_REQUESTS
             if not is_full:
@@ -124,7 +125,7 @@ class _Server(TCPServer):
             self.shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Cut connections that take too long; called every fifth of a second on the thread ``web``."""
+        """Cut connections that take too long; called five times a second on the thread ``web``."""
         now = time.monotonic()
         with self._lock:
             late = [request for request, (_, until_s) in self._open.items() if until_s <= now]
@@ -141,13 +142,13 @@ class _Server(TCPServer):
 
 
 def _cut(request: socket.socket) -> None:
-    # Only shut down: its own thread closes it, so that the descriptor is not used again under its feet.
+    # Only shut down: the request's own thread closes it, so that the descriptor is not reused while in use.
     with contextlib.suppress(OSError):
         request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request a connection (HTTP/1.0: nothing is left open between them)."""
+    """One request per connection (HTTP/1.0: no connection stays open)."""
 
     timeout = REQUEST_TIMEOUT_S
     server_version = "argo-bridge"
@@ -155,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: BaseServer
 
     def do_GET(self) -> None:
-        """Answer with the page, its headers alone for HEAD."""
+        """Answer with the page; for HEAD with the headers only."""
         page = self._page()
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
@@ -178,5 +179,5 @@ class _Handler(BaseHTTPRequestHandler):
         return page if page is not None else Page(404, TEXT, b"not found\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Log at debug level; probes come every few seconds."""
+        """Log at debug level, because probes come every few seconds."""
         _LOG.debug("web: " + format, *args)
