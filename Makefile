@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 MINUTES ?= 10
 
-.PHONY: demo test check format bench faults fuzz mutants clean
+.PHONY: demo test check generate format bench faults fuzz mutants clean
 
 $(VENV)/.runtime: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("argo-bridge needs Python 3.11 or newer, found %s; set PYTHON=" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -51,6 +51,11 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/docs/test_generated.py
+
+# Schemas and references in pages, from what the program declares.
+generate: $(VENV)/.dev
+	@$(BIN)/python -m tests.docs.generated
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .

@@ -1,23 +1,17 @@
-"""Writes the reference into docs/commands.md, from the command itself: `python -m tests.docs.command_pages`."""
+"""Makes the reference for docs/commands.md, from the command itself."""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 from bridge.cli.main import build_parser
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
-BEGIN, END = "<!-- commands: begin -->\n", "<!-- commands: end -->\n"
 
-
-def with_commands(page: str) -> str:
-    """The page with the reference as it must be."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "\n".join(_sections(build_parser(), "argo-bridge")) + "\n" + END + after
+def commands() -> str:
+    """Return the reference."""
+    return "\n".join(_sections(build_parser(), "argo-bridge")) + "\n"
 
 
 def _sections(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
@@ -71,7 +65,3 @@ def _plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(with_commands(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

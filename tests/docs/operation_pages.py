@@ -1,17 +1,14 @@
-"""Writes the reference of operations into docs/interface.md: `python -m tests.docs.operation_pages`."""
+"""Makes the reference of operations for docs/interface.md."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 
 from bridge.interface.operation_options import SPECS, Kind, OperationSpec, Option
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
-BEGIN, END = "<!-- operations: begin -->\n", "<!-- operations: end -->\n"
 _SHOWN = {
     Kind.TEXT: "text",
     Kind.BOOLEAN: "true or false",
@@ -25,11 +22,9 @@ _SHOWN = {
 }
 
 
-def with_operations(page: str) -> str:
-    """The page with the reference as it must be."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "".join(line + "\n" for line in _reference()) + END + after
+def operations() -> str:
+    """Return the reference."""
+    return "".join(line + "\n" for line in _reference())
 
 
 def _reference() -> Iterator[str]:
@@ -67,7 +62,3 @@ def _default(option: Option) -> str:
     if option.required:
         return "; required"
     return "" if option.default is None else f"; default `{orjson.dumps(option.default).decode()}`"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(with_operations(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.configuration import load
 from bridge.core.model import Message
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.definition import MappingDefinition
 from bridge.mapping.mapping_set import MappingSet
+from bridge.settings.configuration import load
 from tests.support.documents import blocks
 
 RECIPES = [block for block in blocks("yaml") if block.document == "docs/cookbook.md"]

@@ -10,11 +10,11 @@ import pytest
 
 from bridge.configfile.problems import Problems
 from bridge.configfile.source import read_bytes
-from bridge.configuration import load
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress
 from bridge.interface import messages, replies
 from bridge.interface.replies import Refusal
+from bridge.settings.configuration import load
 from bridge.validation.library import SchemaLibrary
 from tests.support.documents import ROOT, Block, blocks
 

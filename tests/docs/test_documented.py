@@ -21,9 +21,6 @@ from bridge.interface.operations import Operation
 from bridge.interface.replies import HTTP_CODES
 from bridge.mapping.definition import MappingFile
 from bridge.validation import finding
-from tests.docs.command_pages import PAGE as COMMANDS
-from tests.docs.command_pages import with_commands
-from tests.docs.key_table import PAGE, with_table
 from tests.support.documents import ROOT, documents
 
 _CODES = (
@@ -40,12 +37,6 @@ def read(name: str) -> str:
 
 def all_text() -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in documents())
-
-
-def test_the_table_of_keys_is_what_is_declared() -> None:
-    """After a change of keys: python -m tests.docs.key_table."""
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == with_table(page)
 
 
 def test_every_key_of_a_mapping_is_in_the_guide() -> None:
@@ -130,12 +121,6 @@ def test_every_command_is_in_the_readme() -> None:
     assert verbs() == {verb.name for verb in VERBS}
     table = read("README.md").partition("## The command")[2].partition("\n\nExit codes")[0]
     assert set(re.findall(r"`argo-bridge ([\w-]+)", table)) == verbs()
-
-
-def test_the_reference_of_commands_is_what_there_is() -> None:
-    """After a change of a command: python -m tests.docs.command_pages."""
-    page = COMMANDS.read_text(encoding="utf-8")
-    assert page == with_commands(page)
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)

@@ -10,17 +10,10 @@ from bridge.interface import messages
 from bridge.interface.operation_requests import operation_request
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
-from tests.docs.operation_pages import PAGE, with_operations
 from tests.support.documents import blocks
 
 TOPICS = Topics("argo/workflows", "plant-1")
 REQUESTS = [block for block in blocks("text") if block.document == "docs/interface.md"]
-
-
-def test_the_reference_is_what_is_declared() -> None:
-    """After a change of the table: python -m tests.docs.operation_pages."""
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == with_operations(page)
 
 
 @pytest.mark.parametrize("line", [line for block in REQUESTS for line in block.text.splitlines()])

@@ -18,11 +18,11 @@ import pika.exceptions
 from bridge.argo.errors import classify, stream_error
 from bridge.argo.sse import SseParser
 from bridge.argo.watch import WatchFrame, read_frame
-from bridge.configuration import load
 from bridge.core import topic_filter
 from bridge.core.model import Message, MessageProperties
 from bridge.interface.topics import published_problem
 from bridge.pipeline.cluster import ClusterSchema
+from bridge.settings.configuration import load
 from bridge.status.seen.events import Changed, Listed
 from bridge.status.seen.sources import FrameKind
 from bridge.transports.amqp.messages import Arrival, MessageReader, Origin

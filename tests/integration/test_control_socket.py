@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import orjson
 import pytest
 
-from bridge.configuration import load
 from bridge.control import server as server_module
 from bridge.control.client import ControlClient
 from bridge.control.protocol import MAX_QUESTION_BYTES, SOCKET_FILE, question_line
@@ -20,6 +19,7 @@ from bridge.core.errors import ConfigError, PermanentError, SpoolError, Transien
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
 from bridge.service import replaying
+from bridge.settings.configuration import load
 from bridge.spool.lock import DataDirLock
 from bridge.spool.records import NewDeadLetter, NewRows
 from bridge.spool.store import Spool

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 from types import TracebackType
 
-from bridge.configuration import load
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.metrics import Metrics
 from bridge.service.composition import Service
+from bridge.settings.configuration import load
 from bridge.spool.records import DeadLetter, NewEvent, SpoolFigures, WaitingEvent
 from bridge.spool.store import Spool
 from tests.support.accounting import NUMBER, Kept

@@ -39,13 +39,13 @@ from bridge.cli.demo.sensors import Sensors, boiler, press, scale
 from bridge.cli.demo.story import Line, Story
 from bridge.cli.demo.view import PlainView, ScreenView, View
 from bridge.cli.visit.broker import BrokerVisit, visitor_options
-from bridge.configuration import load
 from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.errors import ConfigError
 from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import Topics
 from bridge.service.composition import Service
+from bridge.settings.configuration import load
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from bridge import __version__
 from bridge.cli import exit_codes
 from bridge.configfile.writing import to_yaml
-from bridge.configuration import Loaded, load
 from bridge.interface.described.asyncapi import document
 from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server, any_bridge
 from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
+from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import ConnectionSettings, Settings
 from bridge.transports.amqp import options as amqp_options
 from bridge.transports.mqtt import options as mqtt_options

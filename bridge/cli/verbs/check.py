@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bridge.cli import exit_codes
 from bridge.configfile.problems import Problem, Severity
-from bridge.configuration import Loaded, load
+from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import Settings
 
 

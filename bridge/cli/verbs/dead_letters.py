@@ -19,13 +19,13 @@ from typing import Any
 from bridge.cli import exit_codes
 from bridge.cli.views.dead_letters import show_letter, show_list
 from bridge.configfile.quantities import parse_duration
-from bridge.configuration import load
 from bridge.control.dead_letter_commands import PAGE
 from bridge.control.protocol import Ask
 from bridge.core.errors import BridgeError, ConfigError
 from bridge.core.unicode import well_formed
 from bridge.interface.replies import POLICY_REASONS
 from bridge.service.replaying import dead_letters
+from bridge.settings.configuration import load
 
 CHUNK = 20
 """Letters replayed by one question, each in a commit of its own."""

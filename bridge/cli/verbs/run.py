@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 
 from bridge.cli import exit_codes
-from bridge.configuration import Loaded, load
 from bridge.core import log
 from bridge.core.clock import StopEvent
 from bridge.core.log import fields
 from bridge.service.composition import Service
+from bridge.settings.configuration import Loaded, load
 
 STOP_DEADLINE_S = 15.0
 LOOK_S = 1.0

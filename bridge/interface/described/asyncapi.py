@@ -1,6 +1,6 @@
 """Builds the AsyncAPI 3 document of the interface: every topic, who says what there, and where the answer goes. Pure.
 
-It speaks from the bridge's side: ``receive`` is what others send to it. `python -m bridge.cli.interface_files` writes
+It speaks from the bridge's side: ``receive`` is what others send to it. `make generate` writes
 schemas/asyncapi.yaml; `argo-bridge asyncapi` prints the document of one configuration. Any thread.
 
 Source: AsyncAPI 3.0.0; its binding specifications for MQTT and AMQP 0-9-1.

@@ -1,6 +1,6 @@
 """The JSON Schemas of the message interface: every request, reply and body, as files and by name. Pure; any thread.
 
-`python -m bridge.cli.interface_files`, in the root of the repository, writes schemas/interface; a test compares.
+`make generate` writes schemas/interface; a test compares.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ import pytest
 
 from bridge.cli.demo.scene import break_command, commands_to_try, free_port, workflow_templates, write_scene
 from bridge.cli.demo.sensors import boiler, press, scale
-from bridge.configuration import load
 from bridge.core.model import Message
 from bridge.mapping.compiled import Fired
+from bridge.settings.configuration import load
 
 
 @pytest.fixture

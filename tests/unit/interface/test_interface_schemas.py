@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from pathlib import Path
 
 import jsonschema
 import jsonschema_rs
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli.interface_files import interface_files
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, Phase, ReplyAddress, WorkflowRef
 from bridge.interface import replies
@@ -23,7 +21,6 @@ from bridge.interface.replies import Refusal
 from bridge.interface.status import StatusUpdate, body
 from bridge.interface.status_updates import UPDATE_KEYS, external_update
 
-FOLDER = Path(__file__).resolve().parents[3] / "schemas"
 SCHEMAS = interface_schemas()
 VALIDATORS = {name: jsonschema_rs.validator_for(schema, validate_formats=True) for name, schema in SCHEMAS.items()}
 MESSAGE = Message("plant", "argo/workflows/x", b"{}")
@@ -84,15 +81,6 @@ def accepts(parse, *arguments):
         parse(*arguments)
         return True
     return False
-
-
-def test_the_files_are_what_the_program_declares():
-    """After a change of the interface: python -m bridge.cli.interface_files."""
-    files = interface_files()
-    for name, text in files.items():
-        assert (FOLDER / name).read_text(encoding="utf-8") == text, name
-    there = {f"interface/{path.name}" for path in (FOLDER / "interface").iterdir()}
-    assert there == files.keys() - {"asyncapi.yaml"}
 
 
 def test_every_operation_has_a_request_and_a_reply():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.configfile.problems import Code
-from bridge.configuration import load
+from bridge.settings.configuration import load
 
 BRIDGE = """
 bridge: {id: plant-1, data-dir: data}

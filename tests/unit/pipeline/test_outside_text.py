@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from pipeline_fakes import IngestBench, request, sensor
 
 from bridge.argo.manifests import Manifests
-from bridge.configuration import load
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.interface.replies import Refusal
 from bridge.pipeline.dispatch.plans import marks_of
 from bridge.pipeline.intake.identity import Deliveries
 from bridge.pipeline.intake.mapped import MappedEvents
+from bridge.settings.configuration import load
 from bridge.spool.records import NewEvent
 from tests.support.bridge_files import BridgeFiles
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from bridge.configuration import load
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
@@ -20,6 +19,7 @@ from bridge.pipeline.intake.identity import mapped_event, requested_event
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.replaying import replay_parts
+from bridge.settings.configuration import load
 from bridge.spool.options import SpoolOptions
 from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome
 from bridge.spool.store import Spool

@@ -7,21 +7,17 @@ Thread: whichever loads (the main thread at start, the reloader's later).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from bridge.argo.manifests import template_workflow
-from bridge.configfile.fields import Section
 from bridge.configfile.nodes import locate
 from bridge.configfile.problems import Code, Position, Problem, Problems, Severity
-from bridge.configfile.reference import json_schema
 from bridge.mapping.compiler import compile_mappings
-from bridge.mapping.definition import MappingDefinition, MappingFile, read_definitions
+from bridge.mapping.definition import MappingDefinition, read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions, check_notices
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings.loading import load_settings
@@ -97,25 +93,3 @@ def _check_workflows(
 def _workflow_position(definition: MappingDefinition, path: tuple[str | int, ...]) -> Position:
     tree = definition.workflow.manifest_tree
     return locate(tree, *path) if tree is not None else definition.position("workflow", *path)
-
-
-def config_schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schemas of both kinds of file for editors, by their file name in schemas/config."""
-    return {
-        "bridge.json": json_schema(Section(Settings), "argo-bridge: bridge.yaml"),
-        "mappings.json": json_schema(Section(MappingFile), "argo-bridge: mapping file"),
-    }
-
-
-def write_config_schemas(folder: Path) -> None:
-    """Write `config_schemas` as files; a test compares them with what the declared keys give.
-
-    After a change of keys: `python -m bridge.configuration`, in the root of the repository.
-    """
-    for name, schema in config_schemas().items():
-        text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_config_schemas(Path("schemas/config"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bridge.configfile.problems import Severity
-from bridge.configuration import load
+from bridge.settings.configuration import load
 
 BRIDGE = """\
 bridge: {{id: b, data-dir: data}}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.configuration import Loaded, load
 from bridge.interface.status import NO_REQUESTS, Notice, NoticeKind, StatusRequests
+from bridge.settings.configuration import Loaded, load
 from bridge.settings.environment import variables
 
 BRIDGE = """\

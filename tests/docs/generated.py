@@ -1,0 +1,67 @@
+"""Everything in the repository that is written by the program: schemas, and the references within pages.
+
+`make generate` writes it all, after a change of keys, messages, operations, topics or commands. A test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bridge import __version__
+from bridge.configfile.fields import Section
+from bridge.configfile.reference import json_schema, key_table
+from bridge.configfile.writing import to_yaml
+from bridge.interface.described.asyncapi import document
+from bridge.interface.described.asyncapi_model import any_bridge
+from bridge.interface.described.schemas import interface_schemas
+from bridge.mapping.definition import MappingFile
+from bridge.settings.model import Settings
+from tests.docs.command_pages import commands
+from tests.docs.operation_pages import operations
+from tests.support.documents import ROOT
+
+FOLDERS = ("schemas/config", "schemas/interface")
+"""Hold nothing else."""
+CONFIG_SCHEMAS = {
+    "bridge.json": json_schema(Section(Settings), "argo-bridge: bridge.yaml"),
+    "mappings.json": json_schema(Section(MappingFile), "argo-bridge: mapping file"),
+}
+
+
+def generated() -> dict[Path, str]:
+    """Return the text of each file."""
+    described = to_yaml(document(any_bridge(__version__)))
+    files = {f"schemas/config/{name}": _json(schema) for name, schema in CONFIG_SCHEMAS.items()}
+    files |= {f"schemas/interface/{name}": _json(schema) for name, schema in interface_schemas().items()}
+    files |= {
+        "schemas/asyncapi.yaml": f"# Generated: make generate\n{described}",
+        "docs/configuration.md": _page("configuration", "keys", key_table(Section(Settings))),
+        "docs/interface.md": _page("interface", "operations", operations()),
+        "docs/commands.md": _page("commands", "commands", commands()),
+    }
+    return {ROOT / name: text for name, text in files.items()}
+
+
+def superfluous() -> set[Path]:
+    """Return the files of what is no longer there."""
+    return {path for folder in FOLDERS for path in (ROOT / folder).iterdir()} - generated().keys()
+
+
+def _json(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _page(name: str, part: str, text: str) -> str:
+    """The page with `text` as its generated part."""
+    begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->\n"
+    before, _, rest = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").partition(begin)
+    return before + begin + text + end + rest.partition(end)[2]
+
+
+if __name__ == "__main__":
+    for path in superfluous():
+        path.unlink()
+    for path, text in generated().items():
+        path.write_text(text, encoding="utf-8")
