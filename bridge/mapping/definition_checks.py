@@ -111,7 +111,7 @@ def _dot_problems(topic_filter_text: str, dotless: frozenset[str]) -> Iterable[s
 def _topic_problem(topic: str) -> str:
     for level in topic.split("/"):
         if ("{" in level or "}" in level) and not _CAPTURE.fullmatch(level):
-            return f"{quote(level)} is no capture; a capture is a whole level, {{name}} of letters, digits and _"
+            return f"{quote(level)} is not a capture; a capture is a whole level, {{name}} of letters, digits and _"
     if topic.startswith("$share/"):
         return "$share cannot be used in mappings; the bridge's session is the only subscriber"
     pattern = TopicPattern.parse(topic)

@@ -28,7 +28,7 @@ REQUESTS = {
     "not UTF-8": (b'{"requestId": "\xff"}', 400, "invalid-json", "not UTF-8"),
     "empty": (b"", 400, "invalid-json", "not JSON"),
     "an array": (b"[1]", 400, "invalid-request", "found an array"),
-    "too large": (b'"' + b"x" * 262_144 + b'"', 413, "payload-too-large", "at most 262144"),
+    "too large": (b'"' + b"x" * 262_144 + b'"', 413, "payload-too-large", "the maximum is 262144"),
     "too deep": (b"[" * 200 + b"]" * 200, 400, "too-deep", "100"),
     "far too deep": (b"[" * 100_000, 400, "too-deep", "100"),
     "a key twice": (b'{"workflow": {}, "workflow": {}}', 400, "duplicate-key", '"workflow" twice'),

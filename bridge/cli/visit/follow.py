@@ -206,7 +206,7 @@ def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView
     if not states:
         view.say(
             "no workflow started in time: no mapping triggered, or the bridge is not running; check its log "
-            "and the topic {started.state_topic}"
+            f"and the topic {started.state_topic}"
         )
         return exit_codes.NO_ANSWER
     if started.is_ambiguous:
