@@ -19,6 +19,7 @@ from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
 from bridge.interface.status import Notice
+from bridge.mapping.payloads import FORMATS_NOT_YET, PayloadFormat
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
 DNS_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -30,15 +31,6 @@ _OBJECT_NAME = Text(DNS_SUBDOMAIN, "a name in Kubernetes: small letters, digits,
 _ANY_TEXT = Text(what="text", may_be_empty=True)
 _UNREAD = "unread"
 _NOWHERE = MapNode(Position(""))
-
-
-class PayloadFormat(StrEnum):
-    """How a payload is read."""
-
-    JSON = "json"
-    TEXT = "text"
-    NUMBER = "number"
-    BYTES = "bytes"
 
 
 class EmptyPayload(StrEnum):
@@ -60,7 +52,7 @@ class PayloadDefinition:
     """How the payload is decoded and checked."""
 
     format: PayloadFormat = declare(
-        Choice(PayloadFormat, not_yet=("csv", "cbor", "msgpack", "cloudevents", "sparkplug")),
+        Choice(PayloadFormat, not_yet=FORMATS_NOT_YET),
         "How the bytes are decoded.",
         default="json",
     )

@@ -13,7 +13,8 @@ import json
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import orjson
 
@@ -21,7 +22,7 @@ from bridge.configfile.nodes import quote
 from bridge.core.errors import PermanentError, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 MAX_DEPTH = 100
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?P<fraction>\.[0-9]*)?|(?P<bare>\.[0-9]+))(?P<exponent>[eE][+-]?[0-9]{1,4})?")
@@ -40,7 +41,17 @@ class PayloadError(PermanentError):
 
 
 class Decoder(Protocol):
-    """One payload format."""
+    """One payload format.
+
+    Attributes:
+        content_type: of its payloads, in the AsyncAPI document.
+        means: what `payload` is in expressions, for the documentation.
+        refuses: what is no payload of this format, likewise.
+    """
+
+    content_type: ClassVar[str]
+    means: ClassVar[str]
+    refuses: ClassVar[str]
 
     def decode(self, payload: bytes) -> Any:
         """Return the value, quickly. The value is shared between mappings: nobody changes it.
@@ -49,16 +60,24 @@ class Decoder(Protocol):
             PayloadError: ``invalid-payload``.
         """
 
-    def exact(self, payload: bytes, decoded: Any) -> Any:
-        """Return the value that a workflow is made of; `decoded` is what `decode` returned.
+    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - some formats need the payload again
+        """Return the value that a workflow is made of: `decoded`, which `decode` returned, where that is exact.
 
         Raises:
             PayloadError: ``duplicate-key`` or ``invalid-payload``.
         """
+        return decoded
 
 
-class JsonDecoder:
+class JsonDecoder(Decoder):
     """JSON of any shape, at most `MAX_DEPTH` levels deep. NaN, Infinity and what overflows a double are refused."""
+
+    content_type = "application/json"
+    means = "the JSON value; any type is allowed at the top level, not only an object"
+    refuses = (
+        "NaN and Infinity, numbers beyond a double, "
+        "invalid UTF-8, more than 100 levels; a duplicate key (only for messages that lead to a workflow)"
+    )
 
     def __init__(self) -> None:
         self._last: tuple[bytes, Any] = (b"null", None)
@@ -90,8 +109,12 @@ class JsonDecoder:
             raise PayloadError(f"decode payload: {cut(str(error))}") from error
 
 
-class TextDecoder:
+class TextDecoder(Decoder):
     """UTF-8 text."""
+
+    content_type = "text/plain"
+    means = "the text"
+    refuses = "invalid UTF-8"
 
     def decode(self, payload: bytes) -> str:
         """Return the text. See `Decoder`."""
@@ -101,13 +124,13 @@ class TextDecoder:
             text = f"decode payload: not UTF-8: byte {error.start} is 0x{payload[error.start]:02x}: {_shown(payload)}"
             raise PayloadError(f"{text}; set payload.format: bytes to accept any bytes") from error
 
-    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
-        """Return `decoded`."""
-        return decoded
 
-
-class NumberDecoder:
+class NumberDecoder(Decoder):
     """One decimal number, with white space around it if need be: ``21.5``, ``-3``, ``+7``, ``.5``, ``1e3``."""
+
+    content_type = "text/plain"
+    means = "the number: `21.5`, `-3`, `+7`, `.5`, `1e3`, with optional white space around it"
+    refuses = "anything else"
 
     def decode(self, payload: bytes) -> int | float:
         """Return the number, an int where it is written as one; beyond 64 bits a double. See `Decoder`."""
@@ -129,24 +152,35 @@ class NumberDecoder:
         return int(payload) if is_whole else decoded
 
 
-class BytesDecoder:
+class BytesDecoder(Decoder):
     """Any bytes, which expressions see as base64 text (RFC 4648 section 4)."""
+
+    content_type = "application/octet-stream"
+    means = "the bytes as base64 text"
+    refuses = "nothing"
 
     def decode(self, payload: bytes) -> str:
         """Return the base64 text. See `Decoder`."""
         return base64.b64encode(payload).decode()
 
-    def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - the quick reading is exact
-        """Return `decoded`."""
-        return decoded
+
+class PayloadFormat(StrEnum):
+    """How a payload is read."""
+
+    JSON = "json"
+    TEXT = "text"
+    NUMBER = "number"
+    BYTES = "bytes"
 
 
-DECODERS: dict[str, Callable[[], Decoder]] = {
-    "json": JsonDecoder,
-    "text": TextDecoder,
-    "number": NumberDecoder,
-    "bytes": BytesDecoder,
+DECODERS: dict[str, type[Decoder]] = {
+    PayloadFormat.JSON: JsonDecoder,
+    PayloadFormat.TEXT: TextDecoder,
+    PayloadFormat.NUMBER: NumberDecoder,
+    PayloadFormat.BYTES: BytesDecoder,
 }
+FORMATS_NOT_YET = ("csv", "cbor", "msgpack", "cloudevents", "sparkplug")
+"""Known, and refused with `not-yet`."""
 
 
 def _oddity(payload: bytes) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bridge.interface.described.asyncapi import document
 from bridge.interface.described.asyncapi_model import any_bridge
 from bridge.interface.described.schemas import interface_schemas
 from bridge.mapping.definition import MappingFile
+from bridge.mapping.payloads import DECODERS
 from bridge.settings.model import Settings
 from tests.docs.command_pages import commands
 from tests.docs.operation_pages import operations
@@ -38,6 +40,7 @@ def generated() -> dict[Path, str]:
     files |= {
         "schemas/asyncapi.yaml": f"# Generated: make generate\n{described}",
         "docs/configuration.md": _page("configuration", "keys", key_table(Section(Settings))),
+        "docs/mappings.md": _page("mappings", "formats", "".join(_formats())),
         "docs/interface.md": _page("interface", "operations", operations()),
         "docs/commands.md": _page("commands", "commands", commands()),
     }
@@ -47,6 +50,12 @@ def generated() -> dict[Path, str]:
 def superfluous() -> set[Path]:
     """Return the files of what is no longer there."""
     return {path for folder in FOLDERS for path in (ROOT / folder).iterdir()} - generated().keys()
+
+
+def _formats() -> Iterator[str]:
+    yield "| format | `payload` is | refused |\n| --- | --- | --- |\n"
+    for name, decoder in DECODERS.items():
+        yield f"| `{name}` | {decoder.means} | {decoder.refuses} |\n"
 
 
 def _json(schema: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS
 from bridge.interface.operations import Operation
 from bridge.interface.replies import HTTP_CODES
 from bridge.mapping.definition import MappingFile
+from bridge.mapping.payloads import FORMATS_NOT_YET
 from bridge.validation import finding
 from tests.support.documents import ROOT, documents
 
@@ -46,6 +47,11 @@ def test_every_key_of_a_mapping_is_in_the_guide() -> None:
     guide = read("docs/mappings.md")
     missing = [key for key in keys if f"`{key}`" not in guide and not key.startswith("tests[]")]
     assert missing == []
+
+
+def test_every_format_that_is_not_built_is_in_the_readme() -> None:
+    """It says which ones `check` refuses."""
+    assert [name for name in FORMATS_NOT_YET if f"`{name}`" not in read("README.md")] == []
 
 
 def test_every_problem_code_is_explained() -> None:

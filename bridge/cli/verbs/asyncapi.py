@@ -19,6 +19,7 @@ from bridge.interface.described.asyncapi import document
 from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server, any_bridge
 from bridge.interface.topics import Topics
 from bridge.mapping.definition import MappingDefinition
+from bridge.mapping.payloads import DECODERS
 from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import ConnectionSettings, Settings
 from bridge.transports.amqp import options as amqp_options
@@ -26,16 +27,6 @@ from bridge.transports.mqtt import options as mqtt_options
 
 _PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
 _PORTS = mqtt_options.DEFAULT_PORTS | amqp_options.DEFAULT_PORTS
-_CONTENT_TYPES = {
-    "json": "application/json",
-    "text": "text/plain",
-    "number": "text/plain",
-    "csv": "text/csv",
-    "cbor": "application/cbor",
-    "msgpack": "application/msgpack",
-    "cloudevents": "application/cloudevents+json",
-}
-_OTHER = "application/octet-stream"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
@@ -108,7 +99,7 @@ def _mapped(definition: MappingDefinition) -> MappedTopics:
     return MappedTopics(
         name=definition.name,
         topic=definition.topic,
-        content_type=_CONTENT_TYPES.get(payload.format.value, _OTHER),
+        content_type=DECODERS[payload.format].content_type,
         schema=payload.schema,
         status_topic=(status.topic if status else None) or "",
         notices=tuple(notice.topic for notice in status.notify) if status else (),

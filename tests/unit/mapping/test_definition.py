@@ -6,8 +6,9 @@ import pytest
 
 from bridge.configfile.problems import Position, Problems
 from bridge.configfile.source import SourceFile, read_bytes
-from bridge.mapping.definition import MappingDefinition, PayloadFormat, Trigger, read_definitions
+from bridge.mapping.definition import MappingDefinition, Trigger, read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions
+from bridge.mapping.payloads import PayloadFormat
 
 CONTEXT = MappingContext("argo/workflows", frozenset({"plant", "office"}), ("factory", "lab"))
 UNIQUE = "names must be unique across all files"

@@ -9,8 +9,9 @@ from bridge.configfile.problems import Problems
 from bridge.configfile.source import SourceFile, read_bytes
 from bridge.expressions.paths import ROOTS
 from bridge.mapping.compiler import compile_mappings
-from bridge.mapping.definition import PayloadFormat, read_definitions
+from bridge.mapping.definition import read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions
+from bridge.mapping.payloads import PayloadFormat
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "mappings.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
