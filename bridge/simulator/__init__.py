@@ -1,7 +1,7 @@
-"""An Argo Server without a cluster, for tests, the demo and `argo-bridge simulate`.
+"""A simulated Argo Server, for tests, the demo and `argo-bridge simulate`.
 
-Plays the REST API of five Argo releases as recorded from real servers, lets tests provoke faults, and counts what it
-accepted. It runs no containers and imports nothing of the bridge. Each `Simulator` has one thread of its own.
+Imitates the REST API of five Argo releases as recorded from real servers, lets tests inject faults, and counts accepted
+workflows. Runs no containers and imports nothing of the bridge. Each `Simulator` has its own thread.
 """
 
 from bridge.simulator.faults import FaultKind, Faults, InjectedFault

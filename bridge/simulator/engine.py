@@ -1,6 +1,6 @@
-"""Wires the parts of a simulator together on one event loop, and wakes the controller when something is due.
+"""Connects the parts of a simulator on one event loop, and wakes the controller when something is due.
 
-Everything in here runs on the loop's thread; `Simulator` brings other threads' calls onto it. It opens no socket
+Everything here runs on the loop's thread; `Simulator` moves calls from other threads onto it. It opens no socket
 itself.
 """
 
@@ -38,9 +38,9 @@ class Engine:
     """One simulated Argo Server, without a socket.
 
     Args:
-        options: How it behaves.
-        faults: Those in force.
-        loop: On which all of it runs; it must be running.
+        options: See `SimulatorOptions`.
+        faults: The active faults.
+        loop: The running loop for everything.
 
     Attributes:
         store: Its etcd.
@@ -49,7 +49,7 @@ class Engine:
         api: Its endpoints.
         http: Its connections.
         control: Its endpoints for tests.
-        world: What the endpoints work on.
+        world: The state the endpoints work on.
         stirred: Called after each change, for those who wait.
     """
 
@@ -123,7 +123,7 @@ class Engine:
     # -- the controller's clock ------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Look again at what is due (after the controller came back)."""
+        """Check again what is due (after the controller came back)."""
         self._arm()
 
     def _arm(self) -> None:

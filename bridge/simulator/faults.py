@@ -1,7 +1,6 @@
-"""Faults that tests provoke: which request they meet, and what they do to it.
+"""Faults that tests inject: which requests they affect, and how.
 
-Holds the faults and picks one for a request; doing it is `faulty`'s work. Read and changed from any thread, under one
-lock.
+Stores the faults and picks one for a request; `faulty` applies it. Read and changed from any thread, under one lock.
 """
 
 from __future__ import annotations
@@ -16,28 +15,28 @@ from typing import Any
 
 
 class FaultKind(StrEnum):
-    """What happens to a request."""
+    """The effect on a request."""
 
     STATUS = "status"
-    """An error answer with `status`, `message`."""
+    """An error response with `status`, `message`."""
     RATE_LIMIT_TEXT = "rate-limit-text"
     """429 of the HTTP limiter: plain text, `Retry-After` as a date (or as `retry_after` says)."""
     RATE_LIMIT_JSON = "rate-limit-json"
     """429 of the gRPC limiter: JSON, no `Retry-After`."""
     TOO_LARGE = "too-large"
-    """429 of the message size bound: JSON; not rate limiting."""
+    """429 of the message size limit: JSON; not rate limiting."""
     HTML = "html"
-    """200 with a page, as a wrong base path or a proxy answers."""
+    """200 with a page, as from a wrong base path or a proxy."""
     GARBAGE = "garbage"
     """200 with `body`, which is not JSON."""
     HANG = "hang"
-    """No answer until the client leaves, or for `delay_s`, then the connection is cut."""
+    """No response until the client disconnects, or for `delay_s`; then the connection is cut."""
     CUT = "cut"
-    """The connection is closed without an answer."""
+    """The connection is closed without a response."""
     DELAY = "delay"
-    """The true answer, `delay_s` late."""
+    """The real response, `delay_s` late."""
     NO_RESOURCE_VERSION = "no-resource-version"
-    """A list as of a server whose mirror is empty: `{"metadata":{},"items":null}`."""
+    """A list from a server whose cache is empty: `{"metadata":{},"items":null}`."""
     TOO_OLD = "too-old"
     """A watch from a resource version that is no longer kept."""
     WATCH_EOF = "watch-eof"
@@ -51,20 +50,20 @@ class InjectedFault:
     """One fault.
 
     Attributes:
-        kind: What happens.
-        method: HTTP method it meets; None is any.
+        kind: The effect.
+        method: HTTP method affected; None is any.
         path: Regular expression, searched in the decoded path; None is any path under /api.
         request: Regular expression, searched in the request's body; None is any body.
-        count: How many requests it meets before it is used up; None is all.
-        skip: Requests that match but are let through first.
-        probability: Chance that a matching request meets it, from 0 to 1.
-        accept: The request is carried out first, and only its answer is lost or replaced.
-        delay_s: See the kinds; for all others the answer is this late.
+        count: Number of requests affected before it is used up; None is all.
+        skip: Number of matching requests to let through first.
+        probability: Probability that a matching request is affected, from 0 to 1.
+        accept: The request is carried out first, and only its response is lost or replaced.
+        delay_s: See the kinds; for all others the response is delayed by this.
         status: HTTP status, for STATUS.
         message: Text, for STATUS and TOO_OLD.
         retry_after: Value of a `Retry-After` header; None is none (RATE_LIMIT_TEXT: a date one second ahead).
         body: Body, for GARBAGE and HTML.
-        hits: Requests that met it so far.
+        hits: Number of requests affected so far.
         id: Set when it is added.
     """
 
@@ -91,7 +90,7 @@ class InjectedFault:
                 re.compile(pattern)
 
     def matches(self, method: str, path: str, body: bytes) -> bool:
-        """Whether a request is of the kind that it meets."""
+        """Whether a request matches."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.method is not None and self.method != method:
@@ -102,10 +101,10 @@ class InjectedFault:
 
 
 class Faults:
-    """The faults in force.
+    """The active faults.
 
     Args:
-        random: Decides by `probability`.
+        random: Source of randomness for `probability`.
     """
 
     def __init__(self, random: Random) -> None:
@@ -115,25 +114,25 @@ class Faults:
         self._faults: list[InjectedFault] = []
 
     def add(self, fault: InjectedFault) -> InjectedFault:
-        """Put a fault in force, after those that are there."""
+        """Activate a fault, after the existing ones."""
         with self._lock:
             fault.id = next(self._ids)
             self._faults = [*self._faults, fault]
         return fault
 
     def remove(self, fault: InjectedFault) -> None:
-        """Take one away; nothing happens when it is not there."""
+        """Remove one; no effect if it does not exist."""
         with self._lock:
             self._faults = [other for other in self._faults if other is not fault]
 
     def clear(self) -> None:
-        """Take all away."""
+        """Remove all."""
         with self._lock:
             self._faults = []
 
     def pick(self, method: str, path: str, body: bytes = b"") -> InjectedFault | None:
-        """The first fault that meets a request; it counts as a hit."""
-        if not self._faults:  # without the lock: nearly every request comes here and there is nothing
+        """Return the first fault that affects a request; it counts as a hit."""
+        if not self._faults:  # without the lock: nearly every request gets here when there are no faults
             return None
         with self._lock:
             for fault in self._faults:
@@ -149,16 +148,16 @@ class Faults:
         return None
 
     def as_list(self) -> list[dict[str, Any]]:
-        """All of them, as JSON values."""
+        """Return all of them as JSON values."""
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
 
 def fault_from_json(value: Any) -> InjectedFault:
-    """Make a fault of its JSON form.
+    """Parse a fault from its JSON form.
 
     Raises:
-        ValueError: It is no fault; the text says why.
+        ValueError: It is not a valid fault; the text says why.
     """
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError("a fault is an object with a kind")

@@ -1,4 +1,4 @@
-"""What a simulator can be told when it is made. Immutable, so any thread may read it."""
+"""Options of a simulator. Immutable, so any thread may read them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bridge.simulator.objects.versions import DEFAULT_VERSION
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who may call, by token.
+    """A caller, identified by a token.
 
     Attributes:
         token: Without `Bearer `.
         subject: Kubernetes user name, e.g. `system:serviceaccount:argo:bridge`.
-        rights: Verbs on workflows by namespace; None is everything everywhere.
+        rights: Verbs on workflows by namespace; None means all rights.
         read_templates: May get and list templates.
     """
 
@@ -27,31 +27,31 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """How a simulated Argo Server behaves.
+    """Options of a simulated Argo Server.
 
     Attributes:
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one, which is then kept over `stop_serving` and `start_serving`.
-        argo_version: Release to play (`4.1.2`, `v4.1.2` or `4.1`).
-        token: The token that is asked for (a complete header value or without `Bearer `). None asks for none, as
-            an Argo Server in auth mode `server`.
-        identities: Further tokens with their own rights.
-        namespaces: Those that exist.
-        forbidden_namespaces: Those in which everything is refused with 403.
-        container_s: How long a container runs unless told otherwise, in seconds.
-        reaction_s: From a create to the controller's first write, in seconds.
-        list_lag_s: How far lists are behind, in seconds; a real server's stays under a second.
-        event_window: Events that are kept for watches; older resource versions are `too old`.
-        keepalive_s: Time between comment lines of an SSE stream; a real server's 15 is fixed.
+        port: Port to listen on; 0 chooses a free one, which is kept over `stop_serving` and `start_serving`.
+        argo_version: Release to simulate (`4.1.2`, `v4.1.2` or `4.1`).
+        token: The required token (a complete header value or without `Bearer `). None requires none, like an Argo
+            Server in auth mode `server`.
+        identities: Further tokens with their rights.
+        namespaces: The existing namespaces.
+        forbidden_namespaces: Namespaces in which everything is refused with 403.
+        container_s: Default duration of a container, in seconds.
+        reaction_s: Time from a create to the controller's first write, in seconds.
+        list_lag_s: Lag of lists, in seconds; a real server's is under a second.
+        event_window: Number of events kept for watches; older resource versions are `too old`.
+        keepalive_s: Time between comment lines of an SSE stream; fixed at 15 s in a real server.
         bookmark_s: Time between bookmarks.
-        retention: Finished workflows that are kept, the oldest are deleted; None keeps all.
+        retention: Number of finished workflows to keep, the oldest are deleted; None keeps all.
         archive: Finished workflows are archived, as with a database behind the controller.
-        archive_delay_s: From a workflow's end to its archiving, in seconds.
+        archive_delay_s: Time from a workflow's end to its archiving, in seconds.
         crash_s: How long the server is away after a log request without any `logOptions` parameter, which crashes a
-            real one; 0 only cuts that connection. What is stored lives on.
-        rate_limit: What `X-Ratelimit-Limit` says; nothing is limited unless a fault does it.
+            real one; 0 only cuts that connection. The stored state is kept.
+        rate_limit: Value of `X-Ratelimit-Limit`; nothing is limited except by a fault.
         seed: For generated names, uids and a fault's probability; None differs each time.
-        certfile: PEM file with the server's certificate; with `keyfile` it speaks TLS.
+        certfile: PEM file with the server's certificate; with `keyfile` the server uses TLS.
         keyfile: PEM file with its key.
     """
 

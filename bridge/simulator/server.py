@@ -1,7 +1,7 @@
-"""A simulated Argo Server in a thread of its own, for tests, the demo and `argo-bridge simulate`.
+"""A simulated Argo Server in its own thread, for tests, the demo and `argo-bridge simulate`.
 
-`Simulator` owns the thread and brings calls from others onto it; what it returns is never changed afterwards. It
-persists nothing: its state lives as long as the object. Thread: any may call its methods.
+`Simulator` owns the thread and moves calls from others onto it; results are never changed afterwards. It persists
+nothing: the state lives as long as the object. Thread: any may call its methods.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _JOIN_S = 10.0
 
 
 class Simulator:
-    """An Argo Server without a cluster.
+    """A simulated Argo Server.
 
-    Use it as a context manager, or call `start` and `stop`. Its port is free to choose or chosen at `start`, and kept.
+    Use it as a context manager, or call `start` and `stop`. The port is given or chosen at `start`, and kept.
 
     Args:
-        options: How it behaves; None is all defaults.
+        options: None means all defaults.
 
     Attributes:
         options: As given.
-        faults: Faults in force; add to it at any time.
+        faults: The active faults; add to it at any time.
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
@@ -73,7 +73,7 @@ class Simulator:
         """Start the thread and listen.
 
         Raises:
-            OSError: The address cannot be listened on.
+            OSError: The address cannot be used.
         """
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(started,), name="argo-simulator")
@@ -109,7 +109,7 @@ class Simulator:
             loop.close()
 
     def stop(self) -> None:
-        """Close everything and join the thread. Nothing happens when it is not running.
+        """Close everything and join the thread. No effect if it is not running.
 
         Raises:
             RuntimeError: The thread did not end in time.
@@ -130,7 +130,7 @@ class Simulator:
         """Listen, on the same port as before.
 
         Raises:
-            OSError: The address cannot be listened on.
+            OSError: The address cannot be used.
         """
         self._await(self._listen)
 
@@ -144,7 +144,7 @@ class Simulator:
             self._port = self._server.sockets[0].getsockname()[1]
 
     def stop_serving(self) -> None:
-        """Stop listening and cut all connections; what is stored stays and runs on (etcd outlives a server)."""
+        """Stop listening and cut all connections; the state stays and workflows go on (etcd outlives a server)."""
 
         async def close(engine: Engine) -> None:
             if self._revival is not None:
@@ -155,7 +155,7 @@ class Simulator:
         self._await(close)
 
     def _close(self, engine: Engine) -> bool:
-        """Stop listening and cut all connections, on the loop's thread; False when it did not listen."""
+        """Stop listening and cut all connections, on the loop's thread; False if it did not listen."""
         server, self._server = self._server, None
         if server is None:
             return False
@@ -164,7 +164,7 @@ class Simulator:
         return True
 
     def _crash(self) -> None:
-        """Go away for a while, as a pod does that is started again; on the loop's thread."""
+        """Go away for a while, like a restarting pod; on the loop's thread."""
         engine, loop = self._engine, self._loop
         if self.options.crash_s > 0 and engine is not None and loop is not None and self._close(engine):
 
@@ -206,20 +206,20 @@ class Simulator:
 
     @property
     def created(self) -> list[Created]:
-        """Every workflow that was accepted so far, whichever endpoint it came from, in order."""
+        """Every workflow accepted so far, from all endpoints, in order."""
         return self._call(lambda engine: list(engine.api.admission.created))
 
     @property
     def unexpected(self) -> list[BaseException]:
-        """Exceptions inside the simulator; empty unless it is wrong."""
+        """Exceptions inside the simulator; empty unless it has a bug."""
         return self._call(lambda engine: list(engine.api.unexpected))
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the start: what `GET /simulator/stats` answers."""
+        """Return the counts of `GET /simulator/stats`."""
         return self._call(lambda engine: engine.control.stats())
 
     def workflows(self, namespace: str = "") -> list[Object]:
-        """The workflows that exist now, without a list's lag; an empty namespace is all."""
+        """Return the current workflows, without the lag of lists; an empty namespace means all."""
         return self._call(
             lambda engine: [
                 workflow for (where, _), workflow in engine.store.workflows.items() if namespace in ("", where)
@@ -231,11 +231,11 @@ class Simulator:
         return self._call(lambda engine: engine.store.get(namespace, name))
 
     def wait_for(self, predicate: Callable[[Simulator], Any], timeout_s: float = 30.0) -> Any:
-        """Wait until something holds.
+        """Wait until a condition holds.
 
         Args:
-            predicate: Asked again after each change; its first true value is returned.
-            timeout_s: How long to wait.
+            predicate: Called after each change; its first true value is returned.
+            timeout_s: Maximum time to wait.
 
         Raises:
             TimeoutError: It did not hold in time.
@@ -258,14 +258,14 @@ class Simulator:
     # -- doing -----------------------------------------------------------------------------------------------------
 
     def put_template(self, namespace: str, manifest: Object) -> Object:
-        """Store a WorkflowTemplate, in place of one of the same name.
+        """Store a WorkflowTemplate, replacing one with the same name.
 
         Args:
             namespace: Empty stores a ClusterWorkflowTemplate.
             manifest: As in YAML.
 
         Raises:
-            ApiError: The manifest is refused, as the API would.
+            ApiError: The manifest is invalid, as in the API.
         """
 
         def put(engine: Engine) -> Object:
@@ -279,14 +279,14 @@ class Simulator:
         return self._call(put)
 
     def delete_template(self, namespace: str, name: str) -> bool:
-        """Delete a template; False when there was none."""
+        """Delete a template; False if it did not exist."""
         return self._call(lambda engine: engine.store.remove_template(namespace, name))
 
     def delete(self, namespace: str, name: str) -> None:
         """Delete a workflow.
 
         Raises:
-            ApiError: 404 when there is none.
+            ApiError: 404 if it does not exist.
         """
 
         def remove(engine: Engine) -> None:
@@ -298,15 +298,18 @@ class Simulator:
         self._call(remove)
 
     def end_watches(self, how: str = "eof") -> int:
-        """End every open watch: `eof` (a 429 frame), `too-old` (a 400 frame) or `cut` (no frame). Returns how many."""
+        """End every open watch: `eof` (a 429 frame), `too-old` (a 400 frame) or `cut` (no frame).
+
+        Returns their number.
+        """
         return self._call(lambda engine: engine.hub.end_all(how))
 
     def compact(self) -> None:
-        """Forget the history, so that every resource version up to now is `too old`."""
+        """Discard the history, so that every resource version up to now is `too old`."""
         self._call(lambda engine: engine.store.compact())
 
     def set_controller_away(self, away: bool) -> None:
-        """Send the workflow controller away, or bring it back: creates are accepted, but nothing runs."""
+        """Take the workflow controller away, or bring it back: creates are accepted, but nothing runs."""
 
         def change(engine: Engine) -> None:
             engine.controller.away = away

@@ -1,6 +1,6 @@
 """The endpoints of the archive: list, get, delete, retry, resubmit.
 
-Each handler takes a caller and a request and returns a value or raises `ApiError`; without an archive they answer as
+Each handler takes a caller and a request and returns a value or raises `ApiError`. Without an archive they answer like
 an Argo Server without persistence. Run on the simulator's loop thread. Source: Argo v4.1 server/workflowarchive; texts
 as recorded.
 """
@@ -29,8 +29,8 @@ class ArchiveApi:
     """Endpoints of the archive.
 
     Args:
-        world: What they work on.
-        admission: Where resubmitted workflows go.
+        world: The state they work on.
+        admission: Admits resubmitted workflows.
     """
 
     def __init__(self, world: World, admission: Admission) -> None:
@@ -72,7 +72,7 @@ class ArchiveApi:
         return self._admission.admit(manifest, caller, _given(namespace))
 
     def retry(self, request: ParsedRequest, caller_of: CallerOf, uid: str) -> Object:
-        """PUT archived-workflows/UID/retry: a new workflow of the old name, which goes on where the old one failed."""
+        """PUT archived-workflows/UID/retry: creates a workflow of the old name that goes on where that one failed."""
         world = self._world
         options = world.decoder.decode_request(request.body, "RetryArchivedWorkflowRequest")
         caller, namespace = caller_of(), options.get("namespace", "")
@@ -99,7 +99,7 @@ class ArchiveApi:
 
 
 def _given(namespace: str) -> str:
-    """The namespace of a request's body, which kube needs."""
+    """Return the namespace in a request's body, which Kubernetes requires."""
     if not namespace:
         raise invalid("an empty namespace may not be set during creation")
     return namespace

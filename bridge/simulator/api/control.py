@@ -1,6 +1,6 @@
-"""The endpoints under /simulator, for tests that run the simulator as a process: faults, statistics, what was created.
+"""The endpoints under /simulator, for tests that run the simulator as a process: faults, statistics, created workflows.
 
-They are no part of Argo's API, ask for no token and meet no faults. Run on the simulator's loop thread.
+They are not part of Argo's API, require no token and are not subject to faults. Run on the simulator's loop thread.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Control:
     """Endpoints under /simulator.
 
     Args:
-        api: For what was created and answered.
-        store: For what there is.
-        hub: For watches.
-        faults: Those in force.
-        controller: Can be sent away.
+        api: Provides created workflows and counts of responses.
+        store: Provides existing workflows.
+        hub: Provides watches.
+        faults: The active faults.
+        controller: Can be taken away.
     """
 
     def __init__(self, api: Api, store: Store, hub: WatchHub, faults: Faults, controller: Controller) -> None:
@@ -62,7 +62,7 @@ class Control:
             return UnaryAnswer(400, to_json({"error": str(error)}))
 
     def stats(self) -> dict[str, Any]:
-        """Counts since the start."""
+        """Return counts since the start."""
         return {
             "created": len(self._api.admission.created),
             "workflows": len(self._store.workflows),

@@ -1,7 +1,7 @@
 """The endpoints of CronWorkflows: create, get, list, update, delete, lint, suspend, resume.
 
-They are kept and can be submitted; they never fire by themselves. Each handler takes a caller and a request and
-returns a value or raises `ApiError`. Run on the simulator's loop thread. Source: Argo v4.1 server/cronworkflow,
+CronWorkflows are stored and can be submitted; they never fire by themselves. Each handler takes a caller and a request
+and returns a value or raises `ApiError`. Run on the simulator's loop thread. Source: Argo v4.1 server/cronworkflow,
 workflow/validate (ValidateCronWorkflow); texts as recorded.
 """
 
@@ -24,7 +24,7 @@ class CronApi:
     """Endpoints of CronWorkflows.
 
     Args:
-        world: What they work on.
+        world: The state they work on.
     """
 
     def __init__(self, world: World) -> None:

@@ -1,7 +1,7 @@
-"""The endpoints of events and of WorkflowEventBindings, of which there are none: an event starts nothing here.
+"""The endpoints of events and WorkflowEventBindings. There are no bindings, so an event starts nothing.
 
-Answers as the Argo Server does when no binding matches, and refuses what it refuses. Run on the simulator's loop
-thread. Source: Argo v4.1 server/event, server/auth/webhook; texts as recorded.
+Answers like the Argo Server if no binding matches, and refuses what it refuses. Run on the simulator's loop thread.
+Source: Argo v4.1 server/event, server/auth/webhook; texts as recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class EventsApi:
     """Endpoints of events.
 
     Args:
-        world: What they work on.
+        world: The state they work on.
     """
 
     def __init__(self, world: World) -> None:
@@ -31,7 +31,7 @@ class EventsApi:
     def receive(
         self, request: ParsedRequest, caller_of: CallerOf, namespace: str, discriminator: str
     ) -> Object | UnaryAnswer:
-        """POST events/NS/DISCRIMINATOR; without an Authorization header it counts as a webhook, and none is known."""
+        """POST events/NS/DISCRIMINATOR; without an Authorization header it counts as an unknown webhook."""
         del discriminator
         if "authorization" not in request.headers:
             return UnaryAnswer(403, _WEBHOOK_REFUSAL, TEXT_TYPE)

@@ -1,7 +1,7 @@
 """Label selectors in Kubernetes' grammar: `a=b`, `a!=b`, `a in (x,y)`, `a notin (x)`, `a`, `!a`, `a gt 1`.
 
-Compiles a selector to a predicate on labels. It looks at labels only. Pure; run on the simulator's loop thread.
-Source: k8s.io/apimachinery pkg/labels (texts as recorded from real servers).
+Compiles a selector to a predicate on labels. Pure; run on the simulator's loop thread. Source: k8s.io/apimachinery
+pkg/labels (texts as recorded from real servers).
 """
 
 from __future__ import annotations

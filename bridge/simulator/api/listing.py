@@ -1,4 +1,4 @@
-"""List: which workflows a query selects, in which order, and how pages are cut.
+"""List: selects workflows by a query, sorts them and cuts pages.
 
 Pure functions over workflows; run on the simulator's loop thread.
 Source: Argo v4.1 server/utils/list_options.go, server/workflow/store/sqlite_store.go.
@@ -25,10 +25,10 @@ _FINISHED = frozenset({"Succeeded", "Failed", "Error"})
 
 
 def parse_int(params: dict[str, str], name: str) -> int | None:
-    """A whole number among query parameters; None when it is not given.
+    """Return an integer query parameter; None if it is not given.
 
     Raises:
-        ApiError: 400 by the gateway.
+        ApiError: 400 from the gateway.
     """
     text = params.get(name, "")
     if not text:
@@ -41,10 +41,10 @@ def parse_int(params: dict[str, str], name: str) -> int | None:
 
 
 def parse_bool(params: dict[str, str], name: str) -> bool:
-    """A truth value among query parameters, as Go reads it; False when it is not given.
+    """Return a boolean query parameter, parsed like Go; False if it is not given.
 
     Raises:
-        ApiError: 400 by the gateway.
+        ApiError: 400 from the gateway.
     """
     text = params.get(name, "")
     if text in ("1", "t", "T", "TRUE", "true", "True"):
@@ -56,15 +56,15 @@ def parse_bool(params: dict[str, str], name: str) -> bool:
 
 @dataclass(slots=True)
 class ListQuery:
-    """What a list asks for.
+    """The parameters of a list.
 
     Attributes:
         namespace: Empty for all.
-        selects: On labels; None for all.
-        tests: On whole workflows; all must hold.
-        limit: Size of a page; 0 is everything.
-        offset: Workflows to leave out first.
-        show_remaining: Tell how many follow.
+        selects: Predicate on labels; None for all.
+        tests: Predicates on whole workflows; all must hold.
+        limit: Page size; 0 means everything.
+        offset: Number of workflows to skip.
+        show_remaining: Report how many follow.
     """
 
     namespace: str
@@ -89,9 +89,10 @@ class ListQuery:
         """Cut a page.
 
         Args:
-            workflows: Everything that a list can see.
-            release: Since 4.0 `continue` is only told when the remaining count is asked for too.
-            counts_on: There is an archive: `continue` is told, even where nothing was limited and nothing follows.
+            workflows: All workflows that a list can see.
+            release: Since 4.0, `continue` is only reported if the remaining count is also requested.
+            counts_on: There is an archive: `continue` is always reported, even without a limit and without following
+                items.
 
         Returns:
             The page's workflows, and what the list's metadata says about the rest.
@@ -114,7 +115,7 @@ def parse_list_query(namespace: str, params: dict[str, str], release: Release) -
     """Read a list's query parameters.
 
     Raises:
-        ApiError: 400, or 500 for a time that is none.
+        ApiError: 400, or 500 for an invalid time.
     """
     limit = parse_int(params, "listOptions.limit") or 0
     query = ListQuery(namespace, parse_label_selector(params.get("listOptions.labelSelector", "")), [], limit, 0, False)
@@ -148,7 +149,7 @@ def _add_requirement(query: ListQuery, requirement: str, release: Release, name_
     key, wanted = match[1].removeprefix("metadata."), match[3]
     wanted_filter = "NotEquals" if match[2] == "!=" else name_filter if key == "name" else "Exact"
     compare = _NAME_FILTERS.get(wanted_filter)
-    if compare is not None:  # a filter that the server does not know takes its requirement away
+    if compare is not None:  # a filter that the server does not know disables its requirement
         query.tests.append(lambda w: compare(w["metadata"].get(key, ""), wanted))
 
 
@@ -170,7 +171,7 @@ def _add_times(query: ListQuery, params: dict[str, str]) -> None:
 
 
 def _checked_time(text: str) -> str:
-    """A time that Go can read; any other is a 500, as if the server itself had made it."""
+    """Return a time that Go can parse; an invalid one is a 500, as in the server."""
     if not _TIME.match(text):
         message = f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as "2006"'
         raise ApiError(13, message)
@@ -178,13 +179,13 @@ def _checked_time(text: str) -> str:
 
 
 def _time_of(workflow: Object, key: str) -> str:
-    """A time in a status; one that is not set yet is before all others, as Go's zero time is in the database."""
+    """Return a time in a status; an unset one sorts first, like Go's zero time in the database."""
     text: str | None = workflow["status"].get(key)
     return text or ""
 
 
 def _in_page_order(page: list[Object]) -> list[Object]:
-    """Unfinished ones first, the newest of them first; then finished ones, the latest first."""
+    """Unfinished workflows first, newest first; then finished ones, latest first."""
     running = [w for w in page if w["status"].get("phase") not in _FINISHED]
     finished = [w for w in page if w["status"].get("phase") in _FINISHED]
     running.sort(key=lambda w: w["metadata"]["creationTimestamp"], reverse=True)

@@ -1,7 +1,7 @@
-"""Node field selectors, as the verbs on workflows take them: `displayName=approve,phase!=Failed`.
+"""Node field selectors, as used by the verbs on workflows: `displayName=approve,phase!=Failed`.
 
-Compiles a selector to a predicate on nodes; which kinds of nodes a verb looks at is the verb's matter. Pure; run on
-the simulator's loop thread. Source: k8s.io/apimachinery pkg/fields; Argo v4.1 workflow/util (SelectorMatchesNode).
+Compiles a selector to a predicate on nodes; each verb decides which kinds of nodes it considers. Pure; run on the
+simulator's loop thread. Source: k8s.io/apimachinery pkg/fields; Argo v4.1 workflow/util (SelectorMatchesNode).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def parse_node_selector(text: str) -> Callable[[Node], bool]:
     """Compile a selector.
 
     Args:
-        text: Terms joined by commas; all must hold. A field that a node does not have is an empty string.
+        text: Comma-separated terms; all must hold. A missing field counts as an empty string.
 
     Raises:
-        ApiError: 500 in the server's words, which passes kube's text on as it is.
+        ApiError: 500 with the server's text, which includes Kubernetes' text.
     """
     terms: list[tuple[str, bool, str]] = []
     for part in filter(None, text.split(",")):

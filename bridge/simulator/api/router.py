@@ -1,8 +1,7 @@
-"""Routing: which handler answers a request, and how its result or refusal reaches the wire.
+"""Routing: finds the handler of a request, and sends its result or refusal.
 
-It also meets requests with their faults. An unexpected exception in a handler becomes a 500 and is remembered; it
-never ends the server. Runs on the simulator's loop thread. Source: Argo v4.1 server/apiserver/argoserver.go,
-grpc-gateway v1.16.
+It also applies faults. An unexpected exception in a handler becomes a 500 and is recorded; it never ends the server.
+Runs on the simulator's loop thread. Source: Argo v4.1 server/apiserver/argoserver.go, grpc-gateway v1.16.
 """
 
 from __future__ import annotations
@@ -43,20 +42,20 @@ _TOO_LARGE = 8
 
 
 class Api:
-    """Answers everything under /api, and the page outside it; streams are answered by `streams`.
+    """Answers everything under /api, and the page outside it; `streams` answers streams.
 
     Args:
-        world: What the endpoints work on.
+        world: The state the endpoints work on.
         hub: Serves watches.
         logs: Serves logs.
 
     Attributes:
-        admission: Admits new workflows, and remembers them.
+        admission: Admits and records new workflows.
         workflows: Endpoints of workflows.
         templates: Endpoints of templates, by whether they are cluster-scoped.
         streams: Endpoints of watches and logs.
-        statuses: How many answers had which HTTP status.
-        unexpected: Exceptions of handlers that were no refusals; always empty unless the simulator is wrong.
+        statuses: Number of responses by HTTP status.
+        unexpected: Unexpected exceptions of handlers; always empty unless the simulator has a bug.
     """
 
     def __init__(self, world: World, hub: WatchHub, logs: LogStreams) -> None:
@@ -77,7 +76,7 @@ class Api:
         self._error_headers = (GRPC_HEADER,) if world.release.grpc_header_on_errors else ()
 
     def answer(self, request: ParsedRequest) -> UnaryAnswer:
-        """Carry out a request that is not answered with a stream."""
+        """Answer a request whose response is not a stream."""
         try:
             if not request.raw_path.startswith("/api/"):
                 return self._page()
@@ -91,12 +90,12 @@ class Api:
             return self.refusal(ApiError(13, f"simulator: {type(error).__name__}: {error}"))
 
     def refusal(self, error: ApiError) -> UnaryAnswer:
-        """The answer to a refused request."""
+        """Return the response to a refused request."""
         headers = self._error_headers if error.behind_gateway else ()
         return UnaryAnswer(error.status, error_body(error), headers=headers)
 
     def _success(self, value: Any) -> UnaryAnswer:
-        if isinstance(value, UnaryAnswer):  # one that does not come from behind the gateway
+        if isinstance(value, UnaryAnswer):  # an error that does not come from behind the gateway
             return value
         return UnaryAnswer(200, to_json(value), headers=self._success_headers)
 
@@ -179,7 +178,7 @@ class Api:
 
 
 def _redirect(request: ParsedRequest) -> UnaryAnswer:
-    """Go's ServeMux sends unclean paths to their clean form."""
+    """Redirect unclean paths to their clean form, like Go's ServeMux."""
     parts: list[str] = []
     for part in request.raw_path.split("/"):
         if part == "..":

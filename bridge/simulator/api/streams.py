@@ -1,6 +1,6 @@
-"""The endpoints that answer with streams: watches and logs.
+"""The endpoints whose responses are streams: watches and logs.
 
-Reads their requests, refuses them in the shape that streams have, and hands them to `watch` and `log_streams`. Runs on
+Reads their requests, refuses them in the form used for streams, and passes them to `watch` and `log_streams`. Runs on
 the simulator's loop thread. Source: Argo v4.1 server/workflow/workflow_server.go; texts and framing as recorded.
 """
 
@@ -25,7 +25,7 @@ _PREFIX = "/api/v1/"
 
 @dataclass(frozen=True, slots=True)
 class StreamServices:
-    """What serves the streams once they were let in."""
+    """The services that send the streams after they are accepted."""
 
     hub: WatchHub
     logs: LogStreams
@@ -36,9 +36,9 @@ class StreamsApi:
     """Endpoints of streams.
 
     Args:
-        world: What they work on.
-        workflows: Finds workflows, and reads watches.
-        services: What serves the streams.
+        world: The state they work on.
+        workflows: Finds workflows and parses watch requests.
+        services: Send the streams.
 
     Attributes:
         bare_log_requests: Log requests without any `logOptions` parameter: each crashes a real Argo Server.
@@ -53,17 +53,17 @@ class StreamsApi:
         self.crashed: Callable[[], None] = lambda: None
 
     def is_watch(self, request: ParsedRequest) -> bool:
-        """Whether a request asks for a watch."""
+        """Whether a request is for a watch."""
         parts = _parts(request)
         return request.method == "GET" and len(parts) == 2 and parts[0] == "workflow-events"
 
     def is_log(self, request: ParsedRequest) -> bool:
-        """Whether a request asks for logs."""
+        """Whether a request is for logs."""
         parts = _parts(request)
         return request.method == "GET" and parts[0] == "workflows" and len(parts) in (4, 5) and parts[-1] == "log"
 
     def is_stream(self, request: ParsedRequest) -> bool:
-        """Whether a request is answered with a stream."""
+        """Whether the response to a request is a stream."""
         return self.is_watch(request) or self.is_log(request)
 
     def serve(self, exchange: Exchange) -> None:
@@ -76,7 +76,7 @@ class StreamsApi:
     # -- watch -----------------------------------------------------------------------------------------------------
 
     def watch(self, exchange: Exchange) -> WatchStream | None:
-        """Begin a watch; None when it was refused."""
+        """Begin a watch; None if it was refused."""
         request = exchange.request
         namespace = _parts(request)[1]
         try:
@@ -106,7 +106,7 @@ class StreamsApi:
 
     @property
     def open_logs(self) -> int:
-        """How many log streams are open."""
+        """Number of open log streams."""
         return len(self._services.logs.following)
 
     # -- logs ------------------------------------------------------------------------------------------------------
@@ -156,11 +156,11 @@ class StreamsApi:
             exchange.reply(self._services.refusal(error))
 
     def refuse(self, exchange: Exchange, error: ApiError, status: int | None = None) -> None:
-        """Answer a stream that cannot start.
+        """Refuse a stream.
 
         Args:
-            exchange: Of the request.
-            error: Why.
+            exchange: The request's exchange.
+            error: The reason.
             status: HTTP status, if not that of the error's code.
         """
         request = exchange.request

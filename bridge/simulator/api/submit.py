@@ -1,7 +1,7 @@
-"""The endpoints that take a workflow from elsewhere: submit from a template or CronWorkflow, and lint.
+"""The endpoints that take a workflow from another source: submit from a template or CronWorkflow, and lint.
 
-Builds manifests and has them admitted or judged; the judging itself is `validation`'s. Run on the simulator's loop
-thread. Source: Argo v4.1 server/workflow/workflow_server.go, workflow/common/convert.go; texts as recorded.
+Builds manifests and passes them to admission or validation. Run on the simulator's loop thread. Source: Argo v4.1
+server/workflow/workflow_server.go, workflow/common/convert.go; texts as recorded.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class SubmitApi:
     """Endpoints of submit and lint.
 
     Args:
-        world: What they work on.
-        admission: Where submitted workflows go.
+        world: The state they work on.
+        admission: Admits submitted workflows.
     """
 
     def __init__(self, world: World, admission: Admission) -> None:
@@ -83,8 +83,8 @@ class SubmitApi:
         return {"metadata": metadata, "spec": cron["spec"]["workflowSpec"]}
 
     def lint(self, request: ParsedRequest, caller_of: CallerOf, namespace: str) -> Object:
-        """POST workflows/NS/lint; what is wrong with the workflow is a 500 here."""
-        del namespace  # the server looks templates up in the namespace that the manifest names
+        """POST workflows/NS/lint; findings are reported as a 500 here."""
+        del namespace  # the server looks templates up in the manifest's namespace
         world = self._world
         manifest = world.decoder.decode_request(request.body, "WorkflowLintRequest").get("workflow")
         caller = caller_of()
@@ -106,7 +106,7 @@ def _from_template(kind: str, name: str) -> Object:
 
 
 def _with_options(manifest: Object, options: Object, label: str, name: str) -> Object:
-    """A manifest with what the submit options say, and the label that names where it is from."""
+    """Return a manifest with the submit options applied, and the label that names its source."""
     metadata = {**manifest["metadata"]}
     labels = {**metadata.get("labels", {}), label: name, **_pairs(options.get("labels", ""))}
     annotations = {**metadata.get("annotations", {}), **_pairs(options.get("annotations", ""))}
@@ -127,10 +127,10 @@ def _with_options(manifest: Object, options: Object, label: str, name: str) -> O
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Labels or annotations, which come as `a=b,c=d`.
+    """Parse labels or annotations, given as `a=b,c=d`.
 
     Raises:
-        ApiError: 500: neither commas nor `=` may stand in a value.
+        ApiError: 500: a value must not contain commas or `=`.
     """
     pairs: dict[str, str] = {}
     for part in text.split(",") if text else ():

@@ -23,8 +23,8 @@ class TemplatesApi:
     """Endpoints of one kind of template.
 
     Args:
-        world: What they work on.
-        cluster: Cluster-scoped ones; their namespace is always empty.
+        world: The state they work on.
+        cluster: Whether they are cluster-scoped; their namespace is then empty.
     """
 
     def __init__(self, world: World, *, cluster: bool) -> None:
@@ -120,7 +120,7 @@ class TemplatesApi:
         return {}
 
     def lint(self, request: ParsedRequest, caller: Caller, namespace: str = "") -> Object:
-        """POST workflow-templates/NS/lint; what is wrong with a template is a 400, unlike a workflow's."""
+        """POST workflow-templates/NS/lint; findings are a 400, unlike a workflow's."""
         del caller
         decoded = self._world.decoder.decode_request(request.body, f"{self._kind}LintRequest")
         manifest = self._manifest(decoded)
@@ -128,7 +128,7 @@ class TemplatesApi:
         return manifest
 
     def _place(self, where: tuple[str, ...]) -> tuple[str, str]:
-        """Namespace and name in a path; cluster-scoped templates have no namespace there."""
+        """Return namespace and name from a path; cluster-scoped templates have no namespace there."""
         return ("", where[0]) if self._kind == "ClusterWorkflowTemplate" else (where[0], where[1])
 
     def _manifest(self, decoded: Object) -> Object:
@@ -148,7 +148,7 @@ class TemplatesApi:
 
 
 def _token_for(offset: int) -> str:
-    """A `continue` that only the server can read, as kube's is."""
+    """Return a `continue` token that only the server can read, like Kubernetes' token."""
     return base64.urlsafe_b64encode(f"offset:{offset}".encode()).decode()
 
 

@@ -1,8 +1,8 @@
 """The endpoints of the verbs on workflows: suspend, resume, stop, terminate, set, retry, resubmit.
 
-Each looks the workflow up, asks `verbs` or `reruns` what becomes of it, stores that and tells the controller, as the
-Argo Server does; the answer is the workflow before the controller has reacted. Run on the simulator's loop thread.
-Source: Argo v4.1 server/workflow/workflow_server.go; texts as recorded.
+Each looks up the workflow, applies `verbs` or `reruns`, stores the result and informs the controller, like the Argo
+Server; the response is the workflow before the controller reacts. Run on the simulator's loop thread. Source: Argo v4.1
+server/workflow/workflow_server.go; texts as recorded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class VerbsApi:
     """Endpoints of the verbs.
 
     Args:
-        world: What they work on.
+        world: The state they work on.
         workflows: Finds workflows.
-        admission: Where resubmitted ones go.
+        admission: Admits resubmitted workflows.
 
     Attributes:
         endpoints: By verb.
@@ -112,7 +112,7 @@ class VerbsApi:
         return self._workflows.find(namespace, name)
 
     def _store(self, before: Object, changed: Object, caller: Caller, right: str, action: str) -> Object:
-        """Store a changed workflow; one that is the same is answered as it is."""
+        """Store a changed workflow; an unchanged one is returned as it is."""
         if changed is before:
             return before
         world, metadata = self._world, before["metadata"]
@@ -125,7 +125,7 @@ class VerbsApi:
 
 
 def retry_options(options: Object) -> reruns.RetryOptions:
-    """What a retry's body asks for."""
+    """Return the options in a retry's body."""
     return reruns.RetryOptions(
         restart_successful=bool(options.get("restartSuccessful")),
         selector=options.get("nodeFieldSelector", ""),
@@ -134,7 +134,7 @@ def retry_options(options: Object) -> reruns.RetryOptions:
 
 
 def _outputs_of(text: str) -> dict[str, str]:
-    """The output parameters of a `set`, which come as JSON in a string."""
+    """Return the output parameters of a `set`, given as JSON in a string."""
     if not text:
         return {}
     try:

@@ -1,7 +1,7 @@
 """The endpoints of workflows: create, get, list, delete, watch.
 
-Each handler takes a caller and a request and returns a value or raises `ApiError`; routing and bytes are `api`'s
-work. Run on the simulator's loop thread. Source: Argo v4.1 server/workflow/workflow_server.go; texts as recorded.
+Each handler takes a caller and a request and returns a value or raises `ApiError`; routing and bytes are handled by
+`api`. Run on the simulator's loop thread. Source: Argo v4.1 server/workflow/workflow_server.go; texts as recorded.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class WorkflowsApi:
     """Endpoints of workflows.
 
     Args:
-        world: What they work on.
-        admission: Where new ones go.
+        world: The state they work on.
+        admission: Admits new workflows.
     """
 
     def __init__(self, world: World, admission: Admission) -> None:
@@ -63,14 +63,14 @@ class WorkflowsApi:
     def _archived(self, uid: str) -> Object:
         archive = self._world.archive
         if archive is None:
-            raise ApiError(13, "runtime error: invalid memory address or nil pointer dereference")  # Argo's own fault
+            raise ApiError(13, "runtime error: invalid memory address or nil pointer dereference")  # a bug in Argo
         copy = archive.get(uid)
         if copy is None:
             raise ApiError(5, "not found")
         return copy
 
     def find(self, namespace: str, name: str) -> Object:
-        """A workflow, by name or as `@latest`.
+        """Find a workflow, by name or as `@latest`.
 
         Raises:
             ApiError: 404.
@@ -87,7 +87,7 @@ class WorkflowsApi:
         return workflow
 
     def find_any(self, namespace: str, name: str) -> Object:
-        """A workflow that lives, or else its copy in the archive.
+        """Find a living workflow, or its copy in the archive.
 
         Raises:
             ApiError: 404.
@@ -120,7 +120,7 @@ class WorkflowsApi:
         return {"metadata": cut.get("metadata", {}), "items": shells}
 
     def delete(self, request: ParsedRequest, caller_of: CallerOf, namespace: str, name: str) -> Object:
-        """DELETE workflows/NS/N; `force` changes nothing, since no workflow here has finalizers that wait."""
+        """DELETE workflows/NS/N; `force` has no effect, because no workflow here has waiting finalizers."""
         parse_bool(request.params, "force")
         caller = caller_of()
         for verb in ("get", "delete"):
@@ -136,7 +136,7 @@ class WorkflowsApi:
         self._world.store.remove(metadata["namespace"], metadata["name"])
 
     def watch_query(self, request: ParsedRequest, caller: Caller, namespace: str) -> WatchQuery:
-        """GET workflow-events/NS: what is watched."""
+        """GET workflow-events/NS: parses the parameters of a watch."""
         params = request.params
         timeout_s = parse_int(params, "listOptions.timeoutSeconds")
         bookmarks = parse_bool(params, "listOptions.allowWatchBookmarks")
@@ -151,7 +151,7 @@ class WorkflowsApi:
         version = params.get("listOptions.resourceVersion", "")
         if version and not (version.isdecimal() and len(version) < _MAX_DIGITS):
             text = f'strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise ApiError(13, f'resourceVersion: Invalid value: "{version}": {text}')  # kube's own 500, not a 400
+            raise ApiError(13, f'resourceVersion: Invalid value: "{version}": {text}')  # Kubernetes' own 500, not a 400
         return WatchQuery(
             namespace=namespace,
             selects=parse_label_selector(params.get("listOptions.labelSelector", "")),
@@ -165,5 +165,5 @@ class WorkflowsApi:
 
 
 def is_sse(request: ParsedRequest) -> bool:
-    """Whether a watch is asked for as server-sent events; the header must be exactly that."""
+    """Whether a watch requests server-sent events; the header must match exactly."""
     return request.headers.get("accept") == "text/event-stream"

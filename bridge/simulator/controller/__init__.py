@@ -1,1 +1,1 @@
-"""The simulated workflow controller: what becomes of a workflow."""
+"""The simulated workflow controller."""

@@ -1,7 +1,7 @@
-"""How long a simulated step takes, how it ends and what it outputs.
+"""Decides how long a simulated step takes, how it ends and what it outputs.
 
-Reads the conventions that a manifest may use: annotations `simulator.argo-bridge/...`, a suspend's duration, and
-`exit N` in what a container or script runs. It runs nothing. Owned by the simulator's loop thread.
+Reads the conventions of manifests: annotations `simulator.argo-bridge/...`, a suspend's duration, and `exit N` in the
+command of a container or script. It runs nothing. Owned by the simulator's loop thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ECHO = re.compile(r"^\s*echo\s+(.*?)\s*$", re.MULTILINE)
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds in a duration (`2`, `1.5s`, `1h30m`, `500ms`), or None when it is none."""
+    """Return the seconds of a duration (`2`, `1.5s`, `1h30m`, `500ms`), or None if it is invalid."""
     text = text.strip()
     try:
         return max(0.0, float(text))
@@ -40,7 +40,7 @@ def parse_duration(text: str) -> float | None:
 
 
 class WallClock:
-    """Now in RFC 3339, whole seconds, UTC; made once a second.
+    """The current time in RFC 3339, whole seconds, UTC; formatted once a second.
 
     Args:
         wall: Seconds since 1970.
@@ -61,13 +61,13 @@ class WallClock:
 
 
 class Behaviour:
-    """Decides for one workflow.
+    """Makes the decisions for one workflow.
 
     Args:
-        release: The release that is played; texts and fields differ.
-        container_s: How long a container runs when nothing else is said.
+        release: The simulated release; texts and fields differ.
+        container_s: Default duration of a container.
         wall: For timestamps.
-        annotations: Those of the workflow, over those of the template it refers to.
+        annotations: Those of the workflow, overriding those of the template it refers to.
     """
 
     def __init__(self, release: Release, container_s: float, wall: WallClock, annotations: dict[str, str]) -> None:
@@ -77,12 +77,12 @@ class Behaviour:
         self.timestamp = wall.timestamp
 
     def plan(self, template: dict[str, Any], scope: dict[str, str], *, hooked: bool) -> tuple[float | None, int]:
-        """How long a leaf takes and its exit code.
+        """Return how long a leaf takes, and its exit code.
 
         Args:
             template: The leaf's template.
             scope: Values for `{{...}}`.
-            hooked: It belongs to an exit handler: the workflow's own annotations do not make that fail.
+            hooked: It belongs to an exit handler: the workflow's own annotations do not make it fail.
 
         Returns:
             Seconds (None: until somebody resumes it) and exit code (0 succeeds).
@@ -105,7 +105,7 @@ class Behaviour:
         return int(match[1]) if match else 0
 
     def parameter_value(self, parameter: dict[str, Any]) -> str:
-        """A parameter's value, else its default, else the default of its source, else a made one."""
+        """Return a parameter's value, else its default, else the default of its source, else a made-up one."""
         if "value" in parameter:
             return str(parameter["value"])
         if "default" in parameter:
@@ -113,19 +113,19 @@ class Behaviour:
         return str(parameter.get("valueFrom", {}).get("default", ""))
 
     def supplied_outputs(self, template: dict[str, Any]) -> dict[str, Any]:
-        """The outputs of a suspend that somebody has to supply, as they stand before; empty when there are none."""
+        """Return the outputs of a suspend that must be supplied, in their initial state; empty if there are none."""
         parameters = template["outputs"].get("parameters", [])
         return {"parameters": parameters} if any("supplied" in p.get("valueFrom", {}) for p in parameters) else {}
 
     def outputs(
         self, template: dict[str, Any], scope: dict[str, str], supplied: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Output parameters and result of a template that succeeded; empty when it declares none.
+        """Return output parameters and result of a template that succeeded; empty if it declares none.
 
         Args:
             template: The node's template.
             scope: Values for `{{...}}`.
-            supplied: Outputs that the node has already; those with a value keep it.
+            supplied: Outputs that the node already has; those with a value keep it.
         """
         found: dict[str, Any] = {}
         known = {p["name"]: p for p in (supplied or {}).get("parameters", []) if "value" in p}
@@ -153,17 +153,17 @@ class Behaviour:
         return printed
 
     def failure_message(self, exit_code: int) -> str:
-        """What a pod that failed says."""
+        """Return the message of a failed pod."""
         prefix = "main: " if self._release.container_in_message else ""
         return f"{prefix}Error (exit code {exit_code})"
 
     def pod_end_fields(self) -> dict[str, Any]:
-        """Fields that a pod node gains at its end in this release."""
+        """Return the fields that a pod node gains at its end in this release."""
         return {"taskResultSynced": True} if self._release.task_result_synced else {}
 
 
 def _command_text(template: dict[str, Any], scope: dict[str, str]) -> str:
-    """All that a container or script would run, with values filled in."""
+    """Return everything that a container or script would run, with values filled in."""
     parts: list[str] = []
     for kind in ("container", "script"):
         container = template.get(kind, {})

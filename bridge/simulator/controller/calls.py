@@ -1,4 +1,4 @@
-"""What the walk over templates hands around: calls of templates, where their names are looked up, why all must end.
+"""Data passed around in the walk over templates: calls, name lookups, and reasons why everything must end.
 
 Holds values and decides nothing. Owned by the simulator's loop thread.
 """
@@ -22,7 +22,7 @@ class Source:
     """The templates that call each other by name.
 
     Attributes:
-        scope: As nodes show it: `local/WORKFLOW`, `namespaced/TEMPLATE` or `cluster/TEMPLATE`.
+        scope: As in nodes: `local/WORKFLOW`, `namespaced/TEMPLATE` or `cluster/TEMPLATE`.
         templates: By name.
         lookup: `(name, cluster scope)` to a stored template, for `templateRef`.
     """
@@ -32,7 +32,7 @@ class Source:
     lookup: Lookup
 
     def find(self, step: Object) -> tuple[Object, Source]:
-        """The template that a step, a task or a hook calls, empty when there is none; and where that one looks."""
+        """Return the template that a step, task or hook calls (empty if it does not exist), and its source."""
         if "inline" in step:
             return step["inline"], self
         reference = step.get("templateRef")
@@ -53,13 +53,13 @@ class Call:
         name: Full name of its node.
         display: Its display name.
         step: The step, task or hook that names the template.
-        source: Where the template is looked up.
-        arguments: Parameters that are given.
-        scope: What they may refer to.
-        boundary: Id of the Steps or DAG node that it belongs to.
+        source: Source in which the template is looked up.
+        arguments: The given parameters.
+        scope: Values that they may refer to.
+        boundary: Id of the surrounding Steps or DAG node.
         flags: `nodeFlag` of its node.
         exiting: It belongs to an exit handler.
-        depth: Calls above it.
+        depth: Number of calls above it.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """Why what runs must end and what starts must fail at once.
+    """Why running nodes must end and new ones must fail at once.
 
     Attributes:
-        message: What nodes without a pod say.
-        pod_message: What pods say that were running.
-        unborn_message: What pods say that were not created any more.
-        spares_exit: Nodes of the exit handler run all the same.
+        message: Message of nodes without a pod.
+        pod_message: Message of running pods.
+        unborn_message: Message of pods that were not created.
+        spares_exit: Nodes of the exit handler still run.
     """
 
     message: str
@@ -124,6 +124,6 @@ class CallNodes:
         return self._table.add(call.name, {**node, **values})
 
     def add_unrun(self, call: Call, phase: str, message: str) -> Node:
-        """Add the node of a call that is not carried out."""
+        """Add the node of a call that is not executed."""
         finished = self._behaviour.timestamp()
         return self.add(call, "Skipped", phase=phase, message=message, finishedAt=finished, nodeFlag={})

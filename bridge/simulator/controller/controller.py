@@ -1,7 +1,7 @@
-"""The workflow controller: turns runs into status, labels and ends, at the times they fall due.
+"""The workflow controller: turns runs into status, labels and ends, when they are due.
 
-One heap of due times serves all workflows; whoever owns the loop calls `run_due` when `next_due_s` has come. It does
-not judge manifests (that is `validation`) and does not sleep. Owned by the simulator's loop thread. Source: Argo v4.1
+One heap of due times serves all workflows; the owner of the loop calls `run_due` when `next_due_s` has come. It does
+not check manifests (`validation` does) and does not sleep. Owned by the simulator's loop thread. Source: Argo v4.1
 workflow/controller/operator.go; shapes as recorded.
 """
 
@@ -26,15 +26,15 @@ from bridge.simulator.objects.versions import Release
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """How the controller behaves.
+    """Options of the controller.
 
     Attributes:
-        release: The release that is played.
-        container_s: How long a container runs by default.
-        reaction_s: From a create to the controller's first write.
-        retention: Finished workflows that are kept; the oldest are deleted. None keeps all.
-        archive: Where finished workflows are archived; None archives nothing.
-        archive_delay_s: From a workflow's end to its archiving.
+        release: The simulated release.
+        container_s: Default duration of a container.
+        reaction_s: Time from a create to the controller's first write.
+        retention: Number of finished workflows to keep; the oldest are deleted. None keeps all.
+        archive: The archive for finished workflows; None archives nothing.
+        archive_delay_s: Time from a workflow's end to its archiving.
     """
 
     release: Release
@@ -47,9 +47,9 @@ class ControllerOptions:
 
 @dataclass(slots=True)
 class _Followed:
-    """A workflow that is followed: its run, until it has ended; then when it is archived and deleted.
+    """A followed workflow: its run until it ends, then the times of its archiving and deletion.
 
-    `version` is the resource version that was last seen; another one means that somebody else has written.
+    `version` is the last seen resource version; a different one means that someone else has written.
     """
 
     key: Key
@@ -64,15 +64,15 @@ class Controller:
     """Runs all workflows of a store.
 
     Args:
-        store: Where they are.
-        options: How it behaves.
+        store: The stored workflows.
+        options: See `ControllerOptions`.
         clock: Monotonic seconds.
         wall: For timestamps.
         random: For trace ids.
 
     Attributes:
-        away: While true nothing is done, as if the controller were down; what is due waits.
-        on_unexpected: Called with an exception while looking at one workflow, which is then left alone.
+        away: While true nothing is done, as if the controller were down; due work waits.
+        on_unexpected: Called with an exception in the handling of one workflow, which is then no longer handled.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Controller:
 
     @property
     def next_due_s(self) -> float | None:
-        """When `run_due` has something to do, on the controller's clock; None while there is nothing."""
+        """When `run_due` has work, on the controller's clock; None if there is none."""
         return self._heap[0][0] if self._heap and not self.away else None
 
     def follow(self, workflow: Object) -> None:
-        """Take up a new workflow. One that says it is completed is left alone, as Argo leaves it."""
+        """Begin to follow a new workflow. One that claims to be completed is ignored, as in Argo."""
         metadata = workflow["metadata"]
         if metadata.get("labels", {}).get(f"{LABEL}completed") == "true":
             return
@@ -105,7 +105,7 @@ class Controller:
         self._schedule(self._clock() + self._options.reaction_s, metadata["uid"])
 
     def touch(self, workflow: Object) -> None:
-        """Somebody has written into a workflow: look at it soon, also if it had ended and runs again."""
+        """Note that someone has written to a workflow: look at it soon, even if it had ended and runs again."""
         metadata = workflow["metadata"]
         followed = self._followed.get(metadata["uid"])
         completed = metadata.get("labels", {}).get(f"{LABEL}completed") == "true"
@@ -116,14 +116,14 @@ class Controller:
         self._schedule(self._clock() + self._options.reaction_s, metadata["uid"])
 
     def forget(self, workflow: Object) -> None:
-        """Let go of a workflow that was deleted."""
+        """Stop following a deleted workflow."""
         self._followed.pop(workflow["metadata"]["uid"], None)
 
     def run_due(self, limit: int = 1000) -> int:
-        """Do what is due.
+        """Do the work that is due.
 
         Args:
-            limit: Workflows to look at, at most, so that the caller's loop can serve others in between.
+            limit: Maximum number of workflows to handle, so that the caller's loop can serve others in between.
 
         Returns:
             How many were looked at.
@@ -188,7 +188,7 @@ class Controller:
         return WorkflowRun(workflow, resolve_spec(workflow, self._base_spec(workflow)), behaviour, lookup)
 
     def _base_spec(self, workflow: Object) -> Object | None:
-        """The spec of the template that a workflow refers to, as it was when the workflow first ran."""
+        """Return the spec of the template that a workflow refers to, as it was when the workflow first ran."""
         if "workflowTemplateRef" not in workflow["spec"]:
             return None
         stored: Object | None = workflow["status"].get("storedWorkflowTemplateSpec")
@@ -224,7 +224,7 @@ class Controller:
                     self._delete(kept)
 
     def _archive(self, workflow: Object) -> None:
-        """Copy an ended workflow into the archive, and note on it that this was done."""
+        """Copy a finished workflow into the archive, and mark it as archived."""
         if self._options.archive is not None:
             self._options.archive.add(workflow)
             metadata = workflow["metadata"]
@@ -239,7 +239,7 @@ class Controller:
 
 
 def _ttl_s(strategy: Object, phase: str) -> float | None:
-    """Seconds from a workflow's end to its deletion; None when it stays."""
+    """Return the seconds from a workflow's end to its deletion; None if it stays."""
     special = "secondsAfterSuccess" if phase == "Succeeded" else "secondsAfterFailure"
     seconds = strategy.get(special, strategy.get("secondsAfterCompletion"))
     return None if seconds is None else float(seconds)

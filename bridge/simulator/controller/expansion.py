@@ -1,4 +1,4 @@
-"""What a step or task is run for: the items of `withItems`, `withParam` and `withSequence`, and what they are called.
+"""Expands a step or task into items (`withItems`, `withParam`, `withSequence`), and names them.
 
 Pure; run on the simulator's loop thread. Source: Argo v4.1 workflow/controller/operator.go (processItem,
 expandSequence); names as recorded.
@@ -21,7 +21,7 @@ _MAX_SEQUENCE = 1000
 
 
 def items_of(step: Object, scope: Scope) -> list[Any] | None:
-    """The items of a step or task; None when it is run once, whatever it says.
+    """Return the items of a step or task; None if it runs only once.
 
     Args:
         step: A step or task.
@@ -59,13 +59,13 @@ def _formatted(form: str, number: int) -> str:
 
 
 def item_scope(item: Any) -> Scope:
-    """What `{{item}}` and `{{item.key}}` mean for one item."""
+    """Return the values of `{{item}}` and `{{item.key}}` for one item."""
     keys = {f"item.{key}": _text(value) for key, value in item.items()} if isinstance(item, dict) else {}
     return {"item": _text(item), **keys}
 
 
 def item_suffix(index: int, item: Any) -> str:
-    """What an item adds to the name of its node, e.g. `(0:image:debian,tag:9.1)`."""
+    """Return the suffix that an item adds to the name of its node, e.g. `(0:image:debian,tag:9.1)`."""
     if isinstance(item, dict):
         text = ",".join(sorted(f"{key}:{_text(value)}" for key, value in item.items()))
     elif isinstance(item, list):

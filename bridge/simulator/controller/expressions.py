@@ -1,7 +1,7 @@
 """The part of Argo's template language that the simulator understands.
 
-Replaces `{{name}}`, judges simple `when` conditions and a DAG's `depends`. It never evaluates `{{=...}}`: what it
-does not know stays as it is. Pure; run on the simulator's loop thread.
+Replaces `{{name}}`, evaluates simple `when` conditions and a DAG's `depends`. It never evaluates `{{=...}}`; unknown
+expressions stay unchanged. Pure; run on the simulator's loop thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MAX_ROUNDS = 4
 
 
 def substitute(text: str, scope: Mapping[str, str]) -> str:
-    """Replace `{{name}}` by its value; values are scanned again, as Argo does, a few times.
+    """Replace `{{name}}` by its value; values are scanned again a few times, as in Argo.
 
     Args:
         text: Any string.
@@ -33,9 +33,9 @@ def substitute(text: str, scope: Mapping[str, str]) -> str:
 
 
 def holds(condition: str) -> bool:
-    """Judge a `when` after substitution.
+    """Evaluate a `when` after substitution.
 
-    Understands `true`, `false`, and comparisons joined by `&&` or `||`; anything else counts as true.
+    Supports `true`, `false`, and comparisons joined by `&&` or `||`; anything else counts as true.
     """
     if not condition.strip():
         return True
@@ -52,7 +52,7 @@ def _compares(term: str) -> bool:
         return (left == right) == (operator == "==")
     if type(left) is not type(right):
         return True
-    order = (left > right) - (left < right)  # type: ignore[operator]  # both are of one type here
+    order = (left > right) - (left < right)  # type: ignore[operator]  # type: ignore[operator]  # both have the same type here
     return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[operator]
 
 
@@ -70,11 +70,11 @@ def depends_names(text: str) -> list[str]:
 
 
 def depends_holds(text: str, test: Callable[[str, str], bool]) -> bool:
-    """Judge a DAG task's `depends`.
+    """Evaluate a DAG task's `depends`.
 
     Args:
         text: E.g. `a && (b.Failed || !c)`.
-        test: `(task, status)` -> whether that task ended so; status is empty for a bare name.
+        test: `(task, status)` -> whether that task ended with that status, which is empty for a bare name.
     """
     return _Depends(_DEPENDS.findall(text), test).either()
 

@@ -1,4 +1,4 @@
-"""What runs in a workflow: pods, suspends and the like, from their start to their end.
+"""The running nodes of a workflow: pods, suspends and the like, from start to end.
 
 It never waits and does not decide what starts. Owned by the simulator's loop thread. Source: Argo v4.1
 workflow/controller/operator.go; texts as recorded.
@@ -18,7 +18,7 @@ _LEAF_TYPES = {"suspend": "Suspend", "http": "HTTP", "plugin": "Plugin"}
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A node that runs: when it ends (None: not by itself) and how."""
+    """A running node: when it ends (None: not by itself) and how."""
 
     due_s: float | None
     exit_code: int
@@ -29,7 +29,7 @@ class Leaf:
 
 
 class Leaves:
-    """The nodes of one workflow that run.
+    """The running nodes of one workflow.
 
     Args:
         table: The workflow's nodes, which it changes.
@@ -39,7 +39,7 @@ class Leaves:
     Attributes:
         running: By node id.
         outputs: Global output parameters, by name.
-        stopping: Set while everything has to end.
+        stopping: Set while everything must end.
         now_s: The controller's clock; set before each walk.
     """
 
@@ -53,7 +53,7 @@ class Leaves:
         self.now_s = 0.0
 
     def forget_ended(self) -> None:
-        """Let go of leaves whose nodes have been ended, or taken away, by others."""
+        """Drop leaves whose nodes were ended or removed by others."""
         nodes = self._table.nodes
         for identifier in list(self.running):
             node = nodes.get(identifier)
@@ -61,7 +61,7 @@ class Leaves:
                 del self.running[identifier]
 
     def stop(self) -> None:
-        """End what runs, if everything has to end."""
+        """End running nodes if everything must end."""
         for node in self._table.running_leaves():
             leaf = self.running.get(node["id"])
             stopping = self.stopping_for(leaf is not None and leaf.exiting)
@@ -70,14 +70,14 @@ class Leaves:
                 self._fail(node, stopping.pod_message if node["type"] == "Pod" else stopping.message)
 
     def end_due_pods(self) -> None:
-        """End the pods whose time has come, and nothing else: what a suspended workflow still does."""
+        """End only the pods that are due: a suspended workflow still does this."""
         for identifier in list(self.running):
             node = self._table.nodes[identifier]
             if node["type"] == "Pod":
                 self.look_at(node)
 
     def stopping_for(self, exiting: bool) -> Stopping | None:
-        """Why a node must end, None while it may run."""
+        """Return why a node must end, or None if it may run."""
         stopping = self.stopping
         return None if stopping is None or (exiting and stopping.spares_exit) else stopping
 
@@ -101,7 +101,7 @@ class Leaves:
         return node
 
     def look_at(self, node: Node) -> Node:
-        """End a node if its time has come."""
+        """End a node if it is due."""
         leaf = self.running.get(node["id"])
         if leaf is None or leaf.due_s is None or leaf.due_s > self.now_s:
             return node
@@ -129,7 +129,7 @@ class Leaves:
         return self._table.update(node, **values)
 
     def publish(self, outputs: Object) -> None:
-        """Make global output parameters known to the workflow."""
+        """Publish global output parameters to the workflow."""
         for parameter in outputs.get("parameters", []):
             if "globalName" in parameter and "value" in parameter:
                 self.outputs[parameter["globalName"]] = parameter["value"]

@@ -1,7 +1,7 @@
-"""Carries out one step or task: once or once an item, with its `when`, its exit hook, and what it makes known.
+"""Executes one step or task: once or once per item, with its `when`, its exit hook and its outputs.
 
-It does not know in what order steps or tasks come (that is `step_groups` and `task_graphs`). Owned by the simulator's
-loop thread. Source: Argo v4.1 workflow/controller (steps.go, dag.go, exit_handler.go); texts as recorded.
+It does not know the order of steps or tasks (`step_groups` and `task_graphs` do). Owned by the simulator's loop thread.
+Source: Argo v4.1 workflow/controller (steps.go, dag.go, exit_handler.go); texts as recorded.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _COUNTED = frozenset({"Pod", "HTTP", "Plugin", "Suspend", "Steps", "DAG"})
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A Steps or DAG node whose members are carried out.
+    """A Steps or DAG node whose members are executed.
 
     Attributes:
         call: The call that it came from.
         template: Its template.
-        source: Where its members look up theirs.
-        node: As it was at the start of this walk.
-        scope: Values for its members; what they put out is added.
+        source: Source in which its members look up their templates.
+        node: The node at the start of this walk.
+        scope: Values for its members; their outputs are added.
     """
 
     call: Call
@@ -45,21 +45,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Parents:
-    """Where the nodes of a step or task go: the nodes that they follow from, and how their names begin."""
+    """Parents of the nodes of a step or task: the nodes they follow from, and the prefix of their names."""
 
     parents: list[str]
     prefix: str
 
 
 class Members:
-    """Carries out steps and tasks of one workflow.
+    """Executes steps and tasks of one workflow.
 
     Args:
         table: The workflow's nodes, which it changes.
         added: Adds nodes.
-        leaves: What runs, and whether all must end.
+        leaves: The running nodes, and whether all must end.
         behaviour: For timestamps.
-        execute: Brings a call's node, and all below it, up to date.
+        execute: Updates a call's node and everything below it.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Members:
         self._execute = execute
 
     def call_of(self, group: Group, step: Object, place: Parents, suffix: str = "") -> Call:
-        """The call that a step or task makes, for an item if `suffix` names one."""
+        """Return the call of a step or task; for an item if `suffix` names one."""
         display = f"{step.get('name', '')}{suffix}"
         return Call(
             name=place.prefix + display,
@@ -92,7 +92,7 @@ class Members:
         )
 
     def run(self, group: Group, step: Object, place: Parents) -> list[Node] | None:
-        """Bring the nodes of a step or task up to date; None while there are some to come."""
+        """Update the nodes of a step or task; None while some are still to come."""
         items = items_of(step, group.scope)
         if items is None:
             return self._run_one(group, self.call_of(group, step, place), place)
@@ -120,7 +120,7 @@ class Members:
         return [self._table.nodes[node["id"]]] if node["phase"] in FULFILLED else None
 
     def _may_start(self, group: Group) -> bool:
-        """Whether another member may start, for `failFast` and `parallelism` of the template."""
+        """Whether another member may start, given the template's `failFast` and `parallelism`."""
         inside = [n for n in self._table.inside(group.node["id"]) if n["type"] in _COUNTED]
         active = sum(node["phase"] not in FULFILLED for node in inside)
         if group.template.get("failFast") and any(node["phase"] in FAILED for node in inside):
@@ -164,7 +164,7 @@ class Members:
             self._table.add_child(self._table.nodes[parent], node)
 
     def skip(self, group: Group, step: Object, place: Parents, phase: str, message: str) -> Node:
-        """The node of a step or task that is not carried out."""
+        """Return the node of a step or task that is not executed."""
         call = self.call_of(group, step, place)
         node = self._table.find(call.name) or self._added.add_unrun(call, phase, message)
         self._connect(place, node)
@@ -172,19 +172,19 @@ class Members:
 
 
 def tolerates(step: Object, phase: str) -> bool:
-    """Whether a workflow goes on after a step or task that ended so (`continueOn`)."""
+    """Whether a workflow continues after a step or task that ended like this (`continueOn`)."""
     key = {"Failed": "failed", "Error": "error"}.get(phase, "")
     return bool(step.get("continueOn", {}).get(key))
 
 
 def note_outputs(scope: Scope, prefix: str, node: Node, items: list[Node] | None = None) -> None:
-    """Make the outputs of a step or task known to those after it, as `PREFIX.outputs...`.
+    """Publish the outputs of a step or task to those after it, as `PREFIX.outputs...`.
 
     Args:
-        scope: To which they are added.
+        scope: The values to which they are added.
         prefix: E.g. `steps.NAME`.
         node: Of the step or task.
-        items: The nodes of one that was run once an item: their outputs are told as lists.
+        items: The nodes of a step that ran once per item: their outputs are published as lists.
     """
     scope[f"{prefix}.status"] = node["phase"]
     scope[f"{prefix}.id"] = node["id"]
@@ -211,6 +211,6 @@ def _note_lists(scope: Scope, prefix: str, items: list[Node]) -> None:
 
 
 def _values(node: Node) -> Scope:
-    """Output parameters by name; a resume by selector leaves some that nobody has set."""
+    """Return output parameters by name; a resume with a selector may leave some without a value."""
     parameters = node.get("outputs", {}).get("parameters", [])
     return {parameter["name"]: parameter["value"] for parameter in parameters if "value" in parameter}

@@ -1,7 +1,7 @@
-"""The node table of one running workflow: ids, children, phases and progress as Argo keeps them in `status.nodes`.
+"""The node table of one running workflow: ids, children, phases and progress, as in Argo's `status.nodes`.
 
-Holds nodes and answers questions about them; it decides nothing about what runs next (that is `run`). Nodes are
-replaced, never changed, because events share them. Owned by the simulator's loop thread. Source: Argo v4.1
+Holds nodes and answers questions about them; it does not decide what runs next (`run` does). Nodes are replaced, never
+changed, because events share them. Owned by the simulator's loop thread. Source: Argo v4.1
 workflow/progress/updater.go, workflow_types.go (NodeID).
 """
 
@@ -20,7 +20,7 @@ _RANK = {name: i for i, name in enumerate(NODE_ORDER)}
 
 
 def node_id(workflow: str, name: str) -> str:
-    """Id of the node with a full name: the workflow's name for the root, else that plus the name's FNV-1a hash."""
+    """Return the id of the node with a full name: the workflow's name for the root, else with the name's hash."""
     return workflow if name == workflow else f"{workflow}-{name_hash(name)}"
 
 
@@ -55,7 +55,7 @@ class NodeTable:
         self.changed = False
 
     def load(self, nodes: dict[str, Node]) -> None:
-        """Take over a status's nodes; one that stands under another id than its own (a client wrote it) is left out."""
+        """Load the nodes of a status; one under an id that is not its own (a client wrote it) is left out."""
         self.nodes = {identifier: node for identifier, node in nodes.items() if node["id"] == identifier}
 
     def find(self, name: str) -> Node | None:
@@ -69,7 +69,7 @@ class NodeTable:
         return self._set(identifier, node)
 
     def update(self, node: Node, **values: Any) -> Node:
-        """Replace a node by one with other values; nothing happens when they are the same."""
+        """Replace a node by one with changed values; no effect if nothing changes."""
         current = self.nodes[node["id"]]
         if all(current.get(key) == value for key, value in values.items()):
             return current
@@ -92,11 +92,11 @@ class NodeTable:
         return self.nodes[identifier]
 
     def running_leaves(self) -> list[Node]:
-        """Executable nodes that have not ended."""
+        """Return executable nodes that have not ended."""
         return [n for n in self.nodes.values() if n["type"] in EXECUTABLE and n["phase"] not in FULFILLED]
 
     def outbound(self, node: Node) -> list[str]:
-        """Ids of the nodes by which an ended node's work ends: itself, or the ends of what is in it."""
+        """Return the ids of the nodes at which an ended node's work ends: itself, or the last nodes inside it."""
         children = self.children(node)
         if node["type"] == "Retry" and children:
             return [children[-1]["id"]]
@@ -107,7 +107,7 @@ class NodeTable:
         return [end for one in ends for end in self.outbound(one)] or [node["id"]]
 
     def children(self, node: Node) -> list[Node]:
-        """The nodes that follow from a node; ids that a client made up are passed over."""
+        """Return the nodes that follow from a node; ids made up by a client are ignored."""
         return [self.nodes[child] for child in node.get("children", []) if child in self.nodes]
 
     def inside(self, identifier: str) -> list[Node]:
@@ -120,7 +120,7 @@ class NodeTable:
         return f"{sum(node['phase'] == 'Succeeded' for node in leaves)}/{len(leaves)}"
 
     def refresh_progress(self) -> None:
-        """Set `progress` of every node: a leaf's own, or the sum of all that follows from a group."""
+        """Set `progress` of every node: a leaf's own, or the sum of everything that follows from a group."""
         for node in list(self.nodes.values()):
             done, total = self._sum(node["id"], set())
             if node["type"] in EXECUTABLE:
@@ -141,7 +141,7 @@ class NodeTable:
         return done, total
 
     def refresh_durations(self) -> dict[str, int] | None:
-        """Set `resourcesDuration` of what pods follow from; returns the workflow's, or None when no pod has run."""
+        """Set `resourcesDuration` of nodes above pods; returns the workflow's, or None if no pod has run."""
         pods = [node for node in self.nodes.values() if "resourcesDuration" in node and node["type"] == "Pod"]
         if not pods:
             return None

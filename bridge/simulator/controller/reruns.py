@@ -1,7 +1,7 @@
-"""What retry and resubmit make of a workflow.
+"""The results of retry and resubmit on a workflow.
 
-Pure: a retry returns the workflow with its failed nodes taken away, a resubmission the manifest of a new one; rights,
-storing and telling the controller are `verbs_api`'s work. Run on the simulator's loop thread. Source: Argo v4.1
+Pure: a retry returns the workflow without its failed nodes, a resubmission the manifest of a new workflow. Rights,
+storing and informing the controller are done by `verbs_api`. Run on the simulator's loop thread. Source: Argo v4.1
 workflow/util/util.go (FormulateRetryWorkflow, FormulateResubmitWorkflow); shapes and texts as recorded.
 """
 
@@ -25,12 +25,12 @@ _NOT_INHERITED = frozenset({*OWNED_LABELS, f"{LABEL}phase", f"{LABEL}completed",
 
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
-    """What a retry was asked for.
+    """The options of a retry.
 
     Attributes:
-        restart_successful: Nodes that match the selector are run again even if they succeeded.
-        selector: A node field selector, empty for none.
-        parameters: `NAME=VALUE`, over the workflow's own.
+        restart_successful: Nodes that match the selector run again even if they succeeded.
+        selector: A node field selector, or empty.
+        parameters: `NAME=VALUE`, overriding the workflow's own.
     """
 
     restart_successful: bool = False
@@ -39,7 +39,7 @@ class RetryOptions:
 
 
 def retry(workflow: Object, options: RetryOptions, release: Release, now: str) -> Object:
-    """The workflow as it stands right after a retry, before the controller has looked at it.
+    """Return the workflow right after a retry, before the controller has looked at it.
 
     Raises:
         ApiError: 400: it has not failed; 500: a parameter or the selector is malformed.
@@ -75,7 +75,7 @@ def _reopened(status: Object) -> list[Object]:
 
 
 def _to_drop(workflow: str, nodes: dict[str, Node], options: RetryOptions, release: Release) -> set[str]:
-    """Ids of nodes that are taken away: those to run again, all that follows from them, and the exit handler's."""
+    """Return the ids of nodes to remove: those to run again, all that follow from them, and the exit handler's."""
     dropped: set[str] = set()
     if options.restart_successful and options.selector:
         matches = parse_node_selector(options.selector)
@@ -95,7 +95,7 @@ def _to_drop(workflow: str, nodes: dict[str, Node], options: RetryOptions, relea
 
 
 def _led_on(identifier: str, nodes: dict[str, Node]) -> bool:
-    """Whether something succeeded after a node: its failure was tolerated, or another attempt was better."""
+    """Whether something succeeded after a node: its failure was tolerated, or a later attempt succeeded."""
     return any(nodes[below]["phase"] == "Succeeded" for below in _below(identifier, nodes))
 
 
@@ -111,7 +111,7 @@ def _below(identifier: str, nodes: dict[str, Node]) -> set[str]:
 
 
 def _to_reset(nodes: dict[str, Node], dropped: set[str], release: Release) -> set[str]:
-    """Ids of the groups that hold a dropped node, and of those that hold them."""
+    """Return the ids of the groups that contain a removed node, directly or not."""
     holders: dict[str, list[str]] = {}
     for identifier, node in nodes.items():
         if node["type"] in _HOLDERS:
@@ -151,12 +151,12 @@ def _without(nodes: dict[str, Node], dropped: set[str], reset: set[str], now: st
 
 
 def resubmission(workflow: Object, parameters: tuple[str, ...], *, memoized: bool) -> Object:
-    """The manifest of a new workflow like an old one.
+    """Return the manifest of a new workflow copied from an old one.
 
     Args:
         workflow: The old one.
-        parameters: `NAME=VALUE`, over the workflow's own.
-        memoized: Asked for; it is judged, but nothing is taken over.
+        parameters: `NAME=VALUE`, overriding the workflow's own.
+        memoized: It was requested; it is checked but has no effect.
 
     Raises:
         ApiError: 400: memoized, and it has not failed; 500: a parameter is malformed.
@@ -177,14 +177,14 @@ def resubmission(workflow: Object, parameters: tuple[str, ...], *, memoized: boo
 
 
 def with_parameters(spec: Object, given: tuple[str, ...]) -> Object:
-    """A spec with other values of its arguments: those that are given first, then the others.
+    """Return a spec with changed values of its arguments: the given ones first, then the others.
 
     Args:
         spec: A workflow's spec.
         given: `NAME=VALUE` each.
 
     Raises:
-        ApiError: 500: one is malformed.
+        ApiError: 500: an item is malformed.
     """
     if not given:
         return spec

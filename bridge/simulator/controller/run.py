@@ -22,7 +22,7 @@ class WorkflowRun:
 
     Args:
         workflow: The stored object.
-        spec: Its spec, or that of the template it refers to with the workflow's own fields over it.
+        spec: Its spec, or that of its template with the workflow's own fields over it.
         behaviour: How long things take and how they end.
         lookup: `(name, cluster scope)` to a stored template, for `templateRef`.
 
@@ -30,7 +30,7 @@ class WorkflowRun:
         table: The nodes.
         phase: Empty before the first reconcile, then Running, then Succeeded, Failed or Error.
         message: Why it failed.
-        next_due_s: When reconcile has something to do; None when it waits for something else.
+        next_due_s: When reconcile has work; None if it waits for something else.
     """
 
     def __init__(self, workflow: Object, spec: Object, behaviour: Behaviour, lookup: Lookup) -> None:
@@ -38,7 +38,7 @@ class WorkflowRun:
         self._spec = spec
         self._behaviour = behaviour
         self._name: str = workflow["metadata"]["name"]
-        # The controller runs a copy of the template that a workflow refers to, which has no name.
+        # The controller runs a nameless copy of the template that a workflow refers to.
         scope = "local/" + ("" if "workflowTemplateRef" in workflow["spec"] else self._name)
         templates = {template.get("name", ""): template for template in spec.get("templates", [])}
         self._source = Source(scope, templates, lookup)
@@ -53,11 +53,11 @@ class WorkflowRun:
         self.next_due_s: float | None = None
 
     def adopt(self, workflow: Object, spec: Object) -> None:
-        """Take over what others wrote into the workflow since the last look: its spec, nodes and outputs.
+        """Take over what others wrote to the workflow since the last look: its spec, nodes and outputs.
 
         Args:
             workflow: The stored object.
-            spec: As at the start.
+            spec: See the class.
         """
         self._workflow, self._spec = workflow, spec
         status = workflow["status"]
@@ -71,7 +71,7 @@ class WorkflowRun:
                 self._leaves.publish(node.get("outputs", {}))
 
     def reconcile(self, now_s: float) -> bool:
-        """Bring the nodes up to date.
+        """Update the nodes.
 
         Args:
             now_s: The controller's clock.
@@ -113,7 +113,7 @@ class WorkflowRun:
 
     @property
     def stored_spec(self) -> Object | None:
-        """The spec that runs, when it is not the workflow's own."""
+        """Return the spec that runs, if it is not the workflow's own."""
         return self._spec if "workflowTemplateRef" in self._workflow["spec"] else None
 
     @property
@@ -123,7 +123,7 @@ class WorkflowRun:
 
     @property
     def ttl_strategy(self) -> Object:
-        """`spec.ttlStrategy`, empty when there is none."""
+        """Return `spec.ttlStrategy`, or an empty object."""
         return self._spec.get("ttlStrategy", {})  # type: ignore[no-any-return]  # decoded as a struct
 
     def _entry_call(self) -> Call:
@@ -149,7 +149,7 @@ class WorkflowRun:
         return scope
 
     def _finish(self, root: Node) -> None:
-        """End the workflow once its exit handler, if it has one that runs, has ended too."""
+        """End the workflow once its exit handler, if there is one, has also ended."""
         hook, arguments = self._exit_handler()
         final = root
         if hook and self._shutdown != TERMINATE:
@@ -167,7 +167,7 @@ class WorkflowRun:
             self.message = f"Stopped with strategy '{self._shutdown}'"
 
     def _exit_handler(self) -> tuple[Object, list[Object]]:
-        """What is run at the end, empty for nothing, and its arguments."""
+        """Return what runs at the end (empty for nothing), and its arguments."""
         hook: Object = self._spec.get("hooks", {}).get("exit", {})
         if hook:
             return hook, hook["arguments"].get("parameters", [])
@@ -186,7 +186,7 @@ class WorkflowRun:
 
 
 def resolve_spec(workflow: Object, base: Object | None) -> Object:
-    """The spec that runs: the workflow's own fields over `base`, the spec of the template it refers to."""
+    """Return the spec that runs: the workflow's own fields over `base`, the spec of its template."""
     own: Object = workflow["spec"]
     if base is None:
         return own

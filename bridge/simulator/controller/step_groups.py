@@ -1,4 +1,4 @@
-"""Walks a template of steps: one group of parallel steps after the other. It never waits.
+"""Walks a template of steps, one group of parallel steps after the other. It never waits.
 
 Owned by the simulator's loop thread. Source: Argo v4.1 workflow/controller/steps.go; texts as recorded.
 """
@@ -15,11 +15,11 @@ from bridge.simulator.objects.store import Object
 
 @dataclass(frozen=True, slots=True)
 class GroupEnd:
-    """How a Steps or DAG node ends.
+    """The end of a Steps or DAG node.
 
     Attributes:
         phase: Succeeded, Failed or Error.
-        message: Why, where Argo says so.
+        message: The reason, where Argo gives one.
         outbound: Ids of the nodes that others follow from.
     """
 
@@ -29,11 +29,11 @@ class GroupEnd:
 
 
 class StepGroups:
-    """Carries out templates of steps of one workflow.
+    """Executes templates of steps of one workflow.
 
     Args:
         table: The workflow's nodes, which it changes.
-        members: Carries out one step.
+        members: Executes one step.
         behaviour: For timestamps.
     """
 
@@ -43,7 +43,7 @@ class StepGroups:
         self._behaviour = behaviour
 
     def walk(self, steps: Group) -> GroupEnd | None:
-        """Bring all groups up to date; None while there is more to do."""
+        """Update all groups; None while there is more to do."""
         previous = [steps.node["id"]]
         for index, group in enumerate(steps.template["steps"]):
             name = f"{steps.call.name}[{index}]"

@@ -1,4 +1,4 @@
-"""Walks a DAG template: each task once those that it depends on have ended. It never waits.
+"""Walks a DAG template: each task runs once its dependencies have ended. It never waits.
 
 Owned by the simulator's loop thread. Source: Argo v4.1 workflow/controller/dag.go and common/ancestry.go; texts as
 recorded.
@@ -23,12 +23,12 @@ _COMPLETED = frozenset({"Succeeded", *FAILED})
 
 
 class TaskGraphs:
-    """Carries out DAG templates of one workflow.
+    """Executes DAG templates of one workflow.
 
     Args:
         table: The workflow's nodes, which it changes.
         added: Adds nodes.
-        members: Carries out one task.
+        members: Executes one task.
         behaviour: For timestamps.
     """
 
@@ -39,7 +39,7 @@ class TaskGraphs:
         self._behaviour = behaviour
 
     def walk(self, dag: Group) -> GroupEnd | None:
-        """Bring all tasks up to date; None while there is more to do."""
+        """Update all tasks; None while there is more to do."""
         tasks = {task.get("name", ""): task for task in dag.template["dag"].get("tasks", [])}
         targets = _targets(substitute(dag.template["dag"].get("target", ""), dag.scope), tasks)
         wanted = _with_all_before(targets, tasks)
@@ -58,7 +58,7 @@ class TaskGraphs:
         return GroupEnd(self._phase(dag.node["id"], {ended[name]["id"]: tasks[name] for name in targets}), outbound)
 
     def _run(self, dag: Group, tasks: dict[str, Object], name: str, before: list[Node]) -> Node | None:
-        """Bring one task up to date; returns its node once it has ended."""
+        """Update one task; returns its node once it has ended."""
         task = tasks[name]
         parents = [end for node in before for end in self._table.outbound(node)] or [dag.node["id"]]
         place = Parents(parents, f"{dag.call.name}.")
@@ -70,7 +70,7 @@ class TaskGraphs:
         return nodes[0] if nodes else None
 
     def _run_group(self, dag: Group, task: Object, place: Parents) -> Node | None:
-        """Bring a task up to date that is run once an item: its nodes hang on one that stands for the task."""
+        """Update a task that runs once per item: its nodes are children of a node that stands for the task."""
         call = self._members.call_of(dag, task, place)
         group = self._table.find(call.name) or self._added.add(call, "TaskGroup", progress="0/1", nodeFlag={})
         for parent in place.parents:
@@ -102,7 +102,7 @@ class TaskGraphs:
         return all(ended(name, "") for name in task.get("dependencies", []))
 
     def _phase(self, boundary: str, targets: dict[str, Object]) -> str:
-        """How a DAG ends: as the first of its targets that failed; what was not run counts as what is before it."""
+        """Return how a DAG ends: as its first failed target; tasks that did not run count like those before them."""
         found = dict.fromkeys(targets, "")
         waiting = deque([(boundary, "Succeeded")])
         seen = set(waiting)
@@ -121,7 +121,7 @@ class TaskGraphs:
 
 
 def _targets(named: str, tasks: dict[str, Object]) -> list[str]:
-    """The tasks that make up the result: those that are named, else those that no other depends on."""
+    """Return the tasks that determine the result: the named targets, otherwise those that no other task depends on."""
     if named:
         return [name for name in named.split() if name in tasks]
     needed = {name for task in tasks.values() for name in _dependencies(task)}
@@ -129,7 +129,7 @@ def _targets(named: str, tasks: dict[str, Object]) -> list[str]:
 
 
 def _with_all_before(targets: list[str], tasks: dict[str, Object]) -> list[str]:
-    """Some tasks and all that they depend on, each after those it depends on; members of a cycle come last."""
+    """Return some tasks and all their dependencies, each after its dependencies; members of a cycle come last."""
     wanted: set[str] = set()
     waiting = list(targets)
     while waiting:

@@ -1,8 +1,8 @@
-"""Runs the templates of a workflow: which nodes exist, which run and how they end.
+"""Runs the templates of a workflow: decides which nodes exist, which run and how they end.
 
 Works like Argo's controller: each pass starts at the entrypoint, adds the nodes that may now start, ends the leaves
-whose time has come, and derives the phases above them. It never waits, never writes to the store, and knows nothing
-of the workflow as a whole (that is `run`). Owned by the simulator's loop thread. Source: Argo v4.1
+that are due, and derives the phases above them. It never waits, never writes to the store, and does not know the
+workflow as a whole (`run` does). Owned by the simulator's loop thread. Source: Argo v4.1
 workflow/controller/operator.go; texts as recorded.
 """
 
@@ -22,7 +22,7 @@ from bridge.simulator.objects.store import Object
 
 _DISPLAY_NAME = "workflows.argoproj.io/display-name"
 _MAX_DEPTH = 60
-_MAX_RETRIES = 100  # what fails for good and has no limit would be tried for ever
+_MAX_RETRIES = 100  # without a limit, something that always fails would be tried forever
 
 
 class TemplateRuns:
@@ -31,7 +31,7 @@ class TemplateRuns:
     Args:
         table: The workflow's nodes, which it changes.
         behaviour: How long things take and how they end.
-        retry_strategy: Of templates that have none of their own; None for none.
+        retry_strategy: For templates that have none; or None.
 
     Attributes:
         leaves: What runs.
@@ -48,7 +48,7 @@ class TemplateRuns:
         self._graphs = TaskGraphs(table, self._added, members, behaviour)
 
     def execute(self, call: Call) -> Node:
-        """Bring a call's node, and all below it, up to date; adds the node when it is new."""
+        """Update a call's node and everything below it; adds the node if it is new."""
         node = self._table.find(call.name)
         if node is not None and node["phase"] in FULFILLED:
             return node
@@ -74,7 +74,7 @@ class TemplateRuns:
         return self.leaves.look_at(node)
 
     def _bind(self, call: Call, template: Object) -> tuple[Object, Scope]:
-        """The inputs of a call with their values, and what its template may refer to."""
+        """Return the inputs of a call with their values, and the values its template may refer to."""
         declared = template["inputs"].get("parameters", [])
         given = {parameter["name"]: parameter for parameter in call.arguments}
         scope = {key: value for key, value in call.scope.items() if key.startswith("workflow.") or key == "retries"}
@@ -103,7 +103,7 @@ class TemplateRuns:
     # -- attempts --------------------------------------------------------------------------------------------------
 
     def _attempts(self, call: Call, strategy: Object, node: Node) -> Node:
-        """Bring the node of a retried call up to date: it ends as its last attempt."""
+        """Update the node of a retried call: it ends like its last attempt."""
         attempts = self._table.children(node)
         last = attempts[-1] if attempts else None
         number = len(attempts) - 1
@@ -125,7 +125,7 @@ class TemplateRuns:
         return self._attempts(call, strategy, self._table.nodes[node["id"]]) if ended else self._table.nodes[node["id"]]
 
     def _reason_to_end(self, call: Call, strategy: Object, last: Node, count: int) -> str | None:
-        """What a retried node says when there is no further attempt; None when there is one."""
+        """Return the message of a retried node if there is no further attempt; None if there is one."""
         if last["phase"] not in FAILED:
             return ""
         stopping = self.leaves.stopping_for(call.exiting)

@@ -1,7 +1,7 @@
-"""What suspend, resume, stop, terminate and set make of a workflow.
+"""The effects of suspend, resume, stop, terminate and set on a workflow.
 
-Pure: each takes a stored workflow and returns the changed one, the same one when there is nothing to do, or raises
-`ApiError`. Rights, storing and telling the controller are `verbs_api`'s work. Run on the simulator's loop thread.
+Pure: each takes a stored workflow and returns the changed one, or the same one if there is nothing to do, or raises
+`ApiError`. Rights, storing and informing the controller are done by `verbs_api`. Run on the simulator's loop thread.
 Source: Argo v4.1 workflow/util/util.go; texts as recorded.
 """
 
@@ -21,14 +21,14 @@ _INTERNAL = 13
 _NO_MATCH = "currently, set only targets suspend nodes: no suspend nodes matching nodeFieldSelector: "
 _WITHOUT_SELECTOR = "'set' currently only targets suspend nodes, use a node field selector to target them"
 _NO_OUTPUTS = "cannot set output parameters because node is not expecting any raw parameters"
-# Argo tries these verbs five times, whatever the error is.
+# Argo tries these verbs five times, whatever the error.
 _TRIED_AGAIN = "timed out waiting for the condition: "
 _SUSPEND_COMPLETED = f"{_TRIED_AGAIN}cannot suspend completed workflows"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """What is done to suspend nodes.
+    """A change of suspend nodes.
 
     Attributes:
         phase: Their new phase; empty leaves it.
@@ -58,7 +58,7 @@ def resume(workflow: Object, selector: str, who: str, now: str) -> Object:
     """Clear `spec.suspend` and let suspend nodes succeed.
 
     Args:
-        workflow: As it is stored.
+        workflow: The stored workflow.
         selector: Only these nodes, and `spec.suspend` stays; empty for all.
         who: Message for the nodes, empty for none.
         now: Timestamp.
@@ -82,7 +82,7 @@ def resume(workflow: Object, selector: str, who: str, now: str) -> Object:
 
 
 def _with_defaults(node: Node) -> Object:
-    """The outputs of a suspend node that nobody supplies any more."""
+    """Return the outputs of a suspend node that will no longer be supplied."""
     if "outputs" not in node:
         return {}
     parameters = []
@@ -98,7 +98,7 @@ def _with_defaults(node: Node) -> Object:
 
 
 def shut_down(workflow: Object, strategy: str) -> Object:
-    """Set `spec.shutdown`; what runs is ended later, by the controller.
+    """Set `spec.shutdown`; the controller ends running nodes later.
 
     Raises:
         ApiError: 500: it has ended already.
@@ -116,7 +116,7 @@ def set_nodes(workflow: Object, selector: str, change: NodeChange, now: str) -> 
     """Change suspend nodes.
 
     Raises:
-        ApiError: 400 for a phase that cannot be set, 500 without a selector and for what does not fit.
+        ApiError: 400 for a phase that cannot be set, 500 without a selector and for invalid values.
     """
     if change.phase not in ("", "Succeeded", "Failed", "Error"):
         raise invalid(f"{change.phase} is an invalid phase to set to")
@@ -126,10 +126,10 @@ def set_nodes(workflow: Object, selector: str, change: NodeChange, now: str) -> 
 
 
 def change_nodes(workflow: Object, selector: str, change: NodeChange, now: str) -> Object:
-    """Change the suspend nodes that run and match a selector.
+    """Change the running suspend nodes that match a selector.
 
     Raises:
-        ApiError: 500: none does, or it does not expect those outputs.
+        ApiError: 500: none matches, or it does not expect those outputs.
     """
     matches: Callable[[Node], bool] = parse_node_selector(selector)
     status = workflow["status"]

@@ -1,6 +1,6 @@
-"""Writes what a run has come to into its workflow: status, labels and annotations, as Argo's controller does.
+"""Writes the state of a run into its workflow: status, labels and annotations, like Argo's controller.
 
-Makes new objects of old ones and never changes those; it neither runs anything nor stores. Owned by the simulator's
+Makes new objects from old ones and never changes those; it neither runs nor stores anything. Owned by the simulator's
 loop thread. Source: Argo v4.1 workflow/controller/operator.go (persistUpdates, markWorkflowPhase); shapes as recorded.
 """
 
@@ -25,10 +25,10 @@ class StatusWriter:
     """Writes for all workflows of a controller.
 
     Args:
-        release: The release that is played.
+        release: The simulated release.
         wall: For timestamps.
         random: For trace ids.
-        archives: Finished workflows will be archived.
+        archives: Whether finished workflows will be archived.
     """
 
     def __init__(self, release: Release, wall: WallClock, random: Random, *, archives: bool) -> None:
@@ -39,10 +39,10 @@ class StatusWriter:
         self._managed: tuple[str, dict[str, Any]] = ("", {})
 
     def written(self, workflow: Object, run: WorkflowRun) -> Object:
-        """The workflow as it stands after a look at its run.
+        """Return the workflow after a look at its run.
 
         Args:
-            workflow: As it is stored.
+            workflow: The stored workflow.
             run: Its run, after `reconcile`.
         """
         table = run.table
@@ -53,7 +53,7 @@ class StatusWriter:
         return {**workflow, "metadata": self._new_metadata(workflow, run), "status": status}
 
     def _new_status(self, workflow: Object, run: WorkflowRun, durations: dict[str, int] | None) -> dict[str, Any]:
-        """The status of a run, its keys in the order in which Argo prints them."""
+        """Return the status of a run, with its keys in the order in which Argo prints them."""
         before, finished = workflow["status"], run.phase in FULFILLED
         now = self._wall.timestamp()
         status: dict[str, Any] = {
@@ -94,7 +94,7 @@ class StatusWriter:
             labels[f"{LABEL}completed"] = "true"
             if self._archives:
                 labels[ARCHIVING_LABEL] = PENDING
-        elif workflow["status"].get("phase") != run.phase:  # a retry before 4.0 has set the phase, and no label
+        elif workflow["status"].get("phase") != run.phase:  # before 4.0, a retry sets the phase but no label
             labels[f"{LABEL}completed"] = "false"
         labels[f"{LABEL}phase"] = run.phase
         reference = workflow["spec"].get("workflowTemplateRef")
@@ -118,7 +118,7 @@ class StatusWriter:
         return dict(sorted(annotations.items()))
 
     def _managed_fields(self) -> dict[str, Any]:
-        """The controller's entry; one object for all workflows written in the same second."""
+        """Return the controller's entry; one object for all workflows written in the same second."""
         second = self._wall.timestamp()
         if self._managed[0] != second:
             entry = {
@@ -134,7 +134,7 @@ class StatusWriter:
 
 
 def _new_conditions(before: Object, pods: list[Object], *, finished: bool) -> list[Object]:
-    """The conditions of a status, those that were there keeping their place."""
+    """Return the conditions of a status; existing ones keep their place."""
     known: dict[str, str] = {condition["type"]: condition["status"] for condition in before.get("conditions", [])}
     if finished or pods or before.get("phase"):
         running = not finished and any(node["phase"] not in FULFILLED for node in pods)

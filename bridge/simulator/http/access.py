@@ -1,7 +1,7 @@
-"""Who calls, and whether they may: auth modes `server` and `client`, and RBAC as kube words it.
+"""Identifies callers and checks their rights: auth modes `server` and `client`, and RBAC in Kubernetes' words.
 
-Judges a request's Authorization header and verb; it knows no tokens beyond the options. Run on the simulator's loop
-thread. Source: Argo v4.1 server/auth/gatekeeper.go; texts as recorded.
+Checks a request's Authorization header and verb; it knows no tokens except those in the options. Run on the simulator's
+loop thread. Source: Argo v4.1 server/auth/gatekeeper.go; texts as recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bridge.simulator.options import Identity, SimulatorOptions
 
 _UNAUTHENTICATED = 16
 _FORBIDDEN = 7
-_GENERIC_TEXTS = {  # of client-go, for what kube answers
+_GENERIC_TEXTS = {  # of client-go, for Kubernetes' responses
     3: "the server rejected our request for an unknown reason",
     _FORBIDDEN: "unknown",
     13: 'an error on the server ("unknown") has prevented the request from succeeding',
@@ -30,10 +30,10 @@ _NOT_IN_LABEL = re.compile(r"[^-_.a-zA-Z0-9]")
 
 
 class Caller:
-    """Who sent a request.
+    """The sender of a request.
 
     Attributes:
-        identity: None when the token is unknown to kube; anything but server information is then refused.
+        identity: None if Kubernetes does not know the token; then everything except server information is refused.
         claims: What the token says about itself, unverified.
     """
 
@@ -44,7 +44,7 @@ class Caller:
         self.claims = claims
 
     def creator_labels(self) -> dict[str, str]:
-        """Labels that a create gets; none when the token says nothing."""
+        """Return the labels that a create gets; none if the token has no claims."""
         subject = self.claims.get("sub")
         if not isinstance(subject, str) or not subject:
             return {}
@@ -52,16 +52,16 @@ class Caller:
         return {"workflows.argoproj.io/creator": value}
 
     def actor_labels(self, action: str) -> dict[str, str]:
-        """Labels that a changed workflow gets, where the release writes them; none when the token says nothing.
+        """Return the labels that a changed workflow gets, if the release writes them; none if the token has no claims.
 
         Args:
-            action: E.g. `Stop`; empty when the verb has none.
+            action: E.g. `Stop`; empty if the verb has none.
         """
         labels = {key.replace("/creator", "/actor"): value for key, value in self.creator_labels().items()}
         return {**labels, "workflows.argoproj.io/action": action} if labels and action else labels
 
     def resumed_by(self) -> str:
-        """What a resumed node says; empty when the token says nothing."""
+        """Return the message of a resumed node; empty if the token has no claims."""
         known = {"Email": "email", "PreferredUsername": "preferred_username", "User": "sub"}
         found = [f"{key}:{self.claims[claim]}" for key, claim in known.items() if self.claims.get(claim)]
         return f"Resumed by: map[{' '.join(found)}]" if found else ""
@@ -79,7 +79,7 @@ class Caller:
 
 
 class Access:
-    """Decides about requests.
+    """Decides whether a request is allowed.
 
     Args:
         options: Tokens, rights and namespaces.
@@ -96,10 +96,10 @@ class Access:
         self._anyone = Caller(Identity(""), {})
 
     def identify(self, request: ParsedRequest) -> Caller:
-        """Find out who calls.
+        """Identify the caller.
 
         Raises:
-            ApiError: 401 when the header fits no auth mode.
+            ApiError: 401 if the header fits no auth mode.
         """
         if not self._identities:
             return self._anyone
@@ -112,7 +112,7 @@ class Access:
         return Caller(self._identities.get(token), _claims(token))
 
     def require(self, caller: Caller, verb: str, namespace: str, name: str = "") -> None:
-        """Refuse what the caller may not do with workflows.
+        """Refuse unless the caller has a right on workflows.
 
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
@@ -132,7 +132,7 @@ class Access:
         return namespace not in self._forbidden and (rights is None or verb in rights.get(namespace, frozenset()))
 
     def require_templates(self, caller: Caller, verb: str, resource: str, namespace: str, name: str = "") -> None:
-        """Refuse what the caller may not do with templates.
+        """Refuse unless the caller has a right on templates.
 
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
@@ -146,9 +146,9 @@ class Access:
         raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, resource, namespace, name))
 
     def require_other(self, caller: Caller, verb: str, resource: str, namespace: str, name: str = "") -> None:
-        """Refuse what the caller may not do with CronWorkflows and WorkflowEventBindings.
+        """Refuse unless the caller has a right on CronWorkflows and WorkflowEventBindings.
 
-        Reading them comes with reading templates, changing them with every right on workflows.
+        Reading them requires reading templates; changing them requires all rights on workflows.
 
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
@@ -159,7 +159,7 @@ class Access:
             raise ApiError(_FORBIDDEN, kube_denial(identity.subject, verb, resource, namespace, name))
 
     def require_archived(self, caller: Caller, verb: str, namespace: str) -> None:
-        """Refuse what the caller may not do with archived workflows: the same as with live ones.
+        """Refuse unless the caller has a right on archived workflows, which is the same as for live ones.
 
         Raises:
             ApiError: 401 for an unknown token, 403 without the right.
@@ -168,23 +168,23 @@ class Access:
             raise ApiError(_FORBIDDEN, "permission denied")
 
     def known(self, caller: Caller) -> Identity:
-        """The caller's identity.
+        """Return the caller's identity.
 
         Raises:
-            ApiError: 401 when kube does not know the token.
+            ApiError: 401 if Kubernetes does not know the token.
         """
         if caller.identity is None:
             raise ApiError(_UNAUTHENTICATED, "Unauthorized")
         return caller.identity
 
     def stream_text(self, error: ApiError) -> str:
-        """What a watch says about an error that kube found."""
+        """Return the text of a watch about an error from Kubernetes."""
         generic = None if self._release.kube_text_on_watch else _GENERIC_TEXTS.get(error.code)
         return error.message if generic is None else f"{generic} (get workflows.argoproj.io)"
 
 
 def kube_denial(subject: str, verb: str, resource: str, namespace: str, name: str) -> str:
-    """Kube's words for a missing right."""
+    """Return Kubernetes' message for a missing right."""
     what = f'{resource}.argoproj.io "{name}"' if name else f"{resource}.argoproj.io"
     where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
     return (
@@ -201,7 +201,7 @@ def _cookie(request: ParsedRequest) -> str:
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """Claims of a JWT, unverified; empty when it is none."""
+    """Return the unverified claims of a JWT; empty if it is not one."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}

@@ -1,4 +1,4 @@
-"""Bodies and error shapes of the Argo Server's REST answers.
+"""Bodies and error shapes of the Argo Server's REST responses.
 
 Builds bytes from values; never touches a socket or the store. Pure functions, run on the simulator's loop thread.
 """
@@ -35,12 +35,12 @@ _ESCAPES = (
 
 
 class ApiError(Exception):
-    """A request that the server refuses.
+    """A refusal by the server.
 
     Attributes:
         code: gRPC code; the HTTP status follows from it.
         message: Text for the caller.
-        behind_gateway: False when the gateway itself refused (bad JSON, no route), before any handler ran.
+        behind_gateway: False if the gateway itself refused (bad JSON, no route), before any handler ran.
     """
 
     def __init__(self, code: int, message: str, *, behind_gateway: bool = True) -> None:
@@ -51,13 +51,13 @@ class ApiError(Exception):
 
     @property
     def status(self) -> int:
-        """HTTP status of the answer."""
+        """Return the HTTP status of the response."""
         return HTTP_BY_GRPC.get(self.code, 500)
 
 
 @dataclass(slots=True)
 class UnaryAnswer:
-    """One unary answer, ready for the wire.
+    """One unary response, ready to send.
 
     Attributes:
         status: HTTP status.
@@ -100,22 +100,22 @@ def stream_error(code: int, message: str, status: int | None = None) -> dict[str
 
 
 def invalid(message: str) -> ApiError:
-    """Refusal of a request whose content is wrong (400)."""
+    """Refusal of a request with invalid content (400)."""
     return ApiError(3, message)
 
 
 def not_found(resource: str, name: str) -> ApiError:
-    """Refusal for an object that does not exist (404), in kube's words."""
+    """Refusal for an object that does not exist (404), in Kubernetes' words."""
     group = "" if resource == "namespaces" else ".argoproj.io"
     return ApiError(5, f'{resource}{group} "{name}" not found')
 
 
 def already_exists(resource: str, name: str, *, generated: bool = False) -> ApiError:
-    """Refusal of a second object of a name (409), in kube's words; `generated`: kube has made the name."""
+    """Refusal of a second object with the same name (409), in Kubernetes' words; `generated`: by Kubernetes."""
     more = ", the server was not able to generate a unique name for the object" if generated else ""
     return ApiError(6, f'{resource}.argoproj.io "{name}" already exists{more}')
 
 
 def not_implemented() -> ApiError:
-    """Refusal of a path or method that has no route."""
+    """Refusal of a path or method without a route."""
     return ApiError(12, "Not Implemented", behind_gateway=False)

@@ -1,6 +1,6 @@
-"""Does to a request what a fault says.
+"""Applies faults to requests.
 
-Turns faults into answers, delays and cuts; which fault meets which request is decided in `faults`. Runs on the
+Turns faults into responses, delays and cuts; `faults` decides which fault affects which request. Runs on the
 simulator's loop thread.
 """
 
@@ -37,7 +37,7 @@ class FaultyApi:
     """Serves requests, with faults or without.
 
     Args:
-        api: Answers those that meet no fault.
+        api: Answers requests without a fault.
         loop: For delays.
     """
 
@@ -68,7 +68,7 @@ class FaultyApi:
         exchange.reply(reply)
 
     def _later(self, delay_s: float, exchange: Exchange, call: Callable[[], None]) -> None:
-        """Do something now or after a delay, unless the client has left by then."""
+        """Call something now or after a delay, unless the client has disconnected by then."""
         if delay_s <= 0:
             call()
             return
@@ -123,7 +123,7 @@ class FaultyApi:
 
 
 def _spoiled(fault: InjectedFault, request: ParsedRequest) -> UnaryAnswer:
-    """The answer in place of the true one."""
+    """Return the response that replaces the real one."""
     retry_after = () if fault.retry_after is None else (("Retry-After", fault.retry_after),)
     match fault.kind:
         case FaultKind.RATE_LIMIT_TEXT:

@@ -1,8 +1,8 @@
 """The `fields` query parameter of get, list and watch.
 
-Cuts an object down to the listed paths, or removes them (a leading `-` turns the whole list into an exclusion).
-Arrays are transparent. It never changes its input, which watchers and the store share. Pure; run on the simulator's
-loop thread. Source: Argo v4.1 util/fields.
+Reduces an object to the listed paths, or removes them (a leading `-` excludes the whole list). Arrays are transparent.
+It never changes its input, which is shared with watchers and the store. Pure; run on the simulator's loop thread.
+Source: Argo v4.1 util/fields.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class FieldFilter:
 
     Attributes:
         text: The value it was compiled from; equal texts give equal results, so it can key a cache.
-        exclude: True when the listed paths are removed.
+        exclude: True if the listed paths are removed.
     """
 
     def __init__(self, text: str) -> None:
@@ -32,7 +32,7 @@ class FieldFilter:
         parts = path.split(".")
         for part in parts[:-1]:
             child = node.get(part)
-            if child is True:  # a shorter path already takes everything below
+            if child is True:  # a shorter path already includes everything below
                 return
             if child is None:
                 child = node[part] = {}
@@ -44,14 +44,14 @@ class FieldFilter:
         return _exclude(value, self._trie) if self.exclude else _include(value, self._trie)
 
     def below(self, prefix: str) -> FieldFilter:
-        """The filter for what lies under `prefix` (a dotted path ending in a dot), other paths taken as they are."""
+        """Return the filter for values under `prefix` (a dotted path ending in a dot); other paths are unchanged."""
         sign = "-" if self.exclude else ""
         paths = [path.strip().removeprefix("-") for path in self.text.split(",")]
         return FieldFilter(sign + ",".join(path.removeprefix(prefix) for path in paths))
 
 
 def parse_fields(text: str) -> FieldFilter | None:
-    """Compile a `fields` value; None when it is empty and everything is wanted."""
+    """Compile a `fields` value; None if it is empty and everything is wanted."""
     return FieldFilter(text) if text else None
 
 

@@ -1,7 +1,8 @@
 """Streams of log lines: GET workflows/NS/N/log, in both framings, with `follow` or without.
 
-Sends what `pod_logs` makes of a workflow, and while following looks again after each change. It decides nothing about
-workflows. Runs on the simulator's loop thread. Source: Argo v4.1 util/logs/workflow-logger.go; framing as recorded.
+Sends the output of `pod_logs` for a workflow, and while following checks again after each change. It decides nothing
+about workflows. Runs on the simulator's loop thread. Source: Argo v4.1 util/logs/workflow-logger.go; framing as
+recorded.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from bridge.simulator.objects.store import Object, Store
 
 @dataclass(frozen=True, slots=True)
 class LogRequest:
-    """What a client asked for.
+    """The parameters of a log request.
 
     Attributes:
-        namespace: Where the workflow is.
+        namespace: Namespace of the workflow.
         name: Its name.
         query: Which lines.
-        follow: Go on until the workflow has ended or is deleted.
+        follow: Continue until the workflow has finished or is deleted.
         sse: Server-sent events; if not, JSON lines.
     """
 
@@ -41,8 +42,8 @@ class LogStreams:
 
     Args:
         store: Where the workflows are.
-        loop: On which everything runs.
-        keepalive_s: Time between the comment lines of an SSE stream.
+        loop: The loop for everything.
+        keepalive_s: Time between comment lines of an SSE stream.
     """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, keepalive_s: float) -> None:
@@ -53,14 +54,14 @@ class LogStreams:
         self._flush_planned = False
 
     def open(self, request: LogRequest, stream: Stream) -> _LogStream:
-        """Begin to serve a stream; one that does not follow has ended already when this returns."""
+        """Begin to serve a stream; without follow it has ended when this returns."""
         opened = _LogStream(self, request, stream)
         self.following.add(opened)
         opened.pump()
         return opened
 
     def changed(self) -> None:
-        """The store has changed; those who follow get what is new on the loop's next turn."""
+        """Note that the store has changed; following streams get new lines on the loop's next turn."""
         if self.following and not self._flush_planned:
             self._flush_planned = True
             self.loop.call_soon(self._flush)
@@ -84,7 +85,7 @@ class _LogStream:
             self._timer = streams.loop.call_later(streams.keepalive_s, self._keep_alive)
 
     def pump(self) -> None:
-        """Send the lines of pods that have not been sent, and end when there will be no more."""
+        """Send the unsent lines of pods, and end if there will be no more."""
         workflow = self._streams.store.get(self._request.namespace, self._request.name)
         if workflow is not None:
             self._send_new(workflow)

@@ -1,7 +1,7 @@
-"""Reads HTTP/1.1 requests from bytes as they come in.
+"""Parses HTTP/1.1 requests incrementally.
 
-Knows heads, Content-Length and chunked bodies; it never touches a socket and never raises anything but
-`MalformedRequestError`. One parser belongs to one connection. Source: RFC 9112.
+Supports heads, Content-Length and chunked bodies; it never touches a socket and never raises anything except
+`MalformedRequestError`. One parser per connection. Source: RFC 9112.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_CHUNK_LINE = 1024
 
 
 class MalformedRequestError(Exception):
-    """Bytes that are no HTTP request; the connection cannot be used further.
+    """The bytes are not an HTTP request; the connection cannot be used further.
 
     Attributes:
         status: HTTP status to answer.
@@ -38,9 +38,9 @@ class ParsedRequest:
         raw_path: Path before decoding, without the query.
         query: Raw query string.
         headers: By lower-case name; the first value wins.
-        body: Whole body; empty when it was too large.
+        body: Whole body; empty if it was too large.
         body_bytes: Size of the body that was sent.
-        keep_alive: The client wants the connection to stay.
+        keep_alive: The client wants the connection to stay open.
     """
 
     method: str
@@ -72,7 +72,7 @@ class RequestParser:
     """Turns bytes into requests.
 
     Args:
-        max_body: Largest body that is kept, in bytes; of a larger one only the size is told.
+        max_body: Largest body that is kept, in bytes; for a larger one only the size is reported.
 
     Attributes:
         wants_continue: The client waits for `100 Continue` before it sends the body; the owner clears it.
@@ -91,19 +91,19 @@ class RequestParser:
         self.wants_continue = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the socket."""
+        """Add bytes from the socket."""
         self._buffer += data
 
     @property
     def buffered(self) -> int:
-        """Bytes that wait to be read."""
+        """Number of unparsed bytes."""
         return len(self._buffer)
 
     def next_request(self) -> ParsedRequest | None:
-        """The next whole request, or None when more bytes are needed.
+        """Return the next whole request, or None if more bytes are needed.
 
         Raises:
-            MalformedRequestError: The bytes are no request.
+            MalformedRequestError: The bytes are not a request.
         """
         if self._request is None and not self._read_head():
             return None
@@ -152,7 +152,7 @@ class RequestParser:
             self.wants_continue = True
 
     def _take_body(self, count: int) -> int:
-        """Move up to `count` bytes of the buffer into the body, or past it when it is too large already."""
+        """Move up to `count` bytes of the buffer into the body, or discard them if it is already too large."""
         count = min(count, len(self._buffer))
         self._body_bytes += count
         if self._body_bytes <= self._max_body:

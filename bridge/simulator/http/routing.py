@@ -1,6 +1,6 @@
 """Finds the endpoint of a request by its method and path.
 
-A table that is filled once; it knows nothing of Argo. Read on the simulator's loop thread.
+A table that is filled once and knows nothing about Argo. Read on the simulator's loop thread.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class Router:
         self._routes: dict[tuple[str, str, int], list[tuple[list[str], Endpoint]]] = {}
 
     def add(self, method: str, path: str, endpoint: Endpoint) -> None:
-        """Add a route; of two that fit, the one that was added first is found.
+        """Add a route; if several match, the one added first is used.
 
         Args:
             method: HTTP method.
             path: Below the API's prefix; `{}` is any one segment.
-            endpoint: Called with the request, a function that gives the caller or raises 401, and the `{}` segments.
+            endpoint: Called with the request, a function that returns the caller or raises 401, and the `{}` segments.
         """
         parts = path.split("/")
         self._routes.setdefault((method, parts[0], len(parts)), []).append((parts, endpoint))
 
     def find(self, method: str, path: str) -> tuple[Endpoint, list[str]] | None:
-        """The endpoint for a path below the prefix and its arguments; None when there is no route."""
+        """Return the endpoint for a path below the prefix, and its arguments; None if there is no route."""
         parts = path.split("/")
         for pattern, endpoint in self._routes.get((method, parts[0], len(parts)), ()):
             if all(wanted in (_ANY, part) for wanted, part in zip(pattern, parts, strict=True)):
@@ -44,7 +44,7 @@ class Router:
 
 
 def with_caller(handler: Callable[..., Any]) -> Endpoint:
-    """Make an endpoint of a handler that asks who calls before anything else."""
+    """Turn a handler into an endpoint that identifies the caller first."""
 
     def endpoint(request: ParsedRequest, caller_of: CallerOf, *args: str) -> Any:
         return handler(request, caller_of(), *args)

@@ -1,8 +1,8 @@
-"""Watch streams: who watches what, and what each is sent when.
+"""Watch streams: their queries, and what each watcher gets.
 
-Every watcher is a position in the store's event log, so a slow one costs nothing and fan-out is one walk over new
-events; frames are encoded once for all watchers that asked for the same. It decides nothing about workflows. Runs on
-the simulator's loop thread. Source: Argo v4.1 argoproj/pkg grpc/http/forwarders.go; framing as recorded.
+Every watcher is a position in the store's event log, so a slow one costs nothing, and fan-out is one walk over new
+events. Frames are encoded once for all watchers with the same query. It decides nothing about workflows. Runs on the
+simulator's loop thread. Source: Argo v4.1 argoproj/pkg grpc/http/forwarders.go; framing as recorded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _NULL_TIMES = {"startedAt": None, "finishedAt": None}
 
 @dataclass(frozen=True, slots=True)
 class WatchQuery:
-    """What a watcher asked for.
+    """The parameters of a watch.
 
     Attributes:
         namespace: Empty for all.
-        selects: On labels; None for all.
-        name: Only the workflow of that name; empty for all.
-        version: Changes after this resource version; None for all that exists, then changes.
+        selects: Predicate on labels; None for all.
+        name: Only the workflow with this name; empty for all.
+        version: Changes after this resource version; None for all existing workflows, then changes.
         fields: None for whole objects.
         sse: Server-sent events; if not, JSON lines.
         bookmarks: Send bookmarks.
@@ -50,16 +50,16 @@ class WatchQuery:
 
     @property
     def cache_key(self) -> str:
-        """Equal for queries whose frames are the same bytes."""
+        """Equal for queries whose frames have the same bytes."""
         return ("s" if self.sse else "j") + (self.fields.text if self.fields else "")
 
     def encode(self, frame: dict[str, Any]) -> bytes:
-        """A frame as this watcher reads it."""
+        """Return a frame in this watcher's form."""
         text = to_json(self._cut(frame), sort=self.fields is not None)
         return b"data: %b \n\n\n" % text if self.sse else text + b"\n"
 
     def encode_error(self, code: int, message: str) -> bytes:
-        """The frame that ends the stream; it lacks the last newline of the others."""
+        """Return the frame that ends the stream; it lacks the last newline of the others."""
         text = to_json(self._cut(stream_error(code, message)), sort=self.fields is not None)
         return b"data: %b \n\n" % text if self.sse else text
 
@@ -67,7 +67,7 @@ class WatchQuery:
         return frame if self.fields is None else self.fields.apply(frame)
 
     def kind_of(self, event: Event) -> str | None:
-        """What an event is for this watcher: its kind, another one when its labels moved in or out, or None."""
+        """Return the kind of an event for this watcher: its own, another one if its labels moved in or out, or None."""
         if self.namespace and event.namespace != self.namespace:
             return None
         if self.name and event.object["metadata"]["name"] != self.name:
@@ -81,7 +81,7 @@ class WatchQuery:
         return event.kind if now else None
 
     def wants(self, workflow: Object) -> bool:
-        """Whether an existing workflow belongs to what is watched."""
+        """Whether an existing workflow matches the query."""
         metadata = workflow["metadata"]
         if self.namespace and metadata["namespace"] != self.namespace:
             return False
@@ -91,7 +91,7 @@ class WatchQuery:
 
 
 def stream_headers(*, sse: bool) -> tuple[tuple[str, str], ...]:
-    """Headers of a stream."""
+    """Return the headers of a stream."""
     headers = (("Content-Type", SSE_TYPE if sse else JSON_TYPE), GRPC_HEADER)
     return (*headers, ("X-Content-Type-Options", "nosniff")) if sse else headers
 
@@ -100,9 +100,9 @@ class WatchStream:
     """One stream.
 
     Args:
-        hub: Which it belongs to.
-        query: What it wants.
-        stream: Where it goes.
+        hub: The hub it belongs to.
+        query: The watcher's query.
+        stream: The response.
     """
 
     def __init__(self, hub: WatchHub, query: WatchQuery, stream: Stream) -> None:
@@ -133,14 +133,14 @@ class WatchStream:
         self._timers.append(self._hub.loop.call_later(delay_s, call))
 
     def pump(self) -> None:
-        """Send what is new, as far as the client takes it."""
+        """Send new frames, as far as the client accepts them."""
         for workflow in self._existing:
             self._send(self.query.encode({"result": {"type": ADDED, "object": workflow}}))
             if not self._stream.writable:
                 return
         log = self._hub.store.log
         if self._position < log.start:
-            self.end()  # it fell behind what is kept; kube ends such a watch too
+            self.end()  # it fell behind the kept history; Kubernetes ends such a watch too
             return
         batch: list[bytes] = []
         size = 0
@@ -179,7 +179,7 @@ class WatchStream:
         self._later(self._hub.bookmark_s, self._bookmark)
 
     def end(self, code: int = _RESOURCE_EXHAUSTED, message: str = EOF_MESSAGE) -> None:
-        """End the stream with an error frame (by default that of a normal end); with none before, it is the answer."""
+        """End the stream with an error frame (default: a normal end); if nothing was sent, this is the response."""
         if not self._stream.closed:
             end_stream(self._stream, self.query, code, message)
         self.close()
@@ -198,7 +198,7 @@ class WatchStream:
 
 
 def end_stream(stream: Stream, query: WatchQuery, code: int, message: str) -> None:
-    """End a stream with an error: its HTTP status when nothing was sent yet, and a frame."""
+    """End a stream with an error: with its HTTP status if nothing was sent yet, and a frame."""
     if not stream.started:
         status = stream_error(code, message)["error"]["http_code"]
         stream.start(status, stream_headers(sse=query.sse))
@@ -210,13 +210,13 @@ class WatchHub:
     """All watchers of a store.
 
     Args:
-        store: What they watch.
-        loop: On which everything runs.
-        keepalive_s: Time between the comment lines of an SSE stream.
+        store: The store they watch.
+        loop: The loop for everything.
+        keepalive_s: Time between comment lines of an SSE stream.
         bookmark_s: Time between bookmarks.
 
     Attributes:
-        watchers: Those that are open.
+        watchers: The open streams.
     """
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop, keepalive_s: float, bookmark_s: float) -> None:
@@ -239,7 +239,7 @@ class WatchHub:
         return watcher
 
     def changed(self) -> None:
-        """The store has a new event; watchers get it on the loop's next turn, together with others."""
+        """Note that the store has a new event; watchers get it, together with others, on the loop's next turn."""
         if self.watchers and not self._flush_planned:
             self._flush_planned = True
             self.loop.call_soon(self._flush)
@@ -250,7 +250,7 @@ class WatchHub:
             watcher.pump()
 
     def frame(self, event: Event, kind: str, query: WatchQuery) -> bytes:
-        """An event as a frame; encoded once when several watch."""
+        """Return an event as a frame; encoded once for several watchers."""
         if len(self.watchers) < 2:
             return query.encode({"result": {"type": kind, "object": event.object}})
         key = kind + query.cache_key

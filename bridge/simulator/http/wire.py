@@ -1,7 +1,7 @@
-"""The HTTP/1.1 server under the simulator: connections, replies and chunked streams.
+"""The simulator's HTTP/1.1 server: connections, replies and chunked streams.
 
-Hands each request to one synchronous handler and writes what the handler, then or later, answers. It knows nothing of
-Argo. Runs on the simulator's loop thread; nothing here may be called from another.
+Passes each request to one synchronous handler and writes the handler's immediate or later response. It knows nothing
+about Argo. Runs on the simulator's loop thread; nothing here may be called from another thread.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _MAX_PIPELINED = 4 * 1024 * 1024
 
 
 class Exchange:
-    """One request and the way to answer it: exactly one of `reply`, `open_stream`, `send_raw` or `cut`.
+    """One request and its response: exactly one of `reply`, `open_stream`, `send_raw` or `cut`.
 
     Attributes:
-        request: What was asked.
-        on_gone: Called when the client leaves before the answer is complete.
+        request: The request.
+        on_gone: Called when the client disconnects before the response is complete.
     """
 
     __slots__ = ("_connection", "on_gone", "request")
@@ -35,32 +35,32 @@ class Exchange:
 
     @property
     def gone(self) -> bool:
-        """Whether the client has left."""
+        """Whether the client has disconnected."""
         return self._connection.closed
 
     def reply(self, reply: UnaryAnswer) -> None:
-        """Send a whole answer."""
+        """Send a whole response."""
         self._connection.send_reply(reply, self.request)
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are, then close the connection."""
+        """Send bytes unchanged, then close the connection."""
         self._connection.send_raw(data)
 
     def open_stream(self) -> Stream:
-        """Begin a streamed answer; nothing is sent before its first write."""
+        """Begin a streamed response; nothing is sent before its first write."""
         return Stream(self._connection, self)
 
     def cut(self) -> None:
-        """Close the connection without an answer."""
+        """Close the connection without a response."""
         self._connection.abort()
 
 
 class Stream:
-    """A chunked answer.
+    """A chunked response.
 
     Attributes:
         started: Whether the head was sent.
-        on_writable: Called when the client has taken what was written after `writable` was False.
+        on_writable: Called when the client has read enough after `writable` was False.
     """
 
     def __init__(self, connection: Connection, exchange: Exchange) -> None:
@@ -73,12 +73,12 @@ class Stream:
 
     @property
     def writable(self) -> bool:
-        """Whether more may be written without piling up."""
+        """Whether more may be written without filling buffers."""
         return not self._connection.paused and not self.closed
 
     @property
     def closed(self) -> bool:
-        """Whether the stream has ended or the client has left."""
+        """Whether the stream has ended or the client has disconnected."""
         return self._ended or self._connection.closed
 
     def start(self, status: int, headers: tuple[tuple[str, str], ...]) -> None:
@@ -92,7 +92,7 @@ class Stream:
             self._connection.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def end(self) -> None:
-        """End the answer; the connection can take another request."""
+        """End the response; the connection can be used for another request."""
         if not self.closed:
             self._ended = True
             self._connection.write(b"0\r\n\r\n")
@@ -100,7 +100,7 @@ class Stream:
             self._connection.finish(self._exchange.request)
 
     def cut(self) -> None:
-        """Close the connection in the middle of the answer."""
+        """Close the connection in the middle of the response."""
         self._connection.abort()
 
 
@@ -108,9 +108,9 @@ class Connection(asyncio.Protocol):
     """One client connection; requests are answered one after the other.
 
     Attributes:
-        paused: The client does not take what is written.
+        paused: The client does not read what is written.
         closed: The connection is gone.
-        stream: The streamed answer in progress.
+        stream: The current streamed response.
     """
 
     def __init__(self, server: HttpServer) -> None:
@@ -144,15 +144,15 @@ class Connection(asyncio.Protocol):
         self.stream = None
 
     def eof_received(self) -> bool:
-        """The client will send nothing more: close."""
+        """The client will send nothing more: close the connection."""
         return False
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """The client reads too slowly."""
         self.paused = True
 
     def resume_writing(self) -> None:
-        """The client keeps up again."""
+        """The client has caught up."""
         self.paused = False
         if self.stream is not None and self.stream.on_writable is not None:
             self.stream.on_writable()
@@ -193,16 +193,16 @@ class Connection(asyncio.Protocol):
     # -- answering -------------------------------------------------------------------------------------------------
 
     def head(self, status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
-        """Encode a status line and headers, with those that every answer has."""
+        """Encode a status line and headers, with those of every response."""
         return self._server.head(status, headers)
 
     def write(self, data: bytes) -> None:
-        """Send bytes, unless the client has left."""
+        """Send bytes, unless the client has disconnected."""
         if not self.closed and self._transport is not None:
             self._transport.write(data)
 
     def send_reply(self, reply: UnaryAnswer, request: ParsedRequest) -> None:
-        """Send a whole answer and go on with the next request."""
+        """Send a whole response and continue with the next request."""
         self.write(self._server.reply_head(reply) + reply.body)
         self.finish(request)
 
@@ -215,7 +215,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def finish(self, request: ParsedRequest) -> None:
-        """The answer is complete."""
+        """Note that the response is complete."""
         self._exchange = None
         if request.keep_alive:
             if not self._advancing:
@@ -225,22 +225,22 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close at once; what was written may be lost."""
+        """Close at once; written data may be lost."""
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
 
 
 class HttpServer:
-    """Holds the connections and what every answer has in common.
+    """Holds the connections and the parts common to all responses.
 
     Args:
         handler: Called with each exchange; it must not raise.
-        common_headers: Called at most once a second for headers of every answer.
+        common_headers: Called at most once a second for the headers of every response.
 
     Attributes:
-        connections: Those that are open.
-        listening: Whether new ones are taken; what comes all the same is cut.
+        connections: The open connections.
+        listening: Whether new connections are accepted; others are cut.
     """
 
     def __init__(self, handler: Handler, common_headers: Callable[[], tuple[tuple[str, str], ...]]) -> None:
@@ -254,7 +254,7 @@ class HttpServer:
         self.listening = True
 
     def protocol(self) -> Connection:
-        """Make the protocol of a new connection."""
+        """Create the protocol of a new connection."""
         return Connection(self)
 
     def head(self, status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
@@ -262,7 +262,7 @@ class HttpServer:
         return _status_line(status) + _encode(headers) + self._common_bytes() + b"\r\n"
 
     def reply_head(self, reply: UnaryAnswer) -> bytes:
-        """Encode the head of a whole answer; the parts that repeat are encoded once."""
+        """Encode the head of a whole response; repeated parts are encoded once."""
         key = (reply.status, reply.content_type, reply.headers)
         fixed = self._heads.get(key)
         if fixed is None:
@@ -280,7 +280,7 @@ class HttpServer:
         return self._common
 
     def abort_all(self) -> None:
-        """Close all connections at once, and take no more."""
+        """Close all connections at once, and accept no more."""
         self.listening = False
         for connection in list(self.connections):
             connection.abort()

@@ -1,1 +1,1 @@
-"""What the simulated cluster stores, and what it takes."""
+"""The objects of the simulated cluster, and their validation."""

@@ -1,6 +1,6 @@
-"""Admits new workflows: judges, names, stores and remembers them, whichever endpoint they come from.
+"""Admits new workflows from all endpoints: checks, names, stores and records them.
 
-Create, submit, resubmit and an archived workflow's retry end here; reading requests is the endpoints' work. Run on the
+Used by create, submit, resubmit and the retry of an archived workflow; the endpoints parse requests. Run on the
 simulator's loop thread. Source: Argo v4.1 server/workflow/workflow_server.go; texts as recorded.
 """
 
@@ -18,15 +18,15 @@ from bridge.simulator.objects.world import World
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """One workflow that was accepted, kept whatever becomes of it.
+    """One accepted workflow, recorded permanently.
 
     Attributes:
-        namespace: Where.
-        name: Its name, which another may bear after it was deleted.
+        namespace: Its namespace.
+        name: Its name, which can be reused after it is deleted.
         uid: Its uid.
-        labels: Labels that were given.
-        annotations: Annotations that were given.
-        parameters: Arguments that were given, by name.
+        labels: The given labels.
+        annotations: The given annotations.
+        parameters: The given arguments, by name.
         created_at_s: Monotonic seconds.
     """
 
@@ -43,7 +43,7 @@ class Admission:
     """Admits new workflows.
 
     Args:
-        world: Where they go.
+        world: The state they are added to.
 
     Attributes:
         created: Every workflow that was admitted.
@@ -61,10 +61,10 @@ class Admission:
 
         Args:
             manifest: Decoded.
-            caller: Who wants it.
-            namespace: Where it goes.
-            dry_run: Only judge the manifest, and return it.
-            server_dry_run: Do all but store it.
+            caller: The sender.
+            namespace: The target namespace.
+            dry_run: Only check the manifest, and return it.
+            server_dry_run: Do everything except storing it.
 
         Raises:
             ApiError: 400, 403, 404 or 409.
@@ -95,12 +95,12 @@ class Admission:
         return workflow
 
     def readmit(self, manifest: Object, caller: Caller, namespace: str) -> Object:
-        """Store a new workflow that goes on where an archived one stopped.
+        """Store a new workflow that continues where an archived one stopped.
 
         Args:
-            manifest: The archived one with its retry's changes; no live one has its name.
-            caller: Who wants it.
-            namespace: Where it goes.
+            manifest: The archived one with the changes of the retry; no live one has its name.
+            caller: The sender.
+            namespace: The target namespace.
 
         Raises:
             ApiError: 400 or 403.
@@ -114,7 +114,7 @@ class Admission:
         return workflow
 
     def _require_template(self, spec: Object, caller: Caller, namespace: str) -> None:
-        """Before 3.7 the template that a workflow refers to is read with the caller's rights."""
+        """Before 3.7, the template that a workflow refers to is read with the caller's rights."""
         reference = spec.get("workflowTemplateRef")
         if reference is not None and not self._world.release.template_cache:
             cluster = bool(reference.get("clusterScope"))
@@ -138,7 +138,7 @@ class Admission:
         )
 
     def _stored_of(self, spec: Object, lookup: Lookup) -> Object:
-        """`status.storedTemplates` of a workflow that refers to a template: the templates it can reach there."""
+        """Return `status.storedTemplates` of a workflow that refers to a template: the templates it can reach there."""
         reference = spec.get("workflowTemplateRef")
         if reference is None:
             return {}
@@ -156,7 +156,7 @@ class Admission:
 
 
 def _reachable(spec: Object, entrypoint: str) -> Object:
-    """Templates that can be reached from an entrypoint, by name."""
+    """Return the templates reachable from an entrypoint, by name."""
     templates = {template.get("name", ""): template for template in spec.get("templates", [])}
     found: Object = {}
     waiting = [entrypoint]

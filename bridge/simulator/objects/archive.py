@@ -1,8 +1,7 @@
 """The workflow archive: copies of finished workflows that outlive them.
 
-Holds copies by uid and answers what there is; it decides neither when something is archived (that is `controller`)
-nor what list and GET make of it. Owned by the simulator's loop thread. Source: Argo v4.1 persist/sqldb; labels as
-recorded.
+Holds copies by uid; `controller` decides when something is archived, and list and GET decide how it is shown. Owned by
+the simulator's loop thread. Source: Argo v4.1 persist/sqldb; labels as recorded.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Archive:
         self._workflows: dict[str, Object] = {}
 
     def add(self, workflow: Object) -> None:
-        """Archive a workflow as it is now, in place of an earlier copy of the same uid."""
+        """Archive a workflow in its current state, replacing an earlier copy with the same uid."""
         metadata = workflow["metadata"]
         labels = {**metadata.get("labels", {}), ARCHIVING_LABEL: PERSISTED}
         copy = {**metadata, "labels": dict(sorted(labels.items()))}
@@ -35,11 +34,11 @@ class Archive:
         self._workflows[metadata["uid"]] = {**workflow, "metadata": copy}
 
     def get(self, uid: str) -> Object | None:
-        """The copy of a uid, or None."""
+        """Return the copy with a uid, or None."""
         return self._workflows.get(uid)
 
     def newest(self, namespace: str, name: str) -> Object | None:
-        """The copy of the last workflow of a name, or None; two may bear one name, one after the other."""
+        """Return the copy of the newest workflow with a name, or None; a name can be reused."""
         found = None
         for workflow in self._workflows.values():
             if (workflow["metadata"]["namespace"], workflow["metadata"]["name"]) == (namespace, name):
@@ -47,15 +46,15 @@ class Archive:
         return found
 
     def remove(self, uid: str) -> bool:
-        """Delete a copy; False when there was none."""
+        """Delete a copy; False if there was none."""
         return self._workflows.pop(uid, None) is not None
 
     def all(self) -> list[Object]:
-        """Every copy, the earliest archived first."""
+        """Return all copies, earliest archived first."""
         return list(self._workflows.values())
 
     def beside(self, live: Iterable[Object]) -> list[Object]:
-        """What list shows: live workflows that are not archived, and every copy, in brief.
+        """Return what list shows: live workflows that are not archived, and a short form of every copy.
 
         Args:
             live: The workflows that exist.
@@ -65,7 +64,7 @@ class Archive:
 
 
 def brief_of(workflow: Object) -> Object:
-    """An archived workflow as lists show it: the columns of the database's index."""
+    """Return an archived workflow as lists show it: the columns of the database's index."""
     metadata, status = workflow["metadata"], workflow["status"]
     return {
         "metadata": {key: metadata[key] for key in _METADATA if key in metadata},

@@ -1,7 +1,7 @@
-"""Judges the schedules of CronWorkflows: five fields, or a descriptor such as `@daily`.
+"""Validates the schedules of CronWorkflows: five fields, or a descriptor such as `@daily`.
 
-Says what is wrong in the words of Argo's cron library; it computes no times, since simulated CronWorkflows do not fire
-by themselves. Pure; run on the simulator's loop thread. Source: robfig/cron v3 parser.go; texts as recorded.
+Reports errors in the words of Argo's cron library; it computes no times, because simulated CronWorkflows do not fire by
+themselves. Pure; run on the simulator's loop thread. Source: robfig/cron v3 parser.go; texts as recorded.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _BOUNDS: tuple[_Bounds, ...] = (
 
 
 class _BadFieldError(Exception):
-    """A field that is not understood."""
+    """A field cannot be parsed."""
 
 
 def fault_in(schedule: str) -> str:
-    """What is wrong with a schedule; empty when it is good.
+    """Return what is wrong with a schedule; empty if it is valid.
 
     Args:
         schedule: E.g. `0 6 * * mon-fri`; may begin with `TZ=ZONE `.

@@ -1,8 +1,8 @@
-"""Decodes request bodies as the Argo Server's Go structs do.
+"""Decodes request bodies like the Argo Server's Go structs.
 
-Unknown fields are dropped without a word, names match in any case, wrong types are refused with Go's text, AnyString
-values become strings, and structs that Go always prints appear as `{}`. Fields whose type `schema` does not list pass
-unread. It does not judge what a workflow means (that is `validation`). Pure; run on the simulator's loop thread.
+Unknown fields are dropped silently, names are case-insensitive, wrong types are refused with Go's text, AnyString
+values become strings, and structs that Go always prints appear as `{}`. Fields whose type is not in `schema` pass
+unread. It does not check the meaning of a workflow (`validation` does). Pure; run on the simulator's loop thread.
 Source: Argo v4.1 util/json/json.go, pkg/apis/workflow/v1alpha1 (anystring.go, workflow_types.go).
 """
 
@@ -21,7 +21,7 @@ _MAX_CACHED = 200
 _GO_NAMES = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 _SCALARS: dict[str, tuple[type, ...]] = {"I": (int, str), "b": (bool,), "i": (int,)}
 _GO_TYPES = {"o": "object", "s": "string", "b": "bool", "i": "int32", "A": "string", "I": "intstr.IntOrString"}
-_PACKAGES = {  # of a request's type, by a word in its name; the first that is found
+_PACKAGES = {  # for a request's type, by a word in its name; the first match counts
     "ClusterWorkflowTemplate": "clusterworkflowtemplate",
     "WorkflowTemplate": "workflowtemplate",
     "CronWorkflow": "cronworkflow",
@@ -36,7 +36,7 @@ def bad_json(message: str) -> ApiError:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read the first JSON value of a body; an empty body is an empty object.
+    """Parse the first JSON value of a body; an empty body is an empty object.
 
     Raises:
         ApiError: 400 with the text of Go's decoder.
@@ -50,7 +50,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def _parse_first_value(text: str) -> Any:
-    """Slow path: what follows the first value is ignored, and what is wrong is told as Go tells it."""
+    """Slow path: ignores what follows the first value, and reports errors with Go's text."""
     try:
         return json.JSONDecoder().raw_decode(text)[0]
     except json.JSONDecodeError as error:
@@ -81,9 +81,9 @@ def _go_message(text: str, error: json.JSONDecodeError) -> str:
 
 
 class ManifestDecoder:
-    """Turns JSON values into the manifests of one release.
+    """Decodes JSON values into the manifests of one release.
 
-    Equal lists of templates are decoded once and shared, so what it returns must not be changed.
+    Equal lists of templates are decoded once and shared, so results must not be changed.
 
     Args:
         minor: Major and minor number of the release, e.g. `(4, 1)`.
@@ -122,7 +122,7 @@ class ManifestDecoder:
         return self.decode(value, struct, "")
 
     def decode(self, value: dict[str, Any], struct: str, path: str) -> dict[str, Any]:
-        """Decode one struct; `path` is where it stands, for error texts."""
+        """Decode one struct; `path` is its position, for error texts."""
         fields = self._structs[struct]
         found: dict[str, Any] = {}
         for key, item in value.items():
@@ -142,12 +142,12 @@ class ManifestDecoder:
         return {name: found[name] for name in sorted(found, key=rank.__getitem__)}
 
     def ordered(self, value: dict[str, Any], struct: str) -> dict[str, Any]:
-        """A decoded struct whose fields were changed, in the order in which Argo prints them."""
+        """Return a decoded struct with changed fields, in the order in which Argo prints them."""
         rank = self._rank[struct]
         return {name: value[name] for name in sorted(value, key=rank.__getitem__)}
 
     def _decode_kind(self, item: Any, kind: str, where: tuple[str, str]) -> Any:
-        """Decode a field; None when Go would leave it out of its output (`omitempty`)."""
+        """Decode a field; None if Go would omit it from its output (`omitempty`)."""
         if kind == "x":
             return item
         if kind in ("s", "=s"):
@@ -235,7 +235,7 @@ def _go_type(kind: str) -> str:
 
 
 def any_string(value: Any) -> str:
-    """The string that Argo's AnyString makes of a JSON value.
+    """Return the string that Argo's AnyString makes of a JSON value.
 
     Numbers go through float64 (integers above 2^53 are rounded), bools print as words, objects and arrays are lost.
     """

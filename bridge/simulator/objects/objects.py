@@ -1,7 +1,8 @@
-"""Makes stored objects of decoded manifests, and printed ones of stored objects.
+"""Makes stored objects from decoded manifests, and printed ones from stored objects.
 
-Fills in what kube and the server fill in (name, uid, times, managedFields), and restores the shells that Go prints
-after a `fields` cut. It neither validates nor stores. Run on the simulator's loop thread. Source: shapes as recorded.
+Fills in what Kubernetes and the server fill in (name, uid, times, managedFields), and restores the empty structs that
+Go prints after a `fields` cut. It neither validates nor stores. Run on the simulator's loop thread. Source: shapes as
+recorded.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ObjectFactory:
     """Makes objects.
 
     Args:
-        release: The release that is played.
+        release: The simulated release.
         wall: For creation times.
         random: For uids and generated names.
     """
@@ -46,7 +47,7 @@ class ObjectFactory:
         self._managed: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
 
     def with_name(self, manifest: Object) -> Object:
-        """A manifest whose metadata has a name, made from generateName where it had none."""
+        """Return a manifest whose metadata has a name, made from generateName if there was none."""
         metadata = manifest["metadata"]
         prefix = metadata.get("generateName")
         if metadata.get("name") or not prefix:
@@ -59,9 +60,9 @@ class ObjectFactory:
 
         Args:
             manifest: Decoded, with a name.
-            namespace: Where it goes.
-            creator: Labels about who made it.
-            stored: `status.storedTemplates`, empty for none.
+            namespace: The target namespace.
+            creator: Labels about the creator.
+            stored: `status.storedTemplates`, or empty.
         """
         given = manifest["metadata"].get("labels", {})
         labels = {key: value for key, value in given.items() if key not in OWNED_LABELS} | creator
@@ -72,12 +73,12 @@ class ObjectFactory:
         return {"metadata": metadata, "spec": manifest["spec"], "status": status}
 
     def template(self, manifest: Object, namespace: str) -> Object:
-        """A new template; an empty namespace makes it cluster-scoped."""
+        """Return a new template; an empty namespace makes it cluster-scoped."""
         labels = manifest["metadata"].get("labels", {})
         return {"metadata": self._metadata(manifest, namespace, labels, {}), "spec": manifest["spec"]}
 
     def cron(self, manifest: Object, namespace: str, creator: dict[str, str]) -> Object:
-        """A new CronWorkflow, which has never run."""
+        """Return a new CronWorkflow, which has never run."""
         labels = manifest["metadata"].get("labels", {}) | creator
         status: dict[str, Any] = {"active": None, "lastScheduledTime": None, "conditions": None}
         if self._release.schedules:
@@ -86,7 +87,7 @@ class ObjectFactory:
         return {"metadata": metadata, "spec": manifest["spec"], "status": status}
 
     def updated_template(self, before: Object, manifest: Object) -> Object:
-        """A template with the spec, labels and annotations of a newer manifest."""
+        """Return a template with the spec, labels and annotations of a newer manifest."""
         metadata = {**before["metadata"], "generation": before["metadata"]["generation"] + 1}
         for key in ("labels", "annotations"):
             metadata.pop(key, None)
@@ -95,12 +96,12 @@ class ObjectFactory:
         return {"metadata": metadata, "spec": manifest["spec"]}
 
     def rewritten(self, workflow: Object, labels: dict[str, str], *parts: str) -> Object:
-        """A stored workflow that the server has changed: its generation, labels, and who wrote what.
+        """Return a stored workflow after a change by the server: its generation, labels, and managedFields.
 
         Args:
-            workflow: With the change made; its metadata is not changed itself.
-            labels: Labels that are added.
-            parts: What was written: `spec`, `status`.
+            workflow: The workflow with the change; its metadata is not modified.
+            labels: Labels to add.
+            parts: The changed parts: `spec`, `status`.
         """
         before = workflow["metadata"]
         metadata = {**before, "generation": before.get("generation", 1) + 1}
@@ -150,7 +151,7 @@ class ObjectFactory:
     def _managed_fields(
         self, metadata: dict[str, Any], spec: Object, extra_fields: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        """What kube notes about who set which field; one object for all that look alike and came in the same second."""
+        """Return Kubernetes' managedFields; one object for all equal ones of the same second."""
         time = metadata["creationTimestamp"]
         labels, annotations = metadata.get("labels", {}), metadata.get("annotations", {})
         named = "generateName" in metadata
@@ -181,11 +182,11 @@ class ObjectFactory:
     # -- printing --------------------------------------------------------------------------------------------------
 
     def cut(self, workflow: Object, fields: FieldFilter | None) -> Object:
-        """A workflow as get and list print it under a `fields` parameter."""
+        """Return a workflow as get and list print it with a `fields` parameter."""
         return workflow if fields is None else self.with_shells(fields.apply(workflow))
 
     def with_shells(self, cut: Object) -> Object:
-        """Restore what Go prints even when it was cut away."""
+        """Restore the structs that Go prints even if they were cut away."""
         metadata = cut.get("metadata", {})
         if self._release.null_creation_timestamp and "creationTimestamp" not in metadata:
             metadata = {**metadata, "creationTimestamp": None}
@@ -201,7 +202,7 @@ class ObjectFactory:
 
 
 def ordered_status(status: Object) -> Object:
-    """A workflow's status with its fields in the order in which Argo prints them; what is unknown comes last."""
+    """Return a status with its fields in the order in which Argo prints them; unknown ones come last."""
     return _in_order(status, _STATUS_RANK)
 
 

@@ -1,7 +1,7 @@
-"""What the containers of simulated pods have printed: lines made from a workflow's nodes and templates.
+"""The output of simulated containers: lines derived from a workflow's nodes and templates.
 
-A container prints what its `echo` commands would, else one made line. Nothing is kept: the lines follow from the
-stored workflow. Pure; run on the simulator's loop thread. Source: Argo v4.1 util/logs/workflow-logger.go,
+A container prints the output of its `echo` commands, otherwise one made-up line. Nothing is stored: the lines follow
+from the stored workflow. Pure; run on the simulator's loop thread. Source: Argo v4.1 util/logs/workflow-logger.go,
 workflow/util/pod_name.go.
 """
 
@@ -23,16 +23,16 @@ _UNKNOWN = 2
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines are asked for.
+    """The requested lines.
 
     Attributes:
         pod: Only this pod's; empty for all.
         container: Empty for `main`; others print nothing here.
-        grep: Only lines in which it is found; None for all.
-        tail_lines: The last so many of each pod; None for all.
-        limit_bytes: So many bytes of each pod; None for all.
-        timestamps: Each line begins with its time.
-        previous: Of a container that ran before in the same pod: there is none.
+        grep: Only lines that match; None for all.
+        tail_lines: Number of last lines of each pod; None for all.
+        limit_bytes: Maximum bytes of each pod; None for all.
+        timestamps: Begin each line with its time.
+        previous: The output of an earlier container in the same pod: there is none.
     """
 
     pod: str = ""
@@ -57,12 +57,12 @@ class PodLogLine:
     pod: str
 
     def as_json(self) -> Object:
-        """The line as the API prints it; an empty one has no `content`."""
+        """Return the line as the API prints it; an empty one has no `content`."""
         return {"content": self.content, "podName": self.pod} if self.content else {"podName": self.pod}
 
 
 def compile_grep(text: str) -> re.Pattern[str] | None:
-    """The expression of a `grep`; None when it is empty.
+    """Compile the expression of a `grep`; None if it is empty.
 
     Raises:
         ApiError: 500 with the beginning of Go's text.
@@ -76,7 +76,7 @@ def compile_grep(text: str) -> re.Pattern[str] | None:
 
 
 def pod_name(workflow: str, node: Node) -> str:
-    """Name of a node's pod (format v2).
+    """Return the name of a node's pod (format v2).
 
     Args:
         workflow: Name of the workflow.
@@ -91,11 +91,11 @@ def pod_name(workflow: str, node: Node) -> str:
 
 
 def lines_of(workflow: Object, query: LogQuery) -> list[PodLogLine]:
-    """The lines that a workflow's pods have printed, in the order in which the pods started.
+    """Return the lines that a workflow's pods have printed, in the order in which the pods started.
 
     Args:
-        workflow: As it is stored.
-        query: Which of them.
+        workflow: The stored workflow.
+        query: Which lines.
     """
     if query.previous or query.container not in ("", "main"):
         return []

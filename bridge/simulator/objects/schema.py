@@ -1,7 +1,7 @@
 """The fields that the simulator knows, in the order in which Argo prints them.
 
-Tables only: a struct's fields and what each one holds. Fields of types that are not listed here pass through unread.
-Immutable, so any thread may read it. Source: Argo field reference of the five releases.
+Tables only: the fields of each struct and their kinds. Fields of other types pass through unread. Immutable, so any
+thread may read it. Source: Argo field reference of the five releases.
 
 Kinds: `s` string, `b` bool, `i` integer, `A` AnyString (a number or bool becomes a string, an object an empty one),
 `I` integer or string, `Q` map of quantities, `o` any object, `x` anything, `@T` struct T, `=T` struct T that is printed
@@ -229,7 +229,7 @@ _STRUCTS: dict[str, Fields] = {
 }
 # fmt: on
 
-# First release (minor) that has the field, or the first that lost it.
+# First release (minor) that has the field, or the first without it.
 _ADDED: dict[tuple[str, str], tuple[int, int]] = {
     ("Template", "annotations"): (3, 7),
     ("Template", "pendingTimeout"): (4, 1),
@@ -254,7 +254,7 @@ _REMOVED: dict[tuple[str, str], tuple[int, int]] = {
     ("Template", "priority"): (3, 7),
 }
 
-# Fields that one release prints even when they are empty.
+# Fields that one release prints even if they are empty.
 _PRINTED_BEFORE = {("CronWorkflowSpec", "schedule", (3, 5)): "=s"}
 
 NODE_ORDER = tuple(_NODE)
@@ -268,7 +268,7 @@ METADATA_ORDER = (
 
 @cache
 def structs_of(minor: tuple[int, int]) -> dict[str, Fields]:
-    """Every struct with the fields that the release `minor` (major, minor) knows."""
+    """Return every struct with the fields of release `minor` (major, minor)."""
     tables: dict[str, Fields] = {}
     for struct, fields in _STRUCTS.items():
         tables[struct] = {

@@ -1,7 +1,7 @@
-"""The simulator's etcd: objects, resource versions, the history that watches read, the mirror that lists read.
+"""The simulator's etcd: objects, resource versions, the history for watches, the lagging view for lists.
 
-Stored objects are never changed, only replaced, so every event keeps the object as it was. It knows nothing of HTTP
-or of how workflows run. Owned by the simulator's loop thread; others read through `Simulator`.
+Stored objects are never changed, only replaced, so every event keeps its object. It knows nothing about HTTP or about
+running workflows. Owned by the simulator's loop thread; others read through `Simulator`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Event:
     Attributes:
         version: Resource version of the change.
         kind: ADDED, MODIFIED or DELETED.
-        object: The workflow as it then was.
+        object: The workflow after the change.
         namespace: Its namespace.
         labels: Its labels.
-        labels_before: Its labels before the change; None when it is new.
+        labels_before: Its labels before the change; None if it is new.
         at_s: Time of the change on the store's clock.
-        frames: Encoded frames, by what was asked for; shared by all watchers.
+        frames: Encoded frames, by query; shared by all watchers.
     """
 
     __slots__ = ("at_s", "frames", "kind", "labels", "labels_before", "namespace", "object", "version")
@@ -52,10 +52,10 @@ class Event:
 
 
 class EventLog:
-    """The last events in order, addressed by a position that never changes.
+    """The latest events in order, addressed by a fixed position.
 
     Args:
-        window: How many events are kept at least; twice as many at most.
+        window: Minimum number of kept events; at most twice as many are kept.
     """
 
     def __init__(self, window: int) -> None:
@@ -71,7 +71,7 @@ class EventLog:
 
     @property
     def start(self) -> int:
-        """Position of the oldest event that is kept."""
+        """Position of the oldest kept event."""
         return self._base
 
     def append(self, event: Event) -> None:
@@ -80,15 +80,15 @@ class EventLog:
 
     @property
     def overfull(self) -> bool:
-        """Whether `prune` has something to do."""
+        """Whether `prune` has work."""
         return len(self._events) > 2 * self._window
 
     def at(self, position: int) -> Event:
-        """The event at a position from `start` up to, not including, `end`."""
+        """Return the event at a position from `start` up to, not including, `end`."""
         return self._events[position - self._base]
 
     def after(self, version: int) -> int:
-        """Position of the first event newer than a resource version.
+        """Return the position of the first event newer than a resource version.
 
         Raises:
             LookupError: Events after that version are no longer kept.
@@ -98,7 +98,7 @@ class EventLog:
         return self._base + bisect_right(self._events, version, key=lambda event: event.version)
 
     def prune(self, keep: int | None = None) -> None:
-        """Forget all but the last `keep` events (the window, when None)."""
+        """Remove all except the last `keep` events (the window, if None)."""
         keep = self._window if keep is None else keep
         surplus = len(self._events) - keep
         if surplus > 0:
@@ -108,11 +108,11 @@ class EventLog:
 
 
 class Mirror:
-    """What list sees: the workflows as they were some time ago.
+    """The view of lists: the workflows as they were some time ago.
 
     Args:
-        log: Where the changes come from.
-        lag_s: How far the mirror is behind, in seconds.
+        log: Source of the changes.
+        lag_s: Lag of the view, in seconds.
     """
 
     def __init__(self, log: EventLog, lag_s: float) -> None:
@@ -123,13 +123,13 @@ class Mirror:
         self.workflows: dict[Key, Object] = {}
 
     def advance(self, now_s: float) -> None:
-        """Take over all changes that are older than the lag."""
+        """Apply all changes that are older than the lag."""
         while self._position < self._log.end and self._log.at(self._position).at_s <= now_s - self._lag_s:
             self._apply(self._log.at(self._position))
             self._position += 1
 
     def advance_to(self, position: int) -> None:
-        """Take over all changes before a position, whatever their age (they are about to be forgotten)."""
+        """Apply all changes before a position, whatever their age (they are about to be removed)."""
         while self._position < position:
             self._apply(self._log.at(self._position))
             self._position += 1
@@ -148,8 +148,8 @@ class Store:
     """All objects.
 
     Args:
-        window: Events that are kept for watches.
-        list_lag_s: How far lists are behind, in seconds.
+        window: Number of events kept for watches.
+        list_lag_s: Lag of lists, in seconds.
         clock: Monotonic seconds.
 
     Attributes:
@@ -176,12 +176,12 @@ class Store:
         return self._version
 
     def next_version(self) -> int:
-        """Count on; every write of any object takes one."""
+        """Return the next resource version; every write of any object takes one."""
         self._version += 1
         return self._version
 
     def get(self, namespace: str, name: str) -> Object | None:
-        """A workflow as it is now."""
+        """Return a workflow in its current state."""
         return self.workflows.get((namespace, name))
 
     def put(self, workflow: Object) -> Object:
@@ -204,7 +204,7 @@ class Store:
         return workflow
 
     def remove(self, namespace: str, name: str) -> Object | None:
-        """Delete a workflow; returns its last state, or None when there was none."""
+        """Delete a workflow; returns its last state, or None if it did not exist."""
         before = self.workflows.pop((namespace, name), None)
         if before is None:
             return None
@@ -222,7 +222,7 @@ class Store:
         return template
 
     def lookup_in(self, namespace: str) -> Lookup:
-        """How a workflow of a namespace finds stored templates."""
+        """Return a function with which a workflow of a namespace finds stored templates."""
 
         def lookup(name: str, cluster: bool) -> Object | None:
             return self.templates.get(("" if cluster else namespace, name))
@@ -230,7 +230,7 @@ class Store:
         return lookup
 
     def remove_template(self, namespace: str, name: str) -> bool:
-        """Delete a template; False when there was none."""
+        """Delete a template; False if it did not exist."""
         if self.templates.pop((namespace, name), None) is None:
             return False
         self.next_version()
@@ -244,17 +244,17 @@ class Store:
         return cron
 
     def remove_cron(self, namespace: str, name: str) -> None:
-        """Delete a CronWorkflow that exists."""
+        """Delete an existing CronWorkflow."""
         del self.crons[(namespace, name)]
         self.next_version()
 
     def listed(self) -> tuple[dict[Key, Object], int]:
-        """The workflows that a list sees now, and the resource version it reports."""
+        """Return the workflows that a list sees now, and the resource version it reports."""
         self.mirror.advance(self._clock())
         return self.mirror.workflows, self.mirror.version
 
     def compact(self) -> None:
-        """Forget the history: watches from any older resource version are refused."""
+        """Discard the history: watches from any older resource version are refused."""
         self.mirror.advance_to(self.log.end)
         self.log.prune(0)
         self.log.compacted_version = self._version

@@ -1,8 +1,8 @@
-"""Judges manifests as the Argo Server and, behind it, kube-apiserver do at create and update.
+"""Validates manifests like the Argo Server and, behind it, kube-apiserver at create and update.
 
-Checks what the server checks before it stores (names, labels, templates, parameters), with its texts; it stores
-nothing and does not run anything. A template that was found good is not judged again while it stays the same. Run on
-the simulator's loop thread. Source: Argo v4.1 workflow/validate; texts as recorded.
+Checks what the server checks before it stores (names, labels, templates, parameters), with the same texts; it stores
+and runs nothing. A valid template is not checked again while it is unchanged. Run on the simulator's loop thread.
+Source: Argo v4.1 workflow/validate; texts as recorded.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ _LABEL_NAME_TEXT = (
 
 
 def check_metadata(kind: str, metadata: dict[str, Any], release: Release) -> None:
-    """Check a new object's name and labels, as kube does.
+    """Check a new object's name and labels, like Kubernetes.
 
     Args:
         kind: `Workflow`, `WorkflowTemplate` or `ClusterWorkflowTemplate`.
         metadata: Its metadata, with the name already made from generateName.
-        release: Decides one text.
+        release: One text depends on it.
 
     Raises:
-        ApiError: 400 (kube's 422).
+        ApiError: 400 (Kubernetes' 422).
     """
     name = metadata.get("name", "")
     prefix = f'{kind}.argoproj.io "{name}" is invalid: '
@@ -88,7 +88,7 @@ def _check_key(where: str, key: str) -> None:
 
 
 def check_place(metadata: dict[str, Any], namespace: str) -> None:
-    """Check that a new object's metadata names no other namespace than its request.
+    """Check that a new object's metadata does not name a different namespace than its request.
 
     Raises:
         ApiError: 400.
@@ -98,7 +98,7 @@ def check_place(metadata: dict[str, Any], namespace: str) -> None:
 
 
 def check_version(resource: str, before: dict[str, Any], changed: dict[str, Any]) -> None:
-    """Check that a changed object was made of the one that is stored.
+    """Check that a changed object is based on the stored one.
 
     Args:
         resource: E.g. `workflowtemplates`.
@@ -119,11 +119,11 @@ def check_version(resource: str, before: dict[str, Any], changed: dict[str, Any]
 
 
 def merge_parameters(own: list[dict[str, Any]], base: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A workflow's own parameters, then those of its template that it does not give.
+    """Return a workflow's own parameters, then those of its template that it does not set.
 
     Args:
         own: `spec.arguments.parameters` of the workflow.
-        base: The same of the template it refers to.
+        base: The parameters of the template it refers to.
     """
     given = {parameter.get("name"): parameter for parameter in own}
     merged = [given.pop(parameter.get("name"), parameter) for parameter in base]
@@ -131,7 +131,7 @@ def merge_parameters(own: list[dict[str, Any]], base: list[dict[str, Any]]) -> l
 
 
 class Validator:
-    """Validates specs, remembering which stored templates were good."""
+    """Validates specs, and remembers valid stored templates."""
 
     def __init__(self) -> None:
         self._good: dict[tuple[str, str], bool] = {}
@@ -143,7 +143,7 @@ class Validator:
         Args:
             workflow: The decoded manifest.
             lookup: `(name, cluster scope)` to the stored template of that name, or None.
-            values_required: Arguments must have values; lint does not ask for them.
+            values_required: Whether arguments must have values; lint does not require them.
 
         Raises:
             ApiError: 400, or 404 for a missing template.
@@ -168,11 +168,11 @@ class Validator:
         key = (template["metadata"]["uid"] + template["metadata"]["resourceVersion"], entrypoint)
         if key not in self._good:
             check_spec({**base, "entrypoint": entrypoint}, self._has_template(lookup), extra=frozenset(_names(own)))
-            if not own:  # parameters given here may be what makes the templates resolve
+            if not own:  # parameters given here may be what the templates need
                 self._good[key] = True
 
     def _check_inline(self, spec: dict[str, Any], lookup: Lookup) -> None:
-        """Check a workflow's own templates; equal ones are one object (the decoder sees to it), known by its id."""
+        """Check a workflow's own templates; equal ones are one object (thanks to the decoder), identified by its id."""
         templates = spec.get("templates")
         names = frozenset(_names(spec["arguments"].get("parameters", [])))
         key = (id(templates), spec.get("entrypoint", ""), spec.get("onExit", ""), names)
@@ -182,10 +182,10 @@ class Validator:
         if templates is not None and not any("templateRef" in step for t in templates for _, step in _calls(t)):
             if len(self._good_inline) >= _MAX_CACHED:
                 self._good_inline.clear()
-            self._good_inline[key] = templates  # kept, so that its id stays its own
+            self._good_inline[key] = templates  # kept, so that its id is not reused
 
     def check_template(self, template: dict[str, Any], lookup: Lookup) -> None:
-        """Check a WorkflowTemplate or ClusterWorkflowTemplate; its arguments may lack values.
+        """Check a WorkflowTemplate or ClusterWorkflowTemplate; its arguments need no values.
 
         Raises:
             ApiError: 400.
@@ -219,7 +219,7 @@ class Validator:
 
 
 def find_template(reference: dict[str, Any], lookup: Lookup) -> dict[str, Any]:
-    """The stored template that a `workflowTemplateRef` names.
+    """Return the stored template that a `workflowTemplateRef` names.
 
     Raises:
         ApiError: 404 in the server's words.
@@ -255,9 +255,9 @@ def check_spec(
 
     Args:
         spec: A workflow's spec, or a template's with the workflow's entrypoint.
-        has_template: Whether a `templateRef` names something that exists.
+        has_template: Whether a `templateRef` names an existing template.
         entrypoint_required: False for stored templates.
-        extra: Names of workflow parameters that come from elsewhere.
+        extra: Names of workflow parameters from elsewhere.
 
     Raises:
         ApiError: 400.

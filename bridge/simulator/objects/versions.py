@@ -1,7 +1,6 @@
-"""What differs between the Argo Server releases that the simulator can play.
+"""Differences between the simulated Argo Server releases.
 
-Holds facts only, read from recordings of real servers (tests/contract/recordings); it decides nothing. Immutable, so
-any thread may read it.
+Only facts, from recordings of real servers (tests/contract/recordings). Immutable, so any thread may read it.
 """
 
 from __future__ import annotations
@@ -152,7 +151,7 @@ def find_release(version: str) -> Release:
         version: `4.1.2`, `v4.1.2`, or the minor version alone (`4.1`).
 
     Raises:
-        ValueError: No release of that name is simulated; the text lists those that are.
+        ValueError: No release with that name is simulated; the text lists those that are.
     """
     wanted = version.removeprefix("v")
     for name, release in RELEASES.items():

@@ -1,6 +1,6 @@
-"""What the endpoints of a simulator work on, in one place.
+"""The shared state of a simulator's endpoints.
 
-Holds references and does nothing with them. Used on the simulator's loop thread.
+Holds references only. Used on the simulator's loop thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bridge.simulator.objects.versions import Release
 
 @dataclass(slots=True)
 class World:
-    """What the endpoints work on; `archive` is None when none is configured."""
+    """The state the endpoints work on; `archive` is None if none is configured."""
 
     release: Release
     namespaces: frozenset[str]
