@@ -1,1 +1,1 @@
-"""What operators write to say something of a message: CEL, paths, simple comparisons, topic patterns. Pure."""
+"""Expressions about a message: CEL, paths, simple comparisons, topic patterns. Pure."""

@@ -1,14 +1,14 @@
-r"""The expression language: CEL with the bridge's variables, and numbers that mix.
+r"""The expression language: CEL with the bridge's variables, and with mixed numbers.
 
-The only import of cel_expr_python. Compiles and evaluates; knows nothing of mappings or messages. Three things differ
-from CEL as the library brings it:
+The only import of cel_expr_python. Compiles and evaluates; knows nothing about mappings or messages. It differs from
+the library's CEL in three ways:
 
 - A whole number of JSON is an `int`, any other a `double`, and plain CEL has no `double + int`: `payload.value + 0.5`
   would work for 20.5 and be an error for 20. Operators and functions of numbers get the mixed forms.
 - What `dialect` says of division, text and what is missing.
 - The library cuts text at a NUL character, so that ``"a\0b" == "a"``: text with one is refused instead.
 
-Thread: any; a `Program` holds no state of an evaluation.
+Thread: any; a `Program` has no state of an evaluation.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an expone
 
 
 class CompileError(Exception):
-    """The text is no valid expression.
+    """The text is not a valid expression.
 
     Attributes:
         line: from 1, within the expression.
         column: from 1.
-        text: the library's own words.
+        text: the library's message.
     """
 
     def __init__(self, line: int, column: int, text: str) -> None:
@@ -64,7 +64,7 @@ class CompileError(Exception):
 
 
 class EvaluationError(Exception):
-    """An expression has no result for this message: a missing field, a wrong type, null where text is needed."""
+    """An expression has no result for this message: a missing field, a wrong type, or null where text is needed."""
 
 
 class Program:
@@ -74,10 +74,10 @@ class Program:
         source: CEL text.
 
     Raises:
-        CompileError: it does not parse, or names or types are wrong.
+        CompileError: it cannot be parsed, or names or types are wrong.
 
     Attributes:
-        result: name of the result's type as far as it is known before any message: ``BOOL``, ``STRING``, ``DYN``, ...
+        result: name of the result's type, as far as it is known in advance: ``BOOL``, ``STRING``, ``DYN``, ...
     """
 
     def __init__(self, source: str) -> None:
@@ -98,7 +98,7 @@ class Program:
             data: a value for each variable that the expression uses, made by `to_cel`.
 
         Raises:
-            EvaluationError: CEL's error value, or data that it cannot take.
+            EvaluationError: CEL's error value, or data that it does not accept.
         """
         try:
             outcome = self._expression.eval(data=data)
@@ -110,7 +110,7 @@ class Program:
 
 
 def to_cel(value: Any) -> Any:
-    """Return a decoded value as expressions see it.
+    """Return a decoded value in the form used in expressions.
 
     Raises:
         EvaluationError: text with a NUL character.
@@ -126,7 +126,7 @@ def to_cel(value: Any) -> Any:
 
 
 def shortest(value: float) -> int | float:
-    """Return a whole double as an integer, as long as its digits are few, so that 95.0 is written `95`.
+    """Return a whole double as an integer, if it has few digits, so that 95.0 is written `95`.
 
     Raises:
         EvaluationError: it is not finite.
@@ -157,7 +157,7 @@ def _environment() -> cel.Env:
 
 
 def _functions() -> list[cel.FunctionDecl]:
-    """The forms that the library's functions lack, and what `dialect` writes."""
+    """Return the overloads that the library lacks, and the functions used by `dialect`."""
     kinds = {"int": cel.Type.INT, "uint": cel.Type.UINT, "double": cel.Type.DOUBLE}
     double, dyn = cel.Type.DOUBLE, cel.Type.DYN
     mixed = [(one, other) for one in kinds for other in kinds if one != other and "double" in (one, other)]
@@ -188,7 +188,7 @@ def _functions() -> list[cel.FunctionDecl]:
         )
         for name, returned, function, signatures in declared
     ]
-    # Declared for the check of its arguments; `dialect` writes it in other terms before it could run.
+    # Declared to check its arguments; `dialect` replaces it before it could run.
     return [
         *functions,
         cel.FunctionDecl("default", [cel.Overload(id="default", return_type=dyn, parameters=[dyn, dyn])]),
@@ -196,7 +196,7 @@ def _functions() -> list[cel.FunctionDecl]:
 
 
 def _divide(left: float, right: float) -> float:
-    """Divide as IEEE 754 does, like CEL's own `double / double`."""
+    """Divide as in IEEE 754, like CEL's own `double / double`."""
     if right:
         return left / right
     if not left or math.isnan(left):
@@ -205,7 +205,7 @@ def _divide(left: float, right: float) -> float:
 
 
 def _modulo(left: float, right: float) -> float:
-    """The rest with the sign of `left`, like CEL's own `int % int`; by zero it is an error there and here."""
+    """Return the remainder with the sign of `left`, like CEL's own `int % int`; by zero is an error in both."""
     if not right:
         raise ValueError("modulus by zero")
     if isinstance(left, int) and isinstance(right, int):
@@ -241,5 +241,5 @@ def _compile_error(text: str) -> CompileError:
     if found is None:
         return CompileError(1, 1, cut(text))
     words = found["text"].removesuffix(" (in container '')").replace(" (in container '')", "")
-    words = re.sub(r" expecting .*", "", words)  # the list of all tokens that CEL has helps nobody
+    words = re.sub(r" expecting .*", "", words)  # CEL's list of all tokens helps nobody
     return CompileError(int(found["line"]), int(found["column"]), cut(words))

@@ -1,11 +1,11 @@
-"""Writes an expression in the terms of the CEL library, where ours mean something else or more.
+"""Translates an expression to the CEL library's terms, where ours have a different or wider meaning.
 
 - `x / y` never cuts: in CEL 20 / 8 is 2 and 20.5 / 8 is 2.5625, and a device that sends 20.5 also sends 20.
 - `string(x)` and `format([x])` write a whole double with its digits, as a bare path does; CEL writes 1.2345678e+07.
 - `default(x, y)` is x unless that is missing or null; a function of the library never sees what is missing.
 
-What it is given has been compiled as it stands, so that it parses and its types are checked; what it returns is only
-run. Thread: any; everything here is pure.
+The input has been compiled unchanged, so it parses and its types are checked; the output is only run. Thread: any;
+everything here is pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHORTEST, SHORTEST_TEXT = "__shortest", "__shortest_text"
 
 
 class NotAPathError(Exception):
-    """The first argument of `default` is no path. `offset` is its place in the expression, from 0."""
+    """The first argument of `default` is not a path. `offset` is its position in the expression, from 0."""
 
     def __init__(self, offset: int) -> None:
         super().__init__("the first argument of default() must be a path, such as payload.battery")
@@ -26,7 +26,7 @@ class NotAPathError(Exception):
 
 
 def in_library_terms(source: str) -> str:
-    """Return what the library is to run for `source`; the same text where nothing differs.
+    """Return what the library must run for `source`; the same text if nothing differs.
 
     Raises:
         NotAPathError: see there.
@@ -50,7 +50,7 @@ def _written(tokens: list[Token]) -> str:
             words.append(_call(token.text, tokens[position + 2 : end], is_method=is_method))
             position = end
         else:
-            # `.5` and the like are one number to CEL and two tokens here.
+            # `.5` and the like are one number to CEL but two tokens here.
             touches = position and tokens[position - 1].offset + len(tokens[position - 1].text) == token.offset
             words.append(token.text if touches else f" {token.text}")
         position += 1
@@ -76,14 +76,14 @@ def _default(arguments: list[Token]) -> str:
 
 
 def _is_comma(tokens: list[Token], position: int) -> bool:
-    """Whether an argument ends here, not one of a call, list or map within it."""
+    """Whether an argument ends here; commas inside a call, list or map do not count."""
     signs = [token.text for token in tokens[:position] if token.kind == "sign"]
     depth = sum(sign in _OPENING for sign in signs) - sum(sign in _CLOSING for sign in signs)
     return tokens[position].text == "," and depth == 0
 
 
 def _optional(path: list[Token]) -> str:
-    """Return a path as an optional value: each step leads to nothing where there is no map or list, or no such key."""
+    """Return a path as an optional value: each step gives nothing if there is no map or list, or no such key."""
     words = [f"optional.of(dyn({path[0].text}))"]
     position = 1
     if path[0].kind != "name":
@@ -106,7 +106,7 @@ def _optional(path: list[Token]) -> str:
 
 
 def _closing(tokens: list[Token], opening: int) -> int:
-    """Return the position of the bracket that ends what `opening` begins."""
+    """Return the position of the bracket that matches `opening`."""
     depth = 0
     for position in range(opening, len(tokens)):
         if tokens[position].kind == "sign":

@@ -1,7 +1,7 @@
-"""What stands in a mapping where an expression may: a bare path, or a CEL expression. Compiled once, evaluated often.
+"""An expression in a mapping: a bare path, or CEL. Compiled once, evaluated often.
 
-A bare path takes the decoded value as it is, integers of any size; an expression has those of 64 bits. Which of the two
-a text is, is decided here alone. Thread: any; compiled expressions hold no state of an evaluation.
+A bare path takes the decoded value unchanged, with integers of any size; CEL has integers of 64 bits. Only this module
+decides which of the two a text is. Thread: any; compiled expressions have no state of an evaluation.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with an expression: its code, a sentence, and where (from 0) in its text."""
+    """What is wrong with an expression: its code, a sentence, and the position (from 0) in its text."""
 
     code: Code
     message: str
@@ -47,7 +47,7 @@ class Fault:
 
 
 class ExpressionError(Exception):
-    """An expression cannot be used; `faults` says all that was found."""
+    """An expression is unusable; `faults` has all problems found."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(fault.message for fault in faults))
@@ -62,10 +62,10 @@ class PathValue:
         self.result = "STRING" if path.root in (TOPIC, HEADERS, MESSAGE) and path.steps else "DYN"
 
     def value(self, scope: Scope) -> Any:
-        """Return the decoded value as it stands.
+        """Return the decoded value unchanged.
 
         Raises:
-            EvaluationError: nothing is there, or null is.
+            EvaluationError: the value is missing or null.
         """
         path = self._path
         found = walk(scope.root(path.root), path.steps)
@@ -77,7 +77,7 @@ class PathValue:
 
 
 class Calculated:
-    """A CEL expression, handed only what it names."""
+    """A CEL expression, which gets only the values it names."""
 
     def __init__(self, references: Sequence[Reference], program: Program) -> None:
         self._program = program
@@ -105,7 +105,7 @@ class Calculated:
             raise EvaluationError(f"{error}{self._seen(scope)}") from error
 
     def _seen(self, scope: Scope) -> str:
-        """What the expression read, as far as it is text: mostly this is what was not as expected."""
+        """Return the text values that the expression read: usually one of them is not as expected."""
         found = {str(path): walk(scope.payload, path.steps) for path in self._paths}
         texts = [f"{path} is {quote(value, 64)}" for path, value in found.items() if isinstance(value, str)]
         return "".join(f"; {text}" for text in texts[:3])
@@ -115,21 +115,21 @@ Expression = PathValue | Calculated
 
 
 class Condition:
-    """A `when`: holds only if its result is of type bool, and true."""
+    """A `when`: true only if its result is the boolean true."""
 
     def __init__(self, source: str, expression: Expression) -> None:
         self._expression = expression
         self._native = compile_native(source)
 
     def quick(self, payload: Any, captures: MappingOf[str, str]) -> bool | None:
-        """Return the answer where it can be had without CEL, else None."""
+        """Return the result if it can be found without CEL, otherwise None."""
         return None if self._native is None else self._native(payload, captures)
 
     def holds(self, scope: Scope) -> bool:
-        """Return the answer.
+        """Return the result.
 
         Raises:
-            EvaluationError: an error, or a result that is no bool.
+            EvaluationError: an error, or a result that is not a bool.
         """
         result = self._expression.value(scope)
         if not isinstance(result, bool):
@@ -138,14 +138,14 @@ class Condition:
 
 
 def compile_expression(source: str, captures: Sequence[str]) -> Expression:
-    """Return the compiled form of what stands in a mapping.
+    """Return the compiled form of an expression in a mapping.
 
     Args:
         source: a bare path or CEL.
         captures: names of the captured topic levels.
 
     Raises:
-        ExpressionError: it does not parse, or names or types are wrong.
+        ExpressionError: it cannot be parsed, or names or types are wrong.
     """
     if not source.strip():
         raise ExpressionError([Fault(Code.BAD_EXPRESSION, "the expression is empty")])
@@ -176,7 +176,7 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
 
 
 def _as_text(source: str) -> str:
-    """Wrap what has a textual form of its own in CEL (times, durations, bytes), so that results are JSON values."""
+    """Convert values with a text form in CEL (times, durations, bytes), so that results are JSON values."""
     result = Program(source).result
     return f"string({source}\n)" if result in ("TIMESTAMP", "DURATION", "BYTES") else source
 
@@ -204,7 +204,7 @@ def _fault_of(error: CompileError, source: str) -> Fault:
         return Fault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", offset)
     name = error.text.removeprefix(_UNDECLARED).split("'")[0]
     root = name.split(".")[0]
-    # The library points at the last dot of what it took for one name, or at the parenthesis behind it.
+    # The library points at the last dot of what it took for one name, or at the parenthesis after it.
     start = source.rfind(name, 0, offset + 1 + len(name))
     text = f'unknown name "{root}"' + did_you_mean(root, ROOTS)
     return Fault(Code.UNKNOWN_VARIABLE, text, max(start, 0))

@@ -1,7 +1,7 @@
-"""Decides simple conditions without CEL: `path OP constant`, joined by `&&` or by `||`.
+"""Evaluates simple conditions without CEL: `path OP constant`, joined by `&&` or by `||`.
 
-A shortcut, never a second opinion: where types differ or a field is missing it answers None, and CEL is asked. A test
-holds the two equal on random payloads. Thread: any; the functions made here hold no state.
+It must always agree with CEL: if types differ or a field is missing it returns None, and CEL is used. A test compares
+the two on random payloads. Thread: any; the functions made here have no state.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ _WHOLE = re.compile(r"-?[0-9]+")
 
 
 def compile_native(source: str) -> Native | None:
-    """Return a function of (decoded payload, captures) for a condition that CEL has compiled already.
+    """Return a function of (decoded payload, captures) for a condition that CEL has already compiled.
 
-    It returns True, False, or None for "ask CEL". None instead of a function: the condition is not simple enough.
+    It returns True, False, or None for "use CEL". If the condition is not simple enough, the result is None instead of
+    a function.
     """
     parts, joint = _split(source)
     tests = [_comparison(part) for part in parts]
@@ -54,7 +55,7 @@ def compile_native(source: str) -> Native | None:
 
 
 def _split(source: str) -> tuple[list[str], str]:
-    """Cut at `&&`, or at `||`; a mixture, or parentheses, stays one piece (and is then no comparison)."""
+    """Split at `&&`, or at `||`; a mixture, or parentheses, stays one piece (and is then not a comparison)."""
     tokens = tokens_of(source)
     signs = {token.text for token in tokens if token.kind == "sign"}
     joints = [joint for joint in ("&&", "||") if joint in signs]
@@ -67,7 +68,7 @@ def _split(source: str) -> tuple[list[str], str]:
 
 
 def _joined(tests: tuple[Native, ...], *, decisive: bool) -> Native:
-    """Join as CEL does: one decisive answer (false for &&, true for ||) settles it, whatever the others are."""
+    """Join as CEL does: one decisive result (false for &&, true for ||) is enough, whatever the others are."""
 
     def joined(payload: Any, captures: MappingOf[str, str]) -> bool | None:
         answer: bool | None = not decisive
@@ -103,10 +104,10 @@ def _text(match: re.Match[str]) -> str:
 
 
 def _on_number(steps: tuple[str | int, ...], compare: Compare, constant: float) -> Native:
-    """CEL compares two whole numbers exactly, and a whole number with a double as doubles."""
+    """CEL compares two integers exactly, and an integer with a double as doubles."""
     as_double, is_whole = float(constant), isinstance(constant, int)
     if len(steps) == 1 and isinstance(steps[0], str):
-        # The commonest condition of all, without the walk.
+        # A shortcut for the most common condition.
         key = steps[0]
 
         def read(payload: Any) -> Any:
@@ -118,7 +119,7 @@ def _on_number(steps: tuple[str | int, ...], compare: Compare, constant: float) 
 
     def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
         value = read(payload)
-        kind = type(value)  # not isinstance: a bool is no number to CEL
+        kind = type(value)  # not isinstance: in CEL a bool is not a number
         if kind is float:
             return compare(value, as_double)
         if kind is not int:

@@ -1,6 +1,6 @@
-"""Paths into what a message brings (`payload.value`, `payload['a b'].list[0]`, `topic.site`): parsing and walking.
+"""Paths into a message (`payload.value`, `payload['a b'].list[0]`, `topic.site`): parsing and walking.
 
-Holds nothing and evaluates no expression. Thread: any; everything here is pure.
+Evaluates no expression. Thread: any; everything here is pure.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A way to one value: a root variable and the keys (text) and indices (numbers from 0) from there."""
+    """A path to one value: a root variable followed by keys (text) and indices (numbers from 0)."""
 
     root: str
     steps: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
-        """As it would be written in a mapping."""
+        """Return it as written in a mapping."""
         return self.root + "".join(_written(step) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What expressions see of one message.
+    """The variables of expressions for one message.
 
     Attributes:
         payload: the decoded payload.
@@ -57,7 +57,7 @@ class Scope:
     wall_s: float
 
     def root(self, name: str) -> Any:
-        """Return the value of a root variable, one of `ROOTS`. Of user properties that repeat, the last counts."""
+        """Return the value of a root variable, one of `ROOTS`. If user properties repeat, the last one counts."""
         if name == PAYLOAD:
             return self.payload
         if name == TOPIC:
@@ -70,7 +70,7 @@ class Scope:
 
 
 def parse_path(text: str) -> Path | None:
-    """Return the path that `text` is, or None where it is anything else (then it may be an expression)."""
+    """Return `text` as a path, or None if it is anything else (then it may be an expression)."""
     root = _ROOT.match(text)
     if root is None:
         return None
@@ -95,7 +95,7 @@ def _written(step: str | int) -> str:
 
 
 def walk(value: Any, steps: tuple[str | int, ...]) -> Any:
-    """Return what `steps` lead to from `value`, or `MISSING` where a key or index is not there."""
+    """Return the value at `steps` from `value`, or `MISSING` if a key or index does not exist."""
     for step in steps:
         if isinstance(step, str):
             if not isinstance(value, dict) or step not in value:

@@ -1,8 +1,8 @@
 """Finds what an expression reads: the paths from the root variables that it names.
 
-The paths serve two ends: a misspelt capture is found when the file is loaded, and CEL is handed only those parts of a
-payload that the expression names (converting a payload of 300 values costs more than all the rest).
-Thread: any; everything here is pure.
+The paths have two uses: a misspelt capture is found when the file is loaded, and CEL gets only those parts of a payload
+that the expression names (converting a payload of 300 values costs more than everything else). Thread: any; everything
+here is pure.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Reference:
 
     Attributes:
         root: one of `paths.ROOTS`.
-        steps: the keys that follow, as far as they are plain text; () = all of it.
+        steps: the following keys, as far as they are plain text; () = the whole value.
         offset: of the root's name, from 0.
-        step_offset: of the first step, or of the root's name where there is none.
+        step_offset: of the first step, or of the root's name if there is none.
     """
 
     root: str
@@ -62,7 +62,7 @@ def _steps(tokens: list[Token], start: int) -> tuple[tuple[str, ...], int]:
 
 
 def _step(ahead: list[Token]) -> tuple[str, int, int] | None:
-    """The next key of a chain, how many tokens it takes and where it stands; None where the chain ends."""
+    """Return the next key of a chain, the number of its tokens and its position; None if the chain ends."""
     if len(ahead) < 2:
         return None
     opening, key = ahead[0].text, ahead[1]
@@ -80,9 +80,9 @@ PickTree = dict[str, "PickTree | None"]
 
 
 def pick_tree(paths: Iterable[tuple[str, ...]]) -> PickTree | None:
-    """Return what `pick` needs to extract `paths`; None = all of the value."""
+    """Return the input of `pick` to extract `paths`; None = the whole value."""
     tree: PickTree = {}
-    for path in sorted(set(paths)):  # a path sorts before those that it is the beginning of
+    for path in sorted(set(paths)):  # a path sorts before longer paths that begin with it
         if not path:
             return None
         branch: PickTree | None = tree
@@ -95,7 +95,7 @@ def pick_tree(paths: Iterable[tuple[str, ...]]) -> PickTree | None:
 
 
 def pick(value: Any, tree: PickTree | None) -> Any:
-    """Return the parts of a decoded value that `tree` names, as CEL sees them; what is missing stays missing.
+    """Return the parts of a decoded value that `tree` names, in CEL's form; missing values stay missing.
 
     Raises:
         EvaluationError: see `to_cel`.
@@ -104,5 +104,5 @@ def pick(value: Any, tree: PickTree | None) -> Any:
         return to_cel(value)
     if isinstance(value, dict):
         return {key: pick(value[key], inner) for key, inner in tree.items() if key in value}
-    # A key of a list is an error whatever the list holds.
+    # A key of a list is an error, whatever the list contains.
     return [] if isinstance(value, list) else to_cel(value)

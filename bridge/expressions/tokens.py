@@ -1,6 +1,6 @@
-"""The words of an expression.
+"""The tokens of an expression.
 
-Knows no grammar: what words mean together is for its users. Thread: any; everything here is pure.
+Knows no grammar; the callers do. Thread: any; everything here is pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAIN_STRING = re.compile(r"""'([^'\\\n]*)'|"([^"\\\n]*)\"""")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word of an expression: `kind` is string, name, quoted, number or sign; `offset` counts from 0."""
+    """One token of an expression: `kind` is string, name, quoted, number or sign; `offset` counts from 0."""
 
     kind: str
     text: str

@@ -14,11 +14,11 @@ _CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class TopicPattern:
-    """A mapping's `topic`, taken apart.
+    """The parsed `topic` of a mapping.
 
     Attributes:
         text: as written, e.g. ``sensors/{site}/+/state``.
-        topic_filter: what is subscribed to, e.g. ``sensors/+/+/state``.
+        topic_filter: the filter to subscribe to, e.g. ``sensors/+/+/state``.
         captures: name and position (from 0) of each captured level.
     """
 
@@ -44,12 +44,12 @@ class TopicPattern:
         return tuple(name for name, _ in self.captures)
 
     def captured(self, topic: str) -> dict[str, str]:
-        """Return what the captures hold for a topic that matches."""
+        """Return the values of the captures for a matching topic."""
         levels = topic.split("/")
         return {name: levels[position] for name, position in self.captures}
 
     def filled(self, captured: MappingOf[str, str]) -> str:
-        """Return the topic that `captured` makes of a pattern without wildcards."""
+        """Return the topic that a pattern without wildcards gives for `captured`."""
         levels = self.text.split("/")
         for name, position in self.captures:
             levels[position] = captured[name]

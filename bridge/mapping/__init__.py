@@ -1,1 +1,1 @@
-"""What operators write in mapping files, and what it makes of a message: reading, compiling, routing, evaluating."""
+"""Mapping files and their application to messages: reading, compiling, routing, evaluating."""

@@ -1,7 +1,7 @@
-"""A compiled mapping, and what it makes of one message: a workflow to create, nothing, or a dead letter.
+"""A compiled mapping, and its result for one message: a workflow to create, nothing, or a dead letter.
 
-Stores nothing and sends nothing, and raises for no message whatever. `compiler` makes these objects.
-Thread: any; a `Mapping` never changes, but its decoder remembers the last payload (see `payloads`).
+Stores nothing, sends nothing, and raises for no message. `compiler` makes these objects. Thread: any; a `Mapping` never
+changes, but its decoder remembers the last payload (see `payloads`).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LONGEST_KEY = 128
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """The message leads to a workflow.
+    """The message starts a workflow.
 
     Attributes:
         order: the workflow; its name is "" unless the mapping gives one.
-        event_id: text of the mapping's `event-id`, or None where it has none.
-        order_key: "" or what at most one row in flight may have; begins with the mapping's name.
+        event_id: text of the mapping's `event-id`, or None if it has none.
+        order_key: "" or a key of which at most one row may be in flight; begins with the mapping's name.
         status_topic: the mapping's own status topic, rendered, or "".
-        max_age_s: seconds after which the event is worthless, or None where the mapping does not say.
+        max_age_s: seconds after which the event expires, or None if the mapping does not say.
     """
 
     order: WorkflowOrder
@@ -58,7 +58,7 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The message leads to nothing.
+    """The message starts nothing.
 
     Attributes:
         cause: ``when-false``, ``when-error`` or ``empty``.
@@ -71,7 +71,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The message should have led to something and cannot: a dead letter.
+    """The message should have started a workflow but cannot: a dead letter.
 
     Attributes:
         code: ``empty-payload``, ``invalid-payload``, ``duplicate-key``, ``payload-schema``, ``expression-error``,
@@ -93,11 +93,11 @@ EMPTY_REFUSED = Failed("empty-payload", "decode payload: it is empty (payload.em
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPlan:
-    """What a mapping's workflows have in common, and the texts that differ.
+    """The common parts of a mapping's workflows, and the texts that differ.
 
     Attributes:
         namespace: where they are created.
-        base: what generated names are made of.
+        base: prefix of generated names.
         manifest: JSON bytes, see `WorkflowOrder.manifest`.
         name: the name's text, or None to generate one.
         parameters: name and text of each parameter.
@@ -118,19 +118,19 @@ class Mapping:
 
     Attributes:
         name: unique among the mappings.
-        pattern: the topics that it listens to.
-        connection: the one connection that it listens on, or "" for all.
-        decoder: reads the payload.
+        pattern: the topics it listens to.
+        connection: the only connection it listens on, or "" for all.
+        decoder: decodes the payload.
         plan: the workflow.
-        empty: what a message without payload leads to, or None where it is read as any other.
-        schema: what the payload must be, or None.
+        empty: the result for a message without payload, or None if it is treated like any other.
+        schema: the payload's schema, or None.
         condition: the `when`, or None for always.
-        event_id: what makes two messages the same event, or None.
-        order_by: what events must be alike in to run one after the other, or None.
+        event_id: identifies the event, or None.
+        order_by: events with equal values run one after the other, or None.
         status_topic: the mapping's own status topic, or None.
         nodes: whether status messages list the nodes of its workflows.
-        notices: topics that are told of the ends of its workflows, and of which ends.
-        max_age_s: seconds after which an event is worthless, or None.
+        notices: topics to notify when its workflows finish, and when.
+        max_age_s: seconds after which an event expires, or None.
     """
 
     name: str
@@ -150,21 +150,21 @@ class Mapping:
 
     @property
     def lane(self) -> str:
-        """What its events share in dispatch (`NewEvent.lane`): the mapping's name."""
+        """The dispatch lane of its events (`NewEvent.lane`): the mapping's name."""
         return self.name
 
     @property
     def published(self) -> frozenset[str]:
-        """Topic filters of all that is published for its workflows: status topic and notices."""
+        """Topic filters of everything published for its workflows: status topic and notifications."""
         filters = {pattern.topic_filter for pattern, _ in self.notices}
         if self.status_topic is not None:
-            # A value is never more than a part of one level (`_status_level`).
+            # A value is at most a part of one level (`_status_level`).
             text = "".join(part if isinstance(part, str) else "+" for part in self.status_topic.parts)
             filters.add("/".join("+" if "+" in level else level for level in text.split("/")))
         return frozenset(filters)
 
     def status_requests(self, topic: str) -> StatusRequests:
-        """Return what it wants to be told of a workflow that a message on the concrete `topic` led to.
+        """Return its status options for a workflow started by a message on the concrete `topic`.
 
         The workflow may be older than the mapping, so `topic` need not match it.
         """
@@ -176,7 +176,7 @@ class Mapping:
         return StatusRequests(self.nodes, tuple(one for one in filled if not published_problem(one.topic)))
 
     def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
-        """Return what the message leads to; never raises for what a message holds.
+        """Return the result for a message; never raises because of its content.
 
         Args:
             message: one that `pattern` matches.
@@ -236,7 +236,7 @@ def _rendered(what: str, template: Template, scope: Scope) -> str:
 
 
 def _identity(what: str, expression: Expression, scope: Scope) -> str:
-    """The text of a value that tells events apart: never empty, or events with nothing in common would be one."""
+    """Return the text of an identifying value: never empty, or unrelated events would be one."""
     try:
         text = to_text(expression.value(scope))
     except EvaluationError as error:

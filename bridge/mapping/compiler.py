@@ -1,7 +1,7 @@
 """Compiles the definitions of mapping files into a `MappingSet`, and collects every problem with its place.
 
-Reads no files and raises for nothing that a file can hold: a mapping with a problem is left out and told.
-Thread: whichever loads a configuration.
+Reads no files and never raises because of a file's content: a mapping with a problem is left out and reported. Thread:
+whichever loads a configuration.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _EMPTY: dict[EmptyPayload, Outcome | None] = {
 def compile_mappings(
     definitions: Iterable[MappingDefinition], template_manifest: TemplateManifest
 ) -> tuple[MappingSet, list[Problem]]:
-    """Return the mappings, ready to run, and all problems found, in the order of files and lines.
+    """Return the compiled mappings and all problems found, in the order of files and lines.
 
     Args:
         definitions: as read and checked by `definition`; each with its namespace filled in.
@@ -77,7 +77,7 @@ class _Job:
     problems: Problems
 
     def mapping(self, decoders: MappingOf[str, Decoder], template_manifest: TemplateManifest) -> Mapping:
-        """Compile all parts, so that the problems of all are told; the result counts only if there were none."""
+        """Compile all parts, so that all problems are reported; the result counts only if there were none."""
         definition, status = self.definition, self.definition.status or StatusDefinition()
         return Mapping(
             name=definition.name,
@@ -134,7 +134,7 @@ class _Job:
     def _at(
         self, path: str | tuple[str, ...], text: str | None, compile_text: Callable[[str, Sequence[str]], _T]
     ) -> _T | None:
-        """Compile the text at `path`; None where there is none, or where it has problems (they are recorded)."""
+        """Compile the text at `path`; None if it is absent or has problems (which are recorded)."""
         if text is None:
             return None
         steps = (path,) if isinstance(path, str) else path
@@ -151,5 +151,5 @@ class _Job:
 
 
 def _within(start: Position, text: str, offset: int) -> Position:
-    """The place of a character of a text that begins at `start`. A text of several lines is one place."""
+    """Return the position of a character in a text that begins at `start`. A multi-line text is one position."""
     return start if "\n" in text or not start.line else replace(start, column=start.column + offset)

@@ -1,7 +1,7 @@
-"""What a mapping file says: its keys declared once, read into frozen dataclasses that know where each value stands.
+"""The keys of a mapping file, declared once and read into frozen dataclasses that know the position of each value.
 
-Compiles no expression and evaluates nothing (`compiler` does); what text alone can tell is checked by
-`definition_checks`. Thread: whichever loads a configuration; the results are frozen.
+Compiles and evaluates no expression (`compiler` does); `definition_checks` checks what the text alone shows. Thread:
+whichever loads a configuration; the results are frozen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOWHERE = MapNode(Position(""))
 
 
 class EmptyPayload(StrEnum):
-    """What a message without payload is."""
+    """How to treat a message without payload."""
 
     SKIP = "skip"
     DEAD_LETTER = "dead-letter"
@@ -42,7 +42,7 @@ class EmptyPayload(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Which of the messages for which `when` holds lead to a workflow."""
+    """Which of the messages for which `when` is true start a workflow."""
 
     EVERY = "every"
 
@@ -71,10 +71,10 @@ class PayloadDefinition:
 
 @section
 class WorkflowDefinition:
-    """The workflow that a message leads to. Exactly one of its sources is set.
+    """The workflow that a message starts. Exactly one of its sources is set.
 
-    `namespace` is the default one where the file names none, once `definition_checks` has seen it; "" until then.
-    Likewise `manifest` is absolute then, and `manifest_tree` what that file holds, where `${...}` means nothing.
+    After `definition_checks`, `namespace` is the default one if the file names none, and "" before. Likewise,
+    `manifest` is then absolute, and `manifest_tree` has the content of that file, where `${...}` means nothing.
     """
 
     namespace: str = declare(
@@ -130,7 +130,7 @@ class WorkflowDefinition:
 
 @section
 class NoticeDefinition(Notice):
-    """A topic that is told of the ends of the mapping's workflows."""
+    """A topic notified when one of the mapping's workflows finishes."""
 
     topic: str = declare(
         Text(what="a topic"), "Topic that gets the last status of each run, not retained; {x} is a capture of `topic`."
@@ -139,7 +139,7 @@ class NoticeDefinition(Notice):
 
 @section
 class StatusDefinition:
-    """Where the device finds the workflow's status, what it says, and who else is told."""
+    """Where to publish the workflow's status, its content, and whom to notify."""
 
     topic: str | None = declare(
         Text(what="a topic"),
@@ -156,9 +156,9 @@ class StatusDefinition:
 
 @section
 class MappingDefinition:
-    """One mapping: which messages lead to which workflow.
+    """One mapping: which messages start which workflow.
 
-    Texts that may hold `${...}` or are expressions are kept as written. `node` is the mapping in its file, for
+    Texts that may contain `${...}` or are expressions are kept as written. `node` is the mapping in its file, for
     positions; `path` the file.
     """
 
@@ -209,15 +209,15 @@ class MappingDefinition:
     path: Path = dataclasses.field(default=Path(), repr=False, compare=False)
 
     def position(self, *path: str | int) -> Position:
-        """Where a value stands in the file, by the file's own keys: `position("workflow", "parameters", "device")`.
+        """Return the position of a value, by the keys of the file: `position("workflow", "parameters", "device")`.
 
-        What is absent stands where its nearest ancestor does; without `path` it is the mapping itself.
+        An absent value has the position of its nearest ancestor; without `path` it is the mapping itself.
         """
         return locate(self.node, *path)
 
     @property
     def label(self) -> str:
-        """The mapping as messages name it."""
+        """Return the mapping's name for messages."""
         return f'mapping "{self.name}"'
 
 
@@ -233,8 +233,8 @@ class MappingFile:
 def read_definitions(sources: Iterable[SourceFile], problems: Problems) -> tuple[MappingDefinition, ...]:
     """Read the mappings of all files, in the order of files and within them.
 
-    A mapping with a problem is there too, as far as it could be read, so that the rest of it can be checked and all
-    problems told at once. Run none of them if there are errors.
+    A mapping with a problem is included as far as it could be read, so that the rest can be checked and all problems
+    reported at once. Use none of them if there are errors.
     """
     definitions = []
     for source in sources:
@@ -247,7 +247,7 @@ def read_definitions(sources: Iterable[SourceFile], problems: Problems) -> tuple
 
 
 def _listed(root: Node, problems: Problems) -> Node | None:
-    """The list of mappings, once the top of the file is known to be sound."""
+    """Return the list of mappings if the top level of the file is valid."""
     place = Place(problems)
     if is_null(root):
         place.refuse(root.position, Code.MISSING_KEY, 'the file is empty; it needs the key "mappings", a list')
@@ -261,7 +261,7 @@ def _listed(root: Node, problems: Problems) -> Node | None:
         place.refuse(root.position, Code.MISSING_KEY, 'this is not a mapping file: it has no key "mappings"')
         return None
     listed = root.get("mappings")
-    # The items are read one by one, so that one wrong mapping leaves the checks of the others in place.
+    # The items are read one by one, so that one invalid mapping does not prevent the checks of the others.
     shallow = tuple(
         dataclasses.replace(entry, value=ListNode(entry.value.position))
         if entry.key == "mappings" and isinstance(entry.value, ListNode)
@@ -289,7 +289,7 @@ def _definition(item: Node, path: Path, problems: Problems) -> MappingDefinition
 
 
 def _with_source(workflow: WorkflowDefinition) -> WorkflowDefinition:
-    """The workflow with what nothing was read for filled in: a source that could not be read is told already."""
+    """Return the workflow with a placeholder for a source that could not be read, which is reported already."""
     sources = (workflow.template, workflow.cluster_template, workflow.manifest, workflow.spec)
     template = workflow.template if any(source is not None for source in sources) else _UNREAD
     return dataclasses.replace(workflow, template=template, namespace=workflow.namespace or "")

@@ -1,6 +1,6 @@
-"""What the text of mappings alone can tell: topics, loops, names, reserved keys, namespaces, manifests.
+"""Checks on the text of mappings alone: topics, loops, names, reserved keys, namespaces, manifests.
 
-Compiles no expression and looks at no `${...}` (`compiler` does). Reads manifests that mappings name, nothing else.
+Compiles no expression and ignores `${...}` (`compiler` handles it). Reads manifests named by mappings, nothing else.
 Thread: whichever loads a configuration.
 """
 
@@ -33,13 +33,13 @@ _RESERVED_LABEL = re.compile(r"(argo-bridge|workflows\.argoproj\.io)/.*")
 
 @dataclass(frozen=True, slots=True)
 class MappingContext:
-    """What mappings are checked against.
+    """The configuration that mappings are checked against.
 
     Attributes:
         prefix: The interface's prefix.
         connections: Names of the connections.
-        namespaces: The allow-list, the default first; empty where it is not known (then nothing is checked with it).
-        dotless: Names of the connections whose broker writes a slash as a dot, so that topics cannot have one.
+        namespaces: The allow-list, the default first; empty if unknown (then namespaces are not checked).
+        dotless: Names of the connections whose broker writes a slash as a dot, so that topics cannot contain one.
     """
 
     prefix: str
@@ -51,7 +51,7 @@ class MappingContext:
 def check_definitions(
     definitions: Iterable[MappingDefinition], context: MappingContext, problems: Problems
 ) -> tuple[MappingDefinition, ...]:
-    """Check all mappings of a configuration, by themselves and against each other.
+    """Check all mappings of a configuration, individually and against each other.
 
     Returns:
         The same mappings with default namespace and manifest filled in. Use them only if `problems` has no errors.
@@ -82,7 +82,7 @@ def _check_names(definitions: tuple[MappingDefinition, ...], problems: Problems)
 
 
 def _check_topic(definition: MappingDefinition, context: MappingContext, problems: Problems) -> bool:
-    """Whether the topic is a filter that others can be compared with."""
+    """Check the topic; returns whether it is a filter that can be compared with others."""
     where = definition.position("topic")
     why = _topic_problem(definition.topic)
     if why:
@@ -99,7 +99,7 @@ def _check_topic(definition: MappingDefinition, context: MappingContext, problem
 
 
 def _dot_problems(topic_filter_text: str, dotless: frozenset[str]) -> Iterable[str]:
-    """What a connection cannot carry that cannot tell a dot from a slash, nor * from any level."""
+    """Check a topic for characters that a connection cannot carry."""
     found = next((char for char in ".*" if char in topic_filter_text), "")
     if dotless and found:
         yield (
@@ -172,7 +172,7 @@ def _check_status(
 
 
 def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: str) -> str:
-    """What is no capture in a topic of notices; of `status.topic` the compiler tells."""
+    """Check captures in a topic of `status.notify`; the compiler checks those of `status.topic`."""
     known = TopicPattern.parse(definition.topic).names
     unknown = [name for name in pattern.names if name not in known]
     if key == "status.topic" or not unknown:
@@ -183,9 +183,9 @@ def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: 
 def _published_problems(
     topic_filter_text: str, routed: Iterable[MappingDefinition], context: MappingContext
 ) -> Iterable[tuple[Code, str]]:
-    """What is wrong with publishing statuses to the topics of a filter: they could come back as readings.
+    """Check that statuses can be published to the topics of a filter without coming back as readings.
 
-    They go to every connection, whichever one the mapping listens on.
+    They are published on every connection, whichever one the mapping listens on.
     """
     for text in _dot_problems(topic_filter_text, context.dotless):
         yield Code.BAD_TOPIC, text
@@ -204,13 +204,13 @@ def check_notices(
     context: MappingContext,
     problems: Problems,
 ) -> None:
-    """Check that every connection can carry the topics of `status.notify` in bridge.yaml, and no mapping hears them.
+    """Check that every connection can carry the topics of `status.notify` in bridge.yaml; no mapping may match them.
 
     Args:
         topics: topic names, each with its place.
         definitions: every mapping.
-        context: what they are checked against.
-        problems: takes what is found.
+        context: the configuration.
+        problems: collects the problems.
     """
     routed = [one for one in definitions if not _topic_problem(one.topic)]
     for topic, where in topics:
@@ -230,7 +230,7 @@ def _completed(definition: MappingDefinition, context: MappingContext, problems:
 
 
 def _manifest(definition: MappingDefinition, path: Path, problems: Problems) -> MapNode | None:
-    """What the file of a mapping's manifest holds, if that is one Workflow."""
+    """Return the content of a mapping's manifest file, if it is one Workflow."""
     where = definition.position("workflow", "manifest")
     data = read_regular_file(path, MAX_BYTES)
     if isinstance(data, Problem):

@@ -1,6 +1,6 @@
-"""All mappings of a configuration, as ingest uses them: which filters to subscribe to, and who gets a message.
+"""All mappings of a configuration, for ingest: the filters to subscribe to, and the mappings of a message.
 
-Frozen after it is made; a reload makes another one. Thread: any (see `routes` for what is remembered).
+Frozen once made; a reload makes a new one. Thread: any (see `routes` for what is remembered).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MappingSet:
         return self._by_name.get(name)
 
     def status_requests(self, name: str, topic: str) -> StatusRequests:
-        """Return what the mapping of that name wants of a workflow, if it still exists; see its `status_requests`."""
+        """Return the status options of a mapping for a workflow, if it still exists; see `Mapping.status_requests`."""
         mapping = self.get(name)
         return NO_REQUESTS if mapping is None else mapping.status_requests(topic)
 
@@ -51,7 +51,7 @@ class MappingSet:
         return self._tables.get(connection, self._everywhere).filters
 
     def route(self, connection: str, topic: str) -> tuple[Match, ...]:
-        """Return every mapping that a message belongs to, in the order of definition."""
+        """Return every mapping that a message matches, in the order of definition."""
         return self._tables.get(connection, self._everywhere).match(topic)
 
     def _table(self, connection: str) -> RouteTable:

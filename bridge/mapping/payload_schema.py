@@ -1,8 +1,8 @@
 """Checks decoded payloads against a mapping's JSON Schema (draft 2020-12), compiled once.
 
-Fetches nothing: a `$ref` leads within the schema or is refused at load. Patterns run in time linear in the text
-(Rust's `regex`, like CEL's RE2), so that no device buys time with a text; what such an engine cannot have
-(look-around, back-references) is refused at load too. Thread: any; nothing here changes after it is made.
+Fetches nothing: a `$ref` must stay within the schema, otherwise it is refused at load. Patterns run in linear time
+(Rust's `regex`, like CEL's RE2), so that no device's text can cost much time. Features that this excludes (look-around,
+back-references) are also refused at load. Thread: any; nothing changes after construction.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_FINDINGS = 10
 
 
 class SchemaError(Exception):
-    """The schema itself is wrong.
+    """The schema itself is invalid.
 
     Attributes:
         message: a sentence.
@@ -45,7 +45,7 @@ class PayloadSchema:
         schema: the JSON Schema as plain values.
 
     Raises:
-        SchemaError: it is no valid schema, or refers to something outside itself.
+        SchemaError: it is not a valid schema, or refers to something outside itself.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -69,7 +69,7 @@ class PayloadSchema:
         """
         if self._validator.is_valid(value):
             return
-        # Not iter_errors: it makes an object of every finding first, half a second for a list of 60,000.
+        # Not iter_errors: it first makes an object of every finding, which takes half a second for a list of 60,000.
         found = self._validator.evaluate(value).errors()[:MAX_FINDINGS]
         findings = [{"pointer": one["instanceLocation"], "message": cut(one["error"])} for one in found]
         first = findings[0]
@@ -98,7 +98,7 @@ def _check_references(schema: Any) -> None:
 
 
 def _references(schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Go through `$ref` and its like; what is data to the schema (`const`, ...) is left out."""
+    """Yield `$ref` and similar references; values that are data (`const`, ...) are skipped."""
     if isinstance(schema, list):
         for index, inner in enumerate(schema):
             yield from _references(inner, (*path, index))

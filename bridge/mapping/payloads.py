@@ -1,8 +1,8 @@
-"""Decodes payloads: bytes in, plain Python values (dict, list, str, int, float, bool, None) out.
+"""Decodes payloads from bytes to plain Python values (dict, list, str, int, float, bool, None).
 
-Two readings of JSON: `decode` is quick and serves every message; `exact` is made only for a message that leads to a
-workflow: integers of any size, and no key twice. Never raises anything but `PayloadError`.
-Thread: any; decoders keep only the last payload, in one tuple that is replaced whole.
+JSON is read in two ways: `decode` is fast and serves every message; `exact` is used only for a message that starts a
+workflow, keeps integers of any size, and refuses duplicate keys. Raises only `PayloadError`. Thread: any; decoders keep
+only the last payload, in one tuple that is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_SHOWN = 64
 
 
 class PayloadError(PermanentError):
-    """The payload is not what the mapping says. A retry never helps.
+    """The payload does not match the mapping. A retry never helps.
 
     Codes: ``invalid-payload``, ``duplicate-key``, ``payload-schema``.
     """
@@ -45,8 +45,8 @@ class Decoder(Protocol):
 
     Attributes:
         content_type: of its payloads, in the AsyncAPI document.
-        means: what `payload` is in expressions, for the documentation.
-        refuses: what is no payload of this format, likewise.
+        means: the meaning of `payload` in expressions, for the documentation.
+        refuses: payloads that are refused, for the documentation.
     """
 
     content_type: ClassVar[str]
@@ -54,14 +54,14 @@ class Decoder(Protocol):
     refuses: ClassVar[str]
 
     def decode(self, payload: bytes) -> Any:
-        """Return the value, quickly. The value is shared between mappings: nobody changes it.
+        """Return the value, quickly. It is shared between mappings and must not be changed.
 
         Raises:
             PayloadError: ``invalid-payload``.
         """
 
     def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - some formats need the payload again
-        """Return the value that a workflow is made of: `decoded`, which `decode` returned, where that is exact.
+        """Return the value for a workflow: `decoded`, as returned by `decode`, if that is exact.
 
         Raises:
             PayloadError: ``duplicate-key`` or ``invalid-payload``.
@@ -70,7 +70,7 @@ class Decoder(Protocol):
 
 
 class JsonDecoder(Decoder):
-    """JSON of any shape, at most `MAX_DEPTH` levels deep. NaN, Infinity and what overflows a double are refused."""
+    """JSON of any structure, up to `MAX_DEPTH` levels deep. NaN, Infinity and numbers beyond a double are refused."""
 
     content_type = "application/json"
     means = "the JSON value; any type is allowed at the top level, not only an object"
@@ -85,7 +85,7 @@ class JsonDecoder(Decoder):
     def decode(self, payload: bytes) -> Any:
         """Return the value; integers beyond 64 bits are doubles here. See `Decoder`."""
         last = self._last
-        if last[0] is payload:  # several mappings that read one message decode it once
+        if last[0] is payload:  # several mappings of one message decode it once
             return last[1]
         try:
             value = orjson.loads(payload)
@@ -100,7 +100,7 @@ class JsonDecoder(Decoder):
         return value
 
     def exact(self, payload: bytes, decoded: Any) -> Any:
-        """Return the value with integers of any size, if no key is there twice. See `Decoder`."""
+        """Return the value with integers of any size, if there is no duplicate key. See `Decoder`."""
         if not isinstance(decoded, (dict, list, float)):
             return decoded
         try:
@@ -126,14 +126,14 @@ class TextDecoder(Decoder):
 
 
 class NumberDecoder(Decoder):
-    """One decimal number, with white space around it if need be: ``21.5``, ``-3``, ``+7``, ``.5``, ``1e3``."""
+    """One decimal number, with optional white space around it: ``21.5``, ``-3``, ``+7``, ``.5``, ``1e3``."""
 
     content_type = "text/plain"
     means = "the number: `21.5`, `-3`, `+7`, `.5`, `1e3`, with optional white space around it"
     refuses = "anything else"
 
     def decode(self, payload: bytes) -> int | float:
-        """Return the number, an int where it is written as one; beyond 64 bits a double. See `Decoder`."""
+        """Return the number, as an int if written as one; beyond 64 bits a double. See `Decoder`."""
         text = payload.strip().decode("ascii", "replace") if len(payload) <= _LONGEST_NUMBER else ""
         match = _NUMBER.fullmatch(text)
         if match is None:
@@ -147,13 +147,13 @@ class NumberDecoder(Decoder):
         return int(text) if is_whole and abs(value) < _BEYOND_64_BITS else value
 
     def exact(self, payload: bytes, decoded: Any) -> Any:
-        """Return the number, an int of any size where it is written as one. See `Decoder`."""
+        """Return the number, as an int of any size if written as one. See `Decoder`."""
         is_whole = isinstance(decoded, float) and payload.strip().lstrip(b"+-").isdigit()
         return int(payload) if is_whole else decoded
 
 
 class BytesDecoder(Decoder):
-    """Any bytes, which expressions see as base64 text (RFC 4648 section 4)."""
+    """Any bytes; expressions see them as base64 text (RFC 4648 section 4)."""
 
     content_type = "application/octet-stream"
     means = "the bytes as base64 text"
@@ -165,7 +165,7 @@ class BytesDecoder(Decoder):
 
 
 class PayloadFormat(StrEnum):
-    """How a payload is read."""
+    """The format of a payload."""
 
     JSON = "json"
     TEXT = "text"
@@ -180,11 +180,11 @@ DECODERS: dict[str, type[Decoder]] = {
     PayloadFormat.BYTES: BytesDecoder,
 }
 FORMATS_NOT_YET = ("csv", "cbor", "msgpack", "cloudevents", "sparkplug")
-"""Known, and refused with `not-yet`."""
+"""Known, but refused with `not-yet`."""
 
 
 def _oddity(payload: bytes) -> str:
-    """What bytes that nobody sees spoil a payload, "" where none do."""
+    """Describe invisible bytes that spoil a payload; "" if there are none."""
     if payload.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "it is UTF-16; change the device to send UTF-8"
     if payload.startswith(codecs.BOM_UTF8):

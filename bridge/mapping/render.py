@@ -1,7 +1,7 @@
-"""Texts with `${...}` in them: parsing, and turning values into the text that Argo gets.
+"""Texts with `${...}`: parsing them, and converting values to text for Argo.
 
-`$$` is a dollar sign; a `$` before anything but `{` and `$` is itself. Decides nothing about where a text may stand.
-Thread: any; a `Template` holds no state of a rendering.
+`$$` is a dollar sign; a `$` before anything except `{` and `$` is literal. Does not decide where a text is allowed.
+Thread: any; a `Template` has no state of a rendering.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BRACES = re.compile(r"\{\{|\}\}")
 
 
 class BracesError(PermanentError):
-    """A value brought `{{` along, which Argo would expand (docs/design/argo-server.md)."""
+    """A value contains `{{`, which Argo would expand (docs/design/argo-server.md)."""
 
     default_code = "template-braces"
 
@@ -42,7 +42,7 @@ class Template:
 
     Attributes:
         parts: literal text and expressions, in order.
-        braces: how many `{{` the mapping's own text has.
+        braces: number of `{{` in the mapping's own text.
     """
 
     parts: tuple[str | Expression, ...]
@@ -55,14 +55,14 @@ class Template:
 
     @property
     def static_text(self) -> str:
-        """The text outside of expressions: all of it, where the template is static."""
+        """Return the text outside of expressions: everything, if the template is static."""
         return "".join(part for part in self.parts if isinstance(part, str))
 
     def render(self, scope: Scope) -> str:
         """Return the text for one message.
 
         Raises:
-            EvaluationError: an expression has no result, or one without text.
+            EvaluationError: an expression has no result, or none with a text form.
             BracesError: the result has more `{{` than the mapping's own text.
         """
         text = "".join(part if isinstance(part, str) else to_text(part.value(scope)) for part in self.parts)
@@ -75,7 +75,7 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
     """Return the parsed form of a text.
 
     Args:
-        text: as the mapping has it.
+        text: the text in the mapping.
         captures: names of the captured topic levels.
 
     Raises:
@@ -102,10 +102,10 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
 
 
 def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
-    """Return the parsed form of a status topic, in which `{x}` stands for `${topic.x}`.
+    """Return the parsed form of a status topic, in which `{x}` means `${topic.x}`.
 
     Raises:
-        ExpressionError: see `parse_template`; with `{x}` in the text every fault is told at its beginning.
+        ExpressionError: see `parse_template`; with `{x}` in the text, every fault is reported at its beginning.
     """
     written_out = _CAPTURE.sub(r"${topic.\1}", text)
     try:
@@ -117,7 +117,7 @@ def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
 
 
 def to_text(value: Any) -> str:
-    """Return a value as Argo gets it: text as it is, numbers in their shortest form, maps and lists as compact JSON.
+    """Return a value as text for Argo: text unchanged, numbers in their shortest form, maps and lists as compact JSON.
 
     Raises:
         EvaluationError: null, or a number that is not finite.
@@ -133,7 +133,7 @@ def to_text(value: Any) -> str:
 
 
 def _count_braces(text: str) -> int:
-    """Count `{{`, those that overlap too: `{` before the mapping's own `{{` must not pass."""
+    """Count `{{`, including overlapping ones: `{` before the mapping's own `{{` must not pass."""
     return len(_OPENING.findall(text)) if "{{" in text else 0
 
 
@@ -146,7 +146,7 @@ def _json_text(value: Any) -> str:
 
 
 def _shortened(value: Any) -> Any:
-    """Turn whole doubles into integers, all the way down, so that 95.0 is written `95`."""
+    """Convert whole doubles to integers at all depths, so that 95.0 is written `95`."""
     if isinstance(value, float):
         return shortest(value)
     if isinstance(value, dict):
@@ -155,7 +155,7 @@ def _shortened(value: Any) -> Any:
         return [_shortened(inner) for inner in value]
     if value is None or isinstance(value, (str, bool, int)):
         return value
-    return to_text(value)  # a time within a list or map
+    return to_text(value)  # a time in a list or map
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
@@ -171,7 +171,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
-    """Text that stands for itself."""
+    """Literal text."""
 
     start: int
     text: str
@@ -179,7 +179,7 @@ class _Literal:
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """A `${...}`: where it begins, and where its `}` stands (None = nowhere)."""
+    """A `${...}`: where it begins, and where its `}` is (None = missing)."""
 
     start: int
     end: int | None
@@ -206,7 +206,7 @@ def _pieces(text: str) -> list[_Literal | _Hole]:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """Find the `}` that ends an expression: not one in a string, nor one that closes a `{` of the expression."""
+    """Find the `}` that ends an expression: not one in a string, nor one that closes a `{` in the expression."""
     depth = 0
     for token in tokens_of(text[start:]):
         if token.kind != "sign":
@@ -221,7 +221,7 @@ def _closing(text: str, start: int) -> int | None:
 
 
 def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
-    """Refuse `${` where Argo would take the value for a part of its own expression."""
+    """Refuse `${` where the value would become part of Argo's own expression."""
     faults: list[Fault] = []
     opened: int | None = None
     for piece in pieces:

@@ -1,6 +1,6 @@
 """The table that finds every mapping of a concrete topic.
 
-Knows nothing of payloads and subscribes to nothing. Thread: a `RouteTable` may be read by any thread; its memory of
+Knows nothing about payloads and subscribes to nothing. Thread: a `RouteTable` may be read by any thread; its cache of
 whole topics is filled by whoever looks first (single dict operations, and an entry never changes).
 """
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from bridge.mapping.compiled import Mapping
 
 REMEMBERED_TOPICS = 10_000
-LONGEST_REMEMBERED = 256  # characters: the memory stays within megabytes whatever devices publish
+LONGEST_REMEMBERED = 256  # characters: limits the memory to megabytes, whatever devices publish
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A mapping that a topic belongs to, and what its captures hold. `captures` is shared: read it only."""
+    """A mapping that matches a topic, and the values of its captures. `captures` is shared: only read it."""
 
     mapping: Mapping
     captures: MappingOf[str, str]
@@ -29,7 +29,7 @@ class Match:
 
 @dataclass(slots=True)
 class _Branch:
-    """One level of the trie: where each next level leads, and which mappings end here (by their order)."""
+    """One level of the trie: the next levels, and the mappings that end here (by their order)."""
 
     next: dict[str, _Branch] = field(default_factory=dict)
     ends: list[int] = field(default_factory=list)
@@ -52,7 +52,7 @@ class RouteTable:
 
     @property
     def filters(self) -> frozenset[str]:
-        """The filters to subscribe to, without those that another one covers.
+        """Return the filters to subscribe to, without those that another one covers.
 
         A broker may send a message once for each subscription that it matches (MQTT 5.0 section 3.3.4), and two
         copies are two events.
@@ -100,7 +100,7 @@ class RouteTable:
 
 def _inner(branch: _Branch, level: str, *, wild: bool) -> Iterator[_Branch]:
     exact = branch.next.get(level)
-    # A topic name never holds "+"; should one come all the same, it is no reason to count a mapping twice.
+    # A topic name never contains "+"; if it does, a mapping must still not count twice.
     if exact is not None and level != "+":
         yield exact
     if wild and "+" in branch.next:

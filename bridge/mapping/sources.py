@@ -1,7 +1,7 @@
-"""The workflow that a mapping starts, apart from what each event fills in: bytes made once, which all events share.
+"""The workflow of a mapping without the parts that differ between events: bytes made once and shared by all events.
 
-Checks only what makes a manifest unusable here; whether Argo knows its fields is told by `validation`.
-Thread: whichever loads a configuration.
+Checks only what makes a manifest unusable here; `validation` checks Argo's fields. Thread: whichever loads a
+configuration.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def base_name(definition: MappingDefinition) -> str:
-    """Return what generated names are made of.
+    """Return the prefix of generated names.
 
-    That is generate-name, else the template's or the manifest's name, else the mapping's.
+    It is generate-name, else the template's or the manifest's name, else the mapping's.
     """
     workflow = definition.workflow
     metadata = _manifest_of(workflow).get("metadata") or {}
@@ -52,7 +52,7 @@ def manifest_bytes(
         template_manifest: see `TemplateManifest`.
 
     Raises:
-        ConfigError: the manifest is no Workflow.
+        ConfigError: the manifest is not a Workflow.
     """
     if workflow.template or workflow.cluster_template:
         source = dict(template_manifest(workflow.template or workflow.cluster_template or "", not workflow.template))
@@ -80,7 +80,7 @@ def _manifest_of(workflow: WorkflowDefinition) -> dict[str, Any]:
 
 
 def _parts(source: MappingOf[str, Any], namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metadata and spec, copied; name and generateName are left out, as every event gets its own."""
+    """Return copies of metadata and spec; name and generateName are left out, because every event gets its own."""
     kind = source.get("kind", "Workflow")
     if kind != "Workflow":
         raise ConfigError(f'read manifest: its kind is "{kind}"; a mapping starts a Workflow', code="bad-manifest")

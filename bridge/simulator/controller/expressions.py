@@ -52,7 +52,7 @@ def _compares(term: str) -> bool:
         return (left == right) == (operator == "==")
     if type(left) is not type(right):
         return True
-    order = (left > right) - (left < right)  # type: ignore[operator]  # type: ignore[operator]  # both have the same type here
+    order = (left > right) - (left < right)  # type: ignore[operator]  # both have the same type here
     return {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}[operator]
 
 
