@@ -95,7 +95,7 @@ def test_a_password_file_that_is_not_there_is_told(place, tmp_path):
     wired = place.start(username="guest", password_file=path)
     assert str(path) in wired.await_problem("unreadable-file")
     path.write_bytes(b"\xff\n")
-    wait_until(lambda: "no UTF-8" in wired.await_problem("unreadable-file"), "what is wrong with it")
+    wait_until(lambda: "not UTF-8" in wired.await_problem("unreadable-file"), "what is wrong with it")
     path.write_bytes(b"guest\r\n")
     wired.await_ready()
 

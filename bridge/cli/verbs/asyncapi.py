@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bridge import __version__
 from bridge.cli import exit_codes
@@ -22,11 +21,10 @@ from bridge.mapping.definition import MappingDefinition
 from bridge.mapping.payloads import DECODERS
 from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import ConnectionSettings, Settings
-from bridge.transports.amqp import options as amqp_options
-from bridge.transports.mqtt import options as mqtt_options
+from bridge.transports.amqp.options import AmqpLogin
+from bridge.transports.broker import AMQP_PORTS, MQTT_PORTS, parse_broker
 
 _PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
-_PORTS = mqtt_options.DEFAULT_PORTS | amqp_options.DEFAULT_PORTS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
@@ -78,15 +76,14 @@ def _server(name: str, connection: ConnectionSettings) -> Server:
     one = mqtt or amqp
     if one is None:
         raise AssertionError("a connection has exactly one protocol")  # the loader sees to it
-    url = urlsplit(one.url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    broker = parse_broker(one.url, MQTT_PORTS | AMQP_PORTS)
     return Server(
         name=name,
-        host=f"{host}:{url.port or _PORTS[url.scheme]}",
-        protocol=_PROTOCOLS[url.scheme],
+        host=str(broker),
+        protocol=_PROTOCOLS[broker.scheme],
         version={"5": "5.0"}.get(mqtt.version.value, mqtt.version.value) if mqtt else "0-9-1",
-        path=url.path,
-        user=one.username is not None or (amqp is not None and amqp.login is amqp_options.AmqpLogin.PASSWORD),
+        path=broker.path,
+        user=one.username is not None or (amqp is not None and amqp.login is AmqpLogin.PASSWORD),
         certificate=one.tls.cert is not None,
         exchange=amqp.exchange if amqp else "",
         retain=mqtt.retain if mqtt else False,

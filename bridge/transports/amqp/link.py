@@ -21,13 +21,14 @@ from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer, Tell
 from bridge.transports.amqp.events import Declared, Ended, Settled
-from bridge.transports.amqp.options import AmqpBroker, AmqpOptions, QueueKind
+from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.problems import NOT_FOUND, blocked, closed, connect_failed, refused
 from bridge.transports.amqp.publisher import AmqpPublisher
 from bridge.transports.amqp.steps import Steps
 from bridge.transports.amqp.topology import Binding, Topology, WantedBindings
 from bridge.transports.amqp.wire import AmqpLoop, RawConnection, parameters
 from bridge.transports.base import ConnectionProblem
+from bridge.transports.broker import Broker
 from bridge.transports.outgoing import Outgoing
 
 _log = logger(__name__)
@@ -63,7 +64,7 @@ class AmqpLink:
         is_settled: declared, bound, consuming and able to publish, or refused; nothing is under way.
     """
 
-    def __init__(self, parts: LinkParts, broker: AmqpBroker, *, may_consume: bool) -> None:
+    def __init__(self, parts: LinkParts, broker: Broker, *, may_consume: bool) -> None:
         self._parts = parts
         self._options = parts.options
         self._loop = parts.loop

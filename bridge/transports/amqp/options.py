@@ -17,11 +17,10 @@ from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Choice, Duration, FilePath, Integer, Kind, Place, Text, Url
 from bridge.configfile.nodes import Node, ScalarNode
 from bridge.core.backoff import Backoff
-from bridge.core.errors import ConfigError
 from bridge.core.model import Message
+from bridge.transports.broker import AMQP_PORTS, Broker, parse_broker
 from bridge.transports.tls import TlsOptions
 
-DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 _HOST_WORDS = "a host, or a host and port, such as rabbit-2:5672"
 
@@ -70,19 +69,6 @@ class Queue:
     is_own: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AmqpBroker:
-    """One node of a broker."""
-
-    host: str
-    port: int
-    has_tls: bool
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
 @dataclass(frozen=True)
 class QueueArgument(Kind):
     """What an optional argument of a queue may be: a text, a whole number or a boolean, as YAML has it."""
@@ -120,7 +106,7 @@ class AmqpOptions:
     """
 
     url: str = declare(
-        Url(tuple(DEFAULT_PORTS)),
+        Url(tuple(AMQP_PORTS)),
         "URL of the broker; default port 5672 or 5671 (amqps). The path is the virtual host (default /).",
     )
     hosts: tuple[str, ...] = declare(
@@ -214,26 +200,14 @@ class AmqpOptions:
         return Queue(QueueKind.EVENTS, name, arguments)
 
 
-def parse_nodes(url: str, hosts: Sequence[str] = ()) -> tuple[AmqpBroker, ...]:
+def parse_nodes(url: str, hosts: Sequence[str] = ()) -> tuple[Broker, ...]:
     """Return the nodes that `url` and `hosts` name, in the order in which they are tried.
 
     Raises:
         ConfigError: another scheme, no host, or a bad port; a retry cannot help.
     """
     scheme = url.partition("://")[0]
-    if scheme not in DEFAULT_PORTS:
-        raise ConfigError(f'read broker url "{url}": unknown scheme', code="bad-url", hint="use amqp:// or amqps://")
-    found = []
-    for each in (url, *(f"{scheme}://{host}" for host in hosts)):
-        try:
-            parts = urlsplit(each)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigError(f'read broker url "{each}": {error}', code="bad-url") from error
-        if not parts.hostname or port == 0:
-            raise ConfigError(f'read broker url "{each}": it has no host, or port 0', code="bad-url")
-        found.append(AmqpBroker(parts.hostname, port or DEFAULT_PORTS[scheme], scheme == "amqps"))
-    return tuple(found)
+    return tuple(parse_broker(each, AMQP_PORTS) for each in (url, *(f"{scheme}://{host}" for host in hosts)))
 
 
 def virtual_host(url: str) -> str:

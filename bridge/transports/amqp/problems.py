@@ -14,8 +14,9 @@ from pika.adapters.utils.connection_workflow import (
 )
 
 from bridge.core.errors import cut
-from bridge.transports.amqp.options import AmqpBroker, AmqpLogin, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpLogin, AmqpOptions, virtual_host
 from bridge.transports.base import ConnectionProblem
+from bridge.transports.broker import Broker
 
 # Source: AMQP 0-9-1 section 1.4.2 (reply codes).
 CONNECTION_FORCED = 320
@@ -44,7 +45,7 @@ def _cause(error: BaseException) -> BaseException:
             return error
 
 
-def connect_failed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> ConnectionProblem:
+def connect_failed(error: BaseException, options: AmqpOptions, broker: Broker) -> ConnectionProblem:
     """Return the problem for a connection that could not be opened."""
     cause = _cause(error)
     if isinstance(cause, exceptions.ProbableAuthenticationError | exceptions.AuthenticationError):
@@ -60,7 +61,7 @@ def connect_failed(error: BaseException, options: AmqpOptions, broker: AmqpBroke
     return _unreachable(cause, broker)
 
 
-def _unreachable(cause: BaseException, broker: AmqpBroker) -> ConnectionProblem:
+def _unreachable(cause: BaseException, broker: Broker) -> ConnectionProblem:
     if isinstance(cause, ssl.SSLCertVerificationError):
         text = f"broker {broker}: its certificate is not trusted: {cause.verify_message}"
         return ConnectionProblem("tls-failed", f"{text}; check tls.ca and the host name")
@@ -74,7 +75,7 @@ def _unreachable(cause: BaseException, broker: AmqpBroker) -> ConnectionProblem:
     return ConnectionProblem("unreachable", text)
 
 
-def _not_authorized(options: AmqpOptions, broker: AmqpBroker, cause: BaseException) -> ConnectionProblem:
+def _not_authorized(options: AmqpOptions, broker: Broker, cause: BaseException) -> ConnectionProblem:
     if options.login is AmqpLogin.CERTIFICATE:
         who, hint = "the certificate", "check tls.cert, and the plugin rabbitmq_auth_mechanism_ssl"
     else:
@@ -82,7 +83,7 @@ def _not_authorized(options: AmqpOptions, broker: AmqpBroker, cause: BaseExcepti
     return ConnectionProblem("not-authorized", f"broker {broker} refused the login of {who}: {_text(cause)}; {hint}")
 
 
-def closed(error: BaseException, options: AmqpOptions, broker: AmqpBroker) -> ConnectionProblem:
+def closed(error: BaseException, options: AmqpOptions, broker: Broker) -> ConnectionProblem:
     """Return the problem for a connection that has ended."""
     if isinstance(error, exceptions.ConnectionClosedByBroker):
         if error.reply_code == CONNECTION_FORCED:
@@ -138,7 +139,7 @@ def not_consumed(queue: str) -> ConnectionProblem:
     return ConnectionProblem(NOT_CONSUMED, text)
 
 
-def blocked(reason: str, broker: AmqpBroker) -> ConnectionProblem:
+def blocked(reason: str, broker: Broker) -> ConnectionProblem:
     """Return the problem of a broker that takes no messages for now."""
     text = f"broker {broker} accepts no messages until its alarm is over: {cut(reason)}"
     return ConnectionProblem("blocked", f"{text}; replies and status wait, events are consumed")

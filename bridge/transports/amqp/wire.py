@@ -25,7 +25,8 @@ from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapte
 
 from bridge import __version__
 from bridge.core.log import logger
-from bridge.transports.amqp.options import AmqpBroker, AmqpLogin, AmqpOptions, virtual_host
+from bridge.transports.amqp.options import AmqpLogin, AmqpOptions, virtual_host
+from bridge.transports.broker import Broker
 from bridge.transports.password_file import read_password
 from bridge.transports.tls import client_context
 
@@ -59,7 +60,7 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no
                 self._terminate_stream(error)
 
 
-def parameters(options: AmqpOptions, broker: AmqpBroker) -> pika.ConnectionParameters:
+def parameters(options: AmqpOptions, broker: Broker) -> pika.ConnectionParameters:
     """Return what pika connects with.
 
     Raises:

@@ -24,9 +24,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem
+from bridge.transports.broker import Broker
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
-from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PacketReader
 from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, publish_properties, set_will
 from bridge.transports.mqtt.problems import (

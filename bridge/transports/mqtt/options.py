@@ -1,4 +1,4 @@
-"""The keys of an MQTT connection in bridge.yaml, and its broker's address.
+"""The keys of an MQTT connection in bridge.yaml, and what it remembers.
 
 Frozen: read by the transport's thread and by whoever built it.
 """
@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Boolean, Choice, Duration, FilePath, Integer, Text, Url
 from bridge.core.backoff import Backoff
-from bridge.core.errors import ConfigError
 from bridge.interface.topics import Topics
+from bridge.transports.broker import MQTT_PORTS
 from bridge.transports.tls import TlsOptions
-
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
 class MqttVersion(StrEnum):
@@ -26,49 +23,6 @@ class MqttVersion(StrEnum):
 
     V5 = "5"
     V311 = "3.1.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """A broker's address: the parts of a connection's URL."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def has_tls(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self.scheme in ("mqtts", "wss")
-
-    @property
-    def is_websocket(self) -> bool:
-        """Whether MQTT travels in WebSocket frames."""
-        return self.scheme in ("ws", "wss")
-
-
-def parse_broker(url: str) -> Broker:
-    """Return the address in `url`, e.g. ``mqtts://broker.example:8883`` or ``ws://broker.example/mqtt``.
-
-    Raises:
-        ConfigError: another scheme, no host, or a bad port; a retry cannot help.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigError(f'read broker url "{url}": {error}', code="bad-url") from error
-    if parts.scheme not in DEFAULT_PORTS:
-        known = ", ".join(DEFAULT_PORTS)
-        raise ConfigError(f'read broker url "{url}": unknown scheme', code="bad-url", hint=f"use one of {known}")
-    if not parts.hostname or port == 0:
-        raise ConfigError(f'read broker url "{url}": it has no host, or port 0', code="bad-url")
-    return Broker(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path or "/mqtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +54,7 @@ class MqttOptions:
     """
 
     url: str = declare(
-        Url(tuple(DEFAULT_PORTS)),
+        Url(tuple(MQTT_PORTS)),
         "URL of the broker; default port 1883 or 8883 (mqtt, mqtts), 80 or 443 (ws, wss).",
     )
     version: MqttVersion = declare(Choice(MqttVersion), "Protocol version.", default="5")

@@ -16,9 +16,10 @@ from paho.mqtt.properties import Properties
 
 from bridge.core.model import OutgoingMessage
 from bridge.interface.topics import OFFLINE
+from bridge.transports.broker import Broker
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
-from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import MAX_PACKET_BYTES
 from bridge.transports.tls import client_context
 
@@ -50,7 +51,7 @@ class PahoClient(Client):
         self.network: socket.socket | None = None
         self.max_inflight_messages = 0  # unlimited: the transport has its own window
         if broker.is_websocket:
-            self.ws_set_options(path=broker.path)
+            self.ws_set_options(path=broker.websocket_path)
         if broker.has_tls:
             self.tls_set_context(client_context(options.tls))
 

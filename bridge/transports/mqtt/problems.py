@@ -7,7 +7,8 @@ import ssl
 
 from bridge.core.errors import cut
 from bridge.transports.base import ConnectionProblem
-from bridge.transports.mqtt.options import Broker, MqttOptions, MqttVersion
+from bridge.transports.broker import Broker
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 TAKEN_OVER = 0x8E
 

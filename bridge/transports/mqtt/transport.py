@@ -17,11 +17,12 @@ from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
+from bridge.transports.broker import MQTT_PORTS, parse_broker
 from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.link import Link
-from bridge.transports.mqtt.options import FilterMemory, MqttOptions, parse_broker
+from bridge.transports.mqtt.options import FilterMemory, MqttOptions
 from bridge.transports.mqtt.problems import LinkLost, packet_limit, probably_taken_over
 from bridge.transports.mqtt.session import DeliverySession
 from bridge.transports.mqtt.subscriptions import Subscriptions
@@ -66,7 +67,7 @@ class MqttTransport:
             ConfigError: the URL cannot be used.
         """
         self._options = options
-        self._broker = parse_broker(options.url)
+        self._broker = parse_broker(options.url, MQTT_PORTS)
         self._listener = listener
         self._metrics = metrics
         self._clock = clock or SystemClock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.core.errors import ConfigError
-from bridge.transports.mqtt.options import parse_broker
+from bridge.transports.broker import MQTT_PORTS, parse_broker
 
 
 @pytest.mark.parametrize(
@@ -20,14 +20,19 @@ from bridge.transports.mqtt.options import parse_broker
 )
 def test_each_scheme_has_its_port_and_ways(url: str, text: str, has_tls: bool, is_websocket: bool, path: str) -> None:
     """Port, TLS, WebSocket and path follow from the URL."""
-    broker = parse_broker(url)
-    assert (str(broker), broker.has_tls, broker.is_websocket, broker.path) == (text, has_tls, is_websocket, path)
+    broker = parse_broker(url, MQTT_PORTS)
+    assert (str(broker), broker.has_tls, broker.is_websocket, broker.websocket_path) == (
+        text,
+        has_tls,
+        is_websocket,
+        path,
+    )
 
 
 @pytest.mark.parametrize("url", ["http://broker", "broker:1883", "mqtt://", "mqtt://host:99999", "mqtt://h:0", ""])
 def test_a_bad_url_is_a_config_error(url: str) -> None:
     """It is named in the message."""
     with pytest.raises(ConfigError) as caught:
-        parse_broker(url)
+        parse_broker(url, MQTT_PORTS)
     assert caught.value.code == "bad-url"
     assert f'"{url}"' in caught.value.message

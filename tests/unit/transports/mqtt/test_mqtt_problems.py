@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from bridge.transports.mqtt.options import MqttOptions, MqttVersion, parse_broker
+from bridge.transports.broker import MQTT_PORTS, parse_broker
+from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.problems import (
     closed_by_peer,
     connect_failed,
@@ -17,7 +18,7 @@ from bridge.transports.mqtt.problems import (
 )
 
 OPTIONS = MqttOptions(url="mqtt://broker", client_id="bridge-1", username="worker")
-BROKER = parse_broker(OPTIONS.url)
+BROKER = parse_broker(OPTIONS.url, MQTT_PORTS)
 
 
 @pytest.mark.parametrize(

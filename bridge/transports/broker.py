@@ -1,0 +1,64 @@
+"""A broker's address, read from a connection's URL. Pure; any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bridge.core.errors import ConfigError
+
+MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The parts of a URL; `path` is "" where it has none."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme in ("mqtts", "wss", "amqps")
+
+    @property
+    def websocket_path(self) -> str:
+        """Where MQTT over WebSocket is served: /mqtt unless the URL says otherwise."""
+        return self.path or "/mqtt"
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether MQTT travels in WebSocket frames."""
+        return self.scheme in ("ws", "wss")
+
+
+def parse_broker(url: str, ports: Mapping[str, int]) -> Broker:
+    """Return the address in `url`, e.g. ``mqtts://broker.example:8883`` or ``ws://broker.example/mqtt``.
+
+    Args:
+        url: as bridge.yaml has it.
+        ports: the port of each scheme that is known, unless the URL names one.
+
+    Raises:
+        ConfigError: ``bad-url``: another scheme, no host, or a bad port; a retry cannot help.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f'read broker url "{url}": {error}', code="bad-url") from error
+    if parts.scheme not in ports:
+        known = ", ".join(ports)
+        raise ConfigError(f'read broker url "{url}": unknown scheme', code="bad-url", hint=f"use one of {known}")
+    if not parts.hostname or port == 0:
+        raise ConfigError(f'read broker url "{url}": it has no host, or port 0', code="bad-url")
+    return Broker(parts.scheme, parts.hostname, port or ports[parts.scheme], parts.path)
