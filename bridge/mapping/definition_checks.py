@@ -19,6 +19,7 @@ from bridge.configfile.source import read_regular_file, shown_path
 from bridge.core import topic_filter
 from bridge.core.nearest import did_you_mean
 from bridge.expressions.topic_pattern import TopicPattern
+from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
 
 if TYPE_CHECKING:
@@ -36,16 +37,18 @@ class MappingContext:
     """The configuration that mappings are checked against.
 
     Attributes:
-        prefix: The interface's prefix.
-        connections: Names of the connections.
+        prefix: The interface's prefix, as far as it is known.
+        connections: Names of the connections, sound or not.
         namespaces: The allow-list, the default first; empty if unknown (then namespaces are not checked).
         dotless: Names of the connections whose broker writes a slash as a dot, so that topics cannot contain one.
+        notices: The topics of `status.notify` in bridge.yaml, with their places.
     """
 
-    prefix: str
-    connections: frozenset[str]
+    prefix: str = InterfaceOptions().prefix
+    connections: frozenset[str] = frozenset()
     namespaces: tuple[str, ...] = ()
     dotless: frozenset[str] = frozenset()
+    notices: tuple[tuple[str, Position], ...] = ()
 
 
 def check_definitions(
@@ -198,22 +201,10 @@ def _published_problems(
             yield Code.STATUS_LOOP, text
 
 
-def check_notices(
-    topics: Iterable[tuple[str, Position]],
-    definitions: Iterable[MappingDefinition],
-    context: MappingContext,
-    problems: Problems,
-) -> None:
-    """Check that every connection can carry the topics of `status.notify` in bridge.yaml; no mapping may match them.
-
-    Args:
-        topics: topic names, each with its place.
-        definitions: every mapping.
-        context: the configuration.
-        problems: collects the problems.
-    """
+def check_notices(definitions: Iterable[MappingDefinition], context: MappingContext, problems: Problems) -> None:
+    """Check that every connection can carry the topics of `status.notify` in bridge.yaml; no mapping may match them."""
     routed = [one for one in definitions if not _topic_problem(one.topic)]
-    for topic, where in topics:
+    for topic, where in context.notices:
         for code, text in _published_problems(topic, routed, context):
             problems.error(where, code, f"status.notify: {quote(topic)} {text}")
 

@@ -18,7 +18,7 @@ from bridge.configfile.nodes import locate
 from bridge.configfile.problems import Code, Position, Problem, Problems, Severity
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import MappingDefinition, read_definitions
-from bridge.mapping.definition_checks import MappingContext, check_definitions, check_notices
+from bridge.mapping.definition_checks import check_definitions, check_notices
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings.loading import load_settings
 from bridge.settings.model import Settings
@@ -56,9 +56,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """
     problems = Problems()
     read = load_settings(path, environ, problems)
-    context = MappingContext(read.prefix, read.connections, read.namespaces, read.dotless)
-    definitions = check_definitions(read_definitions(read.mapping_files, problems), context, problems)
-    check_notices(read.notices, definitions, context, problems)
+    definitions = check_definitions(read_definitions(read.mapping_files, problems), read.context, problems)
+    check_notices(definitions, read.context, problems)
     compiled, found = compile_mappings(definitions, template_workflow)
     problems.found.extend(found)
     if read.settings is not None:

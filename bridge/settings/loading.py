@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,30 @@ from bridge.argo.options import Secret
 from bridge.configfile.fields import Section
 from bridge.configfile.kinds import INVALID, Place
 from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, is_null, kind_of, locate, quote
-from bridge.configfile.problems import Code, Position, Problems
+from bridge.configfile.problems import Code, Problems
 from bridge.configfile.source import SourceFile, read_file, shown_path
 from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import Topics
+from bridge.mapping.definition_checks import MappingContext
 from bridge.settings.checks import Checked, check_argo, check_bridge, check_connections, is_folder
 from bridge.settings.environment import with_argo_variables, with_bridge_variables
 from bridge.settings.model import ConnectionSettings, Settings
 from bridge.settings.risks import warn_of_risks
+from bridge.spool.options import DeadLetterOptions, SpoolOptions
+from bridge.status.options import StatusOptions
+from bridge.web.options import WebOptions
 
 PLUGIN_EXCHANGE = "amq.topic"
 """Where RabbitMQ's MQTT plugin publishes: it writes / as a dot, and escapes none."""
+# What the checks take in place of a section that cannot be read: nothing that they would warn of.
+_UNREAD = {
+    "connections": {},
+    "interface": InterfaceOptions(operations=()),
+    "status": StatusOptions(),
+    "spool": SpoolOptions(),
+    "dead_letters": DeadLetterOptions(),
+    "web": WebOptions(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +50,12 @@ class LoadedSettings:
     Attributes:
         settings: None if any key is missing or wrong.
         mapping_files: The mapping files that could be read, in order of their patterns, then of their paths.
-        prefix: The interface's prefix as far as it is known, for the checks of mappings.
-        connections: Names of the connections, sound or not.
-        namespaces: The allow-list; () where it is not known.
-        dotless: Names of the connections whose topics cannot have a dot within a level.
-        notices: The topics of `status.notify` with their places, for the checks of mappings.
+        context: What mappings are checked against, as far as it could be read.
     """
 
     settings: Settings | None
     mapping_files: tuple[SourceFile, ...] = ()
-    prefix: str = InterfaceOptions().prefix
-    connections: frozenset[str] = frozenset()
-    namespaces: tuple[str, ...] = ()
-    notices: tuple[tuple[str, Position], ...] = ()
-    dotless: frozenset[str] = frozenset()
+    context: MappingContext = field(default_factory=MappingContext)
 
 
 def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) -> LoadedSettings:
@@ -76,35 +81,42 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
     folder = path.parent.absolute()
     found = Section(Settings).read_keys(root, Place(problems, folder=folder))
     checked = Checked(root, folder, problems)
-    _complete(found.values, token)
-    _check(found.values, checked)
+    values = found.values | {key: default for key, default in _UNREAD.items() if found.values[key] is INVALID}
+    _complete(values, token)
+    _check(values, checked)
     sound = found.sound and not problems.has_errors
     files = _mapping_files(root, checked) if found.values.get("mappings") is not INVALID else ()
     known = (path, *(file.path for file in files))
-    warn_of_risks(found.values, known, checked, has_token=token is not None)
-    interface, argo = found.values["interface"], found.values["argo"]
+    warn_of_risks(values, known, checked, has_token=token is not None)
     return LoadedSettings(
-        settings=Settings(**found.values) if sound else None,
+        settings=Settings(**values) if sound else None,
         mapping_files=files,
-        prefix=LoadedSettings(None).prefix if interface is INVALID else interface.prefix,
-        connections=_connection_names(root),
+        context=_context(values, root),
+    )
+
+
+def _context(values: dict[str, Any], root: MapNode) -> MappingContext:
+    argo, connections = values["argo"], root.get("connections")
+    names = (one.key for one in connections.entries) if isinstance(connections, MapNode) else ()
+    places = enumerate(values["status"].notify)
+    return MappingContext(
+        prefix=values["interface"].prefix,
+        connections=frozenset(names),
         namespaces=() if argo is INVALID else argo.namespaces,
-        notices=_notices(found.values["status"], root),
-        dotless=_dotless(found.values["connections"]),
+        dotless=_dotless(values["connections"]),
+        notices=tuple((one.topic, locate(root, "status", "notify", place, "topic")) for place, one in places),
     )
 
 
 def _complete(values: dict[str, Any], token: Secret | None) -> None:
     """Put into each section what it holds of the others and of the environment, as far as they could be read."""
     bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
-    if INVALID not in (values["spool"], values["dead_letters"]):
-        values["spool"] = dataclasses.replace(values["spool"], dead_letters=values["dead_letters"])
+    values["spool"] = dataclasses.replace(values["spool"], dead_letters=values["dead_letters"])
     if argo is not INVALID:
         values["argo"] = dataclasses.replace(argo, token=token)
-    if INVALID not in (bridge, connections):
-        known = InterfaceOptions() if interface is INVALID else interface
-        topics = Topics(known.prefix, bridge.id)
-        values["connections"] = {name: _completed(name, one, topics, known) for name, one in connections.items()}
+    if bridge is not INVALID:
+        topics = Topics(interface.prefix, bridge.id)
+        values["connections"] = {name: _completed(name, one, topics, interface) for name, one in connections.items()}
 
 
 def _completed(
@@ -131,36 +143,21 @@ def _completed(
     return ConnectionSettings(mqtt=mqtt, amqp=amqp)
 
 
-def _dotless(connections: Any) -> frozenset[str]:
-    if connections is INVALID:
-        return frozenset()
+def _dotless(connections: Mapping[str, ConnectionSettings]) -> frozenset[str]:
     return frozenset(name for name, one in connections.items() if one.amqp and one.amqp.exchange == PLUGIN_EXCHANGE)
-
-
-def _notices(status: Any, root: MapNode) -> tuple[tuple[str, Position], ...]:
-    if status is INVALID:
-        return ()
-    places = enumerate(status.notify)
-    return tuple((one.topic, locate(root, "status", "notify", place, "topic")) for place, one in places)
 
 
 def _check(values: dict[str, Any], checked: Checked) -> None:
     bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
     dotless = _dotless(connections)
-    if interface is not INVALID and dotless and any(char in interface.prefix for char in ".*"):
+    if dotless and any(char in interface.prefix for char in ".*"):
         text = f'"prefix" has a dot or *, which connection {quote(min(dotless))} cannot carry on {PLUGIN_EXCHANGE}'
         checked.error(("interface", "prefix"), Code.BAD_TOPIC, text)
     if bridge is not INVALID:
         check_bridge(bridge, checked)
     if argo is not INVALID:
         check_argo(argo, checked)
-    if connections is not INVALID:
-        check_connections(connections, checked)
-
-
-def _connection_names(root: MapNode) -> frozenset[str]:
-    connections = root.get("connections")
-    return frozenset(entry.key for entry in connections.entries) if isinstance(connections, MapNode) else frozenset()
+    check_connections(connections, checked)
 
 
 def _mapping_files(root: MapNode, checked: Checked) -> tuple[SourceFile, ...]:

@@ -43,9 +43,8 @@ def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Che
         checked.warning(("bridge", "data-dir"), Code.INSECURE, '"data-dir": every user of this machine can write to it')
     if argo is not INVALID:
         _warn_of_argo(argo, checked, has_token=has_token)
-    if web is not INVALID:
-        _warn_of_web(web, checked)
-    for name, connection in ({} if values["connections"] is INVALID else values["connections"]).items():
+    _warn_of_web(web, checked)
+    for name, connection in values["connections"].items():
         _warn_of_connection(name, connection, values["interface"], checked)
 
 
@@ -106,7 +105,9 @@ def _warn_of_web(web: WebOptions, checked: Checked) -> None:
         checked.warning(("web", "listen"), Code.INSECURE, text)
 
 
-def _warn_of_connection(name: str, connection: ConnectionSettings, interface: Any, checked: Checked) -> None:
+def _warn_of_connection(
+    name: str, connection: ConnectionSettings, interface: InterfaceOptions, checked: Checked
+) -> None:
     for kind, broker in (("mqtt", connection.mqtt), ("amqp", connection.amqp)):
         if broker is None:
             continue
@@ -116,8 +117,7 @@ def _warn_of_connection(name: str, connection: ConnectionSettings, interface: An
         _warn_of_tls(path, broker.tls, checked)
         if broker.password_file:
             _warn_of_plain(path, broker.url, "password", checked)
-        if interface is not INVALID:
-            _warn_of_everybody(path, broker, interface, checked)
+        _warn_of_everybody(path, broker, interface, checked)
 
 
 def _warn_of_everybody(

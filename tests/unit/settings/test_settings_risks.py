@@ -78,6 +78,16 @@ def test_what_is_open_is_told_with_its_place(folder: Path, given: dict[str, str]
     assert words in warning
 
 
+@pytest.mark.parametrize("wrong", ["interface: {manifests: flase}\n", SAFE + "web: {listen: nowhere}\n"])
+def test_nothing_is_warned_of_that_cannot_be_read(folder: Path, wrong: str) -> None:
+    """A section that is wrong is told as such, and not judged by what would stand in its place."""
+    text = "bridge: {id: a, data-dir: data}\nconnections: {plant: {mqtt: {url: 'mqtt://localhost'}}}\n"
+    Path("bridge.yaml").write_text(f"{text}argo: {{url: http://localhost, namespaces: [factory]}}\n{wrong}")
+    problems = Problems()
+    assert load_settings(Path("bridge.yaml"), {}, problems).settings is None
+    assert [problem.code for problem in problems.found] == ["bad-value"]
+
+
 def test_a_token_of_the_environment_counts_too(folder: Path) -> None:
     """ARGO_TOKEN goes where ARGO_SERVER says."""
     text = f'bridge: {{id: a, data-dir: d}}\nconnections: {{p: {{mqtt: {{url: "mqtt://localhost"}}}}}}\n{SAFE}'
