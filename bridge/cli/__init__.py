@@ -1,1 +1,1 @@
-"""The `argo-bridge` command: one module a verb, `main` picks one. The only place that prints."""
+"""The `argo-bridge` command: one module per verb, chosen by `main`. The only place that prints."""

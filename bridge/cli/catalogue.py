@@ -1,7 +1,7 @@
-"""The verbs of the `argo-bridge` command: their names, what each is for, and the modules that carry them out. Pure.
+"""The verbs of the `argo-bridge` command: their names, summaries and modules. Pure.
 
-A verb's module is imported when its verb is asked for: the clients, schemas and expressions of all verbs together take
-most of a second to import. Thread: the command's main thread.
+A verb's module is imported only if that verb is used: importing the clients, schemas and expressions of all verbs takes
+most of a second. Thread: the command's main thread.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Verb:
 
     Attributes:
         name: as typed.
-        module: within `bridge.cli.verbs`. Its ``add_parser(subparsers, name, summary)`` adds the verb with its
-            options and sets ``handler``: a function from the parsed arguments to an exit code.
+        module: within `bridge.cli.verbs`. Its ``add_parser(subparsers, name, summary)`` adds the verb with its options
+            and sets ``handler``: a function from the parsed arguments to an exit code.
         summary: its line in the list of commands.
     """
 
@@ -30,11 +30,11 @@ class Verb:
     summary: str
 
     def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Add the verb with all its options, which imports what it works with."""
+        """Add the verb with all its options, which imports its module."""
         import_module(f"bridge.cli.verbs.{self.module}").add_parser(subparsers, self.name, self.summary)
 
     def add_name(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Add the verb as a line in the list of commands only."""
+        """Add the verb only as a line in the list of commands."""
         subparsers.add_parser(self.name, help=self.summary)
 
 
@@ -44,7 +44,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("demo", "demo", "try it out, with its own broker, simulated Argo Server and sensors"),
     Verb("send", "send", "send a trigger message or a sensor message, and follow the workflow it starts"),
     *(
-        # The replies to logs are a stream; all others are asked and answered alike.
+        # The replies to logs are a stream; all others have one request and one reply.
         Verb(operation.value, "logs" if operation is Operation.LOGS else "operations", spec.meaning)
         for operation, spec in SPECS.items()
     ),
@@ -55,4 +55,4 @@ VERBS: tuple[Verb, ...] = (
     Verb("schemas", "schemas", "generate, list and compare the JSON Schemas of Argo's releases"),
     Verb("asyncapi", "asyncapi", "print the AsyncAPI document of the message interface"),
 )
-"""In the order in which the command lists them."""
+"""In the order of the list of commands."""

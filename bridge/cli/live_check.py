@@ -1,6 +1,6 @@
-"""``check --live``: asks the Argo Server for its version, for the bridge's rights and for each mapping's template.
+"""``check --live``: checks the Argo Server's version, the bridge's rights and each mapping's template.
 
-Changes nothing: the right to create is tried with a dry run.
+Changes nothing: the right to create is tested with a dry run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DRY_RUN = orjson.dumps(
 
 
 def check_live(settings: Settings, mappings: Iterable[MappingDefinition], config: Path) -> Iterator[Problem | str]:
-    """Give a sentence for what is well and a problem for what is not; ends early if the server cannot be reached."""
+    """Yield a sentence for each success and a problem for each failure; ends early if the server cannot be reached."""
     options = settings.argo
     at = Position(str(config))
     with DirectClient(options) as client:
@@ -57,13 +57,13 @@ def check_live(settings: Settings, mappings: Iterable[MappingDefinition], config
         asked += [_template(client, mapping) for mapping in mappings]
         for found in chain.from_iterable(asked):
             yield found
-            # Every further request would get the same answer.
+            # Every further request would get the same response.
             if isinstance(found, Problem) and found.code == "not-authenticated":
                 return
 
 
 def _rights(client: DirectClient, at: Position, namespace: str) -> Iterator[Problem | str]:
-    # A watch that may begin ends after a second with a frame of its own; headers come with the first byte.
+    # A watch that is allowed ends after a second with its own frame; headers come with the first byte.
     watch = with_query(
         watch_path(namespace), listOptions__labelSelector=f"{_NAME}=none", listOptions__timeoutSeconds="1"
     )

@@ -1,6 +1,6 @@
-"""Entry point of the `argo-bridge` command: picks the verb, turns every error into one line and an exit code.
+"""Entry point of the `argo-bridge` command: picks the verb, and turns every error into one line and an exit code.
 
-It imports the module of the verb that is asked for, and no other. Thread: the command's main thread.
+It imports only the module of the verb that is used. Thread: the command's main thread.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of the command.
 
     Args:
-        asked: the only verb that gets its options; all others are names, good for the list of commands and for the
-            problem of a name that there is not. None: all get theirs, which imports the module of each.
+        asked: the only verb that gets its options; the others are only names, for the list of commands and for the
+            error about an unknown name. None: all get theirs, which imports the module of each.
     """
     parser = argparse.ArgumentParser(
         prog="argo-bridge",
@@ -46,14 +46,14 @@ def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's arguments) and return its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    # No option before the verb takes a value, so the verb is the first word that is no option.
+    # No option before the verb takes a value, so the verb is the first word that is not an option.
     asked = next((word for word in words if not word.startswith("-")), "")
     args = build_parser(asked).parse_args(words)
     handler: Callable[[argparse.Namespace], int] = args.handler
     try:
         return handler(args)
     except BrokenPipeError:
-        # The reader of our output is gone (`| head`); Python would complain once more while it flushes.
+        # The reader of our output has closed it (`| head`); otherwise Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_codes.PROBLEMS
     except KeyboardInterrupt:

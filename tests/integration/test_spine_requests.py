@@ -199,7 +199,7 @@ def test_a_name_that_is_taken_is_an_error(tmp_path, mosquitto):
         spine.publish(TRIGGER, SEED_REQUEST, ResponseTopic="argo/workflows/response/mine/answers")
         (reply,) = spine.messages("argo/workflows/response/mine/answers")
         assert code_of(reply) == "409"
-        assert b'a workflow \\"example-workflow\\" exists already' in reply.payload
+        assert b'a workflow \\"example-workflow\\" already exists' in reply.payload
         (letter,) = spine.bodies(DEAD_LETTER)
         assert letter["reason"] == "name-taken"
         assert len(spine.simulator.created) == 1

@@ -1,7 +1,7 @@
 """An MQTT 3.1.1 broker inside this process, for the demo and for tests without Mosquitto.
 
-It keeps nothing on disk and passes about 3,000 messages a second: never use it for a real site or a benchmark.
-amqtt runs on an asyncio loop in a thread of its own; nothing else of the bridge uses asyncio.
+It stores nothing on disk and handles about 3,000 messages a second: never use it in production or for a benchmark.
+amqtt runs on an asyncio loop in its own thread; nothing else in the bridge uses asyncio.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _log = logger(__name__)
 
 START_WITHIN_S = 10.0
 _TURNS_TO_ARRIVE = 5
-"""Of the event loop, until what the listener accepted last has come to `_take_client`; else its socket stays open."""
+"""Turns of the event loop until the last accepted connection has reached `_take_client`; else it stays open."""
 
 
 class EmbeddedBroker:
-    """A broker that runs while the context is entered; anonymous clients may do everything.
+    """A broker that runs while the context is entered; anonymous clients have all rights.
 
     Thread: whoever enters it; the broker runs in its own.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Make it.
+        """Create it.
 
         Args:
             host: address to listen on; only 127.0.0.1 keeps others out.
@@ -49,16 +49,16 @@ class EmbeddedBroker:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port it listens on."""
         return self._port
 
     @property
     def url(self) -> str:
-        """What a client connects to."""
+        """The URL for clients."""
         return f"mqtt://{self._host}:{self._port}"
 
     def __enter__(self) -> EmbeddedBroker:
-        """Start it, and return once it takes connections.
+        """Start it, and return once it accepts connections.
 
         Raises:
             OSError: the port is in use, or the address is not this machine's.
@@ -85,7 +85,7 @@ class EmbeddedBroker:
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def _run(self) -> None:
-        # amqtt logs each packet, also on its error level for clients that go without DISCONNECT.
+        # amqtt logs each packet; on its error level also for clients that leave without DISCONNECT.
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         logging.getLogger("transitions").setLevel(logging.CRITICAL)
         try:
@@ -97,7 +97,8 @@ class EmbeddedBroker:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        # amqtt listens nowhere itself: it tells no port that the system chose, and leaves sockets open at its end.
+        # amqtt does not listen by itself: it does not report a port chosen by the system, and leaves sockets open at
+        # its end.
         listeners = {"default": ListenerConfig(type=ListenerType.EXTERNAL)}
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         broker = Broker(BrokerConfig(listeners=listeners, plugins=plugins))
@@ -123,7 +124,7 @@ class EmbeddedBroker:
 
     def _client_left(self, writer: asyncio.StreamWriter, client: asyncio.Future[None]) -> None:
         self._clients.discard(client)
-        writer.close()  # once more where it was cancelled before its first step, and never came to its own end
+        writer.close()  # once more if it was cancelled before its first step and never reached its own end
 
     async def _serve_client(self, broker: Broker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,6 +1,6 @@
-"""What the demo is made of: its configuration files, the templates of its Argo Server, the commands to try.
+"""The parts of the demo: its configuration files, the templates of its Argo Server, the commands to try.
 
-Writes files into a folder that it is given; starts nothing. Thread: the main thread.
+Writes files into a given folder; starts nothing. Thread: the main thread.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _TRIGGER = {"submit": {"template": "inspect-boiler", "parameters": {"device": "9
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where the demo's files are.
+    """The demo's files.
 
     Attributes:
         config: its bridge.yaml.
@@ -98,7 +98,7 @@ def write_scene(folder: Path, broker_url: str, argo_url: str, web_port: int) -> 
 
 
 def free_port(preferred: int) -> int:
-    """Return `preferred` if nobody listens there on this machine, else a port that is free."""
+    """Return `preferred` if nothing listens there on this machine, otherwise a free port."""
     for port in (preferred, 0):
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -112,7 +112,7 @@ def free_port(preferred: int) -> int:
 
 
 def workflow_templates() -> list[dict[str, Any]]:
-    """Return the WorkflowTemplates of the demo's Argo Server; containers last as long as their annotation says."""
+    """Return the WorkflowTemplates of the demo's Argo Server; annotations set the duration of containers."""
     inspect = [
         [
             _step("pressure", "check", {"what": "pressure", "seconds": "0.8"}),
@@ -138,7 +138,7 @@ def workflow_templates() -> list[dict[str, Any]]:
             clear,
             _container("diagnose", "diagnose"),
             _container("reset", "reset"),
-            # Alarm 7 cannot be cleared from afar: the demo shows a failure too.
+            # Alarm 7 cannot be cleared: the demo also shows a failure.
             _container("remote-reset", "reset; exit 3"),
         ),
         _template(
@@ -185,7 +185,7 @@ def commands_to_try(scene: Scene, broker_port: int, width: int) -> list[str]:
     Args:
         scene: the files of this demo.
         broker_port: of this demo's broker.
-        width: columns; longer commands are broken as a shell takes them, at words.
+        width: columns; longer commands are split at words, as a shell accepts them.
     """
     send = [_own_command(), "send --wait", f"--config {shlex.quote(str(scene.config))}"]
     commands = [
@@ -198,9 +198,9 @@ def commands_to_try(scene: Scene, broker_port: int, width: int) -> list[str]:
 
 
 def break_command(parts: list[str], width: int) -> list[str]:
-    """Return a shell command in lines of at most `width` columns, as far as its parts let it.
+    """Return a shell command in lines of at most `width` columns, as far as its parts allow.
 
-    Every line but the last ends in a backslash, so that the lines can be copied together.
+    Every line except the last ends with a backslash, so that the lines can be copied together.
     """
     lines = [parts[0]]
     for part in parts[1:]:
@@ -214,7 +214,7 @@ def break_command(parts: list[str], width: int) -> list[str]:
 
 
 def _own_command() -> str:
-    # A second terminal knows neither this one's virtual environment nor its folder.
+    # A second terminal has neither this one's virtual environment nor its folder.
     own = Path(sys.argv[0]).absolute()
     beside = Path(sys.executable).absolute().parent / "argo-bridge"
     path = own if own.name == "argo-bridge" else beside
@@ -224,5 +224,5 @@ def _own_command() -> str:
 
 
 def _is_everywhere(path: Path) -> bool:
-    # An activated virtual environment is on the path of this terminal only.
+    # An activated virtual environment is only on the path of this terminal.
     return sys.prefix == sys.base_prefix or not path.is_relative_to(sys.prefix)

@@ -1,9 +1,9 @@
-"""Simulated sensors: three devices of a factory that publish readings, some of which call for a workflow.
+"""Simulated sensors: three devices of a factory that publish readings, some of which start a workflow.
 
-They know no broker: whoever makes them gives them something that publishes. What a device reads depends on its count
-alone, so that every run tells the same story; it begins soon and repeats.
+They know no broker: their creator gives them a function that publishes. A device's readings depend only on its count,
+so every run is the same; it begins soon and repeats.
 
-Thread: `Sensors` has one of its own, which owns every device.
+Thread: `Sensors` has its own, which owns every device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 from bridge.core.clock import StopEvent
 
 Publish = Callable[[str, bytes], object]
-"""Takes topic and payload; returns at once. What it returns is not looked at: a reading that is lost is lost."""
+"""Takes topic and payload; returns at once. The result is ignored: a lost reading stays lost."""
 
 _BOILER_CURVE = (71.5, 78.3, 95.2, 84.0, 76.4, 72.8, 70.9, 73.6, 80.1, 97.8, 86.2, 75.0)
 _PRESS_STATES = ("OK", "OK", "ALARM 4", "OK", "ALARM 7", "OK", "OK", "OK")
@@ -41,7 +41,7 @@ class Sensor:
 
 
 def boiler(site: str, device: str, period_s: float = 1.0) -> Sensor:
-    """A boiler's temperature as JSON with a counter, ``{"value": 95.2, "seq": 3}``; over 90 it is too hot."""
+    """Return a boiler's temperature as JSON with a counter, ``{"value": 95.2, "seq": 3}``; over 90 it is too hot."""
 
     def read(count: int) -> bytes:
         return orjson.dumps({"value": _BOILER_CURVE[count % len(_BOILER_CURVE)], "seq": count + 1})
@@ -50,7 +50,7 @@ def boiler(site: str, device: str, period_s: float = 1.0) -> Sensor:
 
 
 def press(site: str, device: str, period_s: float = 2.0) -> Sensor:
-    """A press's state as text, ``OK`` or ``ALARM`` with a number; alarm 7 is the one that nothing clears."""
+    """Return a press's state as text, ``OK`` or ``ALARM`` with a number; alarm 7 cannot be cleared."""
 
     def read(count: int) -> bytes:
         return _PRESS_STATES[count % len(_PRESS_STATES)].encode()
@@ -59,7 +59,7 @@ def press(site: str, device: str, period_s: float = 2.0) -> Sensor:
 
 
 def scale(site: str, device: str, period_s: float = 1.5) -> Sensor:
-    """A parcel's weight in kilograms, a bare number; over 30 it must leave the belt."""
+    """Return a parcel's weight in kilograms, a bare number; over 30 it must leave the belt."""
 
     def read(count: int) -> bytes:
         return str(_SCALE_WEIGHTS[count % len(_SCALE_WEIGHTS)]).encode()
@@ -68,7 +68,7 @@ def scale(site: str, device: str, period_s: float = 1.5) -> Sensor:
 
 
 class Sensors:
-    """Lets sensors publish, each at its own pace, while the context is entered.
+    """Lets sensors publish, each with its own period, while the context is entered.
 
     Args:
         sensors: the devices.
@@ -88,15 +88,15 @@ class Sensors:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Stop; no reading is published after that."""
+        """Stop; no reading is published afterwards."""
         self._stop.set()
         self._thread.join()
 
     def due(self, passed_s: float) -> float:
-        """Publish each reading whose time has come, and return when the next one is due.
+        """Publish each reading that is due, and return when the next one is.
 
-        A sensor's first reading is due one period after the start. What was missed, because publishing took long, is
-        skipped: a sensor never sends a burst.
+        A sensor's first reading is due one period after the start. Readings that were missed because publishing took
+        long are skipped: a sensor never sends a burst.
 
         Args:
             passed_s: seconds since the start.

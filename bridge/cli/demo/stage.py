@@ -1,9 +1,9 @@
 """Runs the demo: starts broker, Argo Server, bridge and sensors, shows what happens, and ends everything.
 
-The bridge runs in this process, as `run` would build it: it starts at once, one Ctrl-C reaches everything, and no
-child outlives a demo that is killed. The audience still sees it through the broker only.
+The bridge runs in this process, built as by `run`: it starts at once, one Ctrl-C reaches everything, and no child
+process survives a killed demo. The display still sees it only through the broker.
 
-Threads: the main thread starts, shows and stops; each part has its own.
+Threads: the main thread starts, displays and stops; each part has its own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _SENSORS = (boiler("hall-1", "7"), press("hall-2", "3"), scale("hall-3", "2"))
 
 
 class _Stage(NamedTuple):
-    """The parts that run.
+    """The running parts.
 
     Attributes:
         scene: the demo's files.
@@ -67,7 +67,7 @@ class _Stage(NamedTuple):
         argo_url: of the Argo Server.
         web_port: of the bridge's health pages.
         service: the bridge.
-        warnings: lines that it logged as warnings.
+        warnings: the lines that it logged as warnings.
     """
 
     scene: Scene
@@ -79,7 +79,7 @@ class _Stage(NamedTuple):
 
 
 def run_demo(duration_s: float | None) -> int:
-    """Run the demo until SIGINT, SIGTERM or SIGHUP, or for `duration_s` seconds once everything is up.
+    """Run the demo until SIGINT, SIGTERM or SIGHUP, or for `duration_s` seconds after everything is up.
 
     Returns:
         0 when it ran to its end, 1 when it could not start, 3 when a part of the bridge ended by itself.
@@ -89,7 +89,7 @@ def run_demo(duration_s: float | None) -> int:
         try:
             return _Display(stage, asked).run(duration_s)
         finally:
-            # Only what the parts below it hold can fail to end; the process must not wait for that.
+            # Only something stuck below it can fail to end; the process must not wait for that.
             late = stage.service.stop(_STOP_WITHIN_S)
             if late:
                 stack.close()
@@ -99,7 +99,7 @@ def run_demo(duration_s: float | None) -> int:
 
 @contextmanager
 def _signals() -> Iterator[StopEvent]:
-    """Turn the signals that ask for an end into an event."""
+    """Turn the signals that request an end into an event."""
     asked = StopEvent()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -115,7 +115,7 @@ def _signals() -> Iterator[StopEvent]:
 
 
 def _start_all(stack: ExitStack) -> _Stage:
-    """Start broker, Argo Server and bridge; what was started is ended by `stack`, the bridge by its owner.
+    """Start broker, Argo Server and bridge; `stack` ends the first two, the bridge is ended by its owner.
 
     Raises:
         ConfigError: the bridge refuses the demo's configuration, or a port was taken meanwhile.
@@ -132,7 +132,7 @@ def _start_all(stack: ExitStack) -> _Stage:
     web_port = free_port(WEB_PORT)
     scene = write_scene(folder, broker.url, argo.url, web_port)
     warnings = stack.enter_context(_log_to(scene.log))
-    # The environment is left out: a variable for some real bridge must not lead the demo to its broker or cluster.
+    # The environment is left out: a variable for a real bridge must not lead the demo to its broker or cluster.
     loaded = load(scene.config, {})
     if loaded.settings is None or not loaded.ok:
         problems = "; ".join(problem.render() for problem in loaded.problems)
@@ -144,7 +144,7 @@ def _start_all(stack: ExitStack) -> _Stage:
 
 @contextmanager
 def _log_to(path: Path) -> Iterator[queue.SimpleQueue[str]]:
-    """Send the log to a file, and warnings to the queue that is returned too."""
+    """Send the log to a file, and warnings also to the returned queue."""
     root = logging.getLogger(log.ROOT)
     before = list(root.handlers), root.level, root.propagate
     warnings: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -158,7 +158,7 @@ def _log_to(path: Path) -> Iterator[queue.SimpleQueue[str]]:
 
 
 class _Warnings(logging.Handler):
-    """Hands the sentence of each warning on."""
+    """Passes on the sentence of each warning."""
 
     def __init__(self, warnings: queue.SimpleQueue[str]) -> None:
         super().__init__(logging.WARNING)
@@ -171,11 +171,11 @@ class _Warnings(logging.Handler):
 
 
 class _Display:
-    """What the audience sees, from the first table to the last line.
+    """The demo's display, from the first table to the last line.
 
     Args:
-        stage: everything is running.
-        asked: set when it shall end.
+        stage: the running parts.
+        asked: set when it must end.
     """
 
     def __init__(self, stage: _Stage, asked: StopEvent) -> None:
@@ -190,7 +190,7 @@ class _Display:
         if not console.is_terminal or console.is_dumb_terminal:
             return PlainView([title, *self._commands(_ENDLESS), ""])
         if max(map(len, self._commands(console.width))) > console.width:
-            # A command that is cut is of no use: the terminal itself breaks this one, above the tables.
+            # A truncated command is useless: the terminal itself wraps this one, above the tables.
             print(*self._commands(console.width), sep="\n")
         return ScreenView(self._story, title, self._commands, console)
 
@@ -203,7 +203,7 @@ class _Display:
         ]
 
     def run(self, duration_s: float | None) -> int:
-        """Show it all; returns an exit code."""
+        """Display everything; returns an exit code."""
         with (
             self._visit("demo-sensors") as sensors,
             self._visit("demo-audience") as audience,
@@ -249,7 +249,7 @@ class _Display:
         return exit_codes.OK
 
     def _turn(self, audience: BrokerVisit) -> None:
-        """Show what arrived within a tenth of a second."""
+        """Display what arrived within a tenth of a second."""
         message = audience.next(_TURN_S)
         while message is not None:
             self._view.tell(self._story.take(message))

@@ -1,6 +1,6 @@
-"""What the demo's audience is told: made of messages alone, as any client of the broker could. Pure.
+"""The content of the demo's display: derived from messages alone, as any client of the broker could. Pure.
 
-It never looks into the bridge. Owned by the main thread.
+It never looks inside the bridge. Owned by the main thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BY_MESSAGE = "trigger message"
 
 
 class Line(NamedTuple):
-    """One thing that happened: what kind of thing in one word, the rest, and whether it went wrong."""
+    """One event: its kind in one word, the rest, and whether it is a failure."""
 
     kind: str
     text: str
@@ -27,13 +27,13 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class SensorRow:
-    """One topic that readings arrive on.
+    """One topic of readings.
 
     Attributes:
-        topic: it.
+        topic: the topic.
         value: the last reading as text.
         messages: how many arrived.
-        workflows: uids of those that its device triggered.
+        workflows: uids of those triggered by its device.
     """
 
     topic: str
@@ -47,8 +47,8 @@ class WorkflowRow:
     """One workflow.
 
     Attributes:
-        status: the last.
-        device: what triggered it (the topic without its last level), "" as long as nobody said.
+        status: the last status.
+        device: the trigger's device (the topic without its last level), "" until known.
     """
 
     status: WorkflowStatus
@@ -61,16 +61,16 @@ class WorkflowRow:
 
 
 class Story:
-    """All that was seen so far.
+    """Everything seen so far.
 
     Args:
         topics: the bridge's.
 
     Attributes:
-        bridge: what its availability topic says, "" before.
+        bridge: the content of its availability topic, "" at first.
         sensors: by topic.
-        workflows: by uid, oldest first; those that are gone are left out.
-        ended: how many ended, by phase.
+        workflows: by uid, oldest first; deleted ones are left out.
+        ended: how many finished, by phase.
     """
 
     def __init__(self, topics: Topics) -> None:
@@ -82,14 +82,14 @@ class Story:
         self.messages = 0
 
     def filters(self, sensors: str) -> frozenset[str]:
-        """Return what to subscribe to, retained messages included, where readings match the filter `sensors`."""
+        """Return the filters to subscribe to, including retained messages; readings match the filter `sensors`."""
         topics = self._topics
         return frozenset(
             {sensors, topics.retained_filter, f"{topics.prefix}/response/+", topics.dead_letter, topics.availability}
         )
 
     def take(self, message: Message) -> list[Line]:
-        """Take one message; returns what it tells, in order."""
+        """Process one message; returns the resulting lines in order."""
         topics = self._topics
         if message.topic == topics.availability:
             self.bridge = shown_payload(message.payload)
@@ -136,7 +136,7 @@ class Story:
         return []
 
     def _take_device_status(self, topic: str, status: WorkflowStatus | None) -> None:
-        """A mapping's own status topic: it lies beside the device's readings, and so tells the device."""
+        """Process a mapping's own status topic: it is next to the device's readings, and so identifies the device."""
         device = topic.rpartition("/")[0]
         if status is None:
             return
@@ -149,13 +149,13 @@ class Story:
                 sensor.workflows.add(uid)
 
     def summary(self) -> str:
-        """Return the whole story in a sentence."""
+        """Return a summary in one sentence."""
         ends = ", ".join(f"{count} {phase}" for phase, count in sorted(self.ended.items(), reverse=True))
         return f"{self.messages} sensor messages arrived; workflows ended: {ends or 'none'}"
 
 
 def shown_payload(payload: bytes) -> str:
-    """Return a payload as one short line: control characters are escaped, and what is long is cut."""
+    """Return a payload as one short line: control characters are escaped, and long text is cut."""
     return short(payload[: 4 * _PAYLOAD_CHARACTERS].decode(errors="replace"), _PAYLOAD_CHARACTERS)
 
 

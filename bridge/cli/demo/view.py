@@ -1,4 +1,4 @@
-"""Shows the demo's story: tables on a terminal, a line a thing elsewhere. Decides nothing; main thread only."""
+"""Displays the demo: tables on a terminal, otherwise one line per event. Decides nothing; main thread only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_WORKFLOWS = 12
 
 
 class View(Protocol):
-    """How the story is shown."""
+    """A display."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -33,17 +33,17 @@ class View(Protocol):
         """End."""
 
     def tell(self, lines: Sequence[Line]) -> None:
-        """Show what happened."""
+        """Show lines."""
 
     def tick(self) -> None:
-        """Called a few times a second, whether anything happened or not."""
+        """Called a few times a second, whether or not anything happened."""
 
 
 class PlainView:
-    """A line a thing that happens, with the time.
+    """One line per event, with the time.
 
     Args:
-        heading: lines to begin with.
+        heading: first lines.
         clock: seconds since 1970.
     """
 
@@ -74,12 +74,12 @@ class PlainView:
 
 
 class ScreenView(Screen):
-    """Tables; made for 80 by 24 and more.
+    """Tables, for terminals of 80 by 24 and larger.
 
     Args:
         story: what to show.
         title: one line.
-        commands: those to try, as lines for a terminal of so many columns.
+        commands: the commands to try, as lines for a given number of columns.
         console: a terminal.
     """
 
@@ -91,23 +91,23 @@ class ScreenView(Screen):
         self._notice = ""
 
     def tell(self, lines: Sequence[Line]) -> None:
-        """Keep what went wrong last in sight; all else shows in the tables."""
+        """Keep the latest failures visible; everything else is in the tables."""
         for line in lines:
             if line.is_bad:
                 self._notice = f"{line.kind}: {line.text}"
 
     def tick(self) -> None:
-        """Paint, if it is time."""
+        """Paint if it is time."""
         self._paint()
 
     def _picture(self) -> RenderableType:
         width, height = self._console.size
         commands = [Text(line, no_wrap=True, overflow="crop") for line in self._commands(width)]
-        # Broken by hand, since words would take a third line.
+        # Wrapped by hand, because wrapping at words would take a third line.
         notice = [self._notice[:width], self._notice[width : 2 * width]]
         notices = [Text(line, style="yellow", no_wrap=True, overflow="crop") for line in notice if line]
         sensors = list(self._story.sensors.values())[-_MAX_SENSORS:]
-        # Title, both headings, a blank line, two lines of notice, and the cursor's line.
+        # Title, both headings, a blank line, two lines of commands, and the cursor's line.
         room = height - len(commands) - len(sensors) - 7
         workflows = list(self._story.workflows.values())[-max(2, min(room, _MAX_WORKFLOWS)) :]
         title = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")

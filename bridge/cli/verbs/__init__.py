@@ -1,1 +1,1 @@
-"""One module for each verb of the command: its arguments, and what it does."""
+"""One module per verb of the command: its arguments and its implementation."""

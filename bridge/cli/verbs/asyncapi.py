@@ -1,6 +1,6 @@
 """``argo-bridge asyncapi``: prints the AsyncAPI 3 document of the interface, with one configuration's own topics.
 
-Reads files, connects to nothing. Thread: the main thread.
+Reads files, makes no network connection. Thread: the main thread.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_asyncapi(args: argparse.Namespace) -> int:
-    """Print the document; 1 where the configuration cannot be used."""
+    """Print the document; 1 if the configuration is invalid."""
     described = any_bridge(__version__)
     if args.config is not None:
         loaded = load(args.config, os.environ)
@@ -58,7 +58,7 @@ def run_asyncapi(args: argparse.Namespace) -> int:
 
 
 def describe(loaded: Loaded, settings: Settings) -> Described:
-    """Return what the document of one configuration tells."""
+    """Return the content of the document for one configuration."""
     allowed = frozenset(settings.interface.operations)
     return Described(
         version=__version__,
@@ -75,7 +75,7 @@ def _server(name: str, connection: ConnectionSettings) -> Server:
     mqtt, amqp = connection.mqtt, connection.amqp
     one = mqtt or amqp
     if one is None:
-        raise AssertionError("a connection has exactly one protocol")  # the loader sees to it
+        raise AssertionError("a connection has exactly one protocol")  # ensured by the loader
     broker = parse_broker(one.url, MQTT_PORTS | AMQP_PORTS)
     return Server(
         name=name,

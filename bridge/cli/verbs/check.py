@@ -1,6 +1,6 @@
-"""``argo-bridge check``: reports every problem of a configuration at once; with ``--live`` it asks the Argo Server too.
+"""``argo-bridge check``: reports every problem of a configuration; with ``--live`` also checks the Argo Server.
 
-Prints one line for each problem and then the sum, all to stdout. Reads files, starts and changes nothing.
+Prints one line per problem and then a summary, all to stdout. Reads files, starts and changes nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Check one configuration; 0 it can be used, 1 it cannot."""
+    """Check one configuration; 0 valid, 1 invalid."""
     loaded = load(args.config, os.environ)
     for problem in loaded.problems:
         print(problem.render())
@@ -56,7 +56,7 @@ def _live(loaded: Loaded, settings: Settings, config: Path) -> int:
 
 
 def summary(loaded: Loaded) -> str:
-    """The last line: `config OK: 3 mappings, 1 connection`, or how many problems there are."""
+    """Return the last line: `config OK: 3 mappings, 1 connection`, or the number of problems."""
     warnings = sum(problem.severity is Severity.WARNING for problem in loaded.problems)
     told = f", {_counted(warnings, 'warning')}" if warnings else ""
     if loaded.settings is None or not loaded.ok:

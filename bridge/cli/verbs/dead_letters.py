@@ -1,6 +1,6 @@
 """``argo-bridge dead-letters``: list, show, replay and purge dead letters.
 
-Works through the bridge while it runs on this data directory, and by itself while none does.
+Works through the running bridge of this data directory, or directly if none runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from bridge.service.replaying import dead_letters
 from bridge.settings.configuration import load
 
 CHUNK = 20
-"""Letters replayed by one question, each in a commit of its own."""
+"""Dead letters per replay question, each in its own commit."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
@@ -113,7 +113,7 @@ def _age_s(text: str) -> float:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """List; 0 also where there is none."""
+    """List; 0 also if there are none."""
     with _desk(args.config) as ask:
         letters = list(itertools.islice(_listed(ask, args, min(args.limit, PAGE)), args.limit))
     if args.json:
@@ -124,7 +124,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """Show one; 1 where there is no such dead letter."""
+    """Show one; 1 if it does not exist."""
     with _desk(args.config) as ask:
         letter = ask({"do": "show", "id": args.id})["letter"]
     if args.json:
@@ -135,13 +135,13 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_replay(args: argparse.Namespace) -> int:
-    """Replay; 1 where one could not be replayed, which is told and kept."""
+    """Replay; 1 if one could not be replayed, which is reported and kept."""
     if bool(args.ids) == args.all:
         args.parser.error("give either IDs or --all")
     if args.ids and (args.mapping is not None or args.reason is not None):
         args.parser.error("--mapping and --reason can only be used with --all")
     with _desk(args.config) as ask:
-        # The oldest first, so that events come in the order in which they came the first time.
+        # The oldest first, so that events come in their original order.
         ids = args.ids or sorted(_all_but_policy(_listed(ask, args, PAGE), args.reason))
         results = [_tell_replay(result) for result in _replayed(ask, ids)]
     failed = [result for result in results if "error" in result]
@@ -152,7 +152,7 @@ def run_replay(args: argparse.Namespace) -> int:
 
 
 def _all_but_policy(letters: Iterable[dict[str, Any]], reason: str | None) -> Iterator[int]:
-    """Give the ids of letters; those that policy refused only where `reason` names them, else they are told of."""
+    """Yield the ids of letters; those refused by policy only if `reason` names them, otherwise they are reported."""
     left: Counter[str] = Counter()
     for letter in letters:
         if reason is None and letter["reason"] in POLICY_REASONS:
@@ -171,7 +171,7 @@ def _replayed(ask: Ask, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def _tell_replay(result: dict[str, Any]) -> dict[str, Any]:
-    """Print what came of one; return it."""
+    """Print the result of one; return it."""
     if "error" in result:
         error = result["error"]
         told = BridgeError(error["message"], code=error["code"], hint=error["hint"])
@@ -184,7 +184,7 @@ def _tell_replay(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_purge(args: argparse.Namespace) -> int:
-    """Purge; 0 whatever their number."""
+    """Purge; 0 whatever the number."""
     is_filtered = args.before is not None or args.mapping is not None or args.reason is not None
     if args.ids and (args.all or is_filtered):
         args.parser.error("give either IDs or options")
@@ -225,12 +225,12 @@ def _listed(ask: Ask, args: argparse.Namespace, page: int) -> Iterable[dict[str,
 
 @contextmanager
 def _desk(config: Path) -> Iterator[Ask]:
-    """Yield what answers questions about the dead letters of the bridge that `config` describes.
+    """Yield a function that answers questions about the dead letters of the bridge configured in `config`.
 
-    Mappings with problems do not matter here, unless they are needed for a replay without a bridge.
+    Problems in mappings do not matter here, unless they are needed for a replay without a bridge.
 
     Raises:
-        ConfigError: bridge.yaml or the environment cannot be used; each problem is printed before.
+        ConfigError: bridge.yaml or the environment is invalid; each problem has been printed.
     """
     loaded = load(config, os.environ)
     if loaded.settings is None:

@@ -1,6 +1,6 @@
-"""``argo-bridge demo``: a broker, an Argo Server without a cluster, a bridge and three sensors, and what happens there.
+"""``argo-bridge demo``: a broker, a simulated Argo Server, a bridge and three sensors, with a display.
 
-This is the verb alone; `demo_stage` puts it on. Thread: the main thread.
+Only the verb; the demo itself is in `demo.stage`. Thread: the main thread.
 """
 
 from __future__ import annotations

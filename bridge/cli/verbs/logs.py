@@ -1,7 +1,7 @@
-"""``argo-bridge logs``: what the containers of a workflow wrote, and with ``--follow`` what they write.
+"""``argo-bridge logs``: prints the logs of a workflow's containers, and with ``--follow`` also new lines.
 
-Lines go to standard output, each behind the name of its pod; words about the way there to standard error.
-Thread: the main thread.
+Lines go to standard output, each after the name of its pod; progress messages to standard error. Thread: the main
+thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 
 FOLLOW_S = 11 * 60.0
-"""The bridge ends a stream after 10 minutes, with a reply that says so; this long it is waited for."""
+"""The bridge ends a stream after 10 minutes with a reply that says so; the command waits a little longer."""
 _EPILOG = """Prints the last lines of each container. With --follow it continues until the workflow finishes,
 10 minutes have passed or Ctrl-C is pressed.
 
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_logs(args: argparse.Namespace) -> int:
-    """Tell the logs of one workflow; see the epilog for the exit codes."""
+    """Print the logs of one workflow; see the epilog for the exit codes."""
     until_s = time.monotonic() + args.timeout
     subject = Subject.read(args)
     target = read_target(args, PURPOSE)
@@ -86,6 +86,6 @@ def _tell(reply: Reply, view: SendView) -> None:
 
 def _shown(line: dict[str, Any]) -> str:
     pod, text = line.get("pod", ""), line.get("text", "")
-    # A tab is what a log may well have; it moves nothing but the text behind it.
+    # A tab is normal in a log; it only moves the text after it.
     shown = "\t".join(printable(part) for part in str(text).split("\t"))
     return f"{printable(str(pod))}: {shown}" if pod else shown

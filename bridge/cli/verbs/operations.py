@@ -1,7 +1,7 @@
-"""``argo-bridge stop``, ``retry``, ``get``, ...: a verb for each operation that may be asked for by message but `logs`.
+"""``argo-bridge stop``, ``retry``, ``get``, ...: one verb for each operation by message, except `logs`.
 
-Each asks the running bridge over its broker, exactly as any other sender would, and tells the reply. Results go to
-standard output, words about the way there to standard error. Thread: the main thread.
+Each sends a request to the running bridge through its broker, like any other client, and prints the reply. Results go
+to standard output, progress messages to standard error. Thread: the main thread.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def add_verb(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser], spec: OperationSpec, summary: str, epilog: str
 ) -> argparse.ArgumentParser:
-    """Add one verb with what every operation has: the bridge, the namespace, the name and the operation's options."""
+    """Add a verb with the common parts of all operations: bridge, namespace, name, and the operation's options."""
     parser = subparsers.add_parser(
         spec.operation.value,
         help=summary,
@@ -103,7 +103,7 @@ def _epilog(operation: Operation) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about.
+    """The object of an operation.
 
     Attributes:
         namespace: as given, "" for the bridge's default.
@@ -115,7 +115,7 @@ class Subject:
 
     @classmethod
     def read(cls, args: argparse.Namespace) -> Subject:
-        """Return what ``-n`` and ``NAME`` mean, or end with a word about usage."""
+        """Return the meaning of ``-n`` and ``NAME``, or exit with a usage error."""
         given = args.name if args.spec.name_key else ""
         namespace, slash, name = given.rpartition("/")
         if slash and (not namespace or not name or "/" in namespace):
@@ -128,7 +128,7 @@ class Subject:
 
 
 def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Question:
-    """Return the request that the parsed arguments mean."""
+    """Return the request for the parsed arguments."""
     spec: OperationSpec = args.spec
     body = operation_body(args, spec)
     if spec.name_key:
@@ -140,7 +140,7 @@ def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Q
 
 
 def run_operation(args: argparse.Namespace) -> int:
-    """Ask for one operation; see the epilog for the exit codes."""
+    """Carry out one operation; see the epilog for the exit codes."""
     until_s = time.monotonic() + args.timeout
     subject = Subject.read(args)
     target = read_target(args, PURPOSE)
@@ -173,7 +173,7 @@ def run_operation(args: argparse.Namespace) -> int:
 
 
 def _followed_before(args: argparse.Namespace, target: Target, namespace: str, name: str) -> NamedWorkflow | None:
-    """The workflow to be followed where it is known before the reply, and must be, lest a quick end be missed."""
+    """Return the workflow to follow if it is known before the reply; then a quick end cannot be missed."""
     operation = args.spec.operation
     if not args.wait or operation in _STARTS:
         return None

@@ -1,7 +1,7 @@
-"""``argo-bridge run``: one bridge in the foreground, until SIGTERM or SIGINT.
+"""``argo-bridge run``: runs one bridge in the foreground, until SIGTERM or SIGINT.
 
-The first signal drains and says ``offline``; a second one ends at once, and loses nothing either: what was
-acknowledged is committed, what is under way is done again after the next start (docs/design/promises.md).
+The first signal finishes the work in progress and publishes ``offline``. A second one ends at once, also without loss:
+acknowledged messages are committed, work in progress is repeated after the next start (docs/design/promises.md).
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def run_run(args: argparse.Namespace) -> int:
 
 
 class _Signals:
-    """Turns the first SIGTERM or SIGINT into an event, and the second into the end of the process; ignores SIGHUP."""
+    """Turns the first SIGTERM or SIGINT into an event, and ends the process on the second; ignores SIGHUP."""
 
     def __init__(self) -> None:
         self.asked = StopEvent()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
-        # A broken terminal sends it, and supervisors do to have files read again.
+        # Sent by a broken terminal, and by supervisors to have files read again.
         signal.signal(signal.SIGHUP, self._on_hangup)
 
     @staticmethod
@@ -69,7 +69,7 @@ class _Signals:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.asked.is_set():
-            os._exit(exit_codes.INTERRUPTED)  # no clean-up on purpose: that is what was asked for
+            os._exit(exit_codes.INTERRUPTED)  # deliberately without clean-up: that was requested
         _log.info("%s: finishing the work in progress", signal.Signals(number).name, extra=fields(action="stop"))
         self.asked.set()
 
@@ -90,5 +90,5 @@ def _run(loaded: Loaded, signals: _Signals) -> int:
     late = service.stop(STOP_DEADLINE_S)
     if late:
         _log.error("did not end in time: %s", ", ".join(late), extra=fields(action="stop"))
-        os._exit(code or exit_codes.UNEXPECTED)  # their threads would hold the process for ever
+        os._exit(code or exit_codes.UNEXPECTED)  # their threads would keep the process alive forever
     return code

@@ -1,6 +1,6 @@
-"""``argo-bridge schemas``: makes, lists and compares the JSON Schemas of Argo's releases.
+"""``argo-bridge schemas``: generates, lists and compares the JSON Schemas of Argo's releases.
 
-`generate` is the only part of the bridge that reads Argo's field reference, from a file or, if asked, from the web.
+`generate` is the only part of the bridge that reads Argo's field reference, from a file or a URL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TIMEOUT_S = 30
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb and its own verbs to the command."""
+    """Add the verb and its subcommands to the command."""
     parser = subparsers.add_parser(name, help=summary)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     generate = verbs.add_parser(
@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_generate(args: argparse.Namespace) -> int:
-    """Write the schema; 0 done, 1 the reference cannot be used, 2 no full version."""
+    """Write the schema; 0 done, 1 the reference is unusable, 2 not a full version."""
     version = args.argo_version.removeprefix("v")
     numbers = parse_version(version)
     if numbers is None or numbers[2] is None:
@@ -73,7 +73,7 @@ def run_generate(args: argparse.Namespace) -> int:
 
 
 def run_list(_: argparse.Namespace) -> int:
-    """Print one line a known release, the oldest first."""
+    """Print one line per known release, oldest first."""
     library = SchemaLibrary()
     for version in library.versions:
         types = library.schema(version)["$defs"]
@@ -84,7 +84,7 @@ def run_list(_: argparse.Namespace) -> int:
 
 
 def run_diff(args: argparse.Namespace) -> int:
-    """Print what changed, one line each; 0 also where nothing did, 2 for a release without a schema."""
+    """Print the changes, one line each; 0 even if there are none, 2 for a release without a schema."""
     library = SchemaLibrary()
     chosen = []
     for text in (args.before, args.after):
@@ -105,11 +105,11 @@ def read_reference(source: str) -> FieldReference:
     """Read Argo's field reference from a file or URL, Markdown or HTML.
 
     Raises:
-        PermanentError: code ``bad-reference``; it is not Argo's field reference, or has a part nobody reviewed.
+        PermanentError: code ``bad-reference``; it is not Argo's field reference, or has unknown parts.
         OSError: it cannot be read (`urllib.error.URLError` is one).
     """
     if source.startswith(("http://", "https://")):
-        # The scheme is checked above, so no file: URL gets here.
+        # The scheme was checked above, so no file: URL gets here.
         with urllib.request.urlopen(source, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - see above
             data = answer.read(_MAX_BYTES)
     else:

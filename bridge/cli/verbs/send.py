@@ -1,7 +1,7 @@
-"""``argo-bridge send``: publishes a trigger message or a sensor message, and tells what came of it.
+"""``argo-bridge send``: publishes a trigger message or a sensor message, and prints the result.
 
-Replies go to standard output as JSON, words for people to standard error. It visits the broker under a client id of
-its own and leaves nothing behind. Thread: the main thread.
+Replies go to standard output as JSON, progress messages to standard error. It connects to the broker with its own
+client id and leaves nothing behind. Thread: the main thread.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """What is sent where.
+    """The message to send, and how.
 
     Attributes:
         target: the bridge.
         message: what to publish.
         question: the same as a request, None for a sensor message.
-        listeners: the mappings that a sensor message may fire; None where the mapping files cannot tell.
-        wait: whether to follow what it starts.
+        listeners: the mappings that a sensor message may trigger; None if the mapping files are invalid.
+        wait: whether to follow the workflows it starts.
         until_s: when to give up, on the monotonic clock.
     """
 
@@ -122,7 +122,7 @@ def _listeners(loaded: LoadedSettings, topic: str, connection: str) -> tuple[Lis
 
 
 def _ask(plan: _Sending, question: Question, visit: BrokerVisit, view: SendView) -> int:
-    """Send a request, print its reply, and follow the workflow if that is wanted."""
+    """Send a request, print its reply, and with --wait follow the workflow."""
     reply = Asking(question, visit, view, plan.until_s).ask()
     if reply is None:
         return exit_codes.NO_ANSWER
@@ -142,7 +142,7 @@ def _ask(plan: _Sending, question: Question, visit: BrokerVisit, view: SendView)
 
 
 def _inform(plan: _Sending, visit: BrokerVisit, view: SendView) -> int:
-    """Send a sensor message, and follow what it starts if that is wanted."""
+    """Send a sensor message, and with --wait follow the workflows it starts."""
     topics = plan.target.topics
     started = StartedWorkflows(plan.target.settings.bridge.id, plan.listeners, topics.state)
     if plan.wait:

@@ -1,7 +1,7 @@
-"""`argo-bridge simulate`: an Argo Server without a cluster, in the foreground until it is told to stop.
+"""`argo-bridge simulate`: a simulated Argo Server, in the foreground until it is stopped.
 
-Starts a `Simulator`, prints its URL and waits for SIGINT or SIGTERM. It persists nothing and reads no config. The
-main thread waits; the simulator has its own.
+Starts a `Simulator`, prints its URL and waits for SIGINT or SIGTERM. It persists nothing and reads no config. The main
+thread waits; the simulator has its own.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def run_simulate(args: argparse.Namespace) -> int:
         told.set()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A process of its own may trade memory for speed: thousands of live objects make frequent full collections dear.
+    # A separate process can trade memory for speed: with thousands of live objects, frequent full collections are
+    # expensive.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     try:

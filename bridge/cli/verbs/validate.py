@@ -1,6 +1,6 @@
-"""``argo-bridge validate``: checks manifests in files as the bridge checks them in messages, with their positions.
+"""``argo-bridge validate``: checks manifests in files as the bridge checks them in messages, with positions.
 
-Needs no broker, no cluster and no configuration. Prints one line a problem to stdout, notes and the sum to stderr.
+Needs no broker, cluster or configuration. Prints one line per problem to stdout, notes and a summary to stderr.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_validate(args: argparse.Namespace) -> int:
-    """Check every file; 0 all valid, 1 problems found, 2 no such version of Argo."""
+    """Check every file; 0 all valid, 1 problems found, 2 unknown version of Argo."""
     library = SchemaLibrary()
     if args.argo_version and parse_version(args.argo_version) is None:
         known = ", ".join(library.versions)
@@ -90,7 +90,7 @@ def _read(name: str, problems: Problems) -> list[_Manifest]:
 
 
 def _manifest(tree: Node, problems: Problems) -> _Manifest | None:
-    """The manifest of one document, or None where it is nothing that is checked."""
+    """Return the manifest of one document, or None if its kind is not checked."""
     if not isinstance(tree, MapNode):
         problems.error(tree.position, finding.WRONG_TYPE, f"a manifest must be a map, not {describe(tree)}")
         return None
@@ -118,7 +118,7 @@ def _check(manifest: _Manifest, validator: WorkflowValidator, given: GivenTempla
 
 
 def _as_written(tree: Node, one: Finding) -> str:
-    """The unquoted word that YAML took for something else (``y``, ``0755``), or ""."""
+    """Return the unquoted word that YAML misread (``y``, ``0755``), or ""."""
     node = tree
     for step in one.path:
         node = _child(node, step)
@@ -128,7 +128,7 @@ def _as_written(tree: Node, one: Finding) -> str:
 
 
 def _position(tree: Node, one: Finding) -> Position:
-    """Where a finding stands: at the key where the key is what is wrong, else at the value."""
+    """Return the position of a finding: the key if the key is wrong, otherwise the value."""
     if one.code in _KEYS_TOLD and one.path:
         holder = tree
         for step in one.path[:-1]:

@@ -1,6 +1,6 @@
-"""``argo-bridge watch``: a live view of workflows, from the status that the bridge keeps at the broker.
+"""``argo-bridge watch``: a live view of workflows, from the status topics at the broker.
 
-It listens only, and needs the broker alone: what is shown is what any subscriber is told. Thread: the main thread.
+It only subscribes, and needs only the broker: it shows what any subscriber receives. Thread: the main thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.interface.topics import Topics
 
 LOOK_S = 0.2
 TOLD_WITHIN_S = 3.0
-"""After a reconnect the broker tells all that it retains within this time."""
+"""After a reconnect, the broker sends all retained messages within this time."""
 _EPILOG = """Stop it with Ctrl-C.
 
 exit codes:
@@ -71,7 +71,7 @@ def run_watch(args: argparse.Namespace) -> int:
             with view:
                 _watch(visit, story, view, args.for_s, retains=target.retains)
         except KeyboardInterrupt:
-            print(file=sys.stderr)  # behind the ^C that the terminal shows
+            print(file=sys.stderr)  # after the ^C that the terminal shows
     return exit_codes.OK
 
 

@@ -1,4 +1,4 @@
-"""Prints dead letters for people. What came from a sender is made harmless for a terminal: no control characters."""
+"""Prints dead letters. Text from senders is made harmless for a terminal: no control characters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _row(letter: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def show_letter(letter: Mapping[str, Any]) -> None:
-    """Print one dead letter whole."""
+    """Print one dead letter completely."""
     for key, value in letter.items():
         if key == "payload":
             _show_payload(value)
@@ -42,7 +42,7 @@ def show_letter(letter: Mapping[str, Any]) -> None:
 def _show_payload(payload: Mapping[str, str]) -> None:
     ((form, text),) = payload.items()
     print(f"payload ({form}):")
-    # One line stays one line; others are shown as they are, for most are indented JSON.
+    # One line stays one line; other values are shown unchanged, because most are indented JSON.
     print("\n".join(f"  {printable(line)}" for line in text.split("\n")))
 
 

@@ -1,6 +1,6 @@
-"""Shows the success replies of operations to people, as lines of text. Pure: nothing is printed here.
+"""Formats success replies of operations as lines of text. Pure: nothing is printed here.
 
-A reply may come from a bridge of another release, so that nothing is taken for granted but that it is an object.
+A reply may come from a bridge of another release, so nothing is assumed except that it is an object.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Body = Mapping[str, Any]
 
 
 def reply_lines(operation: Operation, body: Body, namespace: str) -> list[str]:
-    """Return the lines that tell what a success reply says.
+    """Return the lines for a success reply.
 
     Args:
-        operation: what was asked for.
+        operation: the operation.
         body: the reply.
-        namespace: where it was asked for.
+        namespace: the request's namespace.
     """
     views = {
         Operation.GET: _get,
@@ -40,7 +40,7 @@ def reply_lines(operation: Operation, body: Body, namespace: str) -> list[str]:
 
 
 def cut_note(body: Body) -> str:
-    """Return what to say of a reply that was cut or has a next page, "" for a whole one."""
+    """Return a note about a reply that was cut or has a next page, otherwise ""."""
     after = body.get("continue")
     if isinstance(after, str) and after:
         return f"there are more: continue with --continue {printable(after)}"
@@ -153,7 +153,7 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
 
 
 def _nodes(nodes: Body, workflow: str) -> Iterator[str]:
-    """The nodes as a tree, each once, in the order of the tree; beyond `MAX_NODES` only their number."""
+    """Return the nodes as a tree, each once, in tree order; of those beyond `MAX_NODES` only the number."""
     objects = {key: node for key, node in nodes.items() if isinstance(node, Mapping)}
     children = {child for node in objects.values() for child in _children(node)}
     roots = [key for key, node in objects.items() if key not in children or text_at(node, "name") == workflow]

@@ -1,4 +1,4 @@
-"""Text for people on standard output: aligned tables, times, durations. What came from outside is made harmless. Pure.
+"""Formats text for standard output: aligned tables, times, durations. Makes text from outside harmless. Pure.
 
 Thread: any.
 """
@@ -12,7 +12,7 @@ WIDEST = 40
 
 
 def printable(text: str) -> str:
-    """Return `text` without what a terminal would obey: control characters are written as escapes."""
+    """Return `text` with control characters written as escapes, so that a terminal does not obey them."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
@@ -23,19 +23,19 @@ def short(text: str, widest: int = WIDEST) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table whose columns are as wide as their widest cell; the first row is the heading."""
+    """Return the lines of a table with columns as wide as their widest cell; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def shown_time(text: object) -> str:
-    """Return an RFC 3339 time as people read it, in UTC, "-" where there is none."""
+    """Return an RFC 3339 time in readable form, in UTC, or "-"."""
     moment = _moment(text)
     return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-"
 
 
 def shown_duration(begun: object, ended: object) -> str:
-    """Return the time between two RFC 3339 times such as ``1h02m`` or ``5s``, "-" where one is missing."""
+    """Return the time between two RFC 3339 times, e.g. ``1h02m`` or ``5s``, or "-" if one is missing."""
     first, last = _moment(begun), _moment(ended)
     if first is None or last is None:
         return "-"

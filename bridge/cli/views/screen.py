@@ -1,4 +1,4 @@
-"""A picture on a terminal that is painted over a few times a second, and what the pictures have in common.
+"""A picture on a terminal that is repainted a few times a second, and the parts that pictures share.
 
 Thread: the command's main thread.
 """
@@ -19,7 +19,7 @@ _STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cy
 
 
 class Screen(ABC):
-    """Paints from `with` to its end; the last picture stays.
+    """Paints from entering the context to leaving it; the last picture stays.
 
     Args:
         console: a terminal.
@@ -42,10 +42,10 @@ class Screen(ABC):
 
     @abstractmethod
     def _picture(self) -> RenderableType:
-        """Return what is to be seen now."""
+        """Return the current picture."""
 
     def _paint(self) -> None:
-        """Paint, if it is time."""
+        """Paint if it is time."""
         now_s = time.monotonic()
         if now_s - self._painted_at_s >= _REPAINT_S:
             self._painted_at_s = now_s
@@ -53,7 +53,7 @@ class Screen(ABC):
 
 
 def phase_style(phase: str) -> str:
-    """Return how a phase is written, "" for one that Argo does not have."""
+    """Return the style of a phase, "" for one that Argo does not have."""
     return _STYLES.get(phase, "")
 
 

@@ -1,7 +1,7 @@
-"""Shows people how a command that asks a bridge goes, on standard error: live on a terminal, plain lines elsewhere.
+"""Shows the progress of a command that uses a bridge, on standard error: live on a terminal, otherwise as plain lines.
 
-Decides nothing. What came from outside is made harmless. Thread: the command's main thread (rich repaints the spinner
-on its own).
+Decides nothing. Text from outside is made harmless. Thread: the command's main thread (rich repaints the spinner on its
+own).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MAX_DETAILS = 10
 
 
 class SendView:
-    """What a person sees of one message's way.
+    """The progress of one message.
 
     Args:
-        console: where to write; None = standard error.
+        console: the output; None = standard error.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -46,7 +46,7 @@ class SendView:
         self._console.print(printable(text))
 
     def wait_for(self, text: str) -> None:
-        """Say what is being waited for, on a terminal only, until the next news."""
+        """Show what the command waits for, on a terminal only, until the next output."""
         if not self._console.is_terminal:
             return
         shown = escape(printable(text))
@@ -57,7 +57,7 @@ class SendView:
             self._status.update(shown)
 
     def replied(self, reply: Reply) -> None:
-        """Tell a refusal with all its reasons; a success needs no words, its reply is on standard output."""
+        """Show a refusal with all its reasons; for a success nothing, because its reply is on standard output."""
         self._rest()
         if not reply.error:
             return
@@ -70,7 +70,7 @@ class SendView:
             self.say(f"  and {len(shown) - _MAX_DETAILS} more, see the reply")
 
     def progressed(self, status: WorkflowStatus) -> None:
-        """Show a workflow's state: its end as a line, the way there as a bar on a terminal and as lines elsewhere."""
+        """Show a workflow's state: its end as a line, progress as a bar on a terminal and otherwise as lines."""
         if status.has_ended:
             self._rest()
             self.say(status.line)

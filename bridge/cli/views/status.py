@@ -1,6 +1,6 @@
-"""Asks how a workflow stands now, where the broker retains no status: of what has ended nothing more is told.
+"""Requests a workflow's current status if the broker retains none: for a finished workflow, no more messages come.
 
-Over MQTT the retained topic says it. Thread: the command's main thread.
+Over MQTT the retained topic has it. Thread: the command's main thread.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ ANSWERED_WITHIN_S = 10.0
 
 
 def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: NamedWorkflow, until_s: float) -> None:
-    """Tell `followed` how its workflow stands, if only asking can bring it to light.
+    """Give `followed` the current status of its workflow, if only a request can find it out.
 
-    A bridge that refuses `get`, or does not answer it, is no reason to give up: then the next status is waited for.
+    If a bridge refuses `get` or does not answer it, this does not give up: it waits for the next status.
 
     Args:
         target: the bridge.
         visit: connected.
         view: shows the state.
-        followed: which workflow; it may have been told something already.
+        followed: the workflow; it may already have a status.
         until_s: when to give up, on the monotonic clock.
     """
     place = target.topics.parse(followed.topic)
@@ -42,7 +42,7 @@ def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: N
     asking = Asking(question, visit, view, min(until_s, time.monotonic() + ANSWERED_WITHIN_S))
     try:
         reply = asking.ask(followed.topic)
-    except BridgeError:  # this user may not ask it
+    except BridgeError:  # this user is not allowed to
         reply = None
     for message in (*_status_in(reply, followed.topic), *asking.aside):
         status = followed.take(message, time.monotonic())

@@ -1,4 +1,4 @@
-"""Shows watched workflows on standard output: a table on a terminal, a line a change elsewhere. Decides nothing.
+"""Shows watched workflows on standard output: a table on a terminal, otherwise one line per change. Decides nothing.
 
 Thread: the command's main thread.
 """
@@ -26,7 +26,7 @@ _BAR_CELLS = 10
 
 
 class WatchView(Protocol):
-    """How it is shown."""
+    """A display."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -37,14 +37,14 @@ class WatchView(Protocol):
         """End."""
 
     def changed(self, changes: Iterable[Change]) -> None:
-        """Show what happened."""
+        """Show changes."""
 
     def tick(self, problem: str) -> None:
-        """Called a few times a second; `problem` is why nothing can be heard now, or ""."""
+        """Called a few times a second; `problem` is why nothing can be received now, or ""."""
 
 
 class PlainWatch:
-    """A line a change, with the time.
+    """One line per change, with the time.
 
     Args:
         wall_s: seconds since 1970.
@@ -69,7 +69,7 @@ class PlainWatch:
             print(f"{now}  {printable(change.line)}", flush=True)
 
     def tick(self, problem: str) -> None:
-        """Say once of each reason that the connection is lost, and once that it is back; on standard error."""
+        """Report once per reason that the connection is lost, and once that it is back; on standard error."""
         if problem != self._problem:
             print(f"not connected: {problem}" if problem else "connected again", file=sys.stderr, flush=True)
         self._problem = problem
@@ -95,10 +95,10 @@ class ScreenWatch(Screen):
         self._problem = ""
 
     def changed(self, changes: Iterable[Change]) -> None:
-        """The table shows it at its next painting."""
+        """Do nothing: the next painting shows it."""
 
     def tick(self, problem: str) -> None:
-        """Paint, if it is time."""
+        """Paint if it is time."""
         self._problem = problem
         self._paint()
 

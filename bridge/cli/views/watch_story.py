@@ -1,4 +1,4 @@
-"""What `argo-bridge watch` knows: the state of each workflow that retained topics tell of. Pure: it is fed messages.
+"""The data of `argo-bridge watch`: the state of each workflow, from retained topics. Pure: it processes messages.
 
 Thread: whoever feeds it; one.
 """
@@ -12,16 +12,16 @@ from bridge.cli.visit.status_message import WorkflowStatus, read_status
 from bridge.core.model import Message, Phase
 
 MAX_ENDED = 500
-"""Workflows that have ended are kept up to so many, those that ended last."""
+"""Maximum number of finished workflows to keep; the last ones are kept."""
 _RUNNING_FIRST = {Phase.RUNNING.value: 0, Phase.PENDING.value: 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something to tell.
+    """A change to show.
 
     Attributes:
-        status: the state of a workflow; of one that is gone, the last.
+        status: the state of a workflow; for a deleted one its last state.
         is_gone: it was deleted.
     """
 
@@ -35,14 +35,14 @@ class Change:
 
 
 class WatchStory:
-    """The workflows that are watched, by topic."""
+    """The watched workflows, by topic."""
 
     def __init__(self) -> None:
         self._shown: dict[str, WorkflowStatus] = {}
         self._unconfirmed: set[str] = set()
 
     def take(self, message: Message) -> Change | None:
-        """Take one message; returns what is to be told, None if that is nothing new."""
+        """Process one message; returns the change, or None."""
         topic = message.topic
         self._unconfirmed.discard(topic)
         known = self._shown.get(topic)
@@ -53,28 +53,28 @@ class WatchStory:
         if status is None or status == known:
             return None
         self._shown.pop(topic, None)
-        self._shown[topic] = status  # the newest news last
+        self._shown[topic] = status  # the latest change last
         if status.has_ended:
             self._forget_old()
         return Change(status)
 
     def reconnected(self) -> None:
-        """The broker tells all that it retains once more; what it does not tell is gone."""
+        """Note that the broker will send all retained messages again; workflows that do not reappear are gone."""
         self._unconfirmed = set(self._shown)
 
     def confirmed(self) -> list[Change]:
-        """All that the broker retains was told: forget, and return, what it did not tell."""
+        """Note that all retained messages have arrived: remove and return the workflows that did not reappear."""
         gone = [Change(self._shown.pop(topic), is_gone=True) for topic in sorted(self._unconfirmed & set(self._shown))]
         self._unconfirmed.clear()
         return gone
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many workflows are in each phase."""
+        """Return how many workflows are in each phase."""
         return dict(sorted(Counter(status.phase for status in self._shown.values()).items()))
 
     def rows(self, room: int) -> list[WorkflowStatus]:
-        """Return the `room` workflows most worth seeing: what runs, then what waits, then what ended last."""
+        """Return the `room` most relevant workflows: running ones, then pending ones, then the last finished ones."""
         newest_first = list(reversed(self._shown.values()))
         return sorted(newest_first, key=lambda status: _RUNNING_FIRST.get(status.phase, 2))[: max(0, room)]
 

@@ -1,1 +1,1 @@
-"""What commands share that ask a running bridge by message: connect, ask, follow."""
+"""Shared by commands that use a running bridge through messages: connect, request, follow."""

@@ -1,4 +1,4 @@
-"""Asks a running bridge for something through its broker, and waits for the answer.
+"""Sends a request to a running bridge through its broker, and waits for the reply.
 
 Thread: the command's main thread.
 """
@@ -13,22 +13,22 @@ from bridge.cli.visit.request import Question, Reply
 from bridge.core.model import Message
 
 ANSWER_S = 10.0
-"""What is left for the answer where nothing is heard of the bridge."""
+"""Time reserved for the reply if nothing is known about the bridge."""
 PATIENCE_S = 1.0
-"""A wait that is longer is told."""
+"""A longer wait is shown to the user."""
 
 
 class Asking:
     """One request and its replies.
 
     Args:
-        question: what to ask.
+        question: the request.
         visit: entered, not yet connected.
-        view: shows what is waited for.
+        view: shows what the command waits for.
         until_s: when to give up, on the monotonic clock; may be moved.
 
     Attributes:
-        aside: what arrived on other topics while a reply was waited for.
+        aside: messages that arrived on other topics while waiting for a reply.
         is_sent: the broker has the request.
     """
 
@@ -41,13 +41,15 @@ class Asking:
         self.is_sent = False
 
     def ask(self, status_topic: str = "") -> Reply | None:
-        """Connect, send the request once the bridge is there, and return its reply; None, and said so, if none came.
+        """Connect, send the request once the bridge is online, and return its reply.
+
+        If none comes, report it and return None.
 
         Args:
-            status_topic: a retained topic to be told of from before the request on, "" for none.
+            status_topic: a retained topic to subscribe to before the request, or "".
 
         Raises:
-            BridgeError: the broker cannot be reached, or takes or gives less than is needed; the code says why.
+            BridgeError: the broker cannot be reached, or does not allow what is needed; the code says why.
         """
         live, retained = frozenset({self._question.reply_topic}), frozenset({status_topic} - {""})
         self._visit.subscribe(live=live, retained=retained)
@@ -61,7 +63,7 @@ class Asking:
         return self.next_reply()
 
     def next_reply(self) -> Reply | None:
-        """Return the next reply; None, and said so, if none came in time."""
+        """Return the next reply. If none comes in time, report it and return None."""
         while left_s(self.until_s) > 0:
             message = self._visit.next(left_s(self.until_s))
             if message is None:
@@ -78,14 +80,14 @@ class Asking:
 
 
 def await_bridge(visit: BrokerVisit, view: SendView, until_s: float) -> bool:
-    """Return whether the bridge takes messages: one that is still starting is waited for. What it is not, is said.
+    """Return whether the bridge accepts messages. Waits for one that is still starting; reports one that is away.
 
-    A bridge that nothing is heard of may be there all the same, and this user not allowed to hear so: then most of the
-    time is waited, and it counts as there.
+    If nothing is known, the bridge may be online while this user is not allowed to see it. Then most of the time is
+    spent waiting, and the bridge counts as online.
 
     Args:
         visit: connected.
-        view: shows what is waited for.
+        view: shows what the command waits for.
         until_s: when to give up, on the monotonic clock.
     """
     began_s = time.monotonic()

@@ -1,10 +1,10 @@
-"""A short stay at a broker under a client id of its own, for commands that look at a running bridge from outside.
+"""A short connection to a broker with its own client id, for commands that look at a running bridge from outside.
 
-It decides nothing about a message. Its session ends with the connection (session expiry 0; AMQP: a queue of its own),
-and it never sends a will. AMQP retains nothing, so there a visit keeps the last status of each workflow that it hears
-of, and gives it to whoever asks for that topic later.
+It decides nothing about a message. Its session ends with the connection (session expiry 0; AMQP: its own queue), and it
+never has a will. AMQP has no retained messages, so there the connection remembers the last status of each workflow, and
+returns it on a later subscription to that topic.
 
-Threads: the transport's own brings messages into a queue; the command's main thread takes them out.
+Threads: the transport's own puts messages into a queue; the command's main thread takes them out.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.mqtt.transport import MqttTransport
 
 STOP_WITHIN_S = 2.0
-MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # what the bridge refuses must be sendable too
+MAX_PUBLISH_BYTES = 15 * 1024 * 1024  # it must be possible to send what the bridge would refuse
 LOOK_S = 0.5
 
 
 class Presence(Enum):
-    """Whether the bridge takes messages, as far as its broker can tell."""
+    """Whether the bridge accepts messages, as far as its broker can tell."""
 
     ONLINE = "online"
     OFFLINE = "offline"
@@ -58,11 +58,11 @@ _NOT_THERE = frozenset({"not-declared", "not-consumed"})
 
 
 def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
-    """Return how to visit the broker that `options` leads to: its address, user and TLS, and nothing of its session.
+    """Return options for a short connection to the broker in `options`: its address, user and TLS, but not its session.
 
     Args:
         options: the bridge's own.
-        purpose: begins the client id; the rest of it is random, so that visits never end each other.
+        purpose: prefix of the client id; the rest is random, so that commands never disconnect each other.
     """
     if isinstance(options, AmqpOptions):
         return dataclasses.replace(
@@ -87,10 +87,10 @@ class BrokerVisit:
 
     Args:
         options: see `visitor_options`.
-        availability: the topic on which the bridge says whether it is there; "" = it is not asked for.
+        availability: the bridge's availability topic; "" if it does not matter.
 
     Attributes:
-        connections: how often the broker accepted it; more than once after an outage.
+        connections: how often the broker accepted the connection; more than once after an outage.
     """
 
     def __init__(self, options: VisitOptions, availability: str = "") -> None:
@@ -109,23 +109,23 @@ class BrokerVisit:
         self.subscribe()
 
     def __enter__(self) -> Self:
-        """Begin to connect; `await_ready` tells how it went."""
+        """Begin to connect; `await_ready` reports the result."""
         self._transport.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnect cleanly, after what was handed to the broker went out."""
+        """Disconnect cleanly, after sending everything handed to the broker."""
         self._transport.stop(STOP_WITHIN_S)
 
     @property
     def problem(self) -> ConnectionProblem | None:
-        """Why there is no connection now, None while there is one."""
+        """Why there is no connection now, or None."""
         return self._problem
 
     def subscribe(self, live: frozenset[str] = frozenset(), retained: frozenset[str] = frozenset()) -> None:
-        """Make these the subscriptions; see `Transport.subscribe`."""
+        """Set the subscriptions; see `Transport.subscribe`."""
         with self._lock:
             self._wanted = live | retained
             for topic in [topic for topic in self._kept if self._wants(topic)]:
@@ -136,10 +136,10 @@ class BrokerVisit:
         return not self._kept_filters or any(matches(wanted, topic) for wanted in self._wanted)
 
     def await_ready(self, timeout_s: float) -> None:
-        """Return once the broker accepted the connection and every subscription.
+        """Return once the broker has accepted the connection and every subscription.
 
         Raises:
-            TransientError: it did not; the code is the connection's problem, ``unreachable`` after `timeout_s`.
+            TransientError: it did not; the code is that of the connection's problem, ``unreachable`` after `timeout_s`.
             PermanentError: ``filter-refused``: this user may not read what the command needs.
         """
         until_s = time.monotonic() + timeout_s
@@ -150,7 +150,7 @@ class BrokerVisit:
                 raise TransientError("connect: the broker did not answer in time", code="unreachable")
             self.await_news(until_s - time.monotonic())
         for problem in self._transport.problems:
-            # Who may not read whether the bridge is online may ask it all the same.
+            # A user who may not read the availability topic can still send requests.
             if problem.code == "filter-refused" and f'"{self._availability}"' not in problem.message:
                 raise PermanentError(problem.message, code=problem.code)
 
@@ -161,7 +161,7 @@ class BrokerVisit:
 
     @property
     def presence(self) -> Presence:
-        """Whether the bridge is there: over MQTT it says so itself; over AMQP, that it consumes its queue."""
+        """Whether the bridge is online: over MQTT by its availability topic, over AMQP by its queue's consumers."""
         if self._is_amqp:
             return Presence.OFFLINE if self.absence else Presence.ONLINE
         said = {None: Presence.UNKNOWN, ONLINE: Presence.ONLINE}
@@ -169,7 +169,7 @@ class BrokerVisit:
 
     @property
     def absence(self) -> str:
-        """Why the bridge seems to be away; over AMQP "" if it is there."""
+        """Return why the bridge seems to be away; over AMQP "" if it is not."""
         if self._is_amqp:
             return next((problem.message for problem in self._transport.problems if problem.code in _NOT_THERE), "")
         if self._said is None:
@@ -177,11 +177,11 @@ class BrokerVisit:
         return f"the bridge is offline, according to {self._availability}"
 
     def publish(self, message: OutgoingMessage, timeout_s: float) -> None:
-        """Return once the broker acknowledged `message`.
+        """Return once the broker has acknowledged `message`.
 
         Raises:
             PermanentError: ``payload-too-large`` for this broker.
-            TransientError: ``not-acknowledged``: refused, or the connection ended before; it may have been taken.
+            TransientError: ``not-acknowledged``: refused, or the connection ended first; it may have been accepted.
         """
         limit_bytes = self._transport.max_publish_bytes
         if len(message.payload) > limit_bytes:
@@ -199,20 +199,20 @@ class BrokerVisit:
             raise TransientError(text, code="not-acknowledged")
 
     def offer(self, topic: str, payload: bytes) -> bool:
-        """Hand one message to the broker without waiting for it; False if it cannot take one now.
+        """Hand one message to the broker without waiting; False if the broker cannot accept one now.
 
         Thread: any.
         """
         return self._transport.publish(OutgoingMessage(topic, payload), _nothing)
 
     def next(self, timeout_s: float) -> Message | None:
-        """Return the next message, None if none came within `timeout_s`."""
+        """Return the next message, or None if none came within `timeout_s`."""
         try:
             return self._arrived.get(timeout=max(0.0, timeout_s))
         except queue.Empty:
             return None
 
-    # Told by the transport, on its thread.
+    # Called by the transport, on its thread.
 
     def receive(
         self,
@@ -253,11 +253,11 @@ class BrokerVisit:
 def _transport(options: VisitOptions, receiver: Receiver, listener: Listener) -> Transport:
     if isinstance(options, MqttOptions):
         return MqttTransport(options, receiver, listener, Metrics())
-    # pika is loaded where a connection needs it only.
+    # pika is loaded only if a connection needs it.
     from bridge.transports.amqp.transport import AmqpTransport
 
     return AmqpTransport(options, receiver, listener, Metrics())
 
 
 def _nothing(_result: PublishResult) -> None:
-    """What becomes of an offered message is not asked."""
+    """Ignore the fate of an offered message."""

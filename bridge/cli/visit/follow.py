@@ -1,7 +1,7 @@
-"""Follows workflows to their end through their status messages, for the commands that have ``--wait``.
+"""Follows workflows until they finish, through their status messages, for commands with ``--wait``.
 
-A request's reply names its workflow. A sensor message has no reply: what it started is what the mappings that listen
-to its topic are first heard of right after it, and if that is several workflows, all are followed.
+A request's reply names its workflow. A sensor message has no reply: its workflow is the one that the matching mappings
+are first seen to start right after it. If there are several, all are followed.
 
 Thread: the command's main thread.
 """
@@ -19,19 +19,19 @@ from bridge.cli.visit.status_message import WorkflowStatus, read_status
 from bridge.core.model import Message
 
 GATHER_S = 1.0
-"""Workflows that begin within this time of the first one may come from the same message."""
+"""Workflows that start within this time of the first one may come from the same message."""
 SETTLE_S = 2.0
-"""A retained end may be that of an earlier workflow of this name, until its successor's first status."""
+"""A retained end may be that of an earlier workflow with this name, until the first status of its successor."""
 
 Monotonic = Callable[[], float]
 
 
 class NamedWorkflow:
-    """The end of the workflow that a retained topic shows. Pure: it is fed messages and the time.
+    """The end of the workflow in a retained topic. Pure: it processes messages and the time.
 
     Args:
         topic: PREFIX/status/NAMESPACE/NAME.
-        begins_anew: the workflow had ended, and was told to run again: the end that its topic retains is the old one.
+        begins_anew: the workflow had finished and is being rerun: the end that its topic retains is the old one.
     """
 
     def __init__(self, topic: str, *, begins_anew: bool = False) -> None:
@@ -43,7 +43,7 @@ class NamedWorkflow:
         self.is_gone = False
 
     def take(self, message: Message, now_s: float) -> WorkflowStatus | None:
-        """Take one message; returns the state that is to be shown, None if it tells nothing."""
+        """Process one message; returns the state to show, or None."""
         if message.topic != self.topic:
             return None
         if not message.payload:
@@ -63,7 +63,7 @@ class NamedWorkflow:
         if status.has_ended and is_retained:
             self._old_end = status
             return True
-        # The old end may be told once more. A new one began later, and may have ended in the same second.
+        # The old end may be sent again. A new one began later, and may have ended in the same second.
         old = self._old_end
         is_old = status.has_ended and old is not None and _times(status) == _times(old)
         self._waits_for_news = is_old
@@ -71,7 +71,7 @@ class NamedWorkflow:
 
     @property
     def settles_at_s(self) -> float | None:
-        """From when on the state is the last one; None while it is not an end."""
+        """Time from which the state is final; None while it is not an end."""
         return self._settles_at_s if self.is_gone or (self.status and self.status.has_ended) else None
 
 
@@ -80,15 +80,15 @@ def _times(status: WorkflowStatus) -> tuple[str, str]:
 
 
 class StartedWorkflows:
-    """The workflows that begin after a sensor message. Pure, as above.
+    """The workflows that start after a sensor message. Pure, as above.
 
-    A mapping with a status topic tells the device itself, so its workflow is known for sure. Of a mapping without
-    one, whatever begins at this moment counts.
+    For a mapping with a status topic, the device's topic identifies the workflow for certain. For a mapping without
+    one, every workflow that starts at this moment counts.
 
     Args:
-        bridge_id: whose workflows count.
+        bridge_id: the bridge whose workflows count.
         listeners: the mappings that may have started them; None = any.
-        state_topic: where that bridge says how it is doing.
+        state_topic: the bridge's state topic.
     """
 
     def __init__(self, bridge_id: str, listeners: tuple[Listening, ...] | None, state_topic: str) -> None:
@@ -105,15 +105,15 @@ class StartedWorkflows:
 
     @property
     def device_topics(self) -> frozenset[str]:
-        """The topics on which the device is told."""
+        """The status topics of the device."""
         return frozenset(self._device_topics.values())
 
     def sent(self) -> None:
-        """From now on what is new was started by the message, as far as anybody outside can tell."""
+        """Note that the message was sent: new workflows count as started by it from now on."""
         self._is_sent = True
 
     def take(self, message: Message, now_s: float) -> WorkflowStatus | None:
-        """Take one message; returns the state that is to be shown, None if it tells nothing."""
+        """Process one message; returns the state to show, or None."""
         if not message.payload:
             uid = self._topics.get(message.topic, "")
             if uid and not self.followed[uid].has_ended:
@@ -149,12 +149,12 @@ class StartedWorkflows:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether more workflows began than one message can have started."""
+        """Whether more workflows started than one message can have started."""
         return len(self.followed) > (1 if self.listeners is None else len(self.listeners))
 
     @property
     def settles_at_s(self) -> float | None:
-        """From when on the states are the last ones; None while any has not ended, or none began."""
+        """Time from which the states are final; None while any has not finished, or none started."""
         over = [status.has_ended or uid in self.gone for uid, status in self.followed.items()]
         return self._closes_at_s if over and all(over) else None
 
@@ -162,14 +162,14 @@ class StartedWorkflows:
 def follow_named(
     visit: BrokerVisit, followed: NamedWorkflow, view: SendView, until_s: float, *, any_end: bool = False
 ) -> int:
-    """Wait for the end of one workflow.
+    """Wait until one workflow finishes.
 
     Args:
         visit: connected.
-        followed: which; it may have been told something already.
-        view: shows the way there.
+        followed: the workflow; it may already have a status.
+        view: shows the progress.
         until_s: when to give up, on the monotonic clock.
-        any_end: its end was asked for, so that no end is a bad one.
+        any_end: its end was requested, so every final status is a success.
 
     Returns:
         An exit code: 0 Succeeded, 1 ended otherwise or deleted, 4 neither in time.
@@ -186,12 +186,12 @@ def follow_named(
 
 
 def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView, until_s: float) -> int:
-    """Wait for the end of what a sensor message started.
+    """Wait until the workflows started by a sensor message finish.
 
     Args:
         visit: connected and subscribed to the retained status topics.
-        started: told that the message is sent.
-        view: shows the way there.
+        started: it knows that the message was sent.
+        view: shows the progress.
         until_s: when to give up, on the monotonic clock.
 
     Returns:
@@ -227,7 +227,7 @@ def _watch(
     until_s: float,
     monotonic: Monotonic = time.monotonic,
 ) -> bool:
-    """Feed `followed` until it settles; False if it does not before `until_s`."""
+    """Pass messages to `followed` until it is final; False if it is not before `until_s`."""
     while (now_s := monotonic()) < until_s:
         settles_at_s = followed.settles_at_s
         if settles_at_s is not None and now_s >= settles_at_s:

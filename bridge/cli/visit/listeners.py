@@ -1,6 +1,6 @@
-"""Which mappings of a configuration listen to a topic, and where they tell the device. Pure.
+"""Finds the mappings of a configuration that match a topic, and their status topics. Pure.
 
-Evaluates nothing: whether a mapping fires for a payload is for the bridge to say.
+Evaluates nothing: only the bridge decides whether a mapping triggers for a payload.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from bridge.mapping.definition import MappingDefinition
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A mapping that listens to the topic in question.
+    """A mapping that matches the topic.
 
     Attributes:
         mapping: its name.
-        status_topic: where it tells this very device its workflow's status, "" where it does not.
+        status_topic: its status topic for this device, or "".
     """
 
     mapping: str
@@ -27,7 +27,7 @@ class Listening:
 
 
 def listening_to(topic: str, connection: str, definitions: Iterable[MappingDefinition]) -> tuple[Listening, ...]:
-    """Return the mappings that get what is published to `topic` on `connection`."""
+    """Return the mappings that receive messages on `topic` on `connection`."""
     found = []
     for definition in definitions:
         pattern = TopicPattern.parse(definition.topic)

@@ -1,4 +1,4 @@
-"""Reads the one workflow of a file, for commands that send it. Thread: the command's main thread."""
+"""Reads a file with one workflow, for commands that send it. Thread: the command's main thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bridge.core.errors import ConfigError
 
 
 def read_manifest(name: str) -> dict[str, Any]:
-    """Return the manifest in a file, YAML or JSON, read as Argo reads it.
+    """Return the manifest in a file, YAML or JSON, parsed as Argo parses it.
 
     Args:
         name: path of the file, or ``-`` for standard input.
 
     Raises:
-        ConfigError: it cannot be read, or does not hold exactly one manifest.
+        ConfigError: it cannot be read, or does not contain exactly one manifest.
     """
     shown = "<stdin>" if name == "-" else name
     try:

@@ -1,7 +1,7 @@
-"""The options of the commands that ask for an operation, made from the table of operations. Pure.
+"""The options of commands for operations, made from the table of operations. Pure.
 
-A key such as ``nodeFieldSelector`` is the option ``--node-field-selector``. What argparse can tell of a value it tells;
-the rest is the bridge's to say.
+A key such as ``nodeFieldSelector`` becomes the option ``--node-field-selector``. argparse checks what it can; the
+bridge checks the rest.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _PLURAL = re.compile(r"(?<=meter)s$")
 
 
 def flag(key: str) -> str:
-    """Return the option of a key: ``--tail-lines`` for ``tailLines``; one value a time: ``--parameter``."""
+    """Return the option of a key: ``--tail-lines`` for ``tailLines``; singular for repeated values: ``--parameter``."""
     return "--" + _HUMP.sub(r"-\1", _PLURAL.sub("", key)).lower()
 
 
 def add_operation_options(parser: argparse.ArgumentParser, spec: OperationSpec) -> None:
-    """Add one option for each key that the operation takes, and where its workflow comes from a file, the file."""
+    """Add one option for each key of the operation, and an argument for the file if it has a workflow."""
     for option in spec.options:
         if option.kind is Kind.OBJECT:
             parser.add_argument(
@@ -60,7 +60,7 @@ _METAVARS = {Kind.TEXT: "TEXT", Kind.INTEGER: "N", Kind.TIME: "TIME"}
 
 
 def operation_body(args: argparse.Namespace, spec: OperationSpec) -> dict[str, object]:
-    """Return the keys of the request that the parsed arguments mean, without its name and its workflow."""
+    """Return the keys of the request for the parsed arguments, without its name and its workflow."""
     body: dict[str, object] = {}
     for option in spec.options:
         value = getattr(args, _dest(option.key), None)

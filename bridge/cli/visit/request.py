@@ -1,7 +1,7 @@
-"""What a command asks a bridge, and which of the messages it then sees is the answer. Pure.
+"""A command's request to a bridge, and recognising its reply among other messages. Pure.
 
-A reply goes to PREFIX/response/OPERATION, where the replies to others go too. Ours is known by its Correlation Data
-(MQTT 5.0, AMQP), else by its ``requestId``, which is added where the request has none.
+A reply goes to PREFIX/response/OPERATION, like the replies to others. Ours is recognised by its Correlation Data (MQTT
+5.0, AMQP), otherwise by its ``requestId``, which is added if the request has none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NONE = object()
 
 
 def full_topic(topic: str, topics: Topics) -> str:
-    """Return the topic that a shorthand means: ``trigger`` and ``trigger/NAMESPACE`` lie under the prefix."""
+    """Return the topic for a shorthand: ``trigger`` and ``trigger/NAMESPACE`` are under the prefix."""
     levels = topic.split("/")
     is_shorthand = levels[0] in _OPERATIONS and len(levels) <= 2
     return f"{topics.prefix}/{topic}" if is_shorthand else topic
@@ -31,11 +31,11 @@ def full_topic(topic: str, topics: Topics) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a request.
+    """The reply to a request.
 
     Attributes:
-        body: as the sender of the request expects it: without the ``requestId`` that was added here.
-        code: the HTTP-like code, "" where the protocol carries none (3.1.1).
+        body: as the user expects it: without a ``requestId`` that was added here.
+        code: the HTTP-like code, "" if the protocol carries none (3.1.1).
     """
 
     body: dict[str, object]
@@ -43,26 +43,26 @@ class Reply:
 
     @property
     def error(self) -> str:
-        """Why the request was refused, "" if it was not."""
+        """Why the request was refused, or ""."""
         return str(self.body["error"]) if "error" in self.body else ""
 
     @property
     def workflow(self) -> str:
-        """The workflow's name, "" where the reply names none."""
+        """The workflow's name, "" if the reply names none."""
         name = self.body.get("workflowId")
         return name if isinstance(name, str) else ""
 
 
 class Question:
-    """One request on its way.
+    """One request.
 
     Args:
-        topic: a topic that asks for an operation.
-        request: what it means.
+        topic: a topic of an operation.
+        request: its meaning.
         payload: as given.
-        reply_topic: where this bridge answers it.
-        max_payload_bytes: a larger request is refused unread, so its reply has no ``requestId``.
-        has_properties: whether messages of the connection carry properties (MQTT 5.0, AMQP).
+        reply_topic: where this bridge replies.
+        max_payload_bytes: a larger request is refused without parsing, so its reply has no ``requestId``.
+        has_properties: whether messages of the connection have properties (MQTT 5.0, AMQP).
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Question:
         if self._correlation:
             is_ours = message.properties.correlation_data == self._correlation
         else:
-            # A request that cannot be read has no requestId that could be echoed; nor has its reply.
+            # A request that cannot be parsed has no requestId to echo; neither has its reply.
             is_ours = body.get("requestId", _NONE) == self._request_id
         if not is_ours:
             return None
@@ -107,7 +107,7 @@ class Question:
         return Reply(body, dict(message.properties.user).get("code", ""))
 
     def namespace(self, default: str) -> str:
-        """Return where the workflow is: the topic says so, or the body, or it is the `default`."""
+        """Return the workflow's namespace: from the topic, the body, or `default`."""
         given = self._body.get("namespace") if self._body is not None else None
         return self._namespace or (given if isinstance(given, str) else "") or default
 
@@ -121,7 +121,7 @@ def _strict_object(payload: bytes) -> dict[str, object] | None:
 
 
 def _with_request_id(payload: bytes, request_id: str) -> bytes:
-    # Put in as text, so that the rest reaches the bridge as it was written.
+    # Inserted as text, so that the rest reaches the bridge as written.
     head, _, rest = payload.partition(b"{")
     comma = b"" if rest.lstrip().startswith(b"}") else b","
     return head + b'{"requestId":' + orjson.dumps(request_id) + comma + rest

@@ -1,4 +1,4 @@
-"""Reads status messages as any subscriber does (the bodies that `bridge.interface.status` builds). Pure; any thread."""
+"""Parses status messages like any subscriber (the bodies are built by `bridge.interface.status`). Pure; any thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDED = frozenset(phase.value for phase in Phase if phase.ended)
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStatus:
-    """What one status message says.
+    """The content of one status message.
 
     Attributes:
         namespace: of the workflow.
@@ -29,11 +29,11 @@ class WorkflowStatus:
         phase: key ``status``: Argo's phase, or another system's word.
         progress: a percentage such as ``33%``.
         message: a sentence, or "".
-        uid: of the workflow, "" where the message has none.
-        mapping: what started it, "" for a trigger message.
-        bridge: id of the bridge that says so, "" for another system.
+        uid: of the workflow, "" if the message has none.
+        mapping: the mapping that started it, "" for a trigger message.
+        bridge: id of the bridge that sent it, "" for another system.
         started_at: Argo's time, or "".
-        finished_at: likewise.
+        finished_at: Argo's time, or "".
     """
 
     namespace: str
@@ -49,7 +49,7 @@ class WorkflowStatus:
 
     @property
     def line(self) -> str:
-        """The state as one line of plain text, for whoever has no terminal."""
+        """The state as one line of plain text, for output without a terminal."""
         return f"{self.ref}  {self.phase:<9} {self.progress:>4}  {self.message}".rstrip()
 
     @property
@@ -59,12 +59,12 @@ class WorkflowStatus:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will run."""
+        """Whether the workflow has finished."""
         return self.phase in _ENDED
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether it ended well."""
+        """Whether it succeeded."""
         return self.phase == Phase.SUCCEEDED.value
 
     @property
@@ -75,12 +75,12 @@ class WorkflowStatus:
 
 
 def read_status(payload: bytes) -> WorkflowStatus | None:
-    """Return what a status message says, None where it is none (an empty one clears a retained topic)."""
+    """Return the content of a status message, or None if it is not one (an empty one clears a retained topic)."""
     return status_of(json_object(payload))
 
 
 def status_of(body: object) -> WorkflowStatus | None:
-    """Return what the body of a status message says, None where it is none."""
+    """Return the content of a status message's body, or None if it is not one."""
     if not isinstance(body, dict):
         return None
     values = [value for key in _KEYS if isinstance(value := body.get(key), str)]
@@ -93,7 +93,7 @@ def status_of(body: object) -> WorkflowStatus | None:
 
 
 def json_object(payload: bytes) -> dict[str, object] | None:
-    """Return a payload that is a JSON object, else None."""
+    """Return a payload that is a JSON object, otherwise None."""
     try:
         body = orjson.loads(payload)
     except orjson.JSONDecodeError:

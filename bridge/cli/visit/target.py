@@ -1,6 +1,6 @@
-"""Which bridge a command speaks to, and through which of its brokers: read from the bridge's own bridge.yaml.
+"""The bridge that a command uses, and the broker to reach it: from the bridge's own bridge.yaml.
 
-Connects to nothing. Thread: the command's main thread.
+Makes no network connection. Thread: the command's main thread.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bridge, as a command sees it from outside.
+    """A bridge seen from outside.
 
     Attributes:
-        loaded: its configuration, the mapping files unread.
-        settings: the same, without problems.
+        loaded: its configuration, without the mapping files.
+        settings: the settings, which have no problems.
         topics: the bridge's own.
-        options: how to visit its broker.
+        options: how to connect to its broker.
     """
 
     loaded: LoadedSettings
@@ -41,32 +41,32 @@ class Target:
     options: VisitOptions
 
     def visit(self) -> BrokerVisit:
-        """Return a visit to its broker, not yet begun."""
+        """Return a connection to its broker, not yet started."""
         return BrokerVisit(self.options, self.topics.availability)
 
     @property
     def has_properties(self) -> bool:
-        """Whether messages carry properties (MQTT 5.0, AMQP)."""
+        """Whether messages have properties (MQTT 5.0, AMQP)."""
         return not isinstance(self.options, MqttOptions) or self.options.version is MqttVersion.V5
 
     @property
     def retains(self) -> bool:
-        """Whether its broker keeps the last message of a topic (AMQP has no such thing)."""
+        """Whether its broker has retained messages (AMQP has none)."""
         return isinstance(self.options, MqttOptions)
 
     @property
     def default_namespace(self) -> str:
-        """Where a request goes that names no namespace."""
+        """The namespace of a request that names none."""
         return self.settings.argo.namespaces[0]
 
     def question(self, operation: Operation, namespace: str, payload: bytes) -> Question:
-        """Return a request for this bridge; the topic has the namespace, unless that is ""."""
+        """Return a request to this bridge; the topic has the namespace, unless that is ""."""
         topic = f"{self.topics.prefix}/{operation.value}"
         topic = f"{topic}/{namespace}" if namespace else topic
         return self.question_at(topic, Request(operation, namespace or None), payload)
 
     def question_at(self, topic: str, request: Request, payload: bytes) -> Question:
-        """Return a request on a topic that means `request`."""
+        """Return a request on a topic whose meaning is `request`."""
         return Question(
             topic,
             request,
@@ -84,7 +84,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add ``--timeout``, whose meaning is `what`; the value is in seconds."""
+    """Add ``--timeout`` with the description `what`; the value is in seconds."""
     parser.add_argument(
         "--timeout",
         metavar="DURATION",
@@ -98,7 +98,7 @@ def duration_s(text: str) -> float:
     """Return the seconds of a duration on the command line.
 
     Raises:
-        argparse.ArgumentTypeError: it is none, or no time at all.
+        argparse.ArgumentTypeError: it is not a duration, or is zero.
     """
     seconds = parse_duration(text)
     if not seconds:
@@ -107,11 +107,11 @@ def duration_s(text: str) -> float:
 
 
 def read_target(args: argparse.Namespace, purpose: str) -> Target | None:
-    """Return what ``--config`` and ``--connection`` mean; None after telling the problems of the file.
+    """Return the target for ``--config`` and ``--connection``, or None after printing the problems of the file.
 
     Args:
         args: the parsed arguments.
-        purpose: begins the client id of the visit.
+        purpose: prefix of the client id.
 
     Raises:
         ConfigError: ``unknown-connection``.
