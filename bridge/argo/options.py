@@ -98,7 +98,7 @@ class ArgoOptions:
     )
     max_attempts: int = declare(
         Integer(1),
-        "How often an event may fail while others succeed before it is dead-lettered.",
+        "How often an event may fail while others of its namespace succeed before it is dead-lettered.",
         default=20,
     )
     token: Secret | None = field(default=None, repr=False)

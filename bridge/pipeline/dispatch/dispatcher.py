@@ -12,7 +12,7 @@ Thread: ``dispatch``. `stored`, `changed`, `event_seen`, `causes` come from any 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -94,14 +94,15 @@ class Dispatcher:
     Args:
         bridge_id: label and annotations of every workflow.
         parts: see `DispatchParts`.
-        max_attempts: tries of a row that may fail while other rows succeed; the last one ends it.
+        max_attempts: tries of a row that may fail while others of its namespace succeed; the last one ends it.
     """
 
     def __init__(self, bridge_id: str, parts: DispatchParts, max_attempts: int) -> None:
         self._parts = parts
         self._max_attempts = max_attempts
-        self._successes = 0
-        self._successes_at_failure = 0
+        # By namespace: what ails a whole namespace is no row's fault.
+        self._successes: Counter[str] = Counter()
+        self._successes_at_failure: Counter[str] = Counter()
         self._successes_at_try: dict[int, int] = {}
         self._lanes = Lanes(parts.spool)
         self._plans = Plans(bridge_id, parts.schema)
@@ -373,7 +374,7 @@ class Dispatcher:
             self._again(flight, _as_again(verdict))
 
     def _succeeded(self, event: WaitingEvent) -> None:
-        self._successes += 1
+        self._successes[event.event.order.namespace] += 1
         self._successes_at_try.pop(event.seq, None)
         if self._lanes.is_parked(event.event.lane):
             # What held this lane back may be what holds others back.
@@ -428,12 +429,14 @@ class Dispatcher:
         self._lanes.failed(event, now_s, verdict.cause)
 
     def _is_own_failure(self, event: WaitingEvent) -> bool:
-        """Whether another row succeeded since the row's last try; before its second try, since any row failed."""
-        before = self._successes_at_try.get(event.seq, self._successes_at_failure)
-        self._successes_at_try[event.seq] = self._successes
+        """Whether another row of its namespace succeeded since its last try; at its first, since any row failed."""
+        namespace = event.event.order.namespace
+        successes = self._successes[namespace]
+        before = self._successes_at_try.get(event.seq, self._successes_at_failure[namespace])
+        self._successes_at_try[event.seq] = successes
         if not event.is_quarantined:
-            self._successes_at_failure = self._successes
-        return self._successes > before
+            self._successes_at_failure[namespace] = successes
+        return successes > before
 
     def _give_up(self, flight: _RowInFlight, tried: WaitingEvent, verdict: Again) -> None:
         """End a row after its last try, but look first for a workflow that this try may have made."""

@@ -386,6 +386,19 @@ def test_an_outage_ends_no_row(bench: DispatchBench, fate: str) -> None:
     assert len(bench.argo.created) == 4
 
 
+def test_an_outage_of_one_namespace_ends_no_row(bench: DispatchBench) -> None:
+    """However many rows of another namespace succeed meanwhile: each runs once its own namespace is well again."""
+    order = replace(event(1).order, namespace="quality")
+    bench.dispatcher._max_attempts = 4
+    bench.store(*(replace(row, order=replace(order, name=row.order.name)) for row in poisoned(bench, range(1, 4))))
+    keep_others_succeeding(bench, 24)
+    assert "quarantine" not in bench.dispatcher.causes
+    bench.argo.poison.clear()
+    bench.run_s(3600)
+    assert bench.reasons() == {}
+    assert {hexed(number) for number in range(1, 4)} <= set(bench.argo.created)
+
+
 def test_the_last_try_of_a_row_is_looked_up(bench: DispatchBench) -> None:
     """Its answer is lost, but the workflow was made: the sender is told so, and not that it failed."""
     bench.dispatcher._max_attempts = 2
