@@ -1,6 +1,6 @@
 """Declares keys: a section is a frozen dataclass whose attributes are `declare(...)` with kind, sentence and default.
 
-Reading (`Section`), JSON Schema and reference tables (`reference`) all come from this declaration. The key has the
+Reading (`Section`), JSON Schema and the tables of the documentation all come from this declaration. The key has the
 attribute's name, with `-` for `_` and without the unit of seconds and bytes: `keep_done_s` is `keep-done`. Pure; any
 thread.
 """

@@ -12,7 +12,6 @@ from typing import Any
 
 from bridge import __version__
 from bridge.configfile.fields import Section
-from bridge.configfile.reference import json_schema, key_table
 from bridge.configfile.writing import to_yaml
 from bridge.interface.described.asyncapi import document
 from bridge.interface.described.asyncapi_model import any_bridge
@@ -21,6 +20,7 @@ from bridge.mapping.definition import MappingFile
 from bridge.mapping.payloads import DECODERS
 from bridge.settings.model import Settings
 from tests.docs.command_pages import commands
+from tests.docs.key_pages import json_schema, key_table
 from tests.docs.operation_pages import operations
 from tests.support.documents import ROOT
 

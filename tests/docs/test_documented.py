@@ -14,7 +14,6 @@ from bridge.cli.catalogue import VERBS
 from bridge.cli.main import build_parser
 from bridge.configfile.fields import Section
 from bridge.configfile.problems import Code
-from bridge.configfile.reference import key_table
 from bridge.core.metrics import Metrics
 from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS
 from bridge.interface.operations import Operation
@@ -22,6 +21,7 @@ from bridge.interface.replies import HTTP_CODES
 from bridge.mapping.definition import MappingFile
 from bridge.mapping.payloads import FORMATS_NOT_YET
 from bridge.validation import finding
+from tests.docs.key_pages import key_table
 from tests.support.documents import ROOT, documents
 
 _CODES = (

@@ -10,8 +10,8 @@ from bridge.configfile.containers import ListOf, MapOf, Nullable
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import INVALID, Boolean, Choice, Duration, FilePath, Integer, Place, Size, Text, Url
 from bridge.configfile.problems import Problems
-from bridge.configfile.reference import json_schema, key_table
 from bridge.configfile.source import read_bytes
+from tests.docs.key_pages import json_schema, key_table
 
 
 class Colour(StrEnum):
