@@ -150,7 +150,7 @@ class Service:
             settings.argo.max_attempts,
         )
         self._reads = self._build_reads(refusals)
-        rules = request_rules(settings, self._topics, self._schema)
+        rules = request_rules(settings, self._schema)
         addresses = ReplyAddresses(self._topics, reply_rules(settings, self._mappings, self._topics))
         self._ingest = Ingest(
             IngestRules(self._topics, settings.interface.max_payload_bytes, addresses),

@@ -11,7 +11,7 @@ from bridge.settings.model import Settings
 from bridge.validation.policy import Policy
 
 
-def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> RequestRules:
+def request_rules(settings: Settings, schema: ClusterSchema) -> RequestRules:
     """Return what requests are read by as the settings have it."""
     interface = settings.interface
     # Who may send a whole workflow can name in it what he likes.
@@ -19,7 +19,6 @@ def request_rules(settings: Settings, topics: Topics, schema: ClusterSchema) -> 
     accounts, entrypoints = interface.submit.service_accounts, interface.submit.entrypoints
     return RequestRules(
         bridge_id=settings.bridge.id,
-        topics=topics,
         policy=Policy(
             settings.argo.namespaces,
             interface.manifests,

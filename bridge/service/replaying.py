@@ -43,7 +43,7 @@ def replay_parts(
 ) -> ReplayParts:
     """Return what a replay uses; its objects are its own, so that no other thread shares their state."""
     topics = Topics(settings.interface.prefix, settings.bridge.id)
-    rules = request_rules(settings, topics, schema)
+    rules = request_rules(settings, schema)
     return ReplayParts(
         spool=spool,
         topics=topics,

@@ -22,7 +22,7 @@ from bridge.interface.messages import RequestBody, Submit, TriggerMessage
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.interface.reply_addresses import ReplyAddresses
-from bridge.interface.topics import Request, Topics
+from bridge.interface.topics import Request
 from bridge.pipeline.intake import identity
 from bridge.pipeline.intake.identity import DeliveryIdentity
 from bridge.spool.records import NewEvent
@@ -42,14 +42,12 @@ class RequestRules:
 
     Attributes:
         bridge_id: part of every identity.
-        topics: the bridge's.
         policy: the operator's allow-lists.
         operations: what may be asked for by message.
         check_workflow: see `WorkflowCheck`.
     """
 
     bridge_id: str
-    topics: Topics
     policy: Policy
     operations: frozenset[Operation]
     check_workflow: WorkflowCheck

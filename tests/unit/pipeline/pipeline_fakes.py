@@ -153,7 +153,6 @@ class IngestBench:
         self.reads = FakeReads()
         rules = RequestRules(
             "plant-1",
-            TOPICS,
             Policy(("factory", "lab")),
             frozenset({Operation.TRIGGER, Operation.STOP, Operation.RETRY, Operation.GET}),
             self._check,

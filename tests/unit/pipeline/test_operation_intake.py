@@ -29,7 +29,7 @@ def refuse(_workflow: object) -> None:
 def intake(*, manifests: bool = True) -> OperationIntake:
     """What reads requests."""
     policy = Policy(("factory", "lab"), manifests)
-    return OperationIntake(RequestRules("plant-1", TOPICS, policy, frozenset(Operation), refuse))
+    return OperationIntake(RequestRules("plant-1", policy, frozenset(Operation), refuse))
 
 
 def message(operation: str, body: object, **properties: object) -> Message:
