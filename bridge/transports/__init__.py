@@ -1,1 +1,1 @@
-"""Connections to message brokers. One connection, one thread; nothing here decides what a message means."""
+"""Connections to message brokers, each with its own thread. Nothing here decides what a message means."""

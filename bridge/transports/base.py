@@ -1,10 +1,10 @@
-"""The contract between the bridge and a message broker, spoken by MQTT and AMQP alike.
+"""The contract between the bridge and a message broker, implemented for MQTT and AMQP.
 
-A transport owns one connection and a thread that hands what was read to the `Receiver` as one batch, and has it
-acknowledged; over AMQP a second thread does the I/O. Publishing may be asked for from any thread.
+A transport owns one connection and a thread that passes received messages to the `Receiver` as one batch, and
+acknowledges them; over AMQP a second thread does the I/O. Any thread may publish.
 
-What a transport never does: it decides nothing about a message, dedupes nothing, and queues nothing while the
-broker is away (`publish` says False, and the owner of the value tries again after `Listener.connected`).
+Limits: a transport decides nothing about a message, does not deduplicate, and queues nothing while the broker is away
+(`publish` returns False, and the owner of the value tries again after `Listener.connected`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Delivery(Protocol):
 
     @property
     def message(self) -> Message:
-        """What arrived."""
+        """The message."""
 
     def ack(self) -> None:
         """Acknowledge; call it after the commit.
 
-        Belongs to the network connection that the message came on: after a reconnect it does nothing but count
-        (packet ids are reused; a late acknowledgement would acknowledge another message, docs/design/brokers.md). Acks
-        leave in order of arrival (MQTT 5.0 section 4.6), joined into one write a batch. A no-op at QoS 0.
+        Belongs to the network connection on which the message came: after a reconnect it only counts (packet ids are
+        reused; a late acknowledgement would acknowledge another message, docs/design/brokers.md). Acknowledgements are
+        sent in order of arrival (MQTT 5.0 section 4.6), in one write per batch. No effect at QoS 0.
 
         Thread: any.
         """
@@ -37,13 +37,13 @@ class Delivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a receiver has neither stored nor handed on.
+    """The messages that a receiver has neither stored nor passed on.
 
     Attributes:
-        no_room: there is no room for these now, though there is for others: the transport reads on, and hands them in
+        no_room: no room for these now, though there is for others: the transport continues to read, and passes them in
             again after a pause (QoS 0 is dropped and counted).
-        no_time: the end of the batch, which was not looked at, because the time for one batch is limited: the transport
-            hands it in at once, before anything else, but after its acknowledgements have left.
+        no_time: the unprocessed end of the batch, because the time for one batch is limited: the transport passes it in
+            at once, before anything else, but after sending the acknowledgements.
     """
 
     no_room: Sequence[Delivery] = ()
@@ -54,18 +54,18 @@ NOTHING_LEFT = Left()
 
 
 class Receiver(Protocol):
-    """Takes what a transport read. Implemented by the pipeline's ingest."""
+    """Receives messages from a transport. Implemented by the pipeline's ingest."""
 
     def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
-        """Handle one batch, in order of arrival; returns when it is stored and acknowledged, or handed on.
+        """Handle one batch, in order of arrival; returns when it is stored and acknowledged, or passed on.
 
-        Never raises for a message. Raises `SpoolError` when nothing can be stored: the transport keeps the batch,
-        stops reading, keeps the link alive, and hands the batch in again after a pause (QoS 0 of it is dropped and
-        counted).
+        Never raises because of a message. Raises `SpoolError` if nothing can be stored: the transport keeps the batch,
+        stops reading, keeps the connection alive, and passes the batch in again after a pause (its QoS 0 messages are
+        dropped and counted).
 
         Args:
-            batch: what arrived, or what is handed in again.
-            waiting: what an earlier call returned and is not handed in now: it goes before `batch`.
+            batch: arrived messages, or those passed in again.
+            waiting: messages returned by an earlier call and not passed in now: they come before `batch`.
 
         Returns:
             What of it is to be handed in again.
@@ -75,7 +75,7 @@ class Receiver(Protocol):
 
 
 class Session(Enum):
-    """What the broker kept for us while we were away: session present of CONNACK; over AMQP, the queues."""
+    """Whether the broker kept the session while we were away: session present of CONNACK; over AMQP, the queues."""
 
     NEW = "new"
     RESUMED = "resumed"
@@ -83,7 +83,7 @@ class Session(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionProblem:
-    """Why a connection is not as it should be, for readiness and the ``state`` topic.
+    """A problem of a connection, for readiness and the ``state`` topic.
 
     Attributes:
         code: kebab-case: ``unreachable``, ``not-authorized``, ``taken-over``, ``filter-refused``, ``tls-failed``, ...
@@ -95,25 +95,25 @@ class ConnectionProblem:
 
 
 class Listener(Protocol):
-    """Told about the life of a connection; all calls come on the transport's thread and must return at once."""
+    """Informed about the life of a connection; all calls come on the transport's thread and must return at once."""
 
     def connected(self, connection: str, session: Session) -> None:
-        """The broker accepted us; `session` NEW means that it kept nothing. Called before any message is handed in."""
+        """The broker accepted us; `session` NEW means that it kept nothing. Called before any message is passed in."""
 
     def ready(self, connection: str) -> None:
-        """Every filter was subscribed (bound) or refused; called after each (re)connect and each change of filters."""
+        """Every filter is subscribed (bound) or refused; called after each (re)connect and each change of filters."""
 
     def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
-        """The connection is gone, or could not be made."""
+        """The connection ended, or could not be made."""
 
 
 class PublishResult(Enum):
-    """How a publish ended; truthy when the broker has the message.
+    """The result of a publish; truthy if the broker has the message.
 
-    CONFIRMED: PUBACK or confirm arrived (QoS 0: written to the socket). REFUSED: the broker answered that it will not
-    take it, or it can take none of that size; sending it again is pointless and against MQTT 5.0 section 4.4. LOST:
-    the connection ended before the answer, so that it may have been taken. SET_ASIDE: the broker ended the connection
-    each time when this message was sent alone; it is to be told of and not sent again.
+    CONFIRMED: PUBACK or confirm arrived (QoS 0: written to the socket). REFUSED: the broker rejected it, or accepts
+    none of that size; sending it again is pointless and against MQTT 5.0 section 4.4. LOST: the connection ended before
+    the response, so it may have been accepted. SET_ASIDE: the broker ended the connection each time this message was
+    sent alone; it must be reported and not sent again.
     """
 
     CONFIRMED = "confirmed"
@@ -132,7 +132,7 @@ PublishDone = Callable[[PublishResult], None]
 class Transport(Protocol):
     """One connection to one broker.
 
-    Life: `start` once, `subscribe` at any time (before `start` too), `stop` once.
+    Call `start` once, `subscribe` at any time (before `start` too), `stop` once.
     """
 
     @property
@@ -141,21 +141,21 @@ class Transport(Protocol):
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
-        """What is wrong now; () when connected, subscribed, and nothing was refused."""
+        """Current problems; () when connected, subscribed, and nothing was refused."""
 
     @property
     def is_ready(self) -> bool:
-        """Connected, and every filter was subscribed (bound) or refused."""
+        """Connected, and every filter is subscribed (bound) or refused."""
 
     @property
     def max_publish_bytes(self) -> int:
-        """The largest payload that may be handed to `publish` now (broker's Maximum Packet Size, or max-publish)."""
+        """The largest payload that may be passed to `publish` now (broker's Maximum Packet Size, or max-publish)."""
 
     def start(self) -> None:
         """Start the thread; returns at once. A broker that is away is no error."""
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Make these the subscriptions: subscribe what is new, unsubscribe what the session has and these lack.
+        """Set the subscriptions: subscribe new ones, unsubscribe those that the session has and that are not wanted.
 
         Args:
             filters: subscribed at QoS 1 for live messages (MQTT 5.0: Retain Handling 2).
@@ -169,7 +169,7 @@ class Transport(Protocol):
 
         Args:
             message: its topic has no wildcards; its payload fits `max_publish_bytes`.
-            done: called once with how it ended, on the thread that does the I/O; it must return at once.
+            done: called once with the result, on the thread that does the I/O; it must return at once.
 
         Returns:
             False when not connected or the window is full: nothing was taken, `done` is not called.
@@ -178,7 +178,7 @@ class Transport(Protocol):
         """
 
     def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after what was handed to `publish` went out; True if the thread ended in time.
+        """Disconnect cleanly after everything passed to `publish` was sent; True if the thread ended in time.
 
-        MQTT: a clean DISCONNECT, so the last will is not sent; publish ``offline`` before.
+        MQTT: with a DISCONNECT, so the last will is not sent; publish ``offline`` first.
         """

@@ -14,7 +14,7 @@ AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The parts of a URL; `path` is "" where it has none."""
+    """The parts of a URL; `path` is "" if there is none."""
 
     scheme: str
     host: str
@@ -32,12 +32,12 @@ class Broker:
 
     @property
     def websocket_path(self) -> str:
-        """Where MQTT over WebSocket is served: /mqtt unless the URL says otherwise."""
+        """The path of MQTT over WebSocket: /mqtt unless the URL has another."""
         return self.path or "/mqtt"
 
     @property
     def is_websocket(self) -> bool:
-        """Whether MQTT travels in WebSocket frames."""
+        """Whether MQTT is sent in WebSocket frames."""
         return self.scheme in ("ws", "wss")
 
 
@@ -45,8 +45,8 @@ def parse_broker(url: str, ports: Mapping[str, int]) -> Broker:
     """Return the address in `url`, e.g. ``mqtts://broker.example:8883`` or ``ws://broker.example/mqtt``.
 
     Args:
-        url: as bridge.yaml has it.
-        ports: the port of each scheme that is known, unless the URL names one.
+        url: as in bridge.yaml.
+        ports: the default port of each known scheme.
 
     Raises:
         ConfigError: ``bad-url``: another scheme, no host, or a bad port; a retry cannot help.

@@ -1,10 +1,10 @@
-"""What was handed to `publish` and is not confirmed yet. Sends nothing itself; owned by the thread that does the I/O.
+"""Messages passed to `publish` and not confirmed yet. Sends nothing itself; owned by the thread that does the I/O.
 
-Only `offer` is called by other threads. While the connection is away it takes nothing: the owners of the values
-publish them again once connected, so nothing is kept here to be sent twice.
+Other threads call only `offer`. While the connection is away it accepts nothing: the owners of the values publish them
+again once connected, so nothing is kept here to be sent twice.
 
-A message that may be what ended the connection (see `suspects`) is sent with nothing else on its way. The others do
-not wait for it: suspects take turns with them.
+A message that may have ended the connection (see `suspects`) is sent while nothing else is in flight. The others do not
+wait for it: suspects take turns with them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WINDOW = 100
 MAX_WAITING_SUSPECTS = 2 * WINDOW
 
 Handed = tuple[OutgoingMessage, PublishDone]
-"""A message, and whom to tell how it ended."""
+"""A message, and the callback for its result."""
 
 _log = logger(__name__)
 
@@ -37,7 +37,7 @@ class Outgoing:
     """
 
     def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
-        """Make it closed."""
+        """Create it closed."""
         self._wake = wake
         self._suspects = Suspects(clock)
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class Outgoing:
 
     @property
     def count(self) -> int:
-        """Messages taken and not done."""
+        """Messages accepted and not done."""
         return self._unsuspected + len(self._waiting)
 
     @property
@@ -72,19 +72,19 @@ class Outgoing:
         return self.is_unanswered or self._last_refused is not None
 
     def open(self, receive_maximum: int) -> None:
-        """Take up to `WINDOW` messages at a time, of which at most `receive_maximum` may be unconfirmed."""
+        """Accept up to `WINDOW` messages at a time, of which at most `receive_maximum` may be unconfirmed."""
         self._receive_maximum = receive_maximum
         self._last_refused = None
         with self._lock:
             self._window = WINDOW
 
     def close(self) -> None:
-        """Take no more; what was taken goes on."""
+        """Accept no more; accepted ones continue."""
         with self._lock:
             self._window = 0
 
     def offer(self, message: OutgoingMessage, done: PublishDone) -> bool:
-        """Take one message, if connected and the window has room; suspects that wait leave it to the others.
+        """Accept one message, if connected and the window has room; waiting suspects leave the room to the others.
 
         Thread: any.
         """
@@ -103,10 +103,10 @@ class Outgoing:
         return True
 
     def take(self) -> Handed | None:
-        """Return the next message to send, or None; the caller then names what it waits for.
+        """Return the next message to send, or None; the caller then says what it waits for.
 
-        None also while the broker's Receive Maximum is used up (MQTT 5.0 section 4.9), and while a suspect is on its
-        way alone.
+        Also None while the broker's Receive Maximum is used up (MQTT 5.0 section 4.9), and while a suspect is in flight
+        alone.
         """
         while self._refused:
             finish(self._refused.popleft()[1], PublishResult.REFUSED)
@@ -117,7 +117,7 @@ class Outgoing:
         if self._is_alone or len(self._unconfirmed) >= self._receive_maximum:
             return None
         if self._queue and (self._until_turn > 0 or not self._waiting):
-            # The more are suspected, the fewer go together: each end of the connection adds but few to them.
+            # The more suspects, the fewer messages go together: each end of the connection then adds only a few.
             if len(self._unconfirmed) >= max(1, WINDOW - len(self._suspects)):
                 return None
             self._until_turn -= 1
@@ -125,24 +125,24 @@ class Outgoing:
         if not self._waiting or self._unconfirmed or self._unwritten:
             return None
         self._is_alone, self._until_turn = True, WINDOW
-        # The least suspected first: most of them were only there when it happened.
+        # The least suspected first: most of them were only present when it happened.
         return self._waiting.pop(min(range(len(self._waiting)), key=lambda place: self._waiting[place][0]))[1]
 
     def await_written(self, end_bytes: int, handed: Handed) -> None:
-        """The message is done once `end_bytes` have been sent on this connection (QoS 0)."""
+        """Note that the message is done once `end_bytes` have been sent on this connection (QoS 0)."""
         self._unwritten.append((end_bytes, handed))
 
     def await_confirmed(self, packet_id: int, handed: Handed) -> None:
-        """The message is done once the broker answers `packet_id` (MQTT: QoS 1; AMQP: the delivery tag)."""
+        """Note that the message is done once the broker answers `packet_id` (MQTT: QoS 1; AMQP: the delivery tag)."""
         self._unconfirmed[packet_id] = handed
 
     def written(self, sent_bytes: int) -> None:
-        """`sent_bytes` were sent on this connection so far."""
+        """Note that `sent_bytes` were sent on this connection so far."""
         while self._unwritten and self._unwritten[0][0] <= sent_bytes:
             self._finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
 
     def answered(self, packet_id: int, result: PublishResult) -> OutgoingMessage | None:
-        """The broker answered; returns the message, None for an unknown packet id."""
+        """Process the broker's answer; returns the message, or None for an unknown packet id."""
         handed = self._unconfirmed.pop(packet_id, None)
         if handed is None:
             return None
@@ -151,14 +151,14 @@ class Outgoing:
         return handed[0]
 
     def refused(self, packet_id: int) -> None:
-        """The broker ended the channel on this message: it is refused, and its topic is set aside (see `suspects`)."""
+        """Process the end of the channel on this message: it is refused, its topic is set aside (see `suspects`)."""
         if packet_id in self._unconfirmed:
             with self._lock:
                 self._suspects.set_aside(self._unconfirmed[packet_id][0])
             self.answered(packet_id, PublishResult.REFUSED)
 
     def unsent(self, handed: Handed, result: PublishResult) -> None:
-        """What `take` returned was not sent after all."""
+        """Note that the result of `take` was not sent."""
         self._finish(handed, result)
 
     def _finish(self, handed: Handed, result: PublishResult) -> None:
@@ -172,9 +172,9 @@ class Outgoing:
         """The connection is gone: close, and report every message as not done.
 
         Args:
-            is_suspicious: the broker ended it, and something that is unanswered may be why. A message that did so
-                twice while it was alone is reported as `PublishResult.SET_ASIDE`. Where the broker's last answer was a
-                refusal, that message is why (docs/design/brokers.md), and its topic is set aside.
+            is_suspicious: the broker ended it, possibly because of an unanswered message. A message that did so twice
+                while it was alone is reported as `PublishResult.SET_ASIDE`. If the broker's last answer was a refusal,
+                that message is the cause (docs/design/brokers.md), and its topic is set aside.
         """
         self.close()
         sent = list(self._unconfirmed.values())
@@ -186,7 +186,7 @@ class Outgoing:
             with self._lock:
                 self._suspects.set_aside(self._last_refused)
         elif is_suspicious and sent:
-            # Whoever saw the last end does not see the next one too.
+            # Those present at the last end must not be present at the next one too.
             self._until_turn = WINDOW if self._is_alone else 0
             with self._lock:
                 is_set_aside = self._suspects.accuse([message for message, _ in sent])
@@ -199,7 +199,7 @@ class Outgoing:
 
 
 def finish(done: PublishDone, result: PublishResult) -> None:
-    """Call `done`; what it raises is logged and goes no further."""
+    """Call `done`; its exceptions are only logged."""
     try:
         done(result)
     except Exception:  # noqa: BLE001  (a publisher's fault must not end the connection's thread)

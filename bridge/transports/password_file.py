@@ -8,10 +8,10 @@ from bridge.core.foreign import remember_secret
 
 
 def read_password(file: Path) -> str:
-    """Return what `file` holds as UTF-8, less one line end, of Unix or Windows.
+    """Return the content of `file` as UTF-8, without one line end, of Unix or Windows.
 
     Raises:
-        OSError: it cannot be read, or is no UTF-8; a retry helps only after somebody changed it.
+        OSError: it cannot be read, or is not UTF-8; a retry helps only after someone changed it.
     """
     try:
         text = file.read_bytes().decode()

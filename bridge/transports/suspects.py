@@ -1,14 +1,14 @@
-"""Which outgoing messages may be what ends a connection, and which topics are set aside because one did. Pure.
+"""Tracks outgoing messages that may end a connection, and topics set aside because one did. Pure.
 
-A broker may close the connection on a message that it will not have: a topic of too many levels, a packet above its
-limit, a topic that its policy forbids. Sent again after the reconnect, such a message would keep the bridge offline.
+A broker may close the connection because of a message that it rejects: a topic with too many levels, a packet above its
+limit, a topic that its policy forbids. Sent again after each reconnect, such a message would keep the bridge offline.
 
-Whatever was unanswered when the broker ended the connection is suspected, and from then on sent alone, so that the
-next end proves something. Alone twice when that happens, a message is set aside, and so is whatever else of its topic
-is as large or larger: a value that is retained would only come again. After a minute the topic is tried once more,
-alone, then after two, four, and so on: the broker's rules may be others, or it was ill and is well again.
+Every message unanswered when the broker ended the connection is a suspect, and from then on sent alone, so that the
+next end proves something. A message that was alone twice when that happened is set aside, and so is everything on its
+topic that is as large or larger, because a retained value would only come again. After a minute the topic is tried
+again, alone, then after two, four, and so on: the broker's rules may have changed, or it may have recovered.
 
-Nothing of this outlives the process: after a restart the same is found out again, by two ends of the connection.
+None of this survives the process: after a restart it is found out again, by two ends of the connection.
 
 Thread: any, one at a time: `Outgoing` holds its lock.
 """
@@ -23,13 +23,13 @@ from bridge.core.clock import Clock
 from bridge.core.model import OutgoingMessage
 
 ENDS_ALONE = 2
-"""How often a message, alone on its way, must have seen the end of the connection to be set aside."""
+"""How often the connection must have ended with this message alone in flight before it is set aside."""
 SUSPECTED_S = 60.0
-"""A suspect that is not offered again for so long was replaced by a newer value, and is forgotten."""
+"""A suspect that is not offered again within this time was replaced by a newer value, and is forgotten."""
 SET_ASIDE_S, MAX_SET_ASIDE_S = 60.0, 3600.0
-"""For how long a topic is set aside the first time, and at most; each time twice as long."""
+"""How long a topic is set aside the first time, and at most; doubled each time."""
 MAX_REMEMBERED = 1000
-"""Suspects, and topics set aside; the oldest are forgotten first."""
+"""Maximum number of suspects and of topics set aside; the oldest are forgotten first."""
 
 _Key = tuple[str, ...]
 
@@ -48,7 +48,7 @@ class _Aside:
 
 
 class Suspects:
-    """What is known of one connection's outgoing messages, over all of its network connections.
+    """The suspects among one connection's outgoing messages, over all of its network connections.
 
     Args:
         clock: monotonic time.
@@ -60,11 +60,11 @@ class Suspects:
         self._aside: dict[str, _Aside] = {}
 
     def __len__(self) -> int:
-        """How many messages are suspected."""
+        """Number of suspects."""
         return len(self._suspects)
 
     def ends_alone(self, message: OutgoingMessage) -> int | None:
-        """Return how often the connection ended while `message` alone was on its way; None = it is not suspected."""
+        """Return how often the connection ended with only `message` in flight; None = it is not suspected."""
         found = self._suspects.get(_key(message)) if self._suspects else None
         if found is not None:
             found.seen_s = self._clock.monotonic_s()
@@ -83,14 +83,14 @@ class Suspects:
         return found if found is not None and len(message.payload) >= found.size_bytes else None
 
     def acquit(self, message: OutgoingMessage) -> None:
-        """The broker answered `message`, whatever it said."""
+        """Note that the broker answered `message`, in any way."""
         if self._suspects:
             self._suspects.pop(_key(message), None)
         if self._aside_for(message) is not None and not self.is_set_aside(message):
             del self._aside[_place(message)]
 
     def accuse(self, messages: Sequence[OutgoingMessage]) -> bool:
-        """The broker ended the connection while these were unanswered; True if the only one is set aside now."""
+        """Note that the broker ended the connection while these were unanswered; True if the only one is set aside."""
         now_s = self._clock.monotonic_s()
         self._forget_before(now_s - SUSPECTED_S)
         for message in messages:
@@ -106,7 +106,7 @@ class Suspects:
         return False
 
     def set_aside(self, message: OutgoingMessage) -> None:
-        """This message is what the broker will not have."""
+        """Set aside a message that the broker rejects."""
         place, size_bytes, for_s = _place(message), len(message.payload), SET_ASIDE_S
         before = self._aside.pop(place, None)
         if before is not None:
@@ -132,7 +132,7 @@ def _place(message: OutgoingMessage) -> str:
 
 def _key(message: OutgoingMessage) -> _Key:
     if message.retain:
-        # A newer value of a retained topic stands for the one before it.
+        # A newer value of a retained topic replaces the one before it.
         return (message.topic,)
     digest = hashlib.sha256(message.payload).hexdigest()
     return (_place(message), message.correlation_data.hex(), digest)

@@ -1,4 +1,4 @@
-"""The TLS keys of a connection to a broker, and the TLS context that they mean.
+"""The TLS keys of a connection to a broker, and the resulting TLS context.
 
 Reads the files that the keys name, keeps nothing; any thread.
 """
@@ -25,10 +25,10 @@ class TlsOptions:
 
 
 def client_context(tls: TlsOptions) -> ssl.SSLContext:
-    """Return the context that `tls` asks for.
+    """Return the context for `tls`.
 
     Raises:
-        OSError: a file cannot be read or used (`ssl.SSLError` is one); a retry helps only after somebody changed it.
+        OSError: a file cannot be read or used (`ssl.SSLError` is one); a retry helps only after someone changed it.
     """
     context = ssl.create_default_context(cafile=tls.ca)
     if tls.insecure:

@@ -1,6 +1,6 @@
-"""Ends a thread's poll from another thread: a socket pair, written at most once until it was read.
+"""Ends a thread's poll from another thread, with a socket pair that is written at most once until it is read.
 
-It carries no data; what to do is found elsewhere. Thread: `wake` any, the rest the thread that polls.
+It carries no data; the work is found elsewhere. Thread: `wake` any, the rest the thread that polls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 
 
 class Wakeup:
-    """A file descriptor that becomes readable when somebody calls `wake`."""
+    """A file descriptor that becomes readable when `wake` is called."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -31,8 +31,8 @@ class Wakeup:
             self._writer.send(b"\0")
 
     def clear(self) -> None:
-        """Take the signal back before looking at what there is to do."""
-        # Read first: a wake between the two lines writes nothing, and needs not: the caller looks for work after this.
+        """Reset the signal before checking for work."""
+        # Read first: a wake between the two lines writes nothing, and need not: the caller checks for work after this.
         # The other order could read the byte of a wake and leave `_pending` set, and every later wake would be lost.
         with contextlib.suppress(OSError):
             self._reader.recv(64)

@@ -1,8 +1,8 @@
 """Translates topics into routing keys and back, and topic filters into binding keys. Pure; any thread.
 
-Levels are separated by `.` in place of `/`. Within a level `.`, `*` and `%` are written as `%2E`, `%2A` and `%25`, so
-that a topic comes back to the letter. On the exchange of RabbitMQ's MQTT plugin (`Plain`) nothing is escaped, because
-the plugin escapes nothing: there a dot within a level cannot be told from a slash.
+Levels are separated by `.` instead of `/`. Within a level `.`, `*` and `%` are written as `%2E`, `%2A` and `%25`, so
+that the translation is reversible. On the exchange of RabbitMQ's MQTT plugin (`Plain`) nothing is escaped, because the
+plugin escapes nothing: there a dot within a level looks like a slash.
 
 Source: AMQP 0-9-1 sections 3.1.3.3 and 4.2.5.3; RabbitMQ, "MQTT Plugin", How it Works.
 """
@@ -19,7 +19,7 @@ MQTT_PLUGIN_EXCHANGE = "amq.topic"
 _ESCAPED = {".": "%2E", "*": "%2A", "%": "%25"}
 _ESCAPES = re.compile(r"%2[EA5]", re.IGNORECASE)
 _RESERVED = re.compile(r"[.*%]")
-# What a key may hold and a topic name may not: it stays visible, and no topic ever has a wildcard.
+# Characters that a key may contain and a topic name may not: they stay visible, and no topic ever has a wildcard.
 _NEVER_IN_A_TOPIC = {"+": "%2B", "#": "%23", "\0": "%00"}
 _UNREADABLE = re.compile(r"[+#\0]")
 
@@ -28,7 +28,7 @@ class Addresses:
     """The translation for one exchange.
 
     Args:
-        is_plain: as the MQTT plugin does it, without escapes.
+        is_plain: like the MQTT plugin, without escapes.
     """
 
     def __init__(self, *, is_plain: bool = False) -> None:
@@ -39,15 +39,15 @@ class Addresses:
         return ".".join(self._written(level) for level in topic.split("/"))
 
     def binding_of(self, topic_filter: str) -> str:
-        """Return the binding key of a topic filter: `+` is `*`, and `#` is `#`, no level included in both."""
+        """Return the binding key of a topic filter: `+` becomes `*`, and `#` stays `#`; both match zero levels."""
         levels = topic_filter.split("/")
         return ".".join("*" if level == "+" else level if level == "#" else self._written(level) for level in levels)
 
     def topic_of(self, key: str | bytes) -> str:
-        """Return the topic name of a routing key, whatever it holds; never one with a wildcard or a NUL.
+        """Return the topic name of a routing key, whatever it contains; never one with a wildcard or a NUL.
 
         Args:
-            key: bytes where it is no UTF-8; each byte that is none appears as `%XX`.
+            key: bytes if it is not UTF-8; each invalid byte appears as `%XX`.
         """
         text = key if isinstance(key, str) else "".join(_shown(char) for char in key.decode("utf-8", "surrogateescape"))
         return "/".join(self._read(word) for word in text.split("."))

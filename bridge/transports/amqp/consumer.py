@@ -1,6 +1,6 @@
-"""Consumes one queue on a channel of its own, so that a queue that is refused or deleted costs the others nothing.
+"""Consumes one queue on its own channel, so that a refused or deleted queue does not affect the others.
 
-Thread: the loop's. Decides nothing about a message: it passes on what arrives, and acknowledges when it is told to.
+Thread: the loop's. Decides nothing about a message: it passes on what arrives, and acknowledges on request.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from bridge.transports.amqp.options import QueueKind
 from bridge.transports.amqp.wire import AmqpLoop
 
 FENCE_S = 1.0
-"""How often the broker is asked whether it has taken the acknowledgements."""
+"""How often the broker is asked whether it has received the acknowledgements."""
 
 Tell = Callable[[Event | Arrival], None]
 Ended = Callable[["QueueConsumer", str, int], None]
-"""Told why a consuming ended, in the broker's words and with its code; ("", 0) when we ended it."""
+"""Called when consuming ends, with the broker's text and code; ("", 0) if we ended it."""
 
 CANCELLED = 1
-"""In place of a reply code: the broker cancelled the consumer, because the queue is gone or its node is."""
+"""Used instead of a reply code: the broker cancelled the consumer, because the queue or its node is gone."""
 
 
 class QueueConsumer:
-    """One consuming, from the opening of its channel to the end.
+    """Consumes one queue, from opening its channel to the end.
 
     Args:
         loop: of the connection.
         source: kind and name of the queue.
-        token: of this consuming, never used twice.
-        tell: takes what arrives.
+        token: of this consumer, never reused.
+        tell: receives what arrives.
         ended: see `Ended`.
 
     Attributes:
-        is_running: the broker sends messages.
+        is_running: whether the broker sends messages.
     """
 
     def __init__(self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, tell: Tell, ended: Ended) -> None:
@@ -55,7 +55,7 @@ class QueueConsumer:
         self.is_running = False
 
     def start(self, connection: Any, prefetch: int, started: Callable[[], None]) -> None:
-        """Open the channel and consume; `started` is told when messages come."""
+        """Open the channel and consume; `started` is called when messages come."""
         self._prefetch = prefetch
 
         def opened(channel: Any) -> None:
@@ -88,7 +88,8 @@ class QueueConsumer:
             self._loop.call_later(FENCE_S, self._fence)
 
     def _fence(self) -> None:
-        # Acknowledgements are not answered. What comes after them on the channel is, and so shows that they were taken.
+        # Acknowledgements have no response. A later request on the channel has one, and so shows that they were
+        # received.
         self._is_fence_due = False
         tag = self._acked
         if self._channel is not None and self._channel.is_open and tag > self._fenced:
@@ -99,7 +100,7 @@ class QueueConsumer:
         self._tell(Acknowledged(self.token, tag))
 
     def close(self) -> None:
-        """Stop consuming: the broker takes back what is unacknowledged."""
+        """Stop consuming: the broker takes back unacknowledged messages."""
         self._is_closing = True
         if self._channel is not None and self._channel.is_open:
             self._channel.close()
@@ -110,7 +111,7 @@ class QueueConsumer:
 
     def _closed(self, _channel: Any, reason: Exception) -> None:
         if isinstance(reason, exceptions.ChannelClosedByClient) and self._acked > self._fenced:
-            self._taken(self._acked)  # close-ok comes behind them as well
+            self._taken(self._acked)  # close-ok comes after them as well
         if isinstance(reason, exceptions.ChannelClosedByBroker) and not self._is_closing:
             self._finish(reason.reply_text, reason.reply_code)
         else:
@@ -125,4 +126,4 @@ class QueueConsumer:
 
 
 def _nobody(_consumer: QueueConsumer, _text: str, _code: int) -> None:
-    """The end was told already."""
+    """The end was reported already."""

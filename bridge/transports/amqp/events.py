@@ -1,7 +1,7 @@
-"""What the thread of the network connection tells the transport's thread, and the queue in which it does. No I/O.
+"""Events from the network connection's thread to the transport's thread, and the queue between them. No I/O.
 
-Everything passes in the order in which it happened: that a consuming begins before its first message, and that it is
-over before the first message of the next.
+Everything passes in the order in which it happened: for example, a consumer's start before its first message, and its
+end before the first message of the next one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bridge.transports.base import ConnectionProblem
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Exchange and queues are there, or were refused; `had_queues`: they were there before, with what had arrived."""
+    """Exchange and queues exist, or were refused; `had_queues`: they existed before, with their messages."""
 
     link: int
     had_queues: bool
@@ -32,7 +32,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The connection is gone, or could not be made."""
+    """The connection has ended, or could not be made."""
 
     link: int
     problem: ConnectionProblem
@@ -40,21 +40,21 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A consuming begins."""
+    """A consumer has started."""
 
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A consuming has ended."""
+    """A consumer has ended."""
 
     token: int
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker has taken the acknowledgements of a consuming up to a tag."""
+    """The broker has received a consumer's acknowledgements up to a tag."""
 
     token: int
     tag: int
@@ -66,11 +66,11 @@ Event = Declared | Settled | Ended | Began | Over | Acknowledged
 BATCH_BYTES = 8 * 2**20
 MAX_WAITING_BYTES = 64 * 2**20
 PATIENCE_S = 5.0
-"""For room for one message: no more than the shortest heartbeat, 5 s, so that the link is not taken for dead."""
+"""Maximum wait for room for one message: the shortest heartbeat, 5 s, so that the connection does not count as dead."""
 
 
 class EventInbox:
-    """Bounded by what the broker may have unacknowledged (prefetch), and by bytes: then the broker is not read on."""
+    """Limited by the broker's unacknowledged messages (prefetch) and by bytes: beyond it, reading stops."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -80,7 +80,10 @@ class EventInbox:
         self._is_closed = False
 
     def put(self, item: Event | Arrival) -> None:
-        """Add one item; a message waits for room, `PATIENCE_S` at most: the broker wants to hear of us. Thread: any."""
+        """Add one item; a message waits for room, at most `PATIENCE_S`, because the broker expects heartbeats.
+
+        Thread: any.
+        """
         with self._changed:
             if isinstance(item, Arrival):
                 self._changed.wait_for(lambda: self._bytes < MAX_WAITING_BYTES or self._is_closed, PATIENCE_S)
@@ -89,20 +92,20 @@ class EventInbox:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let `take` return. Thread: any."""
+        """Make `take` return. Thread: any."""
         with self._changed:
             self._is_woken = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let `take` return, and `put` wait no more. Thread: any."""
+        """Make `take` return, and `put` stop waiting. Thread: any."""
         self._is_closed = True
         self.wake()
 
     def take(self, limit: int, timeout_s: float) -> list[Arrival] | Event | None:
-        """Return the next event, or messages that came before the next one; None after a wake or timeout.
+        """Return the next event, or the messages before it; None after a wake or timeout.
 
-        Up to `limit` messages, and no more once they have `BATCH_BYTES`.
+        Up to `limit` messages, and no more once they reach `BATCH_BYTES`.
 
         Thread: the transport's.
         """

@@ -1,6 +1,6 @@
-"""Reads AMQP field tables, one level deep: what is nested is passed over by its length, however deep it goes. Pure.
+"""Parses AMQP field tables, one level deep: nested ones are skipped by their length, at any depth. Pure.
 
-Source: AMQP 0-9-1 section 4.2.5.5 as RabbitMQ has it ("AMQP 0-9-1 Complete Reference Guide", field types).
+Source: AMQP 0-9-1 section 4.2.5.5 as implemented by RabbitMQ ("AMQP 0-9-1 Complete Reference Guide", field types).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _LAST_YEAR_S = 253_402_300_799
 
 
 class MalformedError(ValueError):
-    """The bytes are not what AMQP says; the message says where."""
+    """The bytes are not valid AMQP; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A table or an array within a table, unread.
+    """A table or an array within a table, not parsed.
 
     Attributes:
-        is_array: else it is a table.
-        body: what stands behind its length.
+        is_array: otherwise it is a table.
+        body: the bytes after its length.
     """
 
     is_array: bool
@@ -46,14 +46,14 @@ class Nested:
 
 
 Value = str | bytes | int | float | bool | None | Decimal | Nested
-"""A timestamp comes as RFC 3339 text."""
+"""A timestamp is returned as RFC 3339 text."""
 
 
 class Reader:
-    """Takes values off the front of some bytes.
+    """Takes values from the front of a byte string.
 
     Args:
-        data: what is read.
+        data: the bytes.
         start: where to begin.
     """
 
@@ -63,7 +63,7 @@ class Reader:
 
     @property
     def is_done(self) -> bool:
-        """Whether all was read."""
+        """Whether everything was read."""
         return self.at >= len(self._data)
 
     def take(self, size: int) -> bytes:
@@ -79,7 +79,7 @@ class Reader:
         return found
 
     def number(self, form: str) -> int:
-        """Return the next whole number; `form` as `struct` has it."""
+        """Return the next integer; `form` as in `struct`."""
         value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
 
@@ -92,10 +92,10 @@ class Reader:
         return self.take(self.number(">I"))
 
     def value(self) -> Value:
-        """Return the next field value with its type before it.
+        """Return the next field value, preceded by its type.
 
         Raises:
-            MalformedError: its type is unknown, or it is cut off.
+            MalformedError: its type is unknown, or it is truncated.
         """
         kind = self.take(1)
         if kind in _NUMBERS:
@@ -123,7 +123,7 @@ class Reader:
         raise MalformedError(f"unknown field type {kind!r} at {self.at - 1}")
 
     def pairs(self) -> Iterator[tuple[str, Value]]:
-        """Yield names and values until all is read."""
+        """Yield names and values until the end."""
         while not self.is_done:
             name = self.short().decode("utf-8", "replace")
             yield name, self.value()
@@ -133,7 +133,7 @@ def tables_of(value: Value) -> list[dict[str, Value]]:
     """Return the tables of an array, each one level deep; [] for anything else.
 
     Raises:
-        MalformedError: it is cut off.
+        MalformedError: it is truncated.
     """
     if not isinstance(value, Nested) or not value.is_array:
         return []
@@ -146,7 +146,7 @@ def tables_of(value: Value) -> list[dict[str, Value]]:
 
 
 def text_of(value: Value) -> str | None:
-    """Return a value as text, None for what has none (nested ones, bytes that are no UTF-8, nothing)."""
+    """Return a value as text, or None if it has none (nested ones, bytes that are not UTF-8, nothing)."""
     if value is None or isinstance(value, Nested):
         return None
     if isinstance(value, bytes):

@@ -1,11 +1,12 @@
-"""Hands what arrived to the receiver, and gives it back to the broker while the receiver cannot store.
+"""Passes arrived messages to the receiver, and returns them to the broker while the receiver cannot store.
 
-Nothing is held unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. What the receiver could
-not store is returned, and a copy of that batch is handed in again each second; once it is stored, consuming continues,
-and its messages, which come again, are recognised by `DeliveryMemory`. What the receiver has no room for is handed in
-again likewise while consuming continues, and treated so only after `PATIENCE_S`, or where it is large.
+No message stays unacknowledged for long: RabbitMQ closes a channel that does so for 30 minutes. Messages that the
+receiver could not store are returned, and a copy of that batch is passed in again every second. Once it is stored,
+consuming continues, and its messages, which come again, are recognised by `DeliveryMemory`. Messages for which the
+receiver has no room are also passed in again, while consuming continues, and returned only after `PATIENCE_S`, or if
+they are large.
 
-Thread: the transport's. Does no I/O but what the receiver and the memory do.
+Thread: the transport's. Does no I/O except through the receiver and the memory.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ RETRY_S = 1.0
 PATIENCE_S = 600.0
 MAX_HELD_BYTES = 64 * 2**20
 GRACE_S = 2.0
-"""An acknowledgement that the broker has taken is on its disk a moment later; only then a repetition is ruled out."""
+"""An acknowledgement received by the broker is on its disk a moment later; only then a repetition is impossible."""
 FORGET_EVERY_S = 1.0
-"""Forgetting is a commit: not one a batch, but one for all that came due within this time."""
+"""Forgetting is a commit: one for all that became due within this time, not one per batch."""
 UNSEEN_S = 60.0
-"""What was unacknowledged comes again before anything else; after a minute without a redelivery none is left."""
+"""Unacknowledged messages come again before anything else; after a minute without a redelivery none is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ class IntakeParts:
 
     Attributes:
         name: of the connection.
-        receiver: gets the batches.
+        receiver: receives the batches.
         session: the unacknowledged deliveries.
-        reader: of messages.
+        reader: parses messages.
         memory: of stored deliveries.
         metrics: counters.
         clock: time.
-        give_back: asks the link to stop consuming and return what is unacknowledged.
-        misrouted: told that the exchange does not heed routing keys.
+        give_back: asks the link to stop consuming and return unacknowledged messages.
+        misrouted: called if the exchange does not use routing keys.
     """
 
     name: str
@@ -67,11 +68,11 @@ class IntakeParts:
 
 
 class AmqpIntake:
-    """The way from the queues to the receiver.
+    """Passes messages from the queues to the receiver.
 
     Attributes:
-        problem: why consuming stopped, or what waits for room; None while all is stored.
-        is_paused: consuming stopped.
+        problem: why consuming stopped, or what waits for room; None while everything is stored.
+        is_paused: whether consuming stopped.
     """
 
     def __init__(self, parts: IntakeParts) -> None:
@@ -90,12 +91,12 @@ class AmqpIntake:
         self.problem: ConnectionProblem | None = None
 
     def begin(self) -> None:
-        """Consuming begins (again): what was stored and perhaps not acknowledged may come again."""
+        """Note that consuming begins (again): stored messages that may not be acknowledged may come again."""
         self._must_begin = True
         self._unseen_at_s = float("inf")
 
     def hand_in(self, arrivals: Sequence[Arrival]) -> None:
-        """Hand one batch to the receiver; give it back if the receiver cannot store it."""
+        """Pass one batch to the receiver; return it to the broker if the receiver cannot store it."""
         current = [each for each in arrivals if self._parts.session.is_current(each.token)]
         if not current:
             return
@@ -150,11 +151,11 @@ class AmqpIntake:
 
     @property
     def has_left(self) -> bool:
-        """Whether the receiver had no time for all of a batch."""
+        """Whether the receiver had no time for a part of a batch."""
         return bool(self._left)
 
     def hand_in_left(self) -> None:
-        """Hand in what the receiver had no time for; what a channel that ended had delivered comes again."""
+        """Pass in the part for which the receiver had no time; messages of an ended channel come again."""
         batch, self._left = [one for one in self._left if not one.tags.is_over], []
         self._hand_in(batch)
 
@@ -177,14 +178,14 @@ class AmqpIntake:
         return self._wait_for_room(_ours(left.no_room))
 
     def _wait_for_room(self, left: list[AmqpDelivery]) -> bool:
-        """Keep what has no room; return whether consuming may go on."""
+        """Keep messages without room; return whether consuming may continue."""
         now_s = self._parts.clock.monotonic_s()
         if left and not self._held:
             self._held_since_s = self._held_since_s or now_s
             self._retry_at_s = now_s + RETRY_S
         self._held += left
         if self.is_paused and self._left:
-            return True  # all of the copy is handed in before consuming continues: what comes again must be known
+            return True  # passed in completely before consuming continues: repetitions must be recognised
         if not self._held:
             if self.is_paused:
                 _log.info("consuming continues", extra=fields(connection=self._parts.name))
@@ -216,11 +217,11 @@ class AmqpIntake:
         self._seldom.warning("held", "%s", problem.message, connection=self._parts.name, code=problem.code)
 
     def retry(self) -> bool:
-        """Hand in again what was kept, if its second is over; True if consuming may go on again."""
+        """Pass in kept messages again after a second; True if consuming may continue."""
         if self.problem is None or self._parts.clock.monotonic_s() < self._retry_at_s:
             return False
         was_paused = self.is_paused
-        # While consuming, what a channel that ended had delivered comes again.
+        # While consuming, messages of an ended channel come again.
         batch = [one for one in self._held if not one.is_acked and (was_paused or not one.tags.is_over)]
         self._held = []
         is_stored = self._hand_in(batch)
@@ -232,19 +233,19 @@ class AmqpIntake:
         self.begin()
         return True
 
-    # What need not be remembered any longer.
+    # Forgetting deliveries.
 
     def settled(self, token: int, tag: int) -> None:
-        """The broker has taken the acknowledgements of a consuming up to `tag`."""
+        """Note that the broker has received a consumer's acknowledgements up to `tag`."""
         numbers = self._parts.session.settled(token, tag)
         if numbers:
             self._settled.append((self._parts.clock.monotonic_s() + GRACE_S, numbers))
 
     def forget_due(self, *, everything: bool = False) -> None:
-        """Forget deliveries that cannot come again; what cannot be written now is forgotten later.
+        """Forget deliveries that cannot come again; if that cannot be written now, it is done later.
 
         Args:
-            everything: also what the broker has taken just now (a clean end).
+            everything: also those that the broker has received just now (a clean end).
         """
         now_s = self._parts.clock.monotonic_s()
         numbers: list[int] = []
@@ -261,7 +262,7 @@ class AmqpIntake:
             self._settled.appendleft((now_s + GRACE_S, numbers))
 
     def next_due_s(self) -> float:
-        """Seconds until `retry` or `forget_due` have work; a large number when there is none."""
+        """Seconds until `retry` or `forget_due` have work; a large number if there is none."""
         times = [self._retry_at_s if self.is_paused else self._unseen_at_s]
         if self.problem is not None:
             times.append(self._retry_at_s)

@@ -1,10 +1,10 @@
-"""One attempt at a broker: two network connections, one that consumes and one that publishes, and what runs on them.
+"""One attempt to connect to a broker: two network connections, one that consumes and one that publishes.
 
-Two, because RabbitMQ stops reading from a connection that publishes while it has an alarm: on a single one it would
-not read the acknowledgements either, and nothing would be taken for as long. Both live and end together.
+Two, because during an alarm RabbitMQ stops reading from a connection that publishes: with a single one it would not
+read the acknowledgements either, and nothing could be consumed meanwhile. Both live and end together.
 
-Thread: the loop's; `problems` and `is_settled` any. It decides nothing about sessions or messages: it tells, and does
-what the transport asks for.
+Thread: the loop's; `problems` and `is_settled` any. Reports events and executes commands; decides nothing about
+sessions or messages.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CLOSE_WITHIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LinkParts:
-    """What outlives a network connection."""
+    """Parts that outlive a network connection."""
 
     options: AmqpOptions
     loop: AmqpLoop
@@ -51,17 +51,17 @@ class LinkParts:
 
 
 class AmqpLink:
-    """One attempt.
+    """One attempt to connect.
 
     Args:
         parts: see `LinkParts`.
         broker: the node to connect to.
-        may_consume: whether messages are wanted at once; else after `resume`.
+        may_consume: whether messages are wanted at once; otherwise after `resume`.
 
     Attributes:
         number: of this attempt.
-        wanted: what `bind` was asked for last, None before; `is_settled` says nothing of anything later.
-        is_settled: declared, bound, consuming and able to publish, or refused; nothing is under way.
+        wanted: the last request to `bind`, None before; `is_settled` refers to this one.
+        is_settled: declared, bound, consuming and able to publish, or refused; nothing is pending.
     """
 
     def __init__(self, parts: LinkParts, broker: Broker, *, may_consume: bool) -> None:
@@ -97,19 +97,19 @@ class AmqpLink:
 
     @property
     def has_exchange(self) -> bool:
-        """Whether there is a topic exchange to publish to, as far as anybody can tell."""
+        """Whether there is a topic exchange to publish to, as far as known."""
         return self._topology.has_exchange
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
-        """What was refused, and an alarm of the broker."""
+        """Everything that was refused, and an alarm of the broker."""
         blocked_now = self._blocked
         return (*self._topology.problems, *((blocked_now,) if blocked_now is not None else ()))
 
     # Connecting.
 
     def open(self) -> None:
-        """Connect; `Declared` or `Ended` tells how it went."""
+        """Connect; `Declared` or `Ended` reports the result."""
         self._consuming = self._connect(self._consuming_opened)
 
     def _connect(self, opened: Callable[[Any], None]) -> RawConnection | None:
@@ -169,7 +169,7 @@ class AmqpLink:
         self._parts.tell(Ended(self.number, problem))
 
     def crashed(self, error: Exception) -> None:
-        """Something failed that nobody expected: end this attempt."""
+        """End this attempt after an unexpected error."""
         self._end(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the log"))
         self._drop_connections()
 
@@ -182,7 +182,7 @@ class AmqpLink:
             self._must_declare = True
             return
         self._is_busy = True
-        # A queue that is found is no problem any more, and not bound yet.
+        # An existing queue is no problem any more, but not bound yet.
         self.is_settled = False
         self._must_declare = False
         self._retry = None
@@ -193,7 +193,7 @@ class AmqpLink:
         self._parts.tell(Declared(self.number, bool(self._topology.had_queues)))
 
     def bind(self, wanted: WantedBindings, stale: Iterable[Binding]) -> None:
-        """Bind and unbind, then consume what is not consumed yet; `Settled` tells the end of it."""
+        """Bind and unbind, then start missing consumers; `Settled` reports the end."""
         if not self._is_over:
             self._is_busy = True
             self._is_news = True
@@ -232,7 +232,7 @@ class AmqpLink:
             return
         self._is_news = True
         if code in (CANCELLED, NOT_FOUND):
-            # Deleted, or on a node that went away: it is made again at once, and what it had is the broker's loss.
+            # Deleted, or on a node that went away: it is declared again at once; its messages are lost.
             self._attempts += 1
             self._is_recovering = True
             self.is_settled = False
@@ -273,7 +273,7 @@ class AmqpLink:
             self._is_recovering = False
             self._declare()
         else:
-            # Nobody tells that an exchange was deleted, or made anew without the bindings.
+            # The deletion of an exchange is not reported, nor that it was created again without the bindings.
             self._verifying = Steps(self._consuming, self._topology.verification(self.wanted), self._verified)
             self._verifying.run()
 
@@ -287,13 +287,13 @@ class AmqpLink:
     # What the transport asks for.
 
     def ack(self, token: int, tag: int) -> None:
-        """Acknowledge everything of a consuming up to `tag`."""
+        """Acknowledge everything of a consumer up to `tag`."""
         for consumer in self._consumers.values():
             if consumer.token == token:
                 consumer.ack(tag)
 
     def pause(self) -> None:
-        """Stop consuming: the broker takes back what is unacknowledged."""
+        """Stop consuming: the broker takes back unacknowledged messages."""
         self._may_consume = False
         for consumer in list(self._consumers.values()):
             consumer.close()
@@ -304,7 +304,7 @@ class AmqpLink:
         self._declare()
 
     def misrouted(self) -> None:
-        """What the bridge said of itself came to its queue of requests: publish no more."""
+        """Stop publishing: the bridge's own messages arrived in its request queue."""
         if self.has_exchange:
             text = "messages published for others arrived in the request queue, unless someone else bound it"
             self._topology.misrouted(text)
@@ -313,11 +313,11 @@ class AmqpLink:
             self._settle()
 
     def pump(self) -> None:
-        """Publish what was handed over."""
+        """Publish the messages handed over."""
         self._publisher.pump()
 
     def shut(self, closed_all: Callable[[], None]) -> None:
-        """End cleanly; `closed_all` is told when every channel that consumed is closed."""
+        """End cleanly; `closed_all` is called when every consuming channel is closed."""
         self.pause()
 
         def look() -> None:
@@ -353,7 +353,7 @@ class AmqpLink:
     # The publisher.
 
     def _publisher_opened(self) -> None:
-        self._is_news = True  # what was lost with the channel before is published again
+        self._is_news = True  # messages lost with the channel are published first
         self._settle()
 
     def _reopen_publisher(self, missing: str) -> None:
@@ -373,6 +373,6 @@ class AmqpLink:
         self._parts.metrics.replies_unsendable.labels("unroutable").inc()
 
     def _say_not_taken(self, topic: str, text: str) -> None:
-        # One line a minute, whatever the topic: where one is refused, thousands may be.
+        # One line per minute, whatever the topic: if one is refused, thousands may be.
         keys = fields(action="publish", connection=self._options.name, topic=cut(topic))
         self._parts.seldom.warning("refused", "%s", text, **keys)

@@ -1,6 +1,6 @@
-"""Makes a `Message` of what arrived on a queue. Pure but for the wall clock that expirations are compared with.
+"""Makes a `Message` from a delivery. Pure except for the wall clock, with which expirations are compared.
 
-What cannot be read is no error here: the message gets a `Flaw`, and whoever receives it refuses it for that.
+Unreadable content is not an error here: the message gets a `Flaw`, and the receiver refuses it for that.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Origin(NamedTuple):
 
     Attributes:
         kind: of the queue.
-        exchange: that it was published to, "" = the default exchange: it was sent to the queue by its name.
-        routing_key: bytes where it is no UTF-8.
+        exchange: the exchange it was published to; "" = the default exchange: it was sent directly to the queue.
+        routing_key: bytes if it is not UTF-8.
     """
 
     kind: QueueKind
@@ -38,14 +38,14 @@ class Origin(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """One delivery as it came.
+    """One delivery as received.
 
     Attributes:
-        token: which consuming it belongs to.
-        origin: of the queue that it came from just now.
+        token: of the consumer.
+        origin: of the queue that delivered it.
         tag: its delivery tag on the channel.
-        redelivered: the broker says that it sent it before.
-        header: the properties, unread.
+        redelivered: the broker says that it has sent it before.
+        header: the properties, not parsed.
         body: the payload.
     """
 
@@ -58,10 +58,10 @@ class Arrival(NamedTuple):
 
 
 class Skip(Enum):
-    """Why a message is not to be handled; the value is the label of ``messages_skipped``.
+    """Why a message must not be handled; the value is the label of ``messages_skipped``.
 
-    COPY: a sensor mapping's queue has what the queue of requests has as well. MISROUTED: the queue of requests has what
-    the bridge itself published about itself: the exchange does not heed routing keys.
+    COPY: a mapping's queue has the same message as the request queue. MISROUTED: the bridge's own message is in the
+    request queue, so the exchange does not use routing keys.
     """
 
     COPY = "copy"
@@ -69,14 +69,14 @@ class Skip(Enum):
 
 
 class Read(NamedTuple):
-    """A message, and why it is not to be handled, None if it is."""
+    """A message, and why it must not be handled, or None."""
 
     message: Message
     skip: Skip | None = None
 
 
 class MessageReader:
-    """Reads what arrives on one connection.
+    """Parses the messages of one connection.
 
     Args:
         options: the connection's.
@@ -90,14 +90,14 @@ class MessageReader:
         self._event_filters: tuple[str, ...] = ()
 
     def expect(self, request_filters: Iterable[str], event_filters: Iterable[str]) -> None:
-        """Say which topics are requests, and to which mappings listen."""
+        """Set the topics of requests, and those of mappings."""
         self._request_filters, self._event_filters = tuple(request_filters), tuple(event_filters)
 
     def read(self, arrival: Arrival, now_s: float) -> Read:
-        """Return the message of `arrival`, its packet id still 0.
+        """Return the message of `arrival`, with packet id 0.
 
         Args:
-            arrival: what came.
+            arrival: the delivery.
             now_s: wall time, seconds.
         """
         topic = self._addresses.topic_of(arrival.origin.routing_key)
@@ -119,7 +119,7 @@ class MessageReader:
         return Read(message, skip)
 
     def _first_origin(self, origin: Origin, death: Death | None) -> Origin:
-        """Return where a message was before the broker took it out of its queue."""
+        """Return where a message was before the broker removed it from its queue."""
         if origin.kind is QueueKind.REDELIVERED and death is not None:
             for kind, queue in self._queues.items():
                 if queue.name == death.queue:
@@ -131,14 +131,14 @@ class MessageReader:
             return Skip.MISROUTED
         if origin.kind is not QueueKind.EVENTS or not self._is_request(topic):
             return None
-        # The queue of requests got it from the exchange as well.
+        # The request queue got it from the exchange as well.
         is_copy = origin.exchange and (
             self._queues[QueueKind.EVENTS].is_own or origin.exchange == self._options.exchange
         )
         return Skip.COPY if is_copy else None
 
     def _misplaced(self, origin: Origin, topic: str) -> Flaw | None:
-        """Return what is wrong with a message that is on a queue where nothing takes it for what it is."""
+        """Return what is wrong with a message in the wrong queue."""
         queue = self._queues[origin.kind]
         text = ""
         if queue.is_own and not origin.exchange and origin.kind is not QueueKind.VISIT:
@@ -167,7 +167,7 @@ class MessageReader:
         limit = self._options.max_payload_bytes
         unpack = zlib.decompressobj(_GZIP_OR_ZLIB)
         try:
-            payload = unpack.decompress(body, limit + 1)  # a small message may unpack to gigabytes
+            payload = unpack.decompress(body, limit + 1)  # a small message may decompress to gigabytes
         except zlib.error as error:
             return body, Flaw("unreadable-encoding", f"the payload cannot be decompressed as gzip: {cut(str(error))}")
         if len(payload) > limit:
@@ -179,7 +179,7 @@ class MessageReader:
 
 
 def unreadable(connection: str, arrival: Arrival) -> Message:
-    """Return what stands for a message whose reading failed unexpectedly: it is refused, and its payload kept."""
+    """Return a message that stands for one whose parsing failed unexpectedly: it is refused, and its payload kept."""
     flaw = Flaw("internal-error", "unexpected error in the bridge while reading this message; see its log")
     key = arrival.origin.routing_key
     key = key if isinstance(key, str) else "unreadable"

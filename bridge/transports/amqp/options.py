@@ -26,24 +26,24 @@ _HOST_WORDS = "a host, or a host and port, such as rabbit-2:5672"
 
 
 class Declare(StrEnum):
-    """Who makes exchange and queues."""
+    """Whether the bridge declares exchange and queues."""
 
     CREATE = "create"
     CHECK = "check"
 
 
 class AmqpLogin(StrEnum):
-    """How an AMQP connection says who it is."""
+    """The kind of login of an AMQP connection."""
 
     PASSWORD = "password"  # noqa: S105 - the word, not one
     CERTIFICATE = "certificate"
 
 
 class QueueKind(Enum):
-    """What a queue is for.
+    """The purpose of a queue.
 
-    REQUESTS: messages of the interface. EVENTS: sensor messages. REDELIVERED: what the broker took out of the other
-    two, because it was redelivered too often or its time was over. VISIT: everything, for as long as the connection.
+    REQUESTS: messages of the interface. EVENTS: sensor messages. REDELIVERED: messages that the broker removed from the
+    other two, because they were redelivered too often or expired. VISIT: everything, for as long as the connection.
     """
 
     REQUESTS = "requests"
@@ -57,10 +57,10 @@ class Queue:
     """One queue of a connection.
 
     Attributes:
-        kind: what for.
+        kind: its purpose.
         name: its name; "" lets the broker choose one.
-        arguments: as declared; None = it is never made, only looked for.
-        is_own: False = somebody else named it and binds it.
+        arguments: as declared; None = it is never declared, only checked.
+        is_own: False = its name and bindings are not the bridge's.
     """
 
     kind: QueueKind
@@ -71,10 +71,10 @@ class Queue:
 
 @dataclass(frozen=True)
 class QueueArgument(Kind):
-    """What an optional argument of a queue may be: a text, a whole number or a boolean, as YAML has it."""
+    """An optional argument of a queue: a text, an integer or a boolean, as in YAML."""
 
     def read(self, node: Node, place: Place) -> Any:
-        """The value with its type, which brokers compare too."""
+        """The value with its type, which brokers also compare."""
         if isinstance(node, ScalarNode) and isinstance(node.value, str | int):
             return node.value
         return place.must_be(node, self.words())
@@ -90,19 +90,19 @@ class QueueArgument(Kind):
 
 @section
 class AmqpOptions:
-    """One AMQP 0-9-1 connection, to RabbitMQ. Its queues are named by the bridge: argo-bridge.ID.requests and so on.
+    """One AMQP 0-9-1 connection, to RabbitMQ. The bridge names its queues: argo-bridge.ID.requests and so on.
 
     Attributes:
         name: the connection's name in bridge.yaml.
         bridge_id: part of the queues' names.
-        prefix: the interface's topic prefix: what lies under it arrives on the queue of requests.
-        max_payload_bytes: bound of what a compressed payload may become.
+        prefix: the interface's topic prefix: messages under it arrive in the request queue.
+        max_payload_bytes: limit for a decompressed payload.
         max_publish_bytes: largest payload to publish.
-        is_visit: True = one queue for as long as the connection, bound to all filters, instead of the bridge's.
-        awaited_queue: of a visit: a queue that somebody else must consume, else that is a problem; "" = none.
+        is_visit: True = a temporary queue bound to all filters, instead of the bridge's queues.
+        awaited_queue: for a visit: a queue that must have a consumer; "" = none.
         connect_timeout_s: for the TCP connection, and again for the handshakes.
         backoff: between attempts to connect, and to consume again from a queue that went away.
-        retry_s: how often it is looked whether all is still there, and what was refused is tried again.
+        retry_s: how often existence is checked, and refused requests are repeated.
     """
 
     url: str = declare(
@@ -149,7 +149,7 @@ class AmqpOptions:
     )
     prefetch: int = declare(Integer(1, 65_535), "Number of unacknowledged messages per queue.", default=500)
     tls: TlsOptions = declare(Section(TlsOptions), "TLS, for amqps.", default={})
-    # What the rest of the configuration says, and what only code sets.
+    # From the rest of the configuration, or set by code only.
     name: str = ""
     bridge_id: str = ""
     prefix: str = "argo/workflows"
@@ -163,21 +163,21 @@ class AmqpOptions:
 
     @property
     def dead_letter_exchange(self) -> str:
-        """Where the broker puts what it takes out of the queues; a fanout exchange, so that routing keys stay."""
+        """Where the broker puts messages it removes from the queues; a fanout exchange, to keep routing keys."""
         return f"argo-bridge.{self.bridge_id}.redelivered"
 
     @property
     def request_queue(self) -> str:
-        """The name of the queue of requests."""
+        """The name of the request queue."""
         return f"argo-bridge.{self.bridge_id}.requests"
 
     @property
     def title(self) -> str:
-        """The connection's name as RabbitMQ's own pages show it."""
+        """The connection's name in RabbitMQ's management pages."""
         return f"argo-bridge {self.bridge_id} {self.name}"
 
     def queues(self) -> tuple[Queue, ...]:
-        """Return the queues, the one for what the others lose first."""
+        """Return the queues, beginning with the one for messages removed from the others."""
         if self.is_visit:
             return (Queue(QueueKind.VISIT, ""),)
         quorum = {"x-queue-type": "quorum"}
@@ -201,7 +201,7 @@ class AmqpOptions:
 
 
 def parse_nodes(url: str, hosts: Sequence[str] = ()) -> tuple[Broker, ...]:
-    """Return the nodes that `url` and `hosts` name, in the order in which they are tried.
+    """Return the nodes in `url` and `hosts`, in the order in which they are tried.
 
     Raises:
         ConfigError: another scheme, no host, or a bad port; a retry cannot help.
@@ -211,39 +211,39 @@ def parse_nodes(url: str, hosts: Sequence[str] = ()) -> tuple[Broker, ...]:
 
 
 def virtual_host(url: str) -> str:
-    """Return the virtual host that the path of `url` names; without one it is ``/``.
+    """Return the virtual host in the path of `url`; without a path it is ``/``.
 
-    Source: RabbitMQ, "URI Specification"; other than there, a path of a single slash is the default host too.
+    Source: RabbitMQ, "URI Specification"; unlike there, a path of a single slash is also the default host.
     """
     return unquote(urlsplit(url).path.removeprefix("/")) or "/"
 
 
 class DeliveryMemory(Protocol):
-    """Which deliveries were stored and may come again: AMQP says of a redelivery only that it is one.
+    """Remembers stored deliveries that may come again, because AMQP only says that a message is a redelivery.
 
-    The transport gives each delivery a number (`Message.packet_id`) that no other has; under it the receiver stores
-    what the delivery became. A redelivery gets the number of a stored delivery that is alike, each number once.
+    The transport gives each delivery a unique number (`Message.packet_id`), under which the receiver stores the result.
+    A redelivery gets the number of an identical stored delivery, each number once.
     """
 
     def begin(self) -> int:
-        """Consuming begins: whatever is remembered may come again. Return the highest number in use.
+        """Note that consuming begins: every remembered delivery may come again. Return the highest number in use.
 
         Raises:
-            SpoolError: what is remembered cannot be read.
+            SpoolError: the memory cannot be read.
         """
 
     def number(self, message: Message) -> int:
-        """Return the number that a redelivered message had, 0 if it was never stored."""
+        """Return the number of a redelivered message, or 0 if it was never stored."""
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Forget deliveries that will not come again.
 
         Raises:
-            SpoolError: it cannot be written; they are remembered for longer.
+            SpoolError: it cannot be written; the deliveries are remembered for longer.
         """
 
     def forget_unseen(self) -> None:
-        """Forget what was remembered when consuming began and has not come again since.
+        """Forget deliveries that were remembered when consuming began and have not come again since.
 
         Raises:
             SpoolError: likewise.

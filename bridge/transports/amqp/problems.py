@@ -1,4 +1,4 @@
-"""Names what is wrong with an AMQP connection, in a sentence that says what to do. Pure; runs anywhere."""
+"""Describes problems of an AMQP connection in sentences that say what to do. Pure; runs anywhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ARGUMENT = re.compile(r"inequivalent arg '([^']+)' for (queue|exchange) '([^']+
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what pika wrapped."""
+    """Return the error wrapped by pika."""
     while True:
         if isinstance(error, AMQPConnectionWorkflowFailed) and error.exceptions:
             error = error.exceptions[-1]
@@ -103,7 +103,7 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
     Args:
         what: e.g. ``queue "argo-bridge.plant.requests"``.
         code: the reply code.
-        text: the broker's own words.
+        text: the broker's text.
     """
     shown = cut(text)
     if code == PRECONDITION_FAILED and (found := _TYPE.search(text)):
@@ -122,11 +122,11 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
 
 
 def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
-    """Return the problem of an exchange that routes by other rules than those that are needed.
+    """Return the problem of an exchange with the wrong type.
 
     Args:
         what: e.g. ``exchange "amq.fanout"``.
-        wanted: the type that it must have.
+        wanted: the required type.
         why: how that is known.
     """
     hint = "use another exchange, or delete this one and let the bridge create it"
@@ -134,13 +134,13 @@ def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
 
 
 def not_consumed(queue: str) -> ConnectionProblem:
-    """Return the problem of a queue that has no consumer, or is not there."""
+    """Return the problem of a queue that has no consumer, or does not exist."""
     text = f'queue "{queue}" has no consumer: its bridge is not running, or still starting'
     return ConnectionProblem(NOT_CONSUMED, text)
 
 
 def blocked(reason: str, broker: Broker) -> ConnectionProblem:
-    """Return the problem of a broker that takes no messages for now."""
+    """Return the problem of a broker that currently accepts no messages."""
     text = f"broker {broker} accepts no messages until its alarm is over: {cut(reason)}"
     return ConnectionProblem("blocked", f"{text}; replies and status wait, events are consumed")
 

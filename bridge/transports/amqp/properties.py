@@ -1,7 +1,7 @@
-"""Reads the properties of an AMQP message into what mappings and requests know (`MessageProperties`). Pure.
+"""Parses the properties of an AMQP message into `MessageProperties`, for mappings and requests. Pure.
 
-pika's own reading is not used: it descends into nested headers until Python's stack ends, and raises for timestamps
-and numbers that Python has no value for. Either would end the connection, and the message would come again for ever.
+pika's own parser is not used: it recurses into nested headers until Python's stack overflows, and raises for timestamps
+and numbers without a Python value. Either would end the connection, and the message would come again forever.
 
 Source: AMQP 0-9-1 section 4.2.6.1; RabbitMQ, "Dead Letter Exchanges" for ``x-death``; CloudEvents 1.0.2, "AMQP
 Protocol Binding", sections 3.1 and 3.2.
@@ -15,9 +15,9 @@ from bridge.core.model import Flaw, MessageProperties
 from bridge.transports.amqp.fields import MalformedError, Reader, Value, tables_of, text_of
 
 CLOUD_EVENTS = ("cloudEvents:", "cloudEvents_")
-"""Before the attributes of an event in binary mode; without it they are named as in MQTT."""
+"""Prefix of the attributes of an event in binary mode; without it they are named as in MQTT."""
 
-# Flag, name and form of each property, in the order in which they stand in a message.
+# Flag, name and form of each property, in the order of a message.
 _FIELDS = (
     (1 << 15, "content_type", "short"),
     (1 << 14, "content_encoding", "short"),
@@ -35,7 +35,7 @@ _MAX_EXPIRATION_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Why RabbitMQ took a message out of a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``.
+    """Why RabbitMQ removed a message from a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``.
 
     Attributes:
         queue: its name.
@@ -50,13 +50,13 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class AmqpProperties:
-    """What the header of a message says.
+    """The content of a message's header.
 
     Attributes:
         shared: for mappings and requests.
-        content_encoding: in small letters, or "".
-        death: the last one, None for a message that was never dead-lettered.
-        flaw: what could not be read, or None.
+        content_encoding: in lower case, or "".
+        death: the last one, or None if the message was never dead-lettered.
+        flaw: the part that could not be read, or None.
     """
 
     shared: MessageProperties
@@ -131,7 +131,7 @@ def _last_death(headers: dict[str, Value]) -> Death | None:
 
 def _expiry_s(found: dict[str, bytes | int], death: Death | None, now_s: float) -> float | None:
     if death is not None and death.reason == "expired":
-        return 0.0  # the broker takes the expiration out of a message whose time is over
+        return 0.0  # the broker removes the expiration from an expired message
     text = _bytes(found, "expiration")
     if not text.isdigit() or len(text) > _MAX_EXPIRATION_DIGITS:
         return None
@@ -149,11 +149,11 @@ def _user(headers: dict[str, Value]) -> tuple[tuple[str, str], ...]:
             continue
         prefix = next((each for each in CLOUD_EVENTS if name.startswith(each)), "")
         (events if prefix else plain).append((name.removeprefix(prefix), text))
-    return (*plain, *events)  # of names that repeat the last counts
+    return (*plain, *events)  # for repeated names the last one counts
 
 
 def message_id_of(header: bytes) -> str:
-    """Return the ``message_id`` of a message of ours that the broker returned.
+    """Return the ``message_id`` of our own message that the broker returned.
 
     Raises:
         MalformedError: the properties cannot be read.

@@ -1,11 +1,10 @@
-"""Publishes on a channel in confirm mode, and tells how each message ended.
+"""Publishes on a channel in confirm mode, and reports the result for each message.
 
-A message that the broker refuses by closing the channel (no right to its topic, too large) takes all that is
-unconfirmed with it. So what was on its way is suspected (see `suspects`): the one that is alone when the channel is
-closed is refused, the others are lost and come again from their owners. That the exchange is gone is no message's
-fault.
+If the broker refuses a message by closing the channel (no right to its topic, too large), all unconfirmed messages are
+affected. So they become suspects (see `suspects`): a message that is alone when the channel is closed is refused, the
+others are lost and come again from their owners. A missing exchange is no message's fault.
 
-Thread: the loop's. It keeps nothing while the channel is away.
+Thread: the loop's. It keeps nothing while there is no channel.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ class AmqpPublisher:
 
     Args:
         options: the connection's.
-        outgoing: what was handed over.
-        opened: told when messages can be published, again after each end of the channel.
-        reopen: asked to call `open` again after a while; it is told why the exchange is missing, or "".
-        unroutable: told of each message that came back.
-        say: told of each message that was not taken: its topic or queue, and why.
+        outgoing: the messages handed over.
+        opened: called when messages can be published, again after each end of the channel.
+        reopen: asked to call `open` again later; gets the reason why the exchange is missing, or "".
+        unroutable: called for each returned message.
+        say: called for each rejected message with its topic or queue, and the reason.
 
     Attributes:
-        is_open: messages can be published.
+        is_open: whether messages can be published.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class AmqpPublisher:
         self._channel.add_on_close_callback(self._closed)
 
     def block(self, *, is_blocked: bool) -> None:
-        """The broker takes no messages for now, or takes them again."""
+        """Note that the broker accepts no messages for now, or accepts them again."""
         self._is_blocked = is_blocked
         self._resize()
 
@@ -100,7 +99,7 @@ class AmqpPublisher:
             self.pump()
 
     def pump(self) -> None:
-        """Publish what was handed over and may go out now."""
+        """Publish the messages that may be sent now."""
         while self.is_open and not self._is_blocked and (taken := self._outgoing.take()) is not None:
             self._publish(taken)
 
@@ -115,14 +114,14 @@ class AmqpPublisher:
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._topics[tag] = message.queue or message.topic
         self._outgoing.await_confirmed(tag, handed)
-        # A direct reply address is no queue, so that `mandatory` would always fail.
+        # A direct reply address is not a queue, so `mandatory` would always fail.
         is_mandatory = bool(message.queue) and not message.queue.startswith(DIRECT_REPLY)
         properties = pika.BasicProperties(
             content_type=message.content_type or None,
             correlation_id=message.correlation_data or None,
             delivery_mode=_PERSISTENT if message.qos else _TRANSIENT,
             headers=dict(message.user) or None,
-            # Names the message where it may come back: a returned message has no delivery tag.
+            # Identifies a message that is returned: a returned message has no delivery tag.
             message_id=str(tag) if is_mandatory else None,
             app_id="argo-bridge",
         )

@@ -1,8 +1,8 @@
 """The unacknowledged deliveries of the channels of one AMQP connection. Pure: no I/O, no clock.
 
-A delivery tag means something on its channel only, so each consuming is a `Tags` of its own with a token that is never
-used again. Acknowledgements leave in order of arrival and as few as can be: one for the longest acknowledged run from
-the front (AMQP 0-9-1, basic.ack with multiple).
+A delivery tag is valid on its channel only, so each consumer has its own `Tags` with a token that is never reused.
+Acknowledgements are sent in order of arrival and as few as possible: one for the longest acknowledged run from the
+front (AMQP 0-9-1, basic.ack with multiple).
 
 Thread: the transport's; `AmqpDelivery.ack` any.
 """
@@ -20,7 +20,7 @@ class AmqpDelivery:
     """One message and the right to acknowledge it (see `base.Delivery`).
 
     Attributes:
-        message: what arrived.
+        message: the message.
         is_acked: whether `ack` was called.
     """
 
@@ -34,7 +34,7 @@ class AmqpDelivery:
         self.is_acked = False
 
     def ack(self) -> None:
-        """Acknowledge; once its channel is gone this does nothing but count, and nothing when called again.
+        """Acknowledge. After the end of its channel this only counts; a second call has no effect.
 
         Thread: any.
         """
@@ -43,11 +43,11 @@ class AmqpDelivery:
 
 
 class Tags:
-    """What one consuming delivered: waiting for the receiver, or acknowledged and perhaps not yet taken by the broker.
+    """The deliveries of one consumer: waiting for the receiver, or acknowledged but perhaps not received yet.
 
     Attributes:
-        is_over: its channel is gone: nothing of it can be acknowledged any more.
-        is_returned: its messages went back to the broker on purpose; what is acknowledged late is no surprise.
+        is_over: its channel is gone: nothing can be acknowledged any more.
+        is_returned: its messages were returned to the broker deliberately; late acknowledgements are expected.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Tags:
 
     @property
     def count(self) -> int:
-        """Deliveries that the broker still waits for."""
+        """Deliveries that the broker has not received an acknowledgement for."""
         return len(self._waiting)
 
     def add(self, delivery: AmqpDelivery) -> None:
@@ -66,7 +66,7 @@ class Tags:
         self._waiting.append(delivery)
 
     def take_acknowledgement(self) -> int:
-        """Return the tag up to which everything is acknowledged since the last time, 0 if nothing is."""
+        """Return the tag up to which everything was acknowledged since the last call, or 0."""
         tag = 0
         while self._waiting and self._waiting[0].is_acked:
             delivery = self._waiting.popleft()
@@ -75,7 +75,7 @@ class Tags:
         return tag
 
     def settled(self, tag: int) -> list[int]:
-        """Return the numbers of the deliveries up to `tag`, whose acknowledgements the broker has taken."""
+        """Return the numbers of the deliveries up to `tag`, whose acknowledgements the broker has received."""
         numbers = []
         while self._sent and self._sent[0][0] <= tag:
             numbers.append(self._sent.popleft()[1])
@@ -83,7 +83,7 @@ class Tags:
 
 
 class AmqpSession:
-    """All consumings of one connection.
+    """All consumers of one connection.
 
     Args:
         wake: called after an acknowledgement from another thread than the transport's.
@@ -101,7 +101,7 @@ class AmqpSession:
 
     @property
     def count(self) -> int:
-        """Deliveries that the broker still waits for."""
+        """Deliveries that the broker has not received an acknowledgement for."""
         return sum(tags.count for tags in self._by_token.values())
 
     def own(self) -> None:
@@ -109,34 +109,34 @@ class AmqpSession:
         self._owner = threading.get_ident()
 
     def began(self, token: int) -> None:
-        """A consuming begins."""
+        """Note that a consumer has started."""
         self._by_token[token] = Tags()
 
     def ended(self, token: int) -> None:
-        """The channel of a consuming is gone."""
+        """Note that a consumer's channel is gone."""
         tags = self._by_token.pop(token, None)
         if tags is not None:
             tags.is_over = True
 
     def ended_all(self, *, is_returned: bool = False) -> None:
-        """Every channel is gone, or is about to be closed so that the broker takes back what is unacknowledged."""
+        """Note that every channel is gone, or is about to be closed to return unacknowledged messages."""
         for token in list(self._by_token):
             self._by_token[token].is_returned = is_returned
             self.ended(token)
 
     def is_current(self, token: int) -> bool:
-        """Whether a consuming continues."""
+        """Whether a consumer is still running."""
         return token in self._by_token
 
     def arrived(self, message: Message, token: int, tag: int) -> AmqpDelivery:
-        """Note one delivery of a consuming that goes on."""
+        """Note one delivery of a running consumer."""
         tags = self._by_token[token]
         delivery = AmqpDelivery(self, message, tags, tag)
         tags.add(delivery)
         return delivery
 
     def ack(self, delivery: AmqpDelivery) -> None:
-        """Mark `delivery` acknowledged, if its channel is still there. Thread: any."""
+        """Mark `delivery` acknowledged, if its channel still exists. Thread: any."""
         if delivery.tags.is_over:
             delivery.is_acked = True
             if not delivery.tags.is_returned:
@@ -147,11 +147,11 @@ class AmqpSession:
             self._wake()
 
     def take_acknowledgements(self) -> list[tuple[int, int]]:
-        """Return (token, tag) of each acknowledgement that may leave now."""
+        """Return (token, tag) of each acknowledgement that can be sent now."""
         found = ((token, tags.take_acknowledgement()) for token, tags in self._by_token.items())
         return [(token, tag) for token, tag in found if tag]
 
     def settled(self, token: int, tag: int) -> list[int]:
-        """Return the numbers of what the broker has taken the acknowledgements of, up to `tag`."""
+        """Return the numbers of deliveries up to `tag` whose acknowledgements the broker has received."""
         tags = self._by_token.get(token)
         return tags.settled(tag) if tags is not None else []

@@ -1,6 +1,6 @@
-"""Runs declarations and bindings one after another: one that the broker refuses costs its channel, not the others.
+"""Runs declarations and bindings one after another; if the broker refuses one, only its channel is lost.
 
-Thread: the loop's. Decides nothing: each step says what an answer means.
+Thread: the loop's. Decides nothing: each step handles its response.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from pika import exceptions
 
 Call = Callable[[Any, Callable[[Any], None]], object]
-"""Asks something on a channel, and has the answer given to the callback."""
+"""Sends a request on a channel; the callback gets the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerCall:
-    """One thing to ask.
+    """One request.
 
     Attributes:
         call: see `Call`.
-        answered: told the answer.
-        refused: told the reply code and text where the broker refuses it.
+        answered: called with the response.
+        refused: called with the reply code and text if the broker refuses it.
     """
 
     call: Call
@@ -32,12 +32,12 @@ class BrokerCall:
 
 
 class Steps:
-    """Runs steps on a connection, and tells when all were answered or refused; never, if the connection ends before.
+    """Runs steps on a connection, and reports when all are done or refused; never if the connection ends first.
 
     Args:
         connection: pika's.
-        steps: what to ask.
-        done: told at the end.
+        steps: the requests.
+        done: called at the end.
     """
 
     def __init__(self, connection: Any, steps: Iterable[BrokerCall], done: Callable[[], None]) -> None:
@@ -48,11 +48,11 @@ class Steps:
         self._asked: BrokerCall | None = None
 
     def run(self) -> None:
-        """Begin."""
+        """Start."""
         self._next()
 
     def cancel(self) -> None:
-        """Ask nothing more, and tell nobody."""
+        """Stop, without any report."""
         self._steps.clear()
         self._done = _nobody
 
@@ -84,7 +84,7 @@ class Steps:
             return
         self._channel = None
         asked, self._asked = self._asked, None
-        # Anything else is the end of the connection, which is told elsewhere.
+        # Anything else is the end of the connection, which is reported elsewhere.
         if isinstance(reason, exceptions.ChannelClosedByBroker):
             if asked is not None:
                 asked.refused(reason.reply_code, reason.reply_text)
@@ -92,4 +92,4 @@ class Steps:
 
 
 def _nobody() -> None:
-    """The end interests nobody any more."""
+    """The end is of no interest any more."""

@@ -1,4 +1,4 @@
-"""Which exchange, queues and bindings a connection needs, as steps to ask the broker for, and what of it was refused.
+"""The exchange, queues and bindings that a connection needs, as steps, and which of them were refused.
 
 AMQP cannot list a queue's bindings, so those of earlier runs are remembered elsewhere (`FilterMemory`), each as the
 text of a JSON array: queue, exchange, binding key.
@@ -31,19 +31,19 @@ from bridge.transports.base import ConnectionProblem
 
 @dataclass(frozen=True, slots=True, order=True)
 class Binding:
-    """A queue that gets what the exchange has under a key."""
+    """A queue that receives the exchange's messages with a key."""
 
     queue: str
     exchange: str
     key: str
 
     def text(self) -> str:
-        """Return it as it is remembered."""
+        """Return it in the remembered form."""
         return json.dumps([self.queue, self.exchange, self.key], ensure_ascii=False)
 
 
 def read_bindings(texts: Iterable[str]) -> frozenset[Binding]:
-    """Return the bindings that were remembered; what cannot be read is none of ours."""
+    """Return the remembered bindings; unreadable ones are not ours."""
     found = set()
     for text in texts:
         try:
@@ -56,13 +56,13 @@ def read_bindings(texts: Iterable[str]) -> frozenset[Binding]:
 
 @dataclass(frozen=True, slots=True)
 class WantedBindings:
-    """The bindings that a connection should have, of which topic filter each is, and what cannot be bound.
+    """The bindings that a connection should have, the topic filter of each, and filters that cannot be bound.
 
     Attributes:
         bindings: binding to topic filter.
-        problems: of filters that have no binding key.
-        request_filters: the filters whose messages arrive on the queue of requests.
-        event_filters: those whose messages arrive on the queue for sensor mappings.
+        problems: of filters without a binding key.
+        request_filters: the filters whose messages arrive in the request queue.
+        event_filters: those whose messages arrive in the queue for mappings.
     """
 
     bindings: dict[Binding, str]
@@ -72,12 +72,12 @@ class WantedBindings:
 
 
 def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> WantedBindings:
-    """Return what `filters` ask for.
+    """Return the bindings for `filters`.
 
     Args:
         options: the connection's.
         filters: topic filters.
-        retained: further ones, for retained messages: AMQP has none. A visit gets what is published from now on.
+        retained: further ones, for retained messages: AMQP has none. A visit gets messages published from now on.
     """
     queues = {queue.kind: queue for queue in options.queues()}
     addresses, head = addresses_for(options.exchange), options.prefix + "/"
@@ -103,11 +103,11 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
 
 
 class Topology:
-    """Asks for what a connection needs, and notes what the broker refused.
+    """Declares what a connection needs, and notes refusals.
 
     Attributes:
-        had_queues: whether every queue was there before it was declared; None until it is known.
-        names: of the queues, by kind; the broker's own choice where we left it the choice.
+        had_queues: whether every queue existed before it was declared; None until known.
+        names: of the queues, by kind; chosen by the broker where we left it the choice.
         problems: what was refused, in a stable order.
     """
 
@@ -122,11 +122,11 @@ class Topology:
         self.problems: tuple[ConnectionProblem, ...] = ()
 
     def usable_queues(self) -> list[Queue]:
-        """Return the queues that are there, and that we may declare or need not."""
+        """Return the queues that exist, and that we may or need not declare."""
         return [queue for queue in self._options.queues() if self._label(queue) not in self._unusable]
 
     def note(self, label: str, problem: ConnectionProblem | None) -> None:
-        """Note what is wrong with something, or that nothing is."""
+        """Note a problem with something, or that there is none."""
         if problem is None:
             self._refused.pop(label, None)
         else:
@@ -135,17 +135,17 @@ class Topology:
 
     @property
     def has_exchange(self) -> bool:
-        """Whether the exchange is there and routes by topic, as far as anybody can tell: else nothing goes to it."""
+        """Whether the exchange exists and routes by topic, as far as known; otherwise nothing is published to it."""
         problem = self._refused.get(self._exchange_label)
         return problem is None or problem.code not in (NOT_DECLARED, WRONG_EXCHANGE_TYPE)
 
     def misrouted(self, why: str) -> None:
-        """Note that the exchange does not route by topic, for as long as the connection lasts."""
+        """Note that the exchange does not route by topic, until the connection ends."""
         self._misrouted = wrong_exchange_type(self._exchange_label, "topic", why)
         self.note(self._exchange_label, self._misrouted)
 
     def lost_exchange(self, text: str) -> None:
-        """Note that the exchange is gone, in the broker's words, until it is declared again."""
+        """Note that the exchange is gone, with the broker's text, until it is declared again."""
         self.note(self._exchange_label, refused(self._exchange_label, NOT_FOUND, text))
 
     @staticmethod
@@ -155,7 +155,7 @@ class Topology:
     # Declarations.
 
     def declarations(self) -> list[BrokerCall]:
-        """Return the steps that declare everything, or look whether it is there."""
+        """Return the steps that declare everything, or check that it exists."""
         options = self._options
         self._unusable.clear()
         self.had_queues = True
@@ -186,14 +186,14 @@ class Topology:
         return self._step(self._exchange_label, call)
 
     def _ask_exchange_type(self) -> BrokerCall:
-        """Ask by declaring it once more: looking for it tells nothing of its type."""
+        """Find out the type by declaring the exchange again: a passive declare does not show it."""
         name, label = self._options.exchange, self._exchange_label
 
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             if self.has_exchange:
                 channel.exchange_declare(name, "topic", durable=True, callback=answered)
             else:
-                answered(None)  # declaring it would make it
+                answered(None)  # declaring it would create it
 
         def say(code: int, text: str) -> None:
             problem = refused(label, code, text)
@@ -264,7 +264,7 @@ class Topology:
         self.note(label, refused(label, code, text))
 
     def _differs(self, label: str, code: int, text: str) -> None:
-        # A queue with other arguments takes messages all the same, and they must not wait for the operator.
+        # A queue with other arguments still receives messages, which must not wait for the operator.
         self.note(label, refused(label, code, text))
         if code == NOT_FOUND:
             self._unusable.add(label)
@@ -293,13 +293,13 @@ class Topology:
         return steps
 
     def verification(self, wanted: WantedBindings) -> list[BrokerCall]:
-        """Return the steps that see to the exchange, and bind what has lost its binding."""
+        """Return the steps that check the exchange, and restore lost bindings."""
         return [*self._main_exchange(), *self.bindings(wanted, ())]
 
     def _bind_step(self, binding: Binding, label: str) -> BrokerCall:
         def call(channel: Any, answered: Callable[[Any], None]) -> None:
             if binding.exchange == self._options.exchange and not self.has_exchange:
-                answered(None)  # a step before this one has found that out
+                answered(None)  # an earlier step has found that out
             else:
                 channel.queue_bind(binding.queue, binding.exchange, binding.key, callback=answered)
 
@@ -324,4 +324,4 @@ class Topology:
 
 
 def _nothing(_answer: Any) -> None:
-    """The answer says nothing that was not known."""
+    """Ignore the response."""

@@ -1,10 +1,10 @@
 """The AMQP 0-9-1 transport: one connection to a RabbitMQ broker (see `base` for the contract).
 
-Two threads. ``amqp-NAME-link`` owns the network connections and does nothing but I/O, so that heartbeats go on while a
-batch is being stored. ``amqp-NAME`` is the transport's thread: it hands what arrived to the receiver as one batch,
-sends the acknowledgements afterwards, tells the listener, and decides when to connect again.
+Two threads. ``amqp-NAME-link`` owns the network connections and does only I/O, so that heartbeats continue while a
+batch is being stored. ``amqp-NAME`` is the transport's thread: it passes arrived messages to the receiver as one batch,
+sends the acknowledgements afterwards, informs the listener, and decides when to reconnect.
 
-It dedupes nothing, decides nothing about a message, and keeps nothing to publish while the broker is away.
+It does not deduplicate, decides nothing about a message, and keeps nothing to publish while the broker is away.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class AmqpMemory:
-    """What outlives a run.
+    """State that outlives a run.
 
     Attributes:
-        bindings: those that earlier runs made; a broker cannot list a queue's.
+        bindings: those made by earlier runs; a broker cannot list a queue's bindings.
         deliveries: those that were stored and may come again.
     """
 
@@ -65,15 +65,15 @@ class AmqpTransport:
         clock: Clock | None = None,
         memory: AmqpMemory | None = None,
     ) -> None:
-        """Make it; nothing is opened before `start`.
+        """Create it; nothing is opened before `start`.
 
         Args:
             options: what the connection is told.
-            receiver: gets the messages, on the transport's thread.
-            listener: told about the connection's life, on the transport's thread.
+            receiver: receives the messages, on the transport's thread.
+            listener: informed about the connection's life, on the transport's thread.
             metrics: where to count.
             clock: time; None = the machine's.
-            memory: what earlier runs left; None = nothing.
+            memory: state of earlier runs; None = nothing.
 
         Raises:
             ConfigError: a URL cannot be used.
@@ -130,7 +130,7 @@ class AmqpTransport:
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
-        """What is wrong now; () when connected, consuming, and nothing was refused. Thread: any."""
+        """Current problems; () when connected, consuming, and nothing was refused. Thread: any."""
         link = self._link
         if link is None or not self._is_accepted:
             return (self._problem,)
@@ -142,16 +142,16 @@ class AmqpTransport:
 
     @property
     def is_ready(self) -> bool:
-        """Connected, the exchange is there, and every queue, binding and consumer is or was refused. Thread: any."""
+        """Connected, the exchange exists, and every queue, binding and consumer is active or refused. Thread: any."""
         link = self._link
         # In this order: a link that was asked for what is wanted now has not settled with what was wanted before.
         is_current = self._is_accepted and link is not None and link.wanted is self._wanted and link.is_settled
-        # Who visits waits for the exchange in its own words.
+        # A visit reports a missing exchange in its own words.
         return is_current and link is not None and (link.has_exchange or self._options.is_visit)
 
     @property
     def max_publish_bytes(self) -> int:
-        """The largest payload that may be handed to `publish`; a broker's limit is told to nobody. Thread: any."""
+        """The largest payload that may be passed to `publish`; AMQP brokers do not announce a limit. Thread: any."""
         return self._options.max_publish_bytes
 
     def start(self) -> None:
@@ -161,11 +161,11 @@ class AmqpTransport:
         self._thread.start()
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Make these the bindings: bind what is new, unbind what earlier runs bound and these lack.
+        """Set the bindings: bind new ones, unbind those of earlier runs that are no longer wanted.
 
         Args:
-            filters: of live messages.
-            retained: AMQP keeps no messages: not bound, but by a visit, which sees what is published from now on.
+            filters: for live messages.
+            retained: AMQP retains no messages: only a visit binds these, to see messages published from now on.
 
         Thread: any.
         """
@@ -175,7 +175,8 @@ class AmqpTransport:
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
         """Hand one message to the broker, if it can take one now (see `base.Transport.publish`).
 
-        A message that would clear a retained topic is not sent: AMQP retains none, and an empty one would only puzzle.
+        A message that would clear a retained topic is not sent: AMQP retains none, and an empty message would only
+        confuse.
 
         Thread: any; `done` is called on the link's.
         """
@@ -189,7 +190,7 @@ class AmqpTransport:
         return self._outgoing.offer(message, done)
 
     def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after what was handed to `publish` went out; True if the threads ended in time.
+        """Disconnect cleanly after everything passed to `publish` was sent; True if the threads ended in time.
 
         Thread: any but the transport's.
         """
@@ -332,7 +333,7 @@ class AmqpTransport:
     # The end.
 
     def _shut(self) -> None:
-        """Let what was handed over go out, give back what is unacknowledged, and close."""
+        """Send what was handed over, return unacknowledged messages, and close."""
         waited = threading.Event()
         while self._is_accepted and self._outgoing.count and self._clock.monotonic_s() < self._stop_until_s:
             waited.wait(_LOOK_S)

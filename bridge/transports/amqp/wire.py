@@ -1,12 +1,12 @@
-"""pika's connection, reading message headers as bytes, and the loop that runs it. Nothing else reaches behind its API.
+"""pika's connection, reading message headers as bytes, and the loop that runs it.
 
-pika has no threads of its own: whoever runs the loop owns every connection on it, and others hand in work with
-`AmqpLoop.call`. SelectConnection it is, not BlockingConnection: that one waits for each confirm and for each
-declaration in turn, during which it serves nothing else, and it tells of a block or a cancelled consumer only when
-asked.
+The only code that uses pika's internals. pika has no threads: whoever runs the loop owns every connection on it, and
+other threads hand in work with `AmqpLoop.call`. It uses SelectConnection and not BlockingConnection, which waits for
+each confirm and each declaration and serves nothing else meanwhile, and reports a block or a cancelled consumer only
+when asked.
 
-Thread: ``amqp-NAME-link``, one a connection; `call` any. It never runs the receiver, so a commit that hangs does not
-keep heartbeats from being sent.
+Thread: ``amqp-NAME-link``, one per connection; `call` any. It never runs the receiver, so a commit that hangs does not
+delay heartbeats.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PROPERTIES_AT = 12
 
 
 class RawConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no annotations that mypy may read
-    """A connection whose messages bring their properties as bytes, unread (`amqp_properties` reads them)."""
+    """A connection whose messages have their properties as unparsed bytes (`amqp_properties` parses them)."""
 
     def _read_frame(self) -> tuple[int, Any]:
         data: bytes = self._frame_buffer
@@ -54,14 +54,14 @@ class RawConnection(pika.SelectConnection):  # type: ignore[misc]  # pika has no
         return end, frame.Header(channel, body_size, raw)
 
     def drop(self, error: Exception) -> None:
-        """End the network connection at once, without a word to the broker; harmless when it has ended."""
+        """End the network connection at once, without notifying the broker; harmless if it has ended."""
         with contextlib.suppress(Exception):
             if not self.is_closed:
                 self._terminate_stream(error)
 
 
 def parameters(options: AmqpOptions, broker: Broker) -> pika.ConnectionParameters:
-    """Return what pika connects with.
+    """Return pika's connection parameters.
 
     Raises:
         OSError: the password or a certificate cannot be read; a retry helps only after somebody changed it.
@@ -95,11 +95,11 @@ class AmqpLoop:
 
     Args:
         name: of the thread.
-        crashed: told, on that thread, of an exception that nothing caught; the loop goes on.
+        crashed: called, on that thread, with an unhandled exception; the loop continues.
     """
 
     def __init__(self, name: str, crashed: Callable[[Exception], None]) -> None:
-        # What pika logs, the bridge tells itself, in a sentence.
+        # pika's log is not used: the bridge reports problems itself.
         logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
         self._loop = IOLoop()
         self.services = SelectorIOServicesAdapter(self._loop)
@@ -116,16 +116,16 @@ class AmqpLoop:
         self._loop.add_callback_threadsafe(work)
 
     def call_later(self, delay_s: float, work: Callable[[], None]) -> object:
-        """Run `work` on the thread after a delay; returns what `cancel` takes. Thread: the loop's."""
+        """Run `work` on the thread after a delay; returns a handle for `cancel`. Thread: the loop's."""
         handle: object = self._loop.call_later(delay_s, work)
         return handle
 
     def cancel(self, handle: object) -> None:
-        """Take back a `call_later`. Thread: the loop's."""
+        """Cancel a `call_later`. Thread: the loop's."""
         self._loop.remove_timeout(handle)
 
     def stop(self, deadline_s: float) -> bool:
-        """End the thread, if it was started; True if it came in time."""
+        """End the thread, if it was started; True if it ended in time."""
         if self._thread.ident is None:
             self._loop.close()
             return True

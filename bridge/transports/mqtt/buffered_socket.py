@@ -1,7 +1,7 @@
-"""Stands between paho and the network: reads much at once, joins what is written, gives paho only what it should see.
+"""Sits between paho and the network: reads in large chunks, joins writes, and shows paho only some packets.
 
-paho reads a few bytes a system call and writes each acknowledgement by itself; through this object the transport reads
-ahead, handles PUBLISH packets itself, and writes once a turn. Runs on the transport's thread alone.
+paho reads a few bytes per system call and writes each acknowledgement separately. With this object the transport reads
+ahead, handles PUBLISH packets itself, and writes once per turn. Runs on the transport's thread alone.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class BufferedSocket:
-    """Looks like a socket to paho; `read`, `offer`, `write` and `flush` are the transport's side.
+    """A socket for paho; `read`, `offer`, `write` and `flush` are for the transport.
 
     Attributes:
-        written_bytes: taken for sending since the beginning.
-        sent_bytes: of those, given to the system; a message whose last byte is among them is "written".
+        written_bytes: total bytes accepted for sending.
+        sent_bytes: of those, bytes passed to the system; a message whose last byte is among them is "written".
     """
 
     def __init__(self, inner: SocketLike) -> None:
@@ -37,7 +37,7 @@ class BufferedSocket:
     # What paho calls.
 
     def recv(self, buffer_size: int) -> bytes:
-        """Give paho the next bytes of the packet that was offered to it; never touches the network."""
+        """Return the next bytes of the offered packet to paho; never touches the network."""
         start = self._offered_position
         if start >= len(self._offered):
             raise BlockingIOError
@@ -45,12 +45,12 @@ class BufferedSocket:
         return self._offered[start : self._offered_position]
 
     def send(self, buffer: bytes | bytearray) -> int:
-        """Take all of `buffer`: paho never has half a packet left, so our own writes fall between packets."""
+        """Accept all of `buffer`: paho never has half a packet left, so our own writes fall between packets."""
         self.write(buffer)
         return len(buffer)
 
     def pending(self) -> int:
-        """Bytes that a poll of the descriptor does not show: decrypted by TLS and not read yet."""
+        """Bytes that polling the descriptor does not show: decrypted by TLS but not read yet."""
         pending = getattr(self._inner, "pending", None)
         return int(pending()) if pending else 0
 
@@ -69,12 +69,12 @@ class BufferedSocket:
     # What the transport calls.
 
     def offer(self, packet: bytes) -> None:
-        """Lay one whole packet before paho, for its next read."""
+        """Give paho one whole packet for its next read."""
         self._offered = packet
         self._offered_position = 0
 
     def read(self) -> bytes | None:
-        """Return up to `READ_BYTES` from the network, b"" at its end, None when there is nothing now.
+        """Return up to `READ_BYTES` from the network, b"" at its end, None if there is nothing now.
 
         Raises:
             OSError: the connection is gone.
@@ -85,7 +85,7 @@ class BufferedSocket:
             return None
 
     def write(self, data: bytes | bytearray) -> None:
-        """Take `data` for sending; `flush` sends it."""
+        """Accept `data` for sending; `flush` sends it."""
         self._out += data
         self.written_bytes += len(data)
 
@@ -95,7 +95,7 @@ class BufferedSocket:
         return bool(self._out)
 
     def flush(self) -> bool:
-        """Send what the network takes now; True if any byte left.
+        """Send what the network accepts now; True if any byte was sent.
 
         Raises:
             OSError: the connection is gone.
@@ -103,8 +103,8 @@ class BufferedSocket:
         before = self.sent_bytes
         try:
             while self._out:
-                # The WebSocket wrapper answers 0 until the frame that it made of its first argument is out, and then
-                # with that argument's length: the same bytes must stay in front until then, and they do.
+                # The WebSocket wrapper returns 0 until the frame made from its first argument is sent, and then that
+                # argument's length: until then the same bytes must stay in front, and they do.
                 with memoryview(self._out) as view, view[:WRITE_BYTES] as part:
                     sent = self._inner.send(part)  # type: ignore[arg-type]  # any buffer will do
                 if not sent:

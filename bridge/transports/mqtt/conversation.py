@@ -1,6 +1,6 @@
-"""What is said on one network connection, turn by turn: read, hand in, acknowledge, publish, keep alive.
+"""The traffic on one network connection, turn by turn: read, pass in, acknowledge, publish, keep alive.
 
-Runs on the transport's thread, which gives it the parts that outlive a connection. It never reconnects.
+Runs on the transport's thread, which provides the parts that outlive a connection. It never reconnects.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _QOS_2 = 0x04
 
 
 class Stop(NamedTuple):
-    """When a stop was asked for: until when to wait for what is under way, and when to be gone (monotonic seconds)."""
+    """Deadlines after a stop was requested: for work in progress, and for the end (monotonic seconds)."""
 
     drain_until_s: float
     end_s: float
@@ -47,7 +47,7 @@ class Stop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What outlives a network connection, each owned by the transport's thread."""
+    """Parts that outlive a network connection, each owned by the transport's thread."""
 
     options: MqttOptions
     session: DeliverySession
@@ -65,10 +65,10 @@ class Conversation:
     """One network connection in use.
 
     Attributes:
-        connack: what the broker said when it accepted us; None before.
-        accepted_at_s: when, in monotonic seconds; None before.
+        connack: the broker's acceptance; None before.
+        accepted_at_s: its time, in monotonic seconds; None before.
         is_ready: whether every SUBACK was read.
-        probe: whether what is published is delivered.
+        probe: tests whether messages are delivered.
     """
 
     def __init__(self, parts: Parts, link: Link) -> None:
@@ -90,17 +90,17 @@ class Conversation:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the broker accepted us and answered every SUBSCRIBE.
+        """Whether the broker has accepted us and answered every SUBSCRIBE.
 
         Thread: any.
         """
         return self.connack is not None and self._parts.subscriptions.is_settled
 
     def run(self, stop: Callable[[], Stop | None]) -> None:
-        """Talk until `stop` gives something; then finish what is under way and disconnect.
+        """Run until `stop` returns something; then finish work in progress and disconnect.
 
         Raises:
-            LinkLost: the connection ended before.
+            LinkLost: the connection ended first.
         """
         try:
             while (stopping := stop()) is None:
@@ -120,7 +120,7 @@ class Conversation:
 
     @property
     def _is_behind(self) -> bool:
-        """Whether there is something to do with what was read already."""
+        """Whether there is work with messages read already."""
         return self._has_more or self._parts.intake.has_left
 
     def _turn(self, *, is_stopping: bool, latest_s: float = float("inf")) -> None:
@@ -197,7 +197,7 @@ class Conversation:
         outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
         packet_id, cause = 0, "no packet id is free"
         if limit is not None and _size_bytes(message) > limit:
-            # Handed to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
+            # Sent to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
             cause = f"it is larger than the broker's limit of {limit} bytes"
         else:
             try:
@@ -205,7 +205,7 @@ class Conversation:
             except ValueError as error:
                 cause = str(error)
             except (struct.error, OverflowError, TypeError) as error:
-                # What paho does not check itself: one message fails, the connection goes on.
+                # Checks that paho does not make: one message fails, the connection continues.
                 self._parts.metrics.internal_errors.labels(where="mqtt").inc()
                 cause = f"unexpected {type(error).__name__}: {error}"
         if not packet_id:
@@ -217,14 +217,14 @@ class Conversation:
             outgoing.await_written(self._link.socket.written_bytes, handed)
 
     def _say_refused(self, message: OutgoingMessage, text: str) -> None:
-        # One line a minute, whatever the topic: where one is refused, thousands may be.
+        # One line per minute, whatever the topic: if one is refused, thousands may be.
         keys = fields(action="publish", connection=self._name, topic=cut(message.topic))
         self._parts.seldom.warning("refused", "%s", text, **keys)
 
     # What we hear.
 
     def _wait(self, latest_s: float, *, is_reading: bool) -> bool:
-        """Wait until there is something to do; True if the broker's side is readable (or gone)."""
+        """Wait until there is work; True if the broker's side is readable (or closed)."""
         parts, sock = self._parts, self._link.socket
         mask = (select.POLLIN if is_reading else select.POLLRDHUP) | (select.POLLOUT if sock.wants_write else 0)
         self._poll.register(sock.fileno(), mask)
@@ -239,7 +239,7 @@ class Conversation:
                 max(0.0, limit_s - now_s),
                 3600.0,
             )
-        # Rounded up: a poll that ends too early would spin until the time has come.
+        # Rounded up: a poll that returns too early would spin.
         events = dict(self._poll.poll(int(timeout_s * 1000) + (timeout_s > 0)))
         if parts.wakeup.fileno() in events:
             parts.wakeup.clear()
@@ -261,7 +261,7 @@ class Conversation:
         for packet in self._link.packets():
             if packet[0] & 0xF0 == PUBLISH:
                 if is_stopping:
-                    continue  # not acknowledged, so the broker sends it again
+                    continue  # not acknowledged, so the broker redelivers it
                 delivery = self._delivery(packet)
                 if delivery is not None:
                     batch.append(delivery)
@@ -281,7 +281,7 @@ class Conversation:
         message = parse_publish(packet, self._name, has_properties=self._has_properties)
         acknowledgement = b""
         if message.qos:
-            # QoS 2 only comes from a session that another program subscribed; the broker's PUBREL is answered by paho.
+            # QoS 2 only comes from a session that another program subscribed; paho answers the broker's PUBREL.
             acknowledgement = (_PUBREC if packet[0] & _QOS_2 else _PUBACK) + message.packet_id.to_bytes(2, "big")
         delivery = self._parts.session.arrived(message, acknowledgement)
         self.probe.heard()
@@ -345,10 +345,10 @@ class Conversation:
             raise self._link.closed("the broker no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:
-        """Read on after a failed write or a hang-up: a refusal or a DISCONNECT that tells why may be there already.
+        """Continue to read after a failed write or a hang-up: a refusal or DISCONNECT with the reason may be there.
 
         Raises:
-            LinkLost: with the reason that the broker gave.
+            LinkLost: with the broker's reason.
         """
         try:
             while self._link.read():
@@ -365,7 +365,7 @@ class Conversation:
 
 
 def _size_bytes(message: OutgoingMessage) -> int:
-    """Return the size of the PUBLISH packet, or a little more."""
+    """Return the size of the PUBLISH packet, or slightly more."""
     properties = len(message.correlation_data) + len(message.content_type.encode()) + 11
     properties += sum(len(name.encode()) + len(value.encode()) + 5 for name, value in message.user)
     return len(message.payload) + len(message.topic.encode()) + properties + 9

@@ -1,7 +1,7 @@
-"""Makes TCP connections that `stop` can interrupt. Runs on the transport's thread; only `abort` is called by others.
+"""Makes TCP connections that `stop` can interrupt. Runs on the transport's thread; others call only `abort`.
 
-It knows nothing of MQTT or TLS. Resolving a name is the one step that cannot be interrupted: the system's resolver
-takes as long as it is configured to.
+It knows nothing about MQTT or TLS. Only name resolution cannot be interrupted: the system's resolver takes as long as
+it is configured to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.transports.wakeup import Wakeup
 
 
 class Dialler:
-    """Connects, and keeps hold of the socket until its handshakes are over."""
+    """Connects, and keeps the socket until its handshakes are done."""
 
     def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
@@ -30,7 +30,7 @@ class Dialler:
         """Return a connected socket with `timeout_s` as its timeout; the addresses of a name are tried in order.
 
         Raises:
-            OSError: not resolved, refused, not reached within `timeout_s` in all, or aborted; a retry may help.
+            OSError: not resolved, refused, not reached within `timeout_s` in total, or aborted; a retry may help.
         """
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         deadline_s = time.monotonic() + timeout_s
@@ -67,14 +67,14 @@ class Dialler:
                 return
             if not events:
                 raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-            self._wakeup.clear()  # somebody published or subscribed: seen once connected
+            self._wakeup.clear()  # someone published or subscribed: noticed once connected
         raise ConnectionAbortedError(errno.ECONNABORTED, "stopped while connecting")
 
     def hold(self, sock: socket.socket) -> None:
-        """Let `abort` end what `sock` waits for; called again when TLS has taken the descriptor over.
+        """Allow `abort` to end what `sock` waits for; called again when TLS has taken over the descriptor.
 
         Raises:
-            ConnectionAbortedError: `abort` came before; it may have met a socket that TLS was just taking over.
+            ConnectionAbortedError: `abort` was called before, possibly while TLS was taking over the socket.
         """
         with self._lock:
             self._handshaking = sock
@@ -82,18 +82,18 @@ class Dialler:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "stopped while connecting")
 
     def release(self) -> None:
-        """The handshakes are over, or failed: `abort` no longer touches the socket."""
+        """Note that the handshakes are over, or failed: `abort` no longer touches the socket."""
         with self._lock:
             self._handshaking = None
 
     def abort(self) -> None:
-        """End a connection attempt that is under way, and refuse all later ones.
+        """Abort a connection attempt, and refuse all later ones.
 
         Thread: any.
         """
         self._aborted = True
         self._wakeup.wake()
-        # A handshake blocks in recv; a shut down socket ends it, whether it waits already or is about to.
+        # A handshake blocks in recv; shutting down the socket ends it, whether it waits already or is about to.
         with self._lock, contextlib.suppress(OSError):
             if self._handshaking is not None:
                 self._handshaking.shutdown(socket.SHUT_RDWR)

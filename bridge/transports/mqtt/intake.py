@@ -1,8 +1,9 @@
-"""Hands what was read to the receiver, and decides when reading stops. Owned by the transport's thread; does no I/O.
+"""Passes received messages to the receiver, and decides when reading stops. Owned by the transport's thread; no I/O.
 
-Reading stops for two reasons: the receiver cannot store (its batch is kept and handed in again each second), or more is
-unacknowledged than the bound (receivers that acknowledge later). The transport keeps the link alive meanwhile. What the
-receiver has no room for is kept and handed in again likewise, while reading goes on: behind it may come what has room.
+Reading stops if the receiver cannot store (its batch is kept and passed in again every second), or if too much is
+unacknowledged (receivers that acknowledge later). The transport keeps the connection alive meanwhile. Messages for
+which the receiver has no room are also kept and passed in again, while reading continues, because later messages may
+have room.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _RETRY_S = 1.0
 
 
 class Intake:
-    """The way from the connection to the receiver.
+    """Passes messages from the connection to the receiver.
 
     Attributes:
-        batch_limit: messages to collect before handing in: `BATCH_COUNT`, or up to `SLOW_BATCH_COUNT` while the
+        batch_limit: messages to collect before passing them in: `BATCH_COUNT`, or up to `SLOW_BATCH_COUNT` while the
             receiver's commits are slow (then larger batches save commits).
-        problem: why reading stopped, or what waits for room; None while all is stored.
+        problem: why reading stopped, or what waits for room; None while everything is stored.
     """
 
     def __init__(
@@ -56,17 +57,17 @@ class Intake:
         self.problem: ConnectionProblem | None = None
 
     def hand_in(self, batch: list[MqttDelivery]) -> None:
-        """Hand one batch to the receiver; keep what the receiver cannot store."""
+        """Pass one batch to the receiver; keep what the receiver cannot store."""
         self._received.inc(len(batch))
         self._hand_in(batch)
 
     @property
     def has_left(self) -> bool:
-        """Whether the receiver had no time for all of a batch."""
+        """Whether the receiver had no time for a part of a batch."""
         return bool(self._left)
 
     def hand_in_left(self) -> None:
-        """Hand in what the receiver had no time for."""
+        """Pass in the part for which the receiver had no time."""
         batch, self._left = self._left, []
         self._hand_in(batch)
 
@@ -121,7 +122,7 @@ class Intake:
         self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
 
     def drop_qos0(self, count: int) -> None:
-        """Count, and tell once a minute, that `count` QoS 0 messages were dropped."""
+        """Count, and log once a minute, that `count` QoS 0 messages were dropped."""
         if not count:
             return
         self._metrics.qos0_dropped.labels(connection=self._name).inc(count)
@@ -149,7 +150,7 @@ class Intake:
         return over
 
     def room(self) -> tuple[int, int]:
-        """Return how many messages, and of how many bytes, the next batch may have; one over the bound is enough."""
+        """Return how many messages, and how many bytes, the next batch may have; one over the limit is enough."""
         session, bounds = self._session, self._bounds
         return (
             max(1, min(self.batch_limit, bounds.count + 1 - session.count)),
@@ -157,17 +158,17 @@ class Intake:
         )
 
     def retry(self) -> None:
-        """Hand in again what was kept, if its second is over."""
+        """Pass in kept messages again after a second."""
         if self.problem is not None and self._clock.monotonic_s() >= self._retry_at_s:
             batch, self._held = [delivery for delivery in self._held if not delivery.is_acked], []
             self._hand_in(batch)
 
     def next_retry_s(self) -> float:
-        """Seconds until `retry` has work; a large number when there is none."""
+        """Seconds until `retry` has work; a large number if there is none."""
         return max(0.0, self._retry_at_s - self._clock.monotonic_s()) if self.problem is not None else 3600.0
 
     def connection_lost(self) -> None:
-        """Forget the kept batch: its messages were not acknowledged, so the broker sends them again."""
+        """Forget the kept batch: its messages were not acknowledged, so the broker redelivers them."""
         self._held, self._left = [], []
         self.problem = None
         self._is_stuck = False

@@ -1,7 +1,7 @@
 """One network connection to an MQTT broker, from the TCP connection to its end. Runs on the transport's thread.
 
-paho encodes what we send and decodes what is not PUBLISH; each connection has a paho client of its own, so nothing of
-an earlier one is kept inside it and sent again (its owners publish again). It decides nothing about sessions,
+paho encodes what we send and decodes everything except PUBLISH. Each connection has its own paho client, so that it
+cannot keep and resend messages of an earlier one (their owners publish them again). It decides nothing about sessions,
 subscriptions or messages: it notes what arrived, and the transport acts on it.
 """
 
@@ -48,13 +48,13 @@ _READ_TURN_BYTES = 2 * 1024 * 1024
 
 
 class Connack(NamedTuple):
-    """What the broker said when it accepted the connection.
+    """The content of the broker's CONNACK.
 
     Attributes:
-        session_present: it kept the session of our last connection.
+        session_present: whether it kept the session of our last connection.
         receive_maximum: QoS 1 messages that we may have unconfirmed.
-        maximum_packet_bytes: it takes no larger packet; None = no limit named.
-        keepalive_s: the keep alive that holds, ours or the broker's own.
+        maximum_packet_bytes: the largest packet it accepts; None = no limit announced.
+        keepalive_s: the effective keep alive, ours or the broker's own.
     """
 
     session_present: bool
@@ -64,14 +64,14 @@ class Connack(NamedTuple):
 
 
 class Suback(NamedTuple):
-    """The broker's answer to one SUBSCRIBE (`codes`: one a filter) or UNSUBSCRIBE (`codes` None)."""
+    """The broker's response to one SUBSCRIBE (`codes`: one per filter) or UNSUBSCRIBE (`codes` None)."""
 
     packet_id: int
     codes: tuple[int, ...] | None
 
 
 class Puback(NamedTuple):
-    """The broker's answer to one PUBLISH; a `code` of 0x80 or more means that it refused the message."""
+    """The broker's response to one PUBLISH; a `code` of 0x80 or more means that it refused the message."""
 
     packet_id: int
     code: int
@@ -81,15 +81,15 @@ class Link:
     """One network connection.
 
     Attributes:
-        connack: None until the broker accepted the connection.
-        answers: SUBACKs and PUBACKs that arrived and were not handled yet, oldest first.
+        connack: None until the broker accepts the connection.
+        answers: unhandled SUBACKs and PUBACKs, oldest first.
     """
 
     def __init__(self, options: MqttOptions, broker: Broker) -> None:
         self._options = options
         self._broker = broker
         self._is_v5 = options.version is MqttVersion.V5
-        # Heard for what other systems send there; what we retain must come back, for it is compared.
+        # Subscribed for other systems' messages there; our own retained messages must come back, to be compared.
         self._not_own = options.topics.status_stream if options.topics else ""
         self._client: PahoClient | None = None
         self._lost: LinkLost | None = None
@@ -100,7 +100,7 @@ class Link:
         self.answers: deque[Suback | Puback] = deque()
 
     def open(self, dialler: Dialler) -> None:
-        """Connect and write CONNECT; CONNACK is then to be read.
+        """Connect and write CONNECT; the CONNACK must then be read.
 
         Raises:
             LinkLost: it could not be made.
@@ -125,7 +125,7 @@ class Link:
                 self._broker.host, self._broker.port, int(options.keepalive_s), **(arguments if self._is_v5 else {})
             )
         except (OSError, ValueError) as error:
-            # ValueError: a host name or a WebSocket answer that cannot be decoded.
+            # ValueError: a host name or a WebSocket response that cannot be decoded.
             raise LinkLost(connect_failed(error, self._broker)) from error
 
     def _set_credentials(self, client: Client) -> None:
@@ -143,7 +143,7 @@ class Link:
                 raise LinkLost(problem) from error
         client.username_pw_set(options.username, password)
 
-    # paho's callbacks: they note, and never raise.
+    # paho's callbacks: they only take notes, and never raise.
 
     def _on_connect(
         self, _client: Client, _userdata: object, flags: ConnectFlags, code: ReasonCode, properties: Properties | None
@@ -178,7 +178,7 @@ class Link:
     def _on_publish(
         self, _client: Client, _userdata: object, packet_id: int, code: ReasonCode, _properties: object
     ) -> None:
-        # While publishing it only says that a QoS 0 message is in our buffer, which is not yet "written".
+        # While publishing, it only says that a QoS 0 message is in our buffer, which is not yet "written".
         if not self._is_publishing:
             self.answers.append(Puback(packet_id, code.value))
 
@@ -189,7 +189,7 @@ class Link:
         """The connection's socket.
 
         Raises:
-            LinkLost: there is none any more.
+            LinkLost: the socket is closed.
         """
         found = self._client.socket() if self._client is not None else None
         if not isinstance(found, BufferedSocket):
@@ -197,15 +197,15 @@ class Link:
         return found
 
     def packets(self) -> Iterator[bytes]:
-        """Yield the packets that were read and not handled yet.
+        """Yield the unhandled packets that were read.
 
         Raises:
-            ProtocolError: what was read is not MQTT.
+            ProtocolError: the bytes are not MQTT.
         """
         return self._packets.packets()
 
     def read(self) -> bool:
-        """Read what is there, up to about 2 MiB; True if anything was.
+        """Read available data, up to about 2 MiB; True if there was any.
 
         Raises:
             LinkLost: the broker closed the connection, it broke, or it does not begin with CONNACK.
@@ -217,7 +217,7 @@ class Link:
                 chunk = sock.read()
             except OSError as error:
                 if total:
-                    break  # a DISCONNECT that tells why may be among what was read; the next read finds the end again
+                    break  # a DISCONNECT with the reason may be among the data; the next read finds the end again
                 raise self._broken(error) from error
             if chunk is None:
                 break
@@ -233,10 +233,10 @@ class Link:
         return total > 0
 
     def control(self, packet: bytes) -> None:
-        """Let paho read one packet that is no PUBLISH; see `connack` and `answers` for what it said.
+        """Let paho read one packet other than PUBLISH; see `connack` and `answers` for the result.
 
         Raises:
-            LinkLost: it refused or ended the connection, or makes no sense.
+            LinkLost: it refused or ended the connection, or is malformed.
         """
         client, sock = self._client, self.socket
         assert client is not None  # noqa: S101  (there is a socket)
@@ -254,29 +254,29 @@ class Link:
 
     def _unacceptable(self, packet: bytes, code: MQTTErrorCode) -> LinkLost:
         if self.connack is None and packet[0] == _CONNACK and packet[3:4] == b"\x01":
-            # Return code 1 of 3.1.1, for which paho has no callback when it may not fall back to 3.1.
+            # Return code 1 of 3.1.1, for which paho has no callback if it may not fall back to 3.1.
             return LinkLost(connect_refused(0x84, self._options, self._broker))
         return self.malformed(f"packet type {packet[0] >> 4}: {code.name}")
 
     def malformed(self, detail: str) -> LinkLost:
-        """Return what to raise for bytes that are not MQTT."""
+        """Return the exception for bytes that are not MQTT."""
         return LinkLost(
             ConnectionProblem("protocol-error", f"broker {self._broker} sent something that is not MQTT: {cut(detail)}")
         )
 
     def closed(self, cause: str, *, is_silent: bool = False) -> LinkLost:
-        """Return what to raise when the connection has ended without a DISCONNECT; `is_silent`: we gave it up."""
+        """Return the exception for a connection that ended without a DISCONNECT; `is_silent`: we gave it up."""
         problem = closed_by_peer(self._options, self._broker, is_accepted=self.connack is not None, cause=cause)
         return LinkLost(problem, by_peer=True, is_suspicious=not is_silent)
 
     def _broken(self, error: OSError) -> LinkLost:
         if isinstance(error, ssl.SSLError) and self.connack is None:
-            # TLS 1.3 brokers judge the client's certificate after the client's handshake is over.
+            # TLS 1.3 brokers check the client's certificate after the client's handshake is over.
             return LinkLost(connect_failed(error, self._broker))
         return self.closed(str(error))
 
     def flush(self) -> bool:
-        """Send what was written, as far as the network takes it; True if any byte left.
+        """Send what was written, as far as the network accepts it; True if any byte was sent.
 
         Raises:
             LinkLost: the connection broke.
@@ -304,7 +304,7 @@ class Link:
                 [
                     (
                         each.topic_filter,
-                        # Retain As Published stays 0: RETAIN=1 then always means "kept by the broker".
+                        # Retain As Published stays 0, so RETAIN=1 always means a stored retained message.
                         SubscribeOptions(
                             qos=1,
                             # Source: MQTT 5.0 section 3.8.3.1.
@@ -326,7 +326,7 @@ class Link:
         return self._connected_client().unsubscribe(filters)[1] or 0
 
     def publish(self, message: OutgoingMessage) -> int:
-        """Write one PUBLISH; returns its packet id, or 0 if paho cannot take it.
+        """Write one PUBLISH; returns its packet id, or 0 if paho cannot accept it.
 
         Raises:
             ValueError: not a topic name, or text that is not Unicode.
@@ -349,9 +349,9 @@ class Link:
     # The end.
 
     def disconnect(self, deadline_s: float) -> None:
-        """Say DISCONNECT, so that the broker drops the will, and wait a second for its end (till `deadline_s` at most).
+        """Send DISCONNECT, so that the broker drops the will, and wait a second for its end (until `deadline_s`).
 
-        Our end is closed last: closing while the broker's bytes are unread resets the connection, and the reset can
+        Our end is closed last: closing while data from the broker is unread resets the connection, and the reset can
         overtake the DISCONNECT.
         """
         network = self._client.network if self._client is not None else None

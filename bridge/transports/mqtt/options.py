@@ -27,7 +27,7 @@ class MqttVersion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be unacknowledged; above either figure reading stops until both are at half.
+    """Limits of unacknowledged messages; above either, reading stops until both are at half.
 
     Attributes:
         count: QoS 1 messages.
@@ -40,13 +40,13 @@ class Bounds:
 
 @section
 class MqttOptions:
-    """One MQTT connection. The session persists: `client_id` and `session_expiry_s` are what makes it one.
+    """One MQTT connection. `client_id` and `session_expiry_s` make its session persistent.
 
     Attributes:
         name: the connection's name in bridge.yaml.
-        topics: the bridge's own: those of its last will, of its probe, and of what it publishes and listens to, to
-            notice who overwrites it. None for a client that is no bridge; it has no last will.
-        max_publish_bytes: largest payload to publish where the broker names no limit.
+        topics: the bridge's own topics: last will, probe, and those it publishes and subscribes to, to notice when
+            others overwrite them. None for a client that is not a bridge; it has no last will.
+        max_publish_bytes: largest payload to publish if the broker announces no limit.
         bounds: see `Bounds`.
         connect_timeout_s: for the TCP connection, for the handshakes and for CONNACK, each.
         backoff: between attempts to connect.
@@ -87,7 +87,7 @@ class MqttOptions:
         Boolean(), "Set a last will that publishes `offline`; false if the broker has no last wills.", default=True
     )
     tls: TlsOptions = declare(Section(TlsOptions), "TLS, for mqtts and wss.", default={})
-    # What the rest of the configuration says, and what only code sets.
+    # From the rest of the configuration, or set by code only.
     name: str = ""
     topics: Topics | None = None
     max_publish_bytes: int = 256 * 1024
@@ -103,12 +103,12 @@ def _forget(_: frozenset[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FilterMemory:
-    """What earlier runs subscribed: a broker cannot list a session's subscriptions, so somebody must remember them.
+    """The subscriptions of earlier runs, which must be remembered because a broker cannot list them.
 
     Attributes:
-        known: filters that the broker's session may hold from earlier runs; those no longer wanted are unsubscribed.
-        changed: called on the transport's thread with the filters that the session may hold from now on; it comes
-            before they are subscribed, and again once the unwanted ones are gone, so a crash forgets none.
+        known: filters that the broker's session may have from earlier runs; those no longer wanted are unsubscribed.
+        changed: called on the transport's thread with the filters that the session may have from now on: before they
+            are subscribed, and again once the unwanted ones are gone, so that a crash forgets none.
     """
 
     known: frozenset[str] = frozenset()

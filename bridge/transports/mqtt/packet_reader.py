@@ -1,6 +1,6 @@
-"""Cuts a broker's byte stream into MQTT control packets. Pure: no socket, no clock; runs on the transport's thread.
+"""Splits a broker's byte stream into MQTT control packets. Pure: no socket, no clock; runs on the transport's thread.
 
-It never interprets a packet; `publish_packet` parses PUBLISH, paho reads every other kind.
+It never interprets a packet; `publish_packet` parses PUBLISH, paho reads all others.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 PUBLISH = 0x30
-MAX_PACKET_BYTES = 16 * 1024 * 1024  # what we announce as Maximum Packet Size (docs/design/brokers.md)
+MAX_PACKET_BYTES = 16 * 1024 * 1024  # our announced Maximum Packet Size (docs/design/brokers.md)
 
 
 class ProtocolError(Exception):
@@ -16,10 +16,11 @@ class ProtocolError(Exception):
 
 
 class PacketReader:
-    """Takes bytes as they come and gives whole packets.
+    """Takes bytes in any chunks and returns whole packets.
 
-    A PUBLISH larger than `limit` (possible with MQTT 3.1.1, which has no Maximum Packet Size) is given cut to `limit`
-    bytes and its rest is skipped, so that memory stays bounded and the receiver still sees that it is too large.
+    A PUBLISH larger than `limit` (possible with MQTT 3.1.1, which has no Maximum Packet Size) is returned truncated to
+    `limit` bytes and the rest is skipped, so that memory stays limited and the receiver still sees that it is too
+    large.
     """
 
     def __init__(self, limit: int = MAX_PACKET_BYTES) -> None:
@@ -33,11 +34,11 @@ class PacketReader:
 
     @property
     def unread_bytes(self) -> int:
-        """Bytes taken and not given out yet."""
+        """Bytes received and not returned yet."""
         return len(self._data) - self._position + self._chunk_bytes
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Add the next bytes of the stream."""
         if self._skip:
             dropped = min(self._skip, len(chunk))
             self._skip -= dropped
@@ -47,10 +48,10 @@ class PacketReader:
             self._chunk_bytes += len(chunk)
 
     def packets(self) -> Iterator[bytes]:
-        """Yield each complete packet; the caller may stop at any packet and come again later.
+        """Yield each complete packet; the caller may stop at any packet and continue later.
 
         Raises:
-            ProtocolError: a remaining length of more than four bytes, or a packet over the limit that is no PUBLISH.
+            ProtocolError: a remaining length of more than four bytes, or a packet over the limit that is not a PUBLISH.
         """
         while self.unread_bytes >= self._needed:
             data = self._join()
@@ -62,7 +63,7 @@ class PacketReader:
             yield packet
 
     def _join(self) -> bytes:
-        # Chunks are joined only when they may complete a packet: joining each would copy a large one many times.
+        # Chunks are joined only if they may complete a packet: joining each one would copy a large packet many times.
         if self._chunks:
             self._data = b"".join([self._data[self._position :], *self._chunks])
             self._position = 0

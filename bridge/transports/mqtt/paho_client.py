@@ -1,4 +1,4 @@
-"""paho's client on our own socket, and the properties that we send. The only place that reaches behind paho's API.
+"""paho's client on our own socket, and the properties that we send. The only code that uses paho's internals.
 
 Runs on the transport's thread.
 """
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class PahoClient(Client):
-    """paho's client on our socket; overriding the three last methods is the only way to give it one.
+    """paho's client on our socket; overriding the last three methods is the only way to give it one.
 
     Attributes:
-        network: the TCP or TLS socket under it; None before `connect`.
+        network: the underlying TCP or TLS socket; None before `connect`.
     """
 
     def __init__(self, options: MqttOptions, broker: Broker, dialler: Dialler) -> None:
@@ -40,7 +40,7 @@ class PahoClient(Client):
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
             protocol=MQTTv5 if is_v5 else MQTTv311,
-            # 3.1.1 knows no session expiry: a session is either cleared with its connection or kept for ever.
+            # 3.1.1 has no session expiry: a session is either cleared with its connection or kept forever.
             clean_session=None if is_v5 else options.session_expiry_s == 0,
             transport="websockets" if broker.is_websocket else "tcp",
             reconnect_on_failure=False,  # True would fall back to MQTT 3.1 by itself
@@ -60,7 +60,7 @@ class PahoClient(Client):
         return self.network
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        # paho's own leaks the socket when the handshake fails; the standard library's handshake closes it.
+        # paho's own handshake leaks the socket when it fails; the standard library's closes it.
         context = self._ssl_context
         assert context is not None  # noqa: S101  (paho calls this only after tls_set_context)
         wrapped = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
@@ -85,7 +85,7 @@ def _properties(packet_type: int) -> Properties:
 
 
 def set_will(client: Client, options: MqttOptions) -> None:
-    """Give `client` the last will, unless `options` want none; Will Delay 0."""
+    """Set the last will of `client`, unless `options` want none; Will Delay 0."""
     if options.topics is None or not options.will:
         return
     properties = None
@@ -105,7 +105,7 @@ def connect_properties(options: MqttOptions) -> Properties:
 
 
 def publish_properties(message: OutgoingMessage) -> Properties | None:
-    """Return the properties of a 5.0 PUBLISH, or None where `message` has none."""
+    """Return the properties of a 5.0 PUBLISH, or None if `message` has none."""
     if not (message.correlation_data or message.content_type or message.user):
         return None
     properties = _properties(PacketTypes.PUBLISH)

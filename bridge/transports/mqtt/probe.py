@@ -1,8 +1,8 @@
-"""Finds out once per connection whether the broker delivers what it takes: a message to a topic of the bridge's own.
+"""Tests once per connection whether the broker delivers messages, with a message to a topic of the bridge's own.
 
-A broker may grant a subscription and deliver nothing of it: Mosquitto checks the right to read at each delivery. The
-connection then looks well while nobody is heard. Whatever is delivered proves that it is not so. A probe that is
-refused proves nothing; it is only told.
+A broker may grant a subscription but deliver nothing: Mosquitto checks the right to read at each delivery. The
+connection then looks healthy while nothing is received. Any delivery proves the opposite. A refused probe proves
+nothing; it is only logged.
 
 Thread: the transport's; `problems` is read by any.
 """
@@ -20,7 +20,7 @@ from bridge.transports.outgoing import Outgoing
 _log = logger(__name__)
 
 WITHIN_S = 10.0
-"""How long a delivery may take, after the broker confirmed the message."""
+"""Maximum time for the delivery, after the broker confirmed the message."""
 
 
 class Probe:
@@ -32,8 +32,8 @@ class Probe:
         clock: monotonic time.
 
     Attributes:
-        topic: where it publishes; "" for a client that is no bridge, which has no probe.
-        problems: `deaf`, or nothing.
+        topic: its topic; "" for a client that is not a bridge, which has no probe.
+        problems: `deaf`, or empty.
     """
 
     def __init__(self, options: MqttOptions, outgoing: Outgoing, clock: Clock) -> None:
@@ -47,11 +47,11 @@ class Probe:
         self.problems: tuple[ConnectionProblem, ...] = ()
 
     def next_check_s(self, now_s: float) -> float:
-        """Return in how many seconds `check` has something to say; infinity for never."""
+        """Return the seconds until `check` may have something to report; infinity for never."""
         return float("inf") if self._due_s is None else max(0.0, self._due_s - now_s)
 
     def check(self, now_s: float) -> None:
-        """Tell that the probe is overdue, once it is."""
+        """Report that the probe is overdue, once it is."""
         if self._due_s is None or now_s < self._due_s:
             return
         self._due_s = None
@@ -63,14 +63,14 @@ class Probe:
         _log.error("%s", text, extra=fields(action="probe", connection=self._connection, code="deaf"))
 
     def subscribed(self, granted: frozenset[str]) -> None:
-        """The broker answered what it grants; publishes the probe if that lets it come back."""
+        """Note the granted filters; publishes the probe if they include its topic."""
         if self._is_sent or self._is_heard or not any(topic_filter.matches(each, self.topic) for each in granted):
             return
-        # What cannot be taken now is no fault of the broker's: the next connection has its own probe.
+        # If it cannot be sent now, that is not the broker's fault: the next connection has its own probe.
         self._is_sent = self._outgoing.offer(OutgoingMessage(self.topic, b"probe"), self._published)
 
     def heard(self) -> None:
-        """Something was delivered, the probe or any other message."""
+        """Note that something was delivered, the probe or any other message."""
         self._is_heard, self._due_s, self.problems = True, None, ()
 
     def _published(self, result: PublishResult) -> None:

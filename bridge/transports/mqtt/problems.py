@@ -1,4 +1,4 @@
-"""Names what is wrong with a connection, in a sentence that says what to do. Pure; runs anywhere."""
+"""Describes problems of a connection in sentences that say what to do. Pure; runs anywhere."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ REASONS = {
 _NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
 _NO_RETAIN = 0x9A
 _OVER_A_PACKET = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B})
-"""Reasons of a DISCONNECT that may lie in a packet of ours; all others are the broker's or another client's."""
+"""Reasons of a DISCONNECT that one of our packets may cause; all others come from the broker or another client."""
 
 
 class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, not a fault of the program)
-    """A network connection could not be made, or has ended; carries the problem to show.
+    """A network connection could not be made, or has ended; contains the problem to show.
 
     Attributes:
-        problem: what to tell.
+        problem: the problem to show.
         by_peer: True when it ended without a DISCONNECT.
-        is_suspicious: True when the broker ended it and something that we sent may be why.
+        is_suspicious: True when the broker ended it, possibly because of something we sent.
     """
 
     def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False, is_suspicious: bool = False) -> None:
@@ -91,7 +91,7 @@ def connect_refused(code: int, options: MqttOptions, broker: Broker) -> Connecti
 
 
 def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> LinkLost:
-    """Return what to raise for a DISCONNECT from the broker with reason `code`."""
+    """Return the exception for a DISCONNECT from the broker with reason `code`."""
     if code == TAKEN_OVER:
         return LinkLost(taken_over(options))
     name, hint = "disconnected", "; set retain: false" if code == _NO_RETAIN else ""
@@ -102,16 +102,16 @@ def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> L
 
 
 def taken_over(options: MqttOptions) -> ConnectionProblem:
-    """Return the problem of a session that somebody else uses."""
+    """Return the problem of a session that another client uses."""
     return ConnectionProblem(
         "taken-over", f"another client uses client id {options.client_id}; give each bridge its own id or client-id"
     )
 
 
 def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
-    """Return the problem of a broker that closes every connection soon and does not say why.
+    """Return the problem of a broker that soon closes every connection without a reason.
 
-    Source: docs/design/brokers.md, for what Mosquitto closes on.
+    Source: docs/design/brokers.md, on what makes Mosquitto close a connection.
     """
     text = (
         f"the broker closes every connection soon. Probably another client uses client id {options.client_id}: "
@@ -122,7 +122,7 @@ def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
 
 
 def packet_limit(broker: Broker, limit_bytes: int) -> ConnectionProblem:
-    """Return the problem of a broker that takes no message of the bridge."""
+    """Return the problem of a broker whose limit is too small for any message of the bridge."""
     text = (
         f"broker {broker} accepts no packet above {limit_bytes} bytes, which is too small for any message of the "
         "bridge; raise the limit"
@@ -142,7 +142,7 @@ def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, c
 
 
 def connect_failed(error: Exception, broker: Broker) -> ConnectionProblem:
-    """Return the problem for an exception raised while the connection was made."""
+    """Return the problem for an exception raised while connecting."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectionProblem(
             "tls-failed",

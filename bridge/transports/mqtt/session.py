@@ -1,6 +1,6 @@
-"""The unacknowledged deliveries of one connection, and which network connection each belongs to.
+"""The unacknowledged deliveries of one connection, and the network connection of each.
 
-Pure: no I/O, no clock, no dedupe. The transport's thread owns it; only `MqttDelivery.ack` is called by others.
+Pure: no I/O, no clock, no deduplication. Owned by the transport's thread; others call only `MqttDelivery.ack`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class MqttDelivery:
     """One message and the right to acknowledge it (see `base.Delivery`).
 
     Attributes:
-        message: what arrived.
+        message: the message.
         is_acked: whether `ack` was called in time.
     """
 
@@ -31,7 +31,7 @@ class MqttDelivery:
         self.size_bytes = len(message.payload) + len(message.topic) + len(message.properties.correlation_data)
 
     def ack(self) -> None:
-        """Acknowledge; does nothing but count after a reconnect, and nothing when called again. QoS 0 needs none.
+        """Acknowledge; after a reconnect this only counts, and a second call has no effect. Not needed at QoS 0.
 
         Thread: any.
         """
@@ -42,13 +42,13 @@ class MqttDelivery:
 
 
 class DeliverySession:
-    """What was delivered and not acknowledged yet, in order of arrival, by generation of the network connection.
+    """Unacknowledged deliveries, in order of arrival, by generation of the network connection.
 
-    A packet id means something on one network connection only: after a reconnect the broker may use it for another
-    message, which a late acknowledgement would lose (docs/design/brokers.md). So each connection is a generation, a
-    delivery knows its own, and an acknowledgement of an earlier generation is only counted.
+    A packet id is valid on one network connection only: after a reconnect the broker may use it for another message,
+    which a late acknowledgement would lose (docs/design/brokers.md). So each connection is a generation, a delivery
+    knows its own, and an acknowledgement from an earlier generation is only counted.
 
-    Acknowledgements leave in order of arrival (MQTT 5.0 section 4.6): the longest acknowledged run from the front.
+    Acknowledgements are sent in order of arrival (MQTT 5.0 section 4.6): the longest acknowledged run from the front.
 
     Thread: the transport's; `ack` any.
     """
@@ -72,12 +72,12 @@ class DeliverySession:
 
     @property
     def count(self) -> int:
-        """Deliveries that the broker still waits for, acknowledgements held back for order included."""
+        """Deliveries without a sent acknowledgement, including acknowledgements held back for order."""
         return len(self._queue)
 
     def begin(self) -> None:
-        """A network connection begins, or has ended: what came before can no longer be acknowledged."""
-        # The generation moves first: an `ack` that reads it in between is late and counted, not mistaken.
+        """Note that a network connection begins or has ended: earlier deliveries can no longer be acknowledged."""
+        # The generation changes first: an `ack` that reads it in between is late and counted, not mistaken.
         self.generation += 1
         self._queue.clear()
         self.size_bytes = 0
@@ -100,7 +100,7 @@ class DeliverySession:
         """Mark `delivery` acknowledged, if its network connection is still the current one.
 
         Thread: any. A reconnect at this very moment is harmless: the queue that held it is gone, its mark is read by
-        nobody, and the broker sends the message again.
+        nobody, and the broker redelivers the message.
         """
         if delivery.generation != self.generation:
             self._count_late()
@@ -110,7 +110,7 @@ class DeliverySession:
             self._wake()
 
     def take_acknowledgements(self) -> bytes:
-        """Return the packets that may leave now, joined, and forget their deliveries."""
+        """Return the packets that may be sent now, joined, and forget their deliveries."""
         queue = self._queue
         packets = []
         while queue and queue[0].is_acked:

@@ -1,4 +1,4 @@
-"""Which topic filters a session should have, has, and was refused. No I/O; owned by the transport's thread.
+"""The topic filters that a session should have, has, and was refused. No I/O; owned by the transport's thread.
 
 `want` may be called from any thread; everything else on the transport's.
 """
@@ -16,28 +16,28 @@ from bridge.transports.mqtt.problems import reason_name
 
 # Brokers limit a SUBSCRIBE by their Maximum Packet Size, hosted ones also by number (AWS IoT: 8).
 FILTERS_PER_PACKET = 8
-# In place of a packet id while changes are decided and not yet sent.
+# Used instead of a packet id while changes are decided but not yet sent.
 _PLANNED = -1
 _MAX_CUTS = 2
 
 
 class WantedFilter(NamedTuple):
-    """One filter to subscribe; `retained` = with the retained messages that match it."""
+    """One filter to subscribe; `retained` = with the matching retained messages."""
 
     topic_filter: str
     retained: bool
 
 
 class Subscriptions:
-    """Bookkeeping from "wanted" over "sent" to "granted" or "refused", for one session."""
+    """Tracks filters from "wanted" through "sent" to "granted" or "refused", for one session."""
 
     def __init__(self, memory: FilterMemory, optional: frozenset[str] = frozenset()) -> None:
-        """Make it with nothing wanted.
+        """Create it without wanted filters.
 
         Args:
-            memory: what earlier runs subscribed.
-            optional: filters, with their retained messages, that the bridge can do without: asked for once all others
-                are answered and alone, so that a broker that ends the connection over them is noticed.
+            memory: subscriptions of earlier runs.
+            optional: filters, with their retained messages, that the bridge can do without: subscribed alone, once all
+                others are answered, so that it is noticed if the broker ends the connection because of them.
         """
         self._memory = memory
         self._optional = optional
@@ -58,7 +58,7 @@ class Subscriptions:
         self.granted_optional: frozenset[str] = frozenset()
 
     def want(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Make these the wanted filters; a filter in both is subscribed with its retained messages.
+        """Set the wanted filters; a filter in both is subscribed with its retained messages.
 
         Thread: any.
         """
@@ -69,16 +69,16 @@ class Subscriptions:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the broker answered everything that is wanted now."""
+        """Whether the broker has answered everything that is wanted now."""
         return self._revision == self._sent_revision and not self._subscribing and not self._unsubscribing
 
     @property
     def has_news(self) -> bool:
-        """Whether something is wanted that was not sent on this connection."""
+        """Whether a wanted filter was not sent on this connection."""
         return self._revision != self._sent_revision
 
     def connected(self, *, is_new_session: bool) -> bool:
-        """A network connection begins: everything wanted is to be sent again, so that nothing is missing after it.
+        """Note that a network connection begins: all wanted filters are sent again, so that none is missing.
 
         Returns:
             whether the broker should have had a session, by what was subscribed earlier, and has none.
@@ -96,11 +96,11 @@ class Subscriptions:
         return is_lost
 
     def changes(self) -> tuple[list[WantedFilter], list[str]]:
-        """Return what to subscribe and what to unsubscribe now, and count it as sent.
+        """Return what to subscribe and unsubscribe now, and mark it as sent.
 
-        Filters refused earlier are among the first: their rights may have changed.
+        Previously refused filters are among the first: their rights may have changed.
         """
-        # Not settled for a moment in between either: others ask, and what is published then is for nobody.
+        # Never settled in between, not even for a moment: others check, and would publish messages that nobody gets.
         self._subscribing[_PLANNED] = ()
         with self._lock:
             wanted, self._sent_revision = self._wanted, self._revision
@@ -125,7 +125,7 @@ class Subscriptions:
         return subscribe, unsubscribe
 
     def optional_changes(self) -> list[WantedFilter]:
-        """Return the optional filters, if it is time to ask for them; the next call is `asking`."""
+        """Return the optional filters, if it is time to subscribe to them; then call `asking`."""
         if not (self._optional_is_due and self.is_settled):
             return []
         self._optional_is_due = False
@@ -134,31 +134,31 @@ class Subscriptions:
         return [WantedFilter(topic_filter, retained=True) for topic_filter in sorted(self._optional)]
 
     def asking(self, packet_id: int) -> None:
-        """SUBSCRIBE `packet_id` was sent for the optional filters."""
+        """Note that SUBSCRIBE `packet_id` was sent for the optional filters."""
         self._asking = packet_id
 
     @property
     def is_asking(self) -> bool:
-        """Whether the broker has not answered yet what it is to do about the optional filters."""
+        """Whether the broker has not yet answered the request for the optional filters."""
         return self._asking is not None
 
     def ended(self, *, is_suspicious: bool) -> None:
-        """The network connection has ended; `is_suspicious`: something that we sent may be why."""
+        """Note that the network connection has ended; `is_suspicious`: possibly because of something we sent."""
         if is_suspicious and self.is_asking:
             self._cuts += 1
 
     def subscribing(self, packet_id: int, filters: tuple[str, ...]) -> None:
-        """SUBSCRIBE `packet_id` was sent for `filters`."""
+        """Note that SUBSCRIBE `packet_id` was sent for `filters`."""
         self._subscribing[packet_id] = filters
         self._subscribing.pop(_PLANNED, None)
 
     def unsubscribing(self, packet_id: int, filters: tuple[str, ...]) -> None:
-        """UNSUBSCRIBE `packet_id` was sent for `filters`."""
+        """Note that UNSUBSCRIBE `packet_id` was sent for `filters`."""
         self._unsubscribing[packet_id] = filters
         self._subscribing.pop(_PLANNED, None)
 
     def suback(self, packet_id: int, codes: Sequence[int]) -> None:
-        """SUBACK arrived, with one reason code a filter, in their order."""
+        """Process a SUBACK, with one reason code per filter, in their order."""
         if packet_id == self._asking:
             self._asking = None
             answered = zip(sorted(self._optional), codes, strict=False)
@@ -181,7 +181,7 @@ class Subscriptions:
         self._publish_state()
 
     def unsuback(self, packet_id: int) -> None:
-        """UNSUBACK arrived."""
+        """Process an UNSUBACK."""
         with self._lock:
             wanted = self._wanted
         self._in_session.difference_update(set(self._unsubscribing.pop(packet_id, ())) - wanted.keys())

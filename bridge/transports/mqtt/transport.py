@@ -1,10 +1,10 @@
-"""The MQTT transport: one connection to one broker, kept up by one thread (see `base` for the contract).
+"""The MQTT transport: one connection to one broker, maintained by one thread (see `base` for the contract).
 
-The thread polls the socket and a wake-up, reads what is there, hands it to the receiver as one batch, and then writes
-all acknowledgements at once. Nothing lingers: a batch is what had arrived. While a batch is being stored nothing is
-read, so what is unacknowledged is bounded by construction.
+The thread polls the socket and a wake-up, reads available data, passes it to the receiver as one batch, and then writes
+all acknowledgements at once. Nothing is delayed: a batch is whatever has arrived. While a batch is being stored nothing
+is read, so the number of unacknowledged messages is limited by construction.
 
-It dedupes nothing, decides nothing about a message, and keeps nothing to publish while the broker is away.
+It does not deduplicate, decides nothing about a message, and keeps nothing to publish while the broker is away.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bridge.transports.wakeup import Wakeup
 
 _log = logger(__name__)
 
-SETTLED_S = 10.0  # a connection that lives longer has settled: it was not ended by a rival, and backoff begins anew
+SETTLED_S = 10.0  # a connection that lives longer is stable: it was not ended by a rival, and backoff starts over
 QUICK_CLOSES = 5
-"""So many connections in a row, closed soon and for nothing that we sent, are a rival's work."""
-MIN_PACKET_BYTES = 256  # no status and hardly a reply is smaller
+"""So many successive connections, closed soon and not because of something we sent, indicate a rival."""
+MIN_PACKET_BYTES = 256  # no status and hardly any reply is smaller
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
 _STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge itself")
-# A message that is published before the broker knows the subscription is for nobody.
+# A message published before the broker knows the subscription is not delivered.
 _SUBSCRIBING = ConnectionProblem("subscribing", "connected; the broker has not answered every subscription yet")
 
 
@@ -53,15 +53,15 @@ class MqttTransport:
         clock: Clock | None = None,
         memory: FilterMemory | None = None,
     ) -> None:
-        """Make it; nothing is opened before `start`.
+        """Create it; nothing is opened before `start`.
 
         Args:
             options: what the connection is told.
-            receiver: gets the messages, on the transport's thread.
-            listener: told about the connection's life, on the transport's thread.
+            receiver: receives the messages, on the transport's thread.
+            listener: informed about the connection's life, on the transport's thread.
             metrics: where to count.
             clock: monotonic time; None = the machine's.
-            memory: the filters that earlier runs subscribed; None = none.
+            memory: the subscriptions of earlier runs; None = none.
 
         Raises:
             ConfigError: the URL cannot be used.
@@ -109,7 +109,7 @@ class MqttTransport:
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
-        """What is wrong now; () when connected, subscribed, and nothing was refused.
+        """Current problems; () when connected, subscribed, and nothing was refused.
 
         Thread: any.
         """
@@ -125,14 +125,15 @@ class MqttTransport:
             found.append(_SUBSCRIBING)
         if self._parts.intake.problem is not None:
             found.append(self._parts.intake.problem)
-        # Two clients that take the session over from each other connect fine each time: believe it after a while only.
+        # Two clients that take the session from each other both connect fine each time: trust a connection only after a
+        # while.
         if rival is not None and self._clock.monotonic_s() - accepted_at_s < SETTLED_S:
             found.append(rival)
         return tuple(found)
 
     @property
     def is_ready(self) -> bool:
-        """Connected and every SUBACK read.
+        """Connected, and every SUBACK was read.
 
         Thread: any.
         """
@@ -141,7 +142,7 @@ class MqttTransport:
 
     @property
     def max_publish_bytes(self) -> int:
-        """The largest payload that may be handed to `publish` now.
+        """The largest payload that may be passed to `publish` now.
 
         Thread: any.
         """
@@ -158,7 +159,7 @@ class MqttTransport:
         self._thread.start()
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Make these the subscriptions: subscribe what is new, unsubscribe what the session has and these lack.
+        """Set the subscriptions: subscribe new ones, unsubscribe those that the session has and that are not wanted.
 
         Args:
             filters: subscribed at QoS 1 for live messages (5.0: Retain Handling 2; 3.1.1: retained messages come too,
@@ -178,7 +179,7 @@ class MqttTransport:
         return self._stop is None and self._parts.outgoing.offer(message, done)
 
     def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after what was handed to `publish` went out; True if the thread ended in time.
+        """Disconnect cleanly after everything passed to `publish` was sent; True if the thread ended in time.
 
         The broker gets a DISCONNECT, so it drops the will.
 
@@ -212,7 +213,7 @@ class MqttTransport:
                 self._wakeup.clear()
 
     def _connect_once(self) -> float:
-        """Connect, talk until the connection ends, and return how long to wait before the next one, in seconds."""
+        """Connect, run until the connection ends, and return the seconds to wait before the next one."""
         self._attempt += 1
         link = Link(self._options, self._broker)
         conversation = Conversation(self._parts, link)
@@ -262,7 +263,7 @@ class MqttTransport:
             _log.exception("the connection's listener failed", extra=fields(connection=self.name))
 
     def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
-        """Return the problem to show and the seconds to wait; counts what may be a rival's work."""
+        """Return the problem to show and the seconds to wait; counts signs of a rival."""
         if lived_s is not None and lived_s >= SETTLED_S:
             self._attempt, self._takeovers, self._quick_closes = 1, 0, 0
             self._rival = None
@@ -272,7 +273,7 @@ class MqttTransport:
             if self._quick_closes >= QUICK_CLOSES:
                 problem = probably_taken_over(self._options)
         elif lost.is_suspicious and self._parts.outgoing.may_be_to_blame:
-            self._attempt = 1  # what the broker does not take is set aside after few such ends: no reason to wait
+            self._attempt = 1  # what the broker does not accept is set aside after few such ends: no reason to wait
         if problem.code != "taken-over":
             return problem, self._options.backoff.delay_s(self._attempt)
         self._rival = problem
@@ -280,11 +281,11 @@ class MqttTransport:
         return problem, self._options.taken_over_backoff.delay_s(self._takeovers)
 
     def _is_rivals_work(self, lost: LinkLost, lived_s: float | None) -> bool:
-        """Whether another client may have taken the session over.
+        """Whether another client may have taken over the session.
 
-        3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: a rival shows only in
-        being closed soon after each connect. So does a broker that restarts, but then it is away in between, and one
-        that will not have a packet of ours, but then that is unanswered or refused.
+        3.1.1 has no DISCONNECT from the broker, and Mosquitto 2.0.11 sends none in 5.0 either: the only sign of a rival
+        is that the connection is closed soon after each connect. A restarting broker does that too, but is away in
+        between; a broker that rejects one of our packets does too, but then that packet is unanswered or refused.
         """
         if lived_s is None:
             self._quick_closes = 0
