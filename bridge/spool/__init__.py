@@ -1,1 +1,1 @@
-"""The durable store between what arrives and what is submitted. The only place that imports sqlite3."""
+"""The durable store between arrival and submission. The only place that imports sqlite3."""

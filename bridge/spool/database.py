@@ -1,8 +1,8 @@
-"""One SQLite file: one writer connection under one lock, and readers that nothing blocks.
+"""One SQLite file with one writer connection under one lock, and readers that are never blocked.
 
-WAL with ``synchronous=FULL``: a commit returns after ``fsync`` of the log. Readers have connections of their own, taken
-from a pool for one read and given back, so that no connection is ever used by two threads at once and none outlives
-`close`. A database in memory has no second connection: its reads take the writer's lock.
+WAL with ``synchronous=FULL``: a commit returns after ``fsync`` of the log. Each read takes its own connection from a
+pool and returns it, so that no connection is used by two threads at once and none outlives `close`. A database in
+memory has no second connection: its reads take the writer's lock.
 
 Thread: any.
 """
@@ -20,8 +20,8 @@ from bridge.core.errors import SpoolError
 from bridge.spool.ledger import Ledger
 from bridge.spool.sqlite_errors import fault_of, is_damage
 
-# The file shrinks once a quarter of it, and 16 MiB, are free: a burst's file does not stay for ever, and no
-# shrinking and growing with each event.
+# The file shrinks once a quarter of it, and 16 MiB, are free: it does not stay large after a burst, and does not shrink
+# and grow with each event.
 FREE_PAGES = 4096
 FREE_SHARE = 4
 STEP_PAGES = 1024
@@ -41,7 +41,7 @@ class Snapshot:
         return self._connection.execute(self._statements[name], values)
 
     def pragma(self, name: str) -> int:
-        """Return a pragma that is one number."""
+        """Return a pragma with one number."""
         return int(self._connection.execute(f"pragma {name}").fetchone()[0])
 
     def apply(self, check: Callable[[sqlite3.Connection], tuple[str, ...]]) -> tuple[str, ...]:
@@ -50,14 +50,14 @@ class Snapshot:
 
 
 class Transaction(Snapshot):
-    """One commit under way.
+    """One commit in progress.
 
     Attributes:
-        ledger: the counts as they are once it is committed.
+        ledger: the counts after the commit.
         now_s: age-clock seconds of the commit.
         wall_s: wall clock of the commit, for display.
         after_commit: called in order once it is durable.
-        is_wanted: False = nothing changed, so there is nothing to write.
+        is_wanted: False = nothing changed, so nothing is written.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Transaction(Snapshot):
         self.is_wanted = True
 
     def many(self, name: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Execute statement `name` once for each of `rows`; return how many rows changed."""
+        """Execute statement `name` for each of `rows`; return how many rows changed."""
         return self._connection.executemany(self._statements[name], rows).rowcount
 
     def save(self) -> None:
@@ -89,14 +89,14 @@ class Database:
     Args:
         writer: an open connection in autocommit mode, its schema current.
         statements: by name.
-        clock: where time comes from.
-        open_reader: opens one more connection; None = the database is in memory.
-        on_damage: called when SQLite finds the file damaged.
+        clock: source of time.
+        open_reader: opens another connection; None = the database is in memory.
+        on_damage: called if SQLite finds the file damaged.
 
     Attributes:
         ledger: the counts as of the last commit; replaced by each, never changed.
         age: the bridge's own clock.
-        damage: the first sign that the file is damaged, or None; it stays, as nothing here can mend that.
+        damage: the first sign of damage, or None; it stays, because it cannot be repaired here.
         is_closed: whether `close` was called.
     """
 
@@ -136,7 +136,7 @@ class Database:
 
     @contextmanager
     def exclusively(self, verb: str) -> Iterator[Snapshot]:
-        """Hold the writer's lock, over more than one commit if need be; the block may read, too."""
+        """Hold the writer's lock, if necessary over several commits; the block may also read."""
         with self._lock:
             self._refuse_if_closed()
             try:
@@ -147,10 +147,10 @@ class Database:
 
     @contextmanager
     def transaction(self, verb: str) -> Iterator[Transaction]:
-        """Commit what the block does, durably, or nothing of it.
+        """Commit what the block does, durably and completely, or nothing.
 
         Raises:
-            PermanentError: ``not-storable``: nothing was stored; these values never will be.
+            PermanentError: ``not-storable``: nothing was stored; these values can never be.
         """
         with self._lock:
             self._refuse_if_closed()
@@ -177,7 +177,7 @@ class Database:
             if self._writer.in_transaction:
                 self._writer.execute("rollback")
         except sqlite3.Error:
-            # SQLite has rolled back by itself (disk full); the error that led here is the one to report.
+            # SQLite has already rolled back (disk full); report the original error.
             return
 
     def _raise_mapped(self, verb: str, error: BaseException) -> None:
@@ -193,7 +193,7 @@ class Database:
 
     @contextmanager
     def reading(self, verb: str) -> Iterator[Snapshot]:
-        """Read from one snapshot, beside any commit."""
+        """Read from one snapshot, concurrently with any commit."""
         if self._open_reader is None:
             with self.exclusively(verb) as snapshot:
                 yield snapshot
@@ -235,7 +235,7 @@ class Database:
             raise SpoolError("cannot use the spool: it is closed", code="spool-unusable")
 
     def free_pages(self) -> None:
-        """Give some unused pages back to the file system where there are many, in a commit of its own."""
+        """Return some unused pages to the file system if there are many, in a separate commit."""
         with self.exclusively("shrink the spool") as snapshot:
             free, pages = snapshot.pragma("freelist_count"), snapshot.pragma("page_count")
             if free > FREE_PAGES and free * FREE_SHARE > pages:
@@ -244,11 +244,11 @@ class Database:
 
     @property
     def unwritten_s(self) -> float:
-        """Seconds since the last commit: what a power loss would take off the age clock."""
+        """Seconds since the last commit: a power loss would set the age clock back by this."""
         return self.age.now_s() - self._written_s
 
     def close(self) -> None:
-        """Close every connection; one that a thread is reading from is closed when it is given back."""
+        """Close every connection; one in use by a reader is closed when it is returned."""
         with self._lock:
             if self.is_closed:
                 return

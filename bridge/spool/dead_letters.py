@@ -1,8 +1,8 @@
-"""Dead letters: stored, merged within a minute, bounded; and the events of dispatch that are kept beside theirs.
+"""Dead letters: stored, merged within a minute, limited; and the failed events kept with them.
 
-Of an event that died in dispatch all is kept that a new waiting row needs, identity and workflow name included, so that
-it outlives the event's own row, which goes after keep-done. A reply address is not kept: its sender was told of the
-failure. Opens no transaction itself.
+For an event that failed in dispatch, everything for a new waiting row is kept, including identity and workflow name, so
+that it outlives the event's own row, which is deleted after keep-done. The reply address is not kept: the sender was
+told of the failure. Opens no transaction itself.
 
 Thread: whoever commits, under the writer's lock.
 """
@@ -24,24 +24,24 @@ from bridge.spool.options import SpoolOptions
 from bridge.spool.records import DeadLetter, LetterFilter, NewDeadLetter, NewEvent, Replayed
 
 MERGE_S = 60.0
-# Letters of one mapping and reason within that time that have a topic each.
+# Maximum number of topics with their own letter, for one mapping and reason within that time.
 MAX_TOPICS = 100
 ORIGIN_BYTES = 16
-# Columns beside head and payload.
+# Columns besides head and payload.
 LETTER_BYTES = 150
 REUSED_HINT = "publish it again, with a different id"
-# The events of a mapping and reason take no more than this share of dead-letters.max-bytes within a minute, so that
-# their storm does not push all other letters out. Those beyond are counted only.
+# The events of a mapping and reason take at most this share of dead-letters.max-bytes within a minute, so that a storm
+# of them does not remove all other letters. Further ones are only counted.
 SHARE = 8
 NO_FILTER = LetterFilter()
 
 
 Kind = tuple[bytes, str, str, bool]
-"""What letters that are counted on one have in common: connection and topic, mapping, reason, and: it was an event."""
+"""Key of letters that are counted together: connection and topic, mapping, reason, and whether it was an event."""
 
 
 def store_letters(commit: Transaction, letters: Iterable[NewDeadLetter]) -> None:
-    """Keep the first of each kind whole; count those within a minute after it on it."""
+    """Store the first of each kind completely; count further ones within a minute on it."""
     kinds: dict[Kind, list[NewDeadLetter]] = {}
     for letter in letters:
         kinds.setdefault(kind_of(letter), []).append(letter)
@@ -50,17 +50,18 @@ def store_letters(commit: Transaction, letters: Iterable[NewDeadLetter]) -> None
 
 
 def kind_of(letter: NewDeadLetter) -> Kind:
-    """Return which letters `letter` is counted with."""
+    """Return the key under which `letter` is counted."""
     place = f"{letter.connection}\0{letter.topic}".encode("utf-8", "surrogatepass")
     origin = hashlib.blake2b(place, digest_size=ORIGIN_BYTES).digest()
     return origin, letter.mapping, letter.reason, bool(letter.event_id)
 
 
 def store_kind(commit: Transaction, kind: Kind, same: Sequence[NewDeadLetter]) -> int:
-    """Store letters of one kind; return the number of the row that they are counted on."""
+    """Store letters of one kind; return the number of the row on which they are counted."""
     found = commit.run("newest_dead_letter", kind).fetchone()
     if not _is_recent(commit, found):
-        # Endless topics would drive all other letters out: beyond so many within a minute the newest stands for them.
+        # An endless number of topics would remove all other letters: beyond a number within a minute, the newest is
+        # used.
         crowd = commit.run("crowded_dead_letters", (*kind[1:], MAX_TOPICS - 1)).fetchone()
         if not _is_recent(commit, crowd):
             return _insert(commit, kind[0], same[0], len(same))
@@ -74,7 +75,7 @@ def _is_recent(commit: Transaction, found: tuple[Any, ...] | None) -> bool:
 
 
 def recent_bytes(commit: Transaction, kind: Kind) -> int:
-    """Return the size of the last minute's letters of a mapping and reason, whatever their topic."""
+    """Return the size of the last minute's letters of a mapping and reason, for all topics."""
     values = (*kind[1:], MAX_TOPICS, commit.now_s - MERGE_S)
     return int(commit.run("dead_letters_since", values).fetchone()[0])
 
@@ -93,7 +94,7 @@ def _insert(commit: Transaction, origin: bytes, letter: NewDeadLetter, count: in
 
 
 def letter_of(row: tuple[Any, ...]) -> DeadLetter:
-    """Return the dead letter of a row of ``dead_letter_rows``."""
+    """Return the dead letter in a row of ``dead_letter_rows``."""
     seq, mapping, reason, count, kept, first_wall_s, last_wall_s, head, payload = row
     return DeadLetter(seq, decode_letter(mapping, reason, head, payload), count, first_wall_s, last_wall_s, kept)
 
@@ -105,7 +106,7 @@ def values_of(where: LetterFilter, now_s: float) -> dict[str, object]:
 
 
 def delete_letters(commit: Transaction, manifests: ManifestTable, seqs: Sequence[int]) -> int:
-    """Delete those of `seqs` that there are, with the events kept for them; return how many."""
+    """Delete those of `seqs` that exist, with their kept events; return how many."""
     sizes = [row[0] for row in commit.run("delete_dead_letters", json_list(seqs)).fetchall()]
     manifests.release(commit, [row[0] for row in commit.run("delete_dead_events", json_list(seqs)).fetchall()])
     commit.ledger.dead_letters -= len(sizes)
@@ -114,14 +115,14 @@ def delete_letters(commit: Transaction, manifests: ManifestTable, seqs: Sequence
 
 
 def purge_letters(commit: Transaction, manifests: ManifestTable, where: LetterFilter, upto_seq: int, limit: int) -> int:
-    """Delete some of the oldest that `where` means, up to the number `upto_seq`; return how many.
+    """Delete some of the oldest that match `where`, up to the number `upto_seq`; return how many.
 
     Args:
-        commit: under way.
+        commit: the current commit.
         manifests: of the events kept.
         where: which.
         upto_seq: none with a higher number.
-        limit: at most so many letters, and not many more events.
+        limit: maximum number of letters, and approximately of events.
     """
     values = values_of(where, commit.now_s) | {"upto": upto_seq, "limit": limit}
     going: list[int] = []
@@ -135,7 +136,7 @@ def purge_letters(commit: Transaction, manifests: ManifestTable, where: LetterFi
 
 
 def bound_letters(commit: Transaction, manifests: ManifestTable, limits: SpoolOptions, limit: int) -> int:
-    """Delete some of the oldest while a bound is passed, as many as `purge_letters`; return how many."""
+    """Delete some of the oldest while a limit is exceeded, as many as `purge_letters`; return how many."""
     ledger = commit.ledger
     rows, total = ledger.dead_letters, ledger.dead_bytes
     gone: list[int] = []
@@ -169,7 +170,7 @@ class DyingRow:
 
 
 def dying_rows(commit: Transaction, seqs: Sequence[int]) -> dict[int, DyingRow]:
-    """Return what is known of waiting rows, by their number."""
+    """Return the data of waiting rows, by their number."""
     if not seqs:
         return {}
     rows = commit.run("dying_rows", json_list(seqs))
@@ -183,12 +184,12 @@ def store_deaths(
     ended: Mapping[int, int],
     max_bytes: int,
 ) -> None:
-    """Store the dead letters of rows that ended, and keep the rows that can be replayed.
+    """Store the dead letters of failed rows, and keep the rows that can be replayed.
 
     Args:
-        commit: under way.
+        commit: the current commit.
         manifests: a kept row still refers to its manifest.
-        deaths: each letter, and its row as it was; None where it cannot be replayed.
+        deaths: each letter, with its row; None if it cannot be replayed.
         ended: the number in ``ended`` of each row.
         max_bytes: dead-letters.max-bytes.
     """
@@ -226,7 +227,7 @@ def _keep(
 
 
 def kept_events(snapshot: Snapshot, manifests: ManifestTable, letter: int, limit: int) -> tuple[NewEvent, ...]:
-    """Return up to `limit` of the events that are kept for a letter, in order of arrival."""
+    """Return up to `limit` of the events kept for a letter, in order of arrival."""
     rows = snapshot.run("dead_event_rows", (letter, limit)).fetchall()
     return tuple(decode_event(row, manifests.body(snapshot, row[6]), ()).event for row in rows)
 
@@ -234,13 +235,13 @@ def kept_events(snapshot: Snapshot, manifests: ManifestTable, letter: int, limit
 def give_back(
     commit: Transaction, manifests: ManifestTable, seq: int, encoded: Sequence[EncodedEvent]
 ) -> Replayed | None:
-    """Remove a dead letter, give its events back to dispatch, and store those that its message became.
+    """Remove a dead letter, return its events to dispatch, and store those that its message became.
 
     Returns:
         what came of it, or None where there is no such letter.
 
     Raises:
-        PermanentError: ``event-id-reused``: its message is a request under the name of another one.
+        PermanentError: ``event-id-reused``: its message is a request with the id of a different one.
     """
     row = commit.run("delete_dead_letters", json_list([seq])).fetchone()
     if row is None:
@@ -258,9 +259,9 @@ def give_back(
 
 
 def _wait_again(commit: Transaction, manifests: ManifestTable, kept: Sequence[tuple[Any, ...]]) -> list[int]:
-    """Let kept events wait again, behind all that wait; return the lane of each that was not known.
+    """Make kept events wait again, after all waiting rows; return the lane of each that was not known.
 
-    They get a new number: dispatch has passed the old one, and rows of their order key may wait by now.
+    They get a new number: dispatch is past the old one, and rows with their order key may be waiting by now.
     """
     keys: set[str] = set()
     lanes: list[int] = []
@@ -274,7 +275,7 @@ def _wait_again(commit: Transaction, manifests: ManifestTable, kept: Sequence[tu
         elif commit.run("insert_event", (number, identity, digest, namespace, name)).rowcount:
             commit.ledger.rows += 1
         else:
-            # The row went after keep-done, and the same event has come again since.
+            # The row was deleted after keep-done, and the same event has come again since.
             known.append(manifest)
             continue
         not_before_s = None if order_key and is_held(commit, order_key, keys) else 0.0

@@ -1,6 +1,8 @@
-"""Turns records into the blobs of the spool's rows and back. Versioned: the first element says how to read the rest.
+"""Converts records to the blobs of the spool's rows and back.
 
-Bytes within JSON are written as Latin-1 text: each byte one character, none lost. No I/O.
+Versioned: the first element gives the format of the rest.
+
+Bytes inside JSON are written as Latin-1 text: one character per byte, without loss. No I/O.
 
 Thread: any; ingest encodes before it takes the writer's lock.
 """
@@ -41,7 +43,7 @@ def _load(blob: bytes) -> list[Any]:
 
 
 def _reads_rows(decode: Callable[_Given, _Read]) -> Callable[_Given, _Read]:
-    """Report a blob that is not what was written, bit rot say, as damage."""
+    """Report a blob that differs from what was written, for example through bit rot, as damage."""
 
     @functools.wraps(decode)
     def checked(*values: _Given.args, **named: _Given.kwargs) -> _Read:
@@ -54,7 +56,7 @@ def _reads_rows(decode: Callable[_Given, _Read]) -> Callable[_Given, _Read]:
 
 
 def json_list(numbers: Iterable[int]) -> dict[str, str]:
-    """Return the parameter of a statement that takes ``:seqs``."""
+    """Return the parameter of a statement with ``:seqs``."""
     return {"seqs": orjson.dumps(list(numbers)).decode("ascii")}
 
 
@@ -65,7 +67,7 @@ def encode_reply(reply: ReplyAddress) -> bytes:
 
 @_reads_rows
 def decode_reply(blob: bytes) -> ReplyAddress:
-    """Return what `encode_reply` was given."""
+    """Return the input of `encode_reply`."""
     return _reply_of(_load(blob)[1])
 
 
@@ -82,7 +84,7 @@ def _reply_of(parts: list[str]) -> ReplyAddress:
 
 
 def encode_event(event: NewEvent) -> bytes:
-    """Return the body of a waiting row: all that no column holds.
+    """Return the body of a waiting row: everything without its own column.
 
     Raises:
         PermanentError: ``not-storable``, e.g. text that is not Unicode.
@@ -113,21 +115,21 @@ def _asked_list(asked: Asked) -> tuple[object, ...]:
 
 @_reads_rows
 def reply_of_body(body: bytes) -> ReplyAddress | None:
-    """Return the reply address that the event was stored with."""
+    """Return the reply address stored with the event."""
     parts = _load(body)[9]
     return None if parts is None else _reply_of(parts)
 
 
 @_reads_rows
 def unanswered(body: bytes) -> tuple[bytes, float | None]:
-    """Return `body` without its reply address, and the event's max-age: what is kept of an event that died."""
+    """Return `body` without its reply address, and the event's max-age: the parts kept of a failed event."""
     parts = _load(body)
     return _dump("keep a dead event", (*parts[:9], None, *parts[10:])), parts[5]
 
 
 @_reads_rows
 def decode_event(row: tuple[Any, ...], manifest: bytes, extra: tuple[ReplyAddress, ...]) -> WaitingEvent:
-    """Return the event of a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
+    """Return the event in a row of ``ready_rows``, with its manifest and the reply addresses attached later."""
     seq, identity, digest, namespace, name, lane, _, order_key, *times, attempts, stored, body, note, own = row
     _, mapping, topic, connection, status_topic, max_age_s, base, parameters, annotations, parts, *asked = _load(body)
     reply = None if parts is None else _reply_of(parts)
@@ -167,7 +169,7 @@ def encode_message(row: OutboxMessage) -> tuple[bytes, bytes]:
 
 @_reads_rows
 def decode_message(connection: str, head: bytes, payload: bytes) -> OutboxMessage:
-    """Return what `encode_message` was given."""
+    """Return the input of `encode_message`."""
     _, topic, qos, retain, correlation, content_type, user, *queue = _load(head)
     pairs = tuple((name, value) for name, value in user)
     message = OutgoingMessage(topic, payload, qos, retain, correlation.encode("latin-1"), content_type, pairs, *queue)
@@ -175,9 +177,9 @@ def decode_message(connection: str, head: bytes, payload: bytes) -> OutboxMessag
 
 
 def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
-    """Return ``(head, payload)`` of a dead letter; the payload is cut to 64 KiB, its whole length and digest kept.
+    """Return ``(head, payload)`` of a dead letter; the payload is cut to 64 KiB, with its full length and digest.
 
-    Of the properties a reply address is not kept (its sender has the answer), and more than 16 KiB are not.
+    The reply address is not kept (its sender has the reply), nor are properties of more than 16 KiB.
 
     Raises:
         PermanentError: ``not-storable``.
@@ -201,7 +203,7 @@ def encode_letter(letter: NewDeadLetter) -> tuple[bytes, bytes]:
 
 @_reads_rows
 def decode_letter(mapping: str, reason: str, head: bytes, payload: bytes) -> NewDeadLetter:
-    """Return what `encode_letter` was given."""
+    """Return the input of `encode_letter`."""
     _, message, topic, connection, payload_bytes, digest, event_id, attempts, details, *rest = _load(head)
     return NewDeadLetter(
         reason,

@@ -1,4 +1,4 @@
-"""Ends of rows: what one commit of dispatch writes, postponements too, and what goes later.
+"""Ends of rows: the writes of one commit of dispatch, including postponements, and later deletion.
 
 Opens no transaction itself.
 
@@ -25,12 +25,12 @@ EARLIEST_S = 1e-6
 def finish(
     commit: Transaction, manifests: ManifestTable, finished: Sequence[Finished], dead_max_bytes: int
 ) -> list[int]:
-    """End rows, with all that belongs to their end; a row that waits no longer is left alone, its messages too.
+    """End rows, with everything that belongs to their end; a row that no longer waits is ignored, with its messages.
 
     Args:
-        commit: under way.
-        manifests: those that the rows refer to.
-        finished: the ends.
+        commit: the current commit.
+        manifests: the manifests of the rows.
+        finished: the outcomes.
         dead_max_bytes: dead-letters.max-bytes.
 
     Returns:
@@ -87,16 +87,16 @@ def _store_deaths(
 ) -> None:
     deaths = [(end.dead_letter, row) for end, row in ends if end.dead_letter is not None]
     if deaths:
-        # The rows ended in this order, and nobody else numbers them.
+        # The rows ended in this order, and nothing else numbers them.
         last = int(commit.run("last_ended").fetchone()[0])
         numbers = {end.seq: last - len(ends) + place for place, (end, _) in enumerate(ends, 1)}
         store_deaths(commit, manifests, deaths, numbers, max_bytes)
 
 
 def _release_keys(commit: Transaction, keys: Iterable[str]) -> None:
-    """Let the next row of each key have its turn: due from now on.
+    """Release the next row of each key: it is due from now on.
 
-    Not "ready": the reader of ready rows may have passed its number.
+    It is not "ready": the reader of ready rows may be past its number.
     """
     for key in keys:
         first = commit.run("first_of_key", (key,)).fetchone()
@@ -105,14 +105,14 @@ def _release_keys(commit: Transaction, keys: Iterable[str]) -> None:
 
 
 def postpone(commit: Transaction, postponed: Sequence[Postponed]) -> None:
-    """Note a failed try and when the next one is due; a row that waits no longer is left alone."""
+    """Store a failed attempt and when the next one is due; a row that no longer waits is ignored."""
     if postponed:
         rows = [(one.attempts, one.own_failures, max(one.not_before_s, EARLIEST_S), one.seq) for one in postponed]
         commit.many("postpone", rows)
 
 
 def drop_ended(commit: Transaction, limit: int, ended_before_s: float) -> int:
-    """Delete up to `limit` event rows, the first ended first, that ended before `ended_before_s`; return how many."""
+    """Delete up to `limit` event rows that ended before `ended_before_s`, oldest first; return how many."""
     oldest = commit.run("oldest_ended", (limit,)).fetchall()
     going = list(takewhile(lambda row: row[2] < ended_before_s, oldest))
     if not going:

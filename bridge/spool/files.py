@@ -1,4 +1,4 @@
-"""The spool's file on disk: made whole or not at all, upgraded in steps, set aside when damaged, never overwritten.
+"""The spool's file: created completely or not at all, upgraded in steps, set aside if damaged, never overwritten.
 
 The SQL comes from the package: named statements (queries.sql) and numbered migrations.
 
@@ -23,9 +23,9 @@ from bridge.spool.encoding import reply_of_body
 from bridge.spool.sqlite_errors import fault_of, is_damage
 
 APPLICATION_ID = 0x41724272
-# A file up to this size is checked wholly at each start; a larger one only after damage was met while running.
+# A file up to this size is checked completely at each start; a larger one only after damage was found while running.
 CHECKED_BYTES = 32 * 2**20
-# A schema number beyond what migrations can have is damage, not a newer bridge.
+# A schema number above all possible migrations is damage, not a newer bridge.
 LAST_NUMBER = 9999
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -37,8 +37,8 @@ class Migration:
     """One step from schema version ``number - 1`` to ``number``.
 
     Attributes:
-        number: 1 to 9999; the ``user_version`` that it leaves.
-        name: what it does, in a word.
+        number: 1 to 9999; the resulting ``user_version``.
+        name: its purpose, in a word.
         sql: statements; no transaction control.
     """
 
@@ -48,10 +48,10 @@ class Migration:
 
 
 def parse_statements(text: str) -> Mapping[str, str]:
-    """Return the blocks of `text`, each begun by a line ``-- name: NAME``, by name.
+    """Return the blocks of `text` by name; each begins with a line ``-- name: NAME``.
 
     Raises:
-        ValueError: a name stands twice.
+        ValueError: a name occurs twice.
     """
     parts = _NAME.split(text)
     names, bodies = parts[1::2], parts[2::2]
@@ -74,17 +74,17 @@ def load_migrations() -> tuple[Migration, ...]:
 
 
 def connect(path: str, *, uri: bool = False) -> sqlite3.Connection:
-    """Open a connection in autocommit mode that any thread may use, one at a time."""
+    """Open a connection in autocommit mode that any one thread may use at a time."""
     return sqlite3.connect(
         path, timeout=5.0, isolation_level=None, check_same_thread=False, cached_statements=128, uri=uri
     )
 
 
 def prepare_writer(connection: sqlite3.Connection) -> None:
-    """Set what each writer connection needs: WAL, a commit that waits for ``fsync``, a cache of 8 MiB."""
+    """Configure a writer connection: WAL, a commit that waits for ``fsync``, a cache of 8 MiB."""
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
-    # Debian's SQLite overwrites deleted rows with zeros unless told otherwise: twice the pages written.
+    # Debian's SQLite overwrites deleted rows with zeros unless disabled: this doubles the written pages.
     connection.execute("pragma secure_delete = off")
     connection.execute("pragma cache_size = -8192")
     connection.execute("pragma temp_store = memory")
@@ -93,12 +93,12 @@ def prepare_writer(connection: sqlite3.Connection) -> None:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open one more connection, for reading alone."""
+    """Open another connection, for reading only."""
     return connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Iterable[Migration]) -> None:
-    """Bring the schema up to date, each step with its number in one transaction.
+    """Upgrade the schema, each step with its number in one transaction.
 
     Raises:
         SpoolError: ``spool-newer``: a newer bridge wrote the file. A retry does not help.
@@ -122,7 +122,7 @@ def migrate(connection: sqlite3.Connection, migrations: Iterable[Migration]) -> 
 
 
 def open_writer(path: Path, migrations: Iterable[Migration], wall_s: float) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the spool's file, made new where there is none or what is there is damaged.
+    """Open the spool's file; a missing or damaged one is created anew.
 
     Returns:
         the writer's connection, and where a damaged file was put, or None.
@@ -139,7 +139,7 @@ def open_writer(path: Path, migrations: Iterable[Migration], wall_s: float) -> t
         connection = connect(str(path))
         try:
             if not _is_sound(connection, path, steps):
-                # Renamed before it is closed: closing would move the log's pages into the damaged file.
+                # Renamed before it is closed: closing would write the log's pages into the damaged file.
                 aside = _set_aside(path, wall_s)
                 connection.close()
                 _create(path, steps)
@@ -173,23 +173,23 @@ def bytes_on_disk(path: Path) -> int:
 
 
 def suspicion(path: Path) -> Path:
-    """Return the file whose presence asks the next start for a check of the whole spool."""
+    """Return the file whose presence makes the next start check the whole spool."""
     return path.with_name(path.name + ".suspect")
 
 
 def mark_suspect(path: Path) -> None:
-    """Ask the next start for a check of the whole file."""
+    """Make the next start check the whole file."""
     try:
         suspicion(path).touch()
     except OSError:
-        # The disk that damaged the file may refuse this as well; small files are checked anyway.
+        # The disk that damaged the file may refuse this too; small files are checked anyway.
         return
 
 
 def _is_torn(path: Path) -> bool:
     """Whether the file cannot be opened as it is: empty, or a log without its file.
 
-    SQLite would take an empty file for a new database, and would replay a strange log into a new one.
+    SQLite would treat an empty file as a new database, and would replay a foreign log into a new one.
     """
     if path.exists():
         return path.stat().st_size == 0
@@ -203,7 +203,7 @@ def _is_sound(connection: sqlite3.Connection, path: Path, steps: tuple[Migration
         if path.stat().st_size > CHECKED_BYTES and not suspicion(path).exists():
             return True
         is_current = connection.execute("pragma user_version").fetchone()[0] == steps[-1].number
-        # The counts of an older schema are not what check_rows compares.
+        # The counts of an older schema are not those that check_rows compares.
         return not (problems(connection) if is_current else _page_problems(connection))
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
@@ -212,7 +212,7 @@ def _is_sound(connection: sqlite3.Connection, path: Path, steps: tuple[Migration
 
 
 def _is_ours(connection: sqlite3.Connection, steps: tuple[Migration, ...]) -> bool:
-    """Whether the file says that it is a spool, and its schema is what its version makes it."""
+    """Whether the file is marked as a spool, and has the schema of its version."""
     if connection.execute("pragma application_id").fetchone()[0] != APPLICATION_ID:
         return False
     version = int(connection.execute("pragma user_version").fetchone()[0])
@@ -230,7 +230,7 @@ def _schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 def problems(connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Return what is wrong with the spool, a sentence each; () when it is sound. Reads the whole file.
+    """Return the problems of the spool, one sentence each; () if it is intact. Reads the whole file.
 
     Raises:
         sqlite3.Error: it cannot be read, because it is damaged (`is_damage`) or for another reason.
@@ -239,7 +239,7 @@ def problems(connection: sqlite3.Connection) -> tuple[str, ...]:
         return found
     counts = connection.execute(load_statements()["check_rows"])
     wrong = [f"{name}: {counted} counted, {kept} expected" for name, counted, kept in counts if counted != kept]
-    # SQLite's check does not look into texts and blobs.
+    # SQLite's check does not look inside texts and blobs.
     for body, *_ in connection.execute("select w.body, e.*, w.* from waiting w join events e on e.seq = w.seq"):
         try:
             reply_of_body(body)
@@ -257,7 +257,7 @@ def _create(path: Path, steps: tuple[Migration, ...]) -> None:
     temporary = path.with_name(path.name + ".new")
     for leftover in (temporary, *(temporary.with_name(temporary.name + suffix) for suffix in _COMPANIONS)):
         leftover.unlink(missing_ok=True)
-    # Payloads are nobody else's business; the log inherits the file's mode.
+    # Payloads are private; the log inherits the file's mode.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = connect(str(temporary))
     try:

@@ -1,10 +1,10 @@
-"""The counts that each commit stores beside its rows, and who may store how much by them. No I/O.
+"""The counts that each commit stores with its rows, and the limits computed from them. No I/O.
 
-A full spool must not shut out what helps it (`stop`, `terminate`, `delete`), and one lane must not shut out all others.
-So beyond spool.max-rows and spool.max-bytes there is a reserve: a quarter of them for lanes that have less than a 16th
-each, another 16th for events that are urgent, and, by bytes, another one for messages to send.
+A full spool must not block operations that help (`stop`, `terminate`, `delete`), and one lane must not block all
+others. So beyond spool.max-rows and spool.max-bytes there is a reserve: a quarter of them for lanes with less than a
+16th each, another 16th for urgent events, and, by bytes, another one for messages to send.
 
-Thread: the writer changes a copy under the database's lock; a published ledger is never changed again.
+Thread: the writer changes a copy under the database's lock; a published ledger never changes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Ledger:
     """Counters and lanes.
 
     Attributes:
-        next_seq: the next number for rows, lanes and manifests; none is used twice.
-        rows: event rows, ended ones included.
+        next_seq: the next number for rows, lanes and manifests; none is reused.
+        rows: event rows, including ended ones.
         outbox: rows.
         dead_letters: rows.
         dead_bytes: their bytes.
@@ -53,7 +53,7 @@ class Ledger:
     changed_lanes: set[int] = field(default_factory=set)
 
     def copy(self) -> Ledger:
-        """Return a ledger that can be changed without changing this one."""
+        """Return a copy that can be changed independently."""
         return replace(
             self,
             lane_ids=dict(self.lane_ids),
@@ -69,7 +69,7 @@ class Ledger:
         return first
 
     def lane_id(self, name: str) -> int:
-        """Return the number of lane `name`, a new one where it has none."""
+        """Return the number of lane `name`, a new one if it has none."""
         lane = self.lane_ids.get(name)
         if lane is None:
             lane = self.lane_ids[name] = self.take_seqs(1)
@@ -77,7 +77,7 @@ class Ledger:
         return lane
 
     def count_waiting(self, lane: int, rows: int, size_bytes: int) -> None:
-        """Add `rows` waiting rows of `size_bytes`, or take them away, of lane number `lane`."""
+        """Add or subtract `rows` waiting rows of `size_bytes` in lane number `lane`."""
         self.waiting[lane] += rows
         self.bytes[lane] += size_bytes
         self.changed_lanes.add(lane)
@@ -94,19 +94,19 @@ class Ledger:
         ]
 
     def by_lane(self) -> dict[str, int]:
-        """Return the waiting rows of each lane that has any."""
+        """Return the number of waiting rows of each lane that has any."""
         return {name: self.waiting[lane] for name, lane in sorted(self.lane_ids.items()) if self.waiting[lane]}
 
     def total_waiting(self) -> int:
-        """Return all waiting rows."""
+        """Return the number of all waiting rows."""
         return sum(self.waiting.values())
 
 
 class NoRoomError(SpoolError):
-    """Nothing was stored, because some events have no room now (``spool-full``); the others would have.
+    """Nothing was stored, because some events have no room now (``spool-full``); the others would have room.
 
     Attributes:
-        events: ids of those that have none.
+        events: ids of the events without room.
     """
 
     def __init__(self, limits: SpoolOptions, waiting: int, events: frozenset[bytes] = frozenset()) -> None:
@@ -128,10 +128,10 @@ class _Taken:
 
 
 class Room:
-    """What is taken of the spool, by rows and bytes.
+    """The used part of the spool, in rows and bytes.
 
     Args:
-        ledger: the counts now.
+        ledger: the current counts.
         used_bytes: of the file.
         limits: of the spool.
     """
@@ -145,21 +145,21 @@ class Room:
 
     @property
     def is_full(self) -> bool:
-        """Whether the reserve is all that is left."""
+        """Whether only the reserve is left."""
         return self._reaches(self._all, 1)
 
     @property
     def is_brimful(self) -> bool:
-        """Whether not even a message to send has room."""
+        """Whether there is not even room for a message to send."""
         return self._all.size_bytes >= self._limits.max_bytes * FOR_MESSAGES
 
     def has_plenty(self, encoded: Sequence[tuple[NewEvent, bytes]]) -> bool:
-        """Whether all of these may be stored without a closer look."""
+        """Whether all of these can be stored without further checks."""
         size_bytes = sum(len(body) + len(event.order.manifest) for event, body in encoded)
         return not self._reaches(_Taken(self._all.rows + len(encoded), self._all.size_bytes + size_bytes), 1)
 
     def admits(self, event: NewEvent) -> bool:
-        """Whether one more event may be stored."""
+        """Whether one more event can be stored."""
         if event.is_urgent:
             return not self._reaches(self._all, FOR_URGENT)
         if not self.is_full:
@@ -167,7 +167,7 @@ class Room:
         return not self._reaches(self._all, FOR_SMALL) and not self._reaches(self._lane(event.lane), SMALL)
 
     def _reaches(self, taken: _Taken, share: float) -> bool:
-        # The smallest share is a row.
+        # The smallest share is one row.
         rows = max(min(1, self._limits.max_rows), self._limits.max_rows * share)
         return taken.rows >= rows or taken.size_bytes >= self._limits.max_bytes * share
 

@@ -1,4 +1,4 @@
-"""One process a data directory: an OS lock that ends with the process, however it ends. Never a pid file.
+"""One process per data directory: an OS lock that ends with the process, however it ends. Never a pid file.
 
 Thread: the service's main thread.
 """
@@ -22,7 +22,7 @@ LOOK_S = 0.1
 
 
 class DataDirLock:
-    """Holds ``flock`` on the file ``lock`` within a data directory, which is made if it is missing.
+    """Holds ``flock`` on the file ``lock`` in a data directory, which is created if missing.
 
     Args:
         data_dir: bridge.data-dir.
@@ -33,14 +33,14 @@ class DataDirLock:
         self._descriptor: int | None = None
 
     def __repr__(self) -> str:
-        """Name the directory and say whether the lock is held."""
+        """Return the directory and whether the lock is held."""
         return f"DataDirLock({self._data_dir}, {'held' if self._descriptor is not None else 'free'})"
 
     def acquire(self, patience_s: float = 0.0) -> None:
         """Take the lock.
 
         Args:
-            patience_s: how long to wait for a process that holds it; 0.0 = not at all.
+            patience_s: maximum wait for a process that holds it; 0.0 = no wait.
 
         Raises:
             ConfigError: ``data-dir-in-use``: another process holds it; a retry helps once that has ended.
@@ -68,9 +68,9 @@ class DataDirLock:
         self._descriptor = descriptor
 
     def _refuse_foreign(self) -> None:
-        """Refuse a directory in which somebody else could let the bridge write to, or read from, other places.
+        """Refuse a directory in which another user could redirect the bridge's reads and writes.
 
-        Root is trusted: it owns the directories of volumes, and can do everything anyway.
+        Root is trusted: it owns the directories of volumes, and can do anything anyway.
         """
         for path in (self._data_dir, *self._data_dir.iterdir()):
             try:
@@ -100,12 +100,12 @@ class DataDirLock:
                     is_told = True
                     keys = fields(action="lock", delay_s=patience_s)
                     _log.info("another process uses %s; waiting for it to end", self._data_dir, extra=keys)
-                time.sleep(LOOK_S)  # flock waits for ever or not at all, and tells nobody when it could be had
+                time.sleep(LOOK_S)  # flock waits forever or not at all, and does not report when it becomes available
             else:
                 return
 
     def release(self) -> None:
-        """Give the lock up; does nothing when it is not held."""
+        """Release the lock; no effect if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -118,5 +118,5 @@ class DataDirLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         self.release()

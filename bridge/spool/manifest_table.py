@@ -1,7 +1,7 @@
-"""Manifests: stored once by digest, many events share one. Knows which number a manifest has, and its bytes.
+"""Manifests, stored once by digest and shared by many events. Maps manifests to numbers, and numbers to bytes.
 
-Both caches are bounded by bytes and simply emptied when full. Numbers are never used twice, so an entry can be missing
-but not wrong.
+Both caches are limited in bytes and simply emptied when full. Numbers are never reused, so an entry can be missing but
+not wrong.
 
 Thread: `ids` under the writer's lock; `body` in any.
 """
@@ -29,7 +29,7 @@ class ManifestTable:
         self._bodies_bytes = 0
 
     def ids(self, commit: Transaction, manifests: Sequence[bytes]) -> list[int]:
-        """Return the number of each manifest, stored where it is new, and count one reference to each."""
+        """Return the number of each manifest, stored if new, and count one more reference to each."""
         found: dict[bytes, int] = {}
         for manifest in manifests:
             if manifest not in found:
@@ -59,22 +59,22 @@ class ManifestTable:
             self._ids_bytes += len(manifest)
 
     def release(self, commit: Transaction, numbers: Sequence[int]) -> None:
-        """Count one reference less for each of `numbers`."""
+        """Count one less reference for each of `numbers`."""
         commit.many("count_manifest", [(-refs, number) for number, refs in Counter(numbers).items()])
 
     def hold(self, commit: Transaction, numbers: Sequence[int]) -> None:
-        """Count one reference more for each of `numbers`."""
+        """Count one more reference for each of `numbers`."""
         commit.many("count_manifest", [(refs, number) for number, refs in Counter(numbers).items()])
 
     def purge(self, commit: Transaction, limit: int) -> int:
-        """Delete up to `limit` manifests that no row names; return how many."""
+        """Delete up to `limit` manifests without references; return how many."""
         unused = [row[0] for row in commit.run("unused_manifests", (limit,))]
         if not unused:
             return 0
         gone = {"ids": str(unused)}
         commit.run("delete_manifests", gone)
         commit.run("delete_manifest_bodies", gone)
-        # Forgotten even if the commit fails: then they are found by digest again.
+        # Removed from the cache even if the commit fails: then they are found by digest again.
         self._ids.clear()
         self._ids_bytes = 0
         return len(unused)
@@ -87,7 +87,7 @@ class ManifestTable:
             if row is None:
                 raise SpoolError(f"cannot read manifest {number}: it is missing", code="corrupt", hint=CORRUPT_HINT)
             body = bytes(row[0])
-            # Two threads may count one body twice; the next clearing sets it right.
+            # Two threads may count one body twice; the next clearing corrects this.
             if self._bodies_bytes + len(body) > CACHE_BYTES:
                 self._bodies = {}
                 self._bodies_bytes = 0

@@ -1,4 +1,4 @@
-"""What one commit of ingest writes: events, deliveries, outbox rows and dead letters. Opens no transaction itself.
+"""The writes of one commit of ingest: events, deliveries, outbox rows and dead letters. Opens no transaction itself.
 
 Thread: ingest threads, under the writer's lock.
 """
@@ -30,12 +30,12 @@ from bridge.spool.records import (
 
 DELIVERY_BYTES = 16
 PAYLOAD_DIGEST_BYTES = 32
-# Of a waiting row beside its body, its event and the indexes included.
+# Size of a waiting row besides its body, including its event and the indexes.
 ROW_BYTES = 250
 
 
 EncodedEvent = tuple[NewEvent, bytes]
-"""An event with its body, made before the lock is taken."""
+"""An event with its body, encoded before the lock is taken."""
 
 
 def encode_all(events: Iterable[NewEvent]) -> list[EncodedEvent]:
@@ -48,14 +48,14 @@ def encode_all(events: Iterable[NewEvent]) -> list[EncodedEvent]:
 
 
 def is_new(snapshot: Snapshot, event: NewEvent) -> bool:
-    """Whether an event is not known yet."""
+    """Whether an event is new."""
     return snapshot.run("find_event", (event.id,)).fetchone() is None
 
 
 def store_events(
     commit: Transaction, manifests: ManifestTable, encoded: Sequence[EncodedEvent]
 ) -> tuple[int, tuple[StoredOutcome, ...]]:
-    """Insert what is new; return how many that were, and what is known of the others, in their order."""
+    """Insert new events; return how many there were, and the outcomes of the others, in their order."""
     if not encoded:
         return 0, ()
     first = commit.ledger.take_seqs(len(encoded))
@@ -69,14 +69,14 @@ def store_events(
         numbered, known = _split(commit, numbered)
     commit.ledger.rows += len(numbered)
     _insert_waiting(commit, manifests, numbered)
-    # After the inserts: the first of two equal ones may stand in this very commit.
+    # After the inserts: the first of two equal ones may be in this very commit.
     return len(numbered), tuple(_known_outcome(commit, event, found) for event, found in known)
 
 
 def _split(
     commit: Transaction, numbered: Sequence[tuple[int, EncodedEvent]]
 ) -> tuple[list[tuple[int, EncodedEvent]], list[tuple[NewEvent, tuple[Any, ...]]]]:
-    """Tell new events from known ones: the row of a known one has another number."""
+    """Separate new events from known ones: the row of a known one has a different number."""
     new: list[tuple[int, EncodedEvent]] = []
     known: list[tuple[NewEvent, tuple[Any, ...]]] = []
     for seq, encoded in numbered:
@@ -116,7 +116,7 @@ def _insert_waiting(
 
 
 def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
-    """Whether an earlier row of `key` waits, be it one of this commit (`keys`, which `key` is added to)."""
+    """Whether an earlier row of `key` waits, possibly in this commit (`keys`, to which `key` is added)."""
     if key in keys or commit.run("key_is_waiting", (key,)).fetchone():
         return True
     keys.add(key)
@@ -124,7 +124,7 @@ def is_held(commit: Transaction, key: str, keys: set[str]) -> bool:
 
 
 def digest_of(event: NewEvent) -> bytes:
-    """Return a row's ``digest``: that of the payload, and behind it that of a request's content."""
+    """Return a row's ``digest``: of the payload, followed by that of a request's content."""
     return event.payload_digest + event.content_digest
 
 
@@ -151,14 +151,14 @@ def _attach_reply(commit: Transaction, event: NewEvent, seq: int, body: bytes) -
     if event.reply is None:
         return
     rows = commit.run("select_replies", json_list([seq])).fetchall()
-    # The same request delivered again: one reply answers both.
+    # The same request delivered again: one reply is enough.
     if event.reply == reply_of_body(body) or any(decode_reply(address) == event.reply for _, address in rows):
         return
     commit.run("add_reply", (seq, len(rows), encode_reply(event.reply)))
 
 
 def store_deliveries(commit: Transaction, rows: Sequence[Inflight]) -> None:
-    """Remember the delivery id of each packet id and digest; the newest four of a packet id are kept."""
+    """Store the delivery id of each packet id and digest; the newest four of a packet id are kept."""
     if rows:
         commit.many("remember_delivery", [(row.connection, row.packet_id, _entry_of(row)) for row in rows])
 
@@ -170,7 +170,7 @@ def _entry_of(row: Inflight) -> bytes:
 
 
 def find_delivery(entries: bytes, digest: bytes) -> bytes | None:
-    """Return the newest delivery id of `digest` in the ``entries`` of a packet id."""
+    """Return the newest delivery id for `digest` in the ``entries`` of a packet id."""
     wanted = digest[:DIGEST_BYTES].ljust(DIGEST_BYTES, b"\0")
     size = DIGEST_BYTES + DELIVERY_BYTES
     for start in range(0, len(entries), size):
@@ -180,7 +180,7 @@ def find_delivery(entries: bytes, digest: bytes) -> bytes | None:
 
 
 def remembered(snapshot: Snapshot, connection: str) -> tuple[tuple[int, bytes], ...]:
-    """Return the packet id and the cut digest of every entry, the newest of a packet id first."""
+    """Return the packet id and the shortened digest of every entry, newest of a packet id first."""
     size = DIGEST_BYTES + DELIVERY_BYTES
     return tuple(
         (packet_id, bytes(entries[start : start + DIGEST_BYTES]))

@@ -8,12 +8,12 @@ from bridge.configfile.fields import declare, section
 from bridge.configfile.kinds import Duration, Integer, Size
 
 SPOOL_FILE = "spool.sqlite"
-"""Within bridge.data-dir."""
+"""Relative to bridge.data-dir."""
 
 
 @section
 class DeadLetterOptions:
-    """Bounds of the dead letters; the oldest go first."""
+    """Limits of the dead letters; the oldest are deleted first."""
 
     max_rows: int = declare(Integer(1), "Number of dead letters to keep.", default=10_000)
     max_bytes: int = declare(
@@ -27,10 +27,10 @@ class DeadLetterOptions:
 
 @section
 class SpoolOptions:
-    """Bounds of the spool.
+    """Limits of the spool.
 
-    Ended rows go before their time to make room; when only waiting ones are left, new events are refused
-    (``spool-full``; `Room` says which). The events of one message may overrun `max_rows`.
+    Ended rows are deleted early to make room; when only waiting ones are left, new events are refused (``spool-full``;
+    see `Room`). The events of one message may exceed `max_rows`.
     """
 
     max_rows: int = declare(
@@ -50,8 +50,8 @@ class SpoolOptions:
 
     @property
     def dead_max_bytes(self) -> int:
-        """Bytes of dead letters; at most half the spool.
+        """Maximum bytes of dead letters; at most half the spool.
 
-        They lie in its file: as large as the spool, they would stop ingest for good.
+        They are in the same file: if they could fill the spool, they would stop ingest forever.
         """
         return min(self.dead_letters.max_bytes, self.max_bytes // 2)

@@ -1,4 +1,4 @@
-"""What the spool stores, as frozen dataclasses. No SQL, no I/O."""
+"""The records of the spool, as frozen dataclasses. No SQL, no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage,
 
 
 class Outcome(Enum):
-    """How an event ended. The integer is what the database holds."""
+    """How an event ended. The database stores the integer."""
 
     DONE = 1
     DEAD = 2
@@ -17,12 +17,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An operation on something that exists already.
+    """An operation on an existing object.
 
     Attributes:
         operation: its topic level, e.g. ``stop``.
-        target: name of the workflow or CronWorkflow that is meant.
-        options: what it was asked with, JSON-ready.
+        target: name of the workflow or CronWorkflow.
+        options: its options, JSON-ready.
     """
 
     operation: str
@@ -35,23 +35,23 @@ class NewEvent:
     """One event to store; becomes exactly one workflow, or one operation carried out.
 
     Attributes:
-        id: 32 bytes (SHA-256); the UNIQUE column that is the only dedupe.
-        lane: what shares its fate in dispatch: the mapping's name, ``trigger:NAMESPACE`` or ``operation:NAMESPACE``.
-            A parked lane holds up no other.
-        order: the workflow to create, its name fixed; for an operation namespace and name of what it ends up with,
-            a workflow it creates or what it is asked on.
+        id: 32 bytes (SHA-256); the UNIQUE column, the only deduplication.
+        lane: rows that succeed or fail together in dispatch: the mapping's name, ``trigger:NAMESPACE`` or
+            ``operation:NAMESPACE``. A parked lane does not delay others.
+        order: the workflow to create, with its name; for an operation, namespace and name of its result: the workflow
+            it creates, or its subject.
         mapping: name of the mapping, or "" for a request.
         topic: the concrete topic of the message.
-        connection: where it came from.
+        connection: the connection it came from.
         payload_digest: 32 bytes of SHA-256 over the payload.
         status_topic: the mapping's own status topic, rendered, or "".
-        order_key: at most one row of a key is in flight ("" = no order); includes the mapping's name.
+        order_key: at most one row per key is in flight ("" = no order); includes the mapping's name.
         max_age_s: seconds from now after which it is dead-lettered instead of run, or None.
-        reply: where its outcome goes, or None for mapped events.
-        asked: the operation, or None: a workflow is to be created.
-        content_digest: of a request, 32 bytes of SHA-256 over what it asks for, which a retry repeats though its
-            ``requestId`` is another one; b"" for mapped events.
-        is_urgent: it may use the last of the spool. Not stored.
+        reply: where its outcome is sent, or None for mapped events.
+        asked: the operation, or None to create a workflow.
+        content_digest: for a request, 32 bytes of SHA-256 over its content, which a retry repeats with a different
+            ``requestId``; b"" for mapped events.
+        is_urgent: it may use the last part of the spool. Not stored.
     """
 
     id: bytes
@@ -71,18 +71,18 @@ class NewEvent:
 
 
 REMEMBERED_DIGEST_BYTES = 16
-"""How much of a digest the spool keeps of a delivery."""
+"""Bytes of a digest that the spool keeps for a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inflight:
-    """Remembers which delivery a packet id was, so that a DUP=1 of it is the same event.
+    """Maps a packet id to its delivery, so that a message with DUP=1 is the same event.
 
     Attributes:
         connection: the connection's name.
         packet_id: 1 to 65535 (AMQP: any number above 0).
         digest: 32 bytes: SHA-256 of topic, a NUL byte and the payload. Two live messages can share a packet id.
-        delivery_id: 16 random bytes, drawn at the first delivery.
+        delivery_id: 16 random bytes, chosen at the first delivery.
     """
 
     connection: str
@@ -96,8 +96,8 @@ class OutboxMessage:
     """A message that must reach a broker: a reply or a dead-letter notice.
 
     Attributes:
-        connection: which connection sends it.
-        message: what is sent.
+        connection: the connection that sends it.
+        message: the message.
     """
 
     connection: str
@@ -106,21 +106,21 @@ class OutboxMessage:
 
 @dataclass(frozen=True, slots=True)
 class NewDeadLetter:
-    """What could not be done, and why.
+    """A message or event that could not be carried out, with the reason.
 
     Attributes:
         reason: kebab-case code, e.g. ``invalid-payload``, ``name-taken``, ``expired``.
         message: a sentence.
         topic: the concrete topic of the message.
-        connection: where it came from.
+        connection: the connection it came from.
         mapping: the mapping's name, or "".
-        payload: the payload's first 64 KiB (`payload_bytes` tells its whole length).
+        payload: the payload's first 64 KiB (see `payload_bytes`).
         payload_bytes: length of the whole payload.
         payload_digest: 32 bytes of SHA-256 of the whole payload.
-        event_id: the event's id where it had one, else b"".
-        attempts: submissions tried.
+        event_id: the event's id if it had one, else b"".
+        attempts: number of submissions tried.
         details: findings, JSON-ready.
-        properties: those of the message that a replay needs, or None: they were too large to be kept.
+        properties: properties needed for a replay, or None if they were too large to keep.
     """
 
     reason: str
@@ -139,11 +139,11 @@ class NewDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class NewExternalStatus:
-    """A status that another system sent.
+    """A status from another system.
 
     Attributes:
-        namespace: of the workflow that it tells of.
-        name: of that workflow.
+        namespace: of the workflow.
+        name: of the workflow.
         body: the status message, JSON.
         keep_s: seconds from now for which it may be shown.
     """
@@ -156,14 +156,14 @@ class NewExternalStatus:
 
 @dataclass(frozen=True, slots=True)
 class ExternalStatus:
-    """A status of another system as it is kept.
+    """A stored status from another system.
 
     Attributes:
-        namespace: of the workflow that it tells of.
-        name: of that workflow.
+        namespace: of the workflow.
+        name: of the workflow.
         body: the status message, JSON.
-        expires_at_s: age-clock seconds after which it is shown no longer.
-        seq: its number; grows, is never used again.
+        expires_at_s: age-clock seconds after which it is no longer shown.
+        seq: its number; increases, and is never reused.
     """
 
     namespace: str
@@ -175,14 +175,14 @@ class ExternalStatus:
 
 @dataclass(kw_only=True)
 class NewRows:
-    """Rows that one commit stores together, or none of them: what one message leads to.
+    """Rows that one commit stores together or not at all: the results of one message.
 
     Attributes:
         events: new events, in order.
         inflight: one row for each QoS 1 delivery whose event ids derive from a delivery id.
         outbox: messages decided already (refusals).
         dead_letters: refused messages.
-        external: statuses of other systems.
+        external: statuses from other systems.
     """
 
     events: list[NewEvent] = field(default_factory=list)
@@ -199,16 +199,16 @@ class NewRows:
 
 @dataclass(frozen=True, slots=True)
 class StoredOutcome:
-    """The outcome of an event that was known before.
+    """The outcome of an event that was already known.
 
     Attributes:
         id: the event's id.
-        reused: the stored event has another payload; of a request, another content. Such a request is another one
-            under the same name, and has no part in the outcome.
+        reused: the stored event has a different payload, or for a request, different content. Then the request is a
+            different one with the same id, and the outcome is not for it.
         outcome: None while it still waits (the new reply address was attached to it).
         namespace: of its workflow.
         name: of its workflow.
-        error: the sentence that its first sender got, "" unless DEAD.
+        error: the sentence sent to its first sender, "" unless DEAD.
         code: the kebab-case reason, "" unless DEAD.
     """
 
@@ -223,11 +223,11 @@ class StoredOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit of `NewRows` found.
+    """The result of a commit of `NewRows`.
 
     Attributes:
         stored: how many of its events were new.
-        known: those that were not, in their order.
+        known: the others, in their order.
     """
 
     stored: int
@@ -235,24 +235,24 @@ class Committed:
 
 
 QUARANTINE_FAILURES = 3
-"""Own failures that put a row apart; the indexes and statements of the spool have the same number."""
+"""Own failures after which a row is quarantined; the spool's indexes and statements have the same number."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingEvent:
-    """A row that dispatch takes.
+    """A row for dispatch.
 
     Attributes:
         seq: its place in the order of arrival; the primary key.
-        event: as it was stored.
+        event: as stored.
         replies: every address that waits for its outcome.
-        attempts: submissions tried so far, over restarts.
+        attempts: submissions tried so far, including before restarts.
         not_before_s: age-clock seconds before which it is not tried, 0.0 = now.
         expires_at_s: age-clock seconds after which it is dead-lettered, or None.
         stored_at_s: age-clock seconds of its commit.
-        note: what `Spool.note` was given, or "".
-        size_bytes: of the row and its manifest, which it may share.
-        own_failures: those of the attempts that failed while other rows succeeded.
+        note: the text given to `Spool.note`, or "".
+        size_bytes: of the row and its manifest, which may be shared.
+        own_failures: number of attempts that failed while other rows succeeded.
     """
 
     seq: int
@@ -268,23 +268,23 @@ class WaitingEvent:
 
     @property
     def is_quarantined(self) -> bool:
-        """Whether it is given out beside its lane, by `quarantined`."""
+        """Whether it is returned by `quarantined` and not by its lane."""
         return self.own_failures >= QUARANTINE_FAILURES
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An event's end, with all that the same commit stores.
+    """An event's outcome, with everything that the same commit stores.
 
     Attributes:
         seq: the row.
         outcome: DONE or DEAD.
-        error: what its senders were told, "" when DONE.
-        code: the reason, "" when DONE.
-        outbox: its replies and notices.
-        dead_letter: its record when DEAD, else None.
-        answered: how many of the row's `WaitingEvent.replies` the outbox answers. When more were attached in the
-            meantime the row stays as it is and `Spool.settle` returns it again. None = settle it whatever came.
+        error: the sentence sent to its senders, "" if DONE.
+        code: the reason, "" if DONE.
+        outbox: its replies and notifications.
+        dead_letter: its record if DEAD, else None.
+        answered: how many of the row's `WaitingEvent.replies` the outbox answers. If more were attached in the
+            meantime, the row is unchanged and `Spool.settle` returns it again. None = settle it in any case.
     """
 
     seq: int
@@ -302,9 +302,9 @@ class Postponed:
 
     Attributes:
         seq: the row.
-        attempts: including the one that failed.
+        attempts: including the failed one.
         not_before_s: age-clock seconds of the next try.
-        own_failures: as `WaitingEvent.own_failures`, this attempt included.
+        own_failures: as `WaitingEvent.own_failures`, including this attempt.
     """
 
     seq: int
@@ -315,7 +315,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class RetainedTopic:
-    """A retained message that is ours to clear.
+    """A retained message that the bridge must clear.
 
     Attributes:
         connection: where it is retained.
@@ -338,13 +338,13 @@ class SpoolFigures:
 
     Attributes:
         waiting: rows that wait for submission.
-        rows: all event rows, done ones included.
+        rows: all event rows, including done ones.
         bytes: size of the database file and its write-ahead log.
         outbox: messages not yet confirmed by a broker.
         dead_letters: records kept.
         by_lane: waiting rows of each lane that has any.
-        ended_early: ended rows that went before keep-done was over, to make room; grows over restarts.
-        dead_letters_dropped: dead letters that went because of a bound, those counted on one included; likewise.
+        ended_early: ended rows deleted before keep-done was over, to make room; continues over restarts.
+        dead_letters_dropped: dead letters deleted because of a limit, including counted ones; continues over restarts.
     """
 
     waiting: int
@@ -359,18 +359,18 @@ class SpoolFigures:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as it is kept.
+    """A stored dead letter.
 
     Attributes:
-        seq: its number, for show, replay and purge; grows, is never used again.
-        letter: the first of its kind, whole (its payload cut to 64 KiB).
-        count: how many it stands for: those with its connection, topic, mapping and reason within a minute after it
-            are counted on it, and beyond 100 topics of a mapping and reason those of the topics after it. A message
-            that was refused and an event that died later are never counted on each other.
+        seq: its number, for show, replay and purge; increases, and is never reused.
+        letter: the first of its kind, complete (its payload cut to 64 KiB).
+        count: how many it stands for: those with its connection, topic, mapping and reason within a minute after it are
+            counted on it, and beyond 100 topics of a mapping and reason, those of later topics. A refused message and
+            an event that failed later are never counted on each other.
         first_wall_s: wall clock of the first, for display.
         last_wall_s: wall clock of the last one counted, for display.
-        kept: how many of its events can be replayed (an eighth of dead-letters.max-bytes a minute is kept); None =
-            it stands for messages that never became events, and the first of them can be replayed.
+        kept: how many of its events can be replayed (an eighth of dead-letters.max-bytes per minute is kept); None = it
+            stands for messages that never became events, and the first of them can be replayed.
     """
 
     seq: int
@@ -383,12 +383,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which dead letters are meant; all that is given must hold.
+    """Selects dead letters; all given conditions must hold.
 
     Attributes:
         mapping: name of the mapping ("" = trigger messages), or None.
         reason: kebab-case code, or None.
-        older_than_s: how long ago the first one was stored at least, by the age clock, or None.
+        older_than_s: minimum age of the first one by the age clock, or None.
     """
 
     mapping: str | None = None
@@ -398,13 +398,13 @@ class LetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay did, in the commit that removed the dead letter.
+    """The result of a replay, in the commit that removed the dead letter.
 
     Attributes:
-        waiting: events that wait for dispatch now.
-        known: events that were there already: waiting, done or dead; nothing was stored of them.
-        lanes: those of the events that wait.
-        not_kept: events or messages that the letter only counted.
+        waiting: number of events that wait for dispatch now.
+        known: number of events that existed already: waiting, done or dead; nothing was stored for them.
+        lanes: the lanes of the waiting events.
+        not_kept: number of events or messages that the letter only counted.
     """
 
     waiting: int

@@ -1,4 +1,4 @@
-"""Maps what SQLite and the file system raise to the bridge's errors. No I/O.
+"""Maps errors of SQLite and the file system to the bridge's errors. No I/O.
 
 Thread: any.
 """
@@ -26,13 +26,13 @@ _BY_ERRNO = {
     errno.EACCES: _READ_ONLY,
     errno.EPERM: _READ_ONLY,
 }
-# The spool's own numbers and names are unique as long as its tables are whole; the one that may repeat is handled.
+# The spool's own numbers and names are unique while its tables are intact; the one that may repeat is handled.
 _BROKEN_UNIQUENESS = (
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
     sqlite3.SQLITE_CONSTRAINT_ROWID,
 )
-# Raised for the values and not for the file: another batch may go through.
+# Raised for the values and not for the file: another batch may succeed.
 _ABOUT_VALUES = (
     sqlite3.ProgrammingError,
     sqlite3.InterfaceError,
@@ -44,14 +44,14 @@ _ABOUT_VALUES = (
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code of `error`, or 0 where the module raised it by itself."""
+    """Return SQLite's primary result code of `error`, or 0 if the module raised it itself."""
     return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether `error` says that the file is not a sound database."""
+    """Whether `error` says that the file is not an intact database."""
     if isinstance(error, sqlite3.Error):
-        # The module's own word for a text column that holds something else; SQLite does not check text.
+        # The module's error for a text column with other content; SQLite does not check text.
         if "decode to UTF-8" in str(error) or getattr(error, "sqlite_errorcode", 0) in _BROKEN_UNIQUENESS:
             return True
         return primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -60,7 +60,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def fault_of(verb: str, error: Exception) -> BridgeError:
-    """Return the bridge's error for `error`, met while doing `verb` (``"store events"``).
+    """Return the bridge's error for `error`, raised while doing `verb` (``"store events"``).
 
     Returns:
         `SpoolError` where the file or disk is at fault; `PermanentError` ``not-storable`` where the values are.

@@ -1,4 +1,4 @@
-"""What status keeps in the spool: which topics hold a retained message of ours, and what other systems reported.
+"""The part of the spool for status: topics with our retained messages, and statuses from other systems.
 
 A part of `Spool`: every method that writes returns after its commit is durable. Thread: any.
 """
@@ -18,22 +18,22 @@ class StatusTables:
     _database: Database
 
     def retained(self) -> tuple[RetainedTopic, ...]:
-        """Return every retained message that is ours to clear, by connection and topic."""
+        """Return every retained message that the bridge must clear, by connection and topic."""
         with self._database.reading("read retained topics") as snapshot:
             return tuple(RetainedTopic(*row) for row in snapshot.run("all_retained"))
 
     def retain(self, rows: Sequence[RetainedTopic]) -> None:
-        """Remember retained messages, before they are published; one topic shows one workflow, the last one told."""
+        """Remember retained messages, before they are published; one topic shows one workflow, the last one stored."""
         with self._database.transaction("remember retained topics") as commit:
             commit.many("retain", [(row.connection, row.topic, row.namespace, row.name, row.uid) for row in rows])
 
     def release(self, rows: Sequence[RetainedTopic]) -> None:
-        """Forget retained messages, after they were cleared; a topic that shows another workflow by now is kept."""
+        """Forget retained messages after they were cleared; a topic that shows another workflow by now is kept."""
         with self._database.transaction("forget retained topics") as commit:
             commit.many("release_retained", [(row.connection, row.topic, row.uid) for row in rows])
 
     def external(self, after_seq: int = 0) -> tuple[ExternalStatus, ...]:
-        """Return statuses of other systems with a number above `after_seq`, in order of arrival, some MiB at a time.
+        """Return statuses from other systems with a number above `after_seq`, in order of arrival, some MiB at a time.
 
         () when there is none.
         """
@@ -42,13 +42,13 @@ class StatusTables:
             return tuple(within(rows, PAGE_BYTES, lambda row: len(row.body)))
 
     def forget_external(self, rows: Sequence[ExternalStatus]) -> None:
-        """Delete statuses of other systems; of a workflow that was reported again since, the newer one stays."""
+        """Delete statuses from other systems; if a workflow was reported again since, the newer one stays."""
         with self._database.transaction("forget external statuses") as commit:
             commit.many("delete_external", [(row.namespace, row.name, row.seq) for row in rows])
 
 
 def store_external(commit: Transaction, rows: Sequence[NewExternalStatus]) -> None:
-    """Store what other systems reported; of one workflow the last one stays."""
+    """Store statuses from other systems; for each workflow the last one stays."""
     if not rows:
         return
     first = commit.ledger.take_seqs(len(rows))

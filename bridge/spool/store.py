@@ -1,10 +1,10 @@
-"""The spool: events, outbox, dead letters and what else must outlive the process, in one SQLite file.
+"""The spool: events, outbox, dead letters and all other persistent state, in one SQLite file.
 
-Every method that writes returns after its commit is durable (``fsync`` of the write-ahead log), and stores all or
-nothing. It knows nothing of brokers or Argo, starts no thread, and never waits for anything but the disk.
+Every method that writes returns after its commit is durable (``fsync`` of the write-ahead log), and stores everything
+or nothing. It knows nothing about brokers or Argo, starts no thread, and waits only for the disk.
 
-Thread: any. One writer connection under one lock: ``commit`` (ingest), ``settle`` (dispatch), the others (outbox,
-status, housekeeping) take turns. Nothing blocks readers: each read has a connection and a snapshot of its own.
+Thread: any. One writer connection under one lock: ``commit`` (ingest), ``settle`` (dispatch) and the others (outbox,
+status, housekeeping) take turns. Readers are never blocked: each read has its own connection and snapshot.
 """
 
 from __future__ import annotations
@@ -75,21 +75,21 @@ from bridge.spool.status_tables import StatusTables, store_external
 from bridge.spool.waiting_rows import WaitingTable, numbered
 
 DEFAULT_LIMITS = SpoolOptions()
-# Ended rows that one full commit takes away before their time.
+# Ended rows that one commit of a full spool deletes early.
 EARLY_STEP = 2000
-# How much of the age clock a power loss may take while nothing is committed.
+# Maximum setback of the age clock by a power loss while nothing is committed.
 AGE_STEP_S = 3600.0
 
 
 class Spool(WaitingTable, StatusTables):
     """See the module's docstring; made by `open` or `in_memory`.
 
-    Every method raises `SpoolError` where the file cannot be used (``disk-full``, ``read-only``, ``corrupt``,
-    ``spool-unusable``): nothing was stored, and the same may succeed later.
+    Every method raises `SpoolError` if the file is unusable (``disk-full``, ``read-only``, ``corrupt``,
+    ``spool-unusable``): nothing was stored, and a retry may succeed later.
 
     Attributes:
         age: the bridge's own clock, started from the last commit.
-        set_aside: where a damaged file was put when the spool was opened, or None.
+        set_aside: where a damaged file was moved when the spool was opened, or None.
     """
 
     def __init__(self, database: Database, limits: SpoolOptions, path: Path | None, set_aside: Path | None) -> None:
@@ -102,7 +102,7 @@ class Spool(WaitingTable, StatusTables):
 
     @classmethod
     def open(cls, path: Path, *, clock: Clock, limits: SpoolOptions = DEFAULT_LIMITS) -> Spool:
-        """Open the spool in file `path`, made new where there is none; a damaged one is set aside.
+        """Open the spool in file `path`, created if missing; a damaged one is set aside.
 
         Raises:
             SpoolError: ``read-only``, ``disk-full``, ``spool-unusable``; ``spool-newer``: a newer bridge wrote it.
@@ -114,14 +114,14 @@ class Spool(WaitingTable, StatusTables):
 
     @classmethod
     def in_memory(cls, *, clock: Clock, limits: SpoolOptions = DEFAULT_LIMITS) -> Spool:
-        """Return a spool that lives as long as the process, for tests and for trying things."""
+        """Return a spool that lives as long as the process, for tests and trials."""
         writer = connect(":memory:")
         migrate(writer, load_migrations())
         database = Database(writer, load_statements(), clock, None, lambda: None)
         return cls(database, limits, None, None)
 
     def __repr__(self) -> str:
-        """Name the file, tell how much waits, and whether it is closed."""
+        """Return the file, the number of waiting rows, and whether it is closed."""
         ledger = self._database.ledger
         closed = ", closed" if self._database.is_closed else ""
         return f"Spool({self._path or ':memory:'}, waiting={ledger.total_waiting()}, rows={ledger.rows}{closed})"
@@ -144,13 +144,13 @@ class Spool(WaitingTable, StatusTables):
     # What ingest calls.
 
     def commit(self, *batch: NewRows) -> Committed:
-        """Store what each of some messages leads to, all in one commit.
+        """Store the results of some messages, all in one commit.
 
-        Of an event that is known nothing is stored; if it still waits, its new reply address is attached to it (the
-        same address only once). A message whose events are more than the spool takes gets in while there is room.
+        For a known event nothing is stored; if it still waits, its new reply address is attached (the same address only
+        once). A message with more events than the spool's limit is accepted while there is room.
 
         Raises:
-            NoRoomError: ``spool-full``: nothing was stored; it names the events that have no room now.
+            NoRoomError: ``spool-full``: nothing was stored; it names the events without room.
             SpoolError: ``spool-full``: nor has anything else room.
             PermanentError: ``not-storable``: nothing was stored and never will be, e.g. text that is not Unicode.
         """
@@ -199,7 +199,7 @@ class Spool(WaitingTable, StatusTables):
         return Room(self._database.ledger, used, self._limits)
 
     def _end_early(self, rows: int) -> bool:
-        """Take ended rows away before their time; whether there were any."""
+        """Delete ended rows early; return whether there were any."""
         with self._database.transaction("make room") as commit:
             gone = drop_ended(commit, EARLY_STEP + rows, inf)
             commit.ledger.ended_early += gone
@@ -207,18 +207,18 @@ class Spool(WaitingTable, StatusTables):
         return gone > 0
 
     def delivery_id(self, connection: str, packet_id: int, digest: bytes) -> bytes | None:
-        """Return the delivery id that a packet id and digest had (`Inflight`), or None."""
+        """Return the delivery id for a packet id and digest (`Inflight`), or None."""
         with self._database.reading("find a delivery") as snapshot:
             row = snapshot.run("find_delivery", (connection, packet_id)).fetchone()
         return None if row is None else find_delivery(row[0], digest)
 
     def deliveries(self, connection: str) -> tuple[tuple[int, bytes], ...]:
-        """Return the packet id and the digest (its first 16 bytes) of each delivery that is remembered."""
+        """Return the packet id and the digest (its first 16 bytes) of each remembered delivery."""
         with self._database.reading("read deliveries") as snapshot:
             return remembered(snapshot, connection)
 
     def forget_deliveries(self, connection: str, packet_ids: Sequence[int]) -> None:
-        """Forget some deliveries: they will never come again. Writes nothing where none of them is remembered."""
+        """Forget some deliveries that will never come again. Writes nothing if none of them is remembered."""
         ids = json_list(packet_ids) | {"connection": connection}
         with self._database.reading("find deliveries") as snapshot:
             is_known = snapshot.run("any_delivery", ids).fetchone()[0]
@@ -234,7 +234,7 @@ class Spool(WaitingTable, StatusTables):
     # What dispatch calls, beside `WaitingTable`.
 
     def settle(self, finished: Sequence[Finished], postponed: Sequence[Postponed] = ()) -> tuple[WaitingEvent, ...]:
-        """End and postpone rows in one commit. A row that waits no longer is left alone, its messages too.
+        """End and postpone rows in one commit. A row that no longer waits is ignored, with its messages.
 
         Returns:
             rows still waiting because a reply address was attached that `Finished.answered` does not cover: answer
@@ -252,7 +252,7 @@ class Spool(WaitingTable, StatusTables):
             return numbered(snapshot, self._manifests, again)
 
     def note(self, seq: int, text: str) -> None:
-        """Keep `text` with a waiting row, before a request that must not be taken for the first one after a crash."""
+        """Store `text` with a waiting row, before a request whose repeat must be recognised after a crash."""
         with self._database.transaction("note a row") as commit:
             commit.run("note_row", (text, seq))
 
@@ -267,12 +267,12 @@ class Spool(WaitingTable, StatusTables):
     def outbox_sent(
         self, seqs: Iterable[int], dead_letters: Sequence[NewDeadLetter] = (), notices: Sequence[OutboxMessage] = ()
     ) -> None:
-        """Delete messages that their broker has confirmed, in one commit; call it with many at once.
+        """Delete messages confirmed by their broker, in one commit; call it with many at once.
 
         Args:
-            seqs: their numbers, and those of messages that no broker takes.
-            dead_letters: what is kept of the latter.
-            notices: what tells of them.
+            seqs: their numbers, and those of messages that the broker rejects.
+            dead_letters: records of the latter.
+            notices: notifications about them.
         """
         with self._database.transaction("delete sent messages") as commit:
             commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
@@ -282,13 +282,13 @@ class Spool(WaitingTable, StatusTables):
     # What status keeps is in `StatusTables`; this is for the others.
 
     def meta(self, key: str) -> str | None:
-        """Return the text kept under `key`, or None."""
+        """Return the text stored under `key`, or None."""
         with self._database.reading("read a setting") as snapshot:
             row = snapshot.run("get_meta", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        """Keep `value` under `key`."""
+        """Store `value` under `key`."""
         with self._database.transaction("keep a setting") as commit:
             commit.run("set_meta", (key, value))
 
@@ -304,7 +304,7 @@ class Spool(WaitingTable, StatusTables):
             return tuple(letter_of(row) for row in rows)
 
     def dead_letter(self, seq: int) -> DeadLetter | None:
-        """Return one dead letter, or None where there is none of that number."""
+        """Return one dead letter, or None if there is none with that number."""
         found = self.dead_letters(seq + 1, 1)
         return found[0] if found and found[0].seq == seq else None
 
@@ -319,13 +319,13 @@ class Spool(WaitingTable, StatusTables):
             return kept_events(snapshot, self._manifests, seq, limit)
 
     def replay(self, seq: int, events: Sequence[NewEvent] = ()) -> Replayed | None:
-        """Remove dead letter `seq` and let its events wait again, in one commit; None where there is no such letter.
+        """Remove dead letter `seq` and let its events wait again, in one commit; None if it does not exist.
 
-        An event that died in dispatch keeps its id and its workflow's name; its attempts and its max-age begin anew.
+        An event that failed in dispatch keeps its id and its workflow's name; its attempts and its max-age start over.
 
         Args:
             seq: which.
-            events: what the letter's message became, where it never was an event.
+            events: the events of the letter's message, if it never was an event.
 
         Raises:
             PermanentError: ``not-storable`` or ``event-id-reused``; likewise.
@@ -344,12 +344,12 @@ class Spool(WaitingTable, StatusTables):
         return replayed and replace(replayed, not_kept=found.count - (found.kept if found.kept is not None else 1))
 
     def purge_dead_letters(self, where: LetterFilter, upto_seq: int, limit: int = 1000) -> int:
-        """Delete up to `limit` of the dead letters that `where` means, the oldest first; return how many.
+        """Delete up to `limit` of the dead letters that match `where`, oldest first; return how many.
 
         Args:
             where: which.
             upto_seq: none with a higher number, so that calling it until it returns 0 comes to an end.
-            limit: at most so many.
+            limit: maximum number.
         """
         with self._database.transaction("delete dead letters") as commit:
             gone = purge_letters(commit, self._manifests, where, upto_seq, limit)
@@ -359,14 +359,14 @@ class Spool(WaitingTable, StatusTables):
     # Housekeeping and figures.
 
     def purge(self, limit: int = 1000) -> int:
-        """Take one step of what need not be kept.
+        """Do one step of removing old data.
 
-        That is: ended rows after keep-done, manifests that no row names, dead letters over a bound, unused pages of
-        the file. Writes nothing when there is nothing to do, but once an hour, so that a power loss takes little off
-        the age clock.
+        This means: ended rows after keep-done, manifests without references, dead letters beyond a limit, unused pages
+        of the file. Writes nothing if there is nothing to do, except once an hour, to limit the setback of the age
+        clock by a power loss.
 
         Args:
-            limit: at most so many rows of each kind; 1,000 hold the lock for some 10 ms.
+            limit: maximum number of rows of each kind; 1,000 hold the lock for some 10 ms.
 
         Returns:
             rows deleted; call it again while it is above 0.
@@ -380,7 +380,7 @@ class Spool(WaitingTable, StatusTables):
         return gone
 
     def figures(self) -> SpoolFigures:
-        """Return how full the spool is, as of the last commit. Reads no row and takes no lock (but in memory)."""
+        """Return the figures of the spool as of the last commit. Reads no row and takes no lock (except in memory)."""
         ledger = self._database.ledger
         return SpoolFigures(
             waiting=ledger.total_waiting(),
@@ -400,10 +400,10 @@ class Spool(WaitingTable, StatusTables):
         return bytes_on_disk(self._path)
 
     def check(self) -> tuple[str, ...]:
-        """Return what is wrong with the spool, a sentence each; () when it is sound. Reads the whole file."""
+        """Return the problems of the spool, one sentence each; () if it is intact. Reads the whole file."""
         with self._database.reading("check the spool") as snapshot:
             return snapshot.apply(problems)
 
     def close(self) -> None:
-        """Close the file; twice does no harm. Anything else afterwards raises `SpoolError`."""
+        """Close the file; a second call is harmless. Other calls afterwards raise `SpoolError`."""
         self._database.close()

@@ -16,12 +16,12 @@ from bridge.spool.records import WaitingEvent
 
 PAGE_BYTES = 4 * 2**20
 _BODY = 12
-"""Its place in the columns of a row."""
+"""Index of the number in the columns of a row."""
 _Row = TypeVar("_Row")
 
 
 def within(rows: Iterable[_Row], max_bytes: int, size: Callable[[_Row], int]) -> Iterator[_Row]:
-    """Give rows up to `max_bytes` in all, the first one whatever its size."""
+    """Yield rows up to `max_bytes` in total; the first one whatever its size."""
     total = 0
     for row in rows:
         total += size(row)
@@ -31,11 +31,11 @@ def within(rows: Iterable[_Row], max_bytes: int, size: Callable[[_Row], int]) ->
 
 
 class WaitingTable:
-    """The table ``waiting`` as dispatch reads it; `Spool` makes it.
+    """The table ``waiting`` for dispatch; created by `Spool`.
 
-    A waiting row is ready (never tried, its key's turn), postponed (due at a time), or held (an earlier row of its
-    order key waits). Held rows are never given out; when their turn comes they are due. A postponed row that failed
-    again and again while others succeeded is quarantined: no lane gives it out.
+    A waiting row is ready (never tried, and its key's turn), postponed (due at a time), or held (an earlier row of its
+    order key waits). Held rows are never returned; at their turn they become due. A postponed row that kept failing
+    while others succeeded is quarantined: no lane returns it.
     """
 
     _database: Database
@@ -48,26 +48,26 @@ class WaitingTable:
     def waiting(self, lane: str, after_seq: int, limit: int) -> tuple[WaitingEvent, ...]:
         """Return up to `limit` ready rows of `lane` with a number above `after_seq`, in order of arrival.
 
-        Fewer where they are large: some MiB at a time; () when there is none. A row that was ever postponed comes from
-        `due` or `quarantined` only. Reads no other row, however many wait.
+        Fewer if they are large: some MiB at a time; () if there is none. A row that was ever postponed is only returned
+        by `due` or `quarantined`. Reads no other row, however many wait.
         """
         with self._database.reading("read events") as snapshot:
             return _page(snapshot, self._manifests, snapshot.run("ready_rows", (lane, after_seq, limit)))
 
     def newest(self, lane: str, skip: Collection[int]) -> WaitingEvent | None:
-        """Return the ready row of `lane` that came last, those of `skip` left out, or None."""
+        """Return the newest ready row of `lane`, except those in `skip`, or None."""
         return next(iter(self._picked(("newest_seqs", (lane,)), 1, skip)), None)
 
     def due(self, lane: str, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, the longest due first.
+        """Return up to `limit` postponed rows of `lane` that are due at age `now_s`, longest due first.
 
-        Fewer where they are large, as `waiting`.
+        Fewer if they are large, as for `waiting`.
 
         Args:
-            lane: which.
+            lane: the lane.
             now_s: `age.now_s()`.
-            limit: at most so many.
-            skip: numbers in flight, which are left out. A set: the rows due before these are passed one by one.
+            limit: maximum number.
+            skip: numbers in flight, which are left out. A set: the rows due before these are skipped one by one.
         """
         return self._picked(("due_seqs", (lane, now_s)), limit, skip)
 
@@ -76,7 +76,7 @@ class WaitingTable:
         return self._earliest("next_due", (lane,))
 
     def quarantined(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` quarantined rows of any lane that are due at `now_s`; else as `due`."""
+        """Return up to `limit` quarantined rows of any lane that are due at `now_s`; otherwise like `due`."""
         return self._picked(("quarantined_seqs", (now_s,)), limit, skip)
 
     def next_quarantined_s(self) -> float | None:
@@ -84,7 +84,7 @@ class WaitingTable:
         return self._earliest("next_quarantined", ())
 
     def expired(self, now_s: float, limit: int, skip: Collection[int] = frozenset()) -> tuple[WaitingEvent, ...]:
-        """Return up to `limit` rows of any lane, held ones too, whose max-age is over at `now_s`; else as `due`."""
+        """Return up to `limit` rows of any lane, including held ones, that have expired at `now_s`; else like `due`."""
         return self._picked(("expired_seqs", (now_s,)), limit, skip)
 
     def find_waiting(self, event_id: bytes) -> WaitingEvent | None:
@@ -106,7 +106,7 @@ class WaitingTable:
 def _first(
     snapshot: Snapshot, manifests: ManifestTable, statement: tuple[str, Values], limit: int, skip: Collection[int]
 ) -> tuple[WaitingEvent, ...]:
-    """Return the first `limit` rows, up to `PAGE_BYTES`, whose numbers `statement` gives, those of `skip` left out."""
+    """Return the first `limit` rows, up to `PAGE_BYTES`, with the numbers from `statement`, except those in `skip`."""
     seqs: list[int] = []
     for (seq,) in snapshot.run(*statement):
         if len(seqs) >= limit:
