@@ -7,8 +7,10 @@ from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import Boolean, Choice, Size, Text
 from bridge.core import topic_filter
 from bridge.interface.operations import Operation
-from bridge.interface.reply_addresses import REPLY_QUEUES
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
+
+REPLY_QUEUES = ("amq.gen-*", "argo-bridge.*.replies")
+"""Default of ``interface.reply-queues``: queues that RabbitMQ named for their consumers, and queues named so."""
 
 
 def _prefix_problem(prefix: str) -> str:

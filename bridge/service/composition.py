@@ -42,8 +42,7 @@ from bridge.pipeline.reads.reader import Reads, ReadsParts
 from bridge.pipeline.refusals import Refusals
 from bridge.pipeline.replay import Replay
 from bridge.service.connections import ConnectionParts, thread_names
-from bridge.service.options import reply_rules, request_rules
-from bridge.service.replaying import replay_parts
+from bridge.service.replaying import replay_parts, request_rules
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
@@ -151,9 +150,8 @@ class Service:
         )
         self._reads = self._build_reads(refusals)
         rules = request_rules(settings, self._schema)
-        addresses = ReplyAddresses(self._topics, reply_rules(settings, self._mappings, self._topics))
         self._ingest = Ingest(
-            IngestRules(self._topics, settings.interface.max_payload_bytes, addresses),
+            IngestRules(self._topics, settings.interface.max_payload_bytes, self._reply_addresses()),
             IngestParts(
                 spool=self._spool,
                 requests=Requests(rules),
@@ -179,6 +177,18 @@ class Service:
         replay = Replay(parts, self._dispatcher.stored)
         commands = DeadLetterCommands(self._spool, replay.letter)
         self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, commands.ask, self._reports, clock)
+
+    def _reply_addresses(self) -> ReplyAddresses:
+        settings, mappings = self._settings, self._mappings
+        listened = [mappings.filters(name) for name in settings.connections]
+        published = [mapping.published for mapping in mappings]
+        brokers = [one.amqp for one in settings.connections.values() if one.amqp]
+        return ReplyAddresses(
+            self._topics,
+            settings.interface,
+            own_topics=frozenset(notice.topic for notice in settings.status.notify).union(*listened, *published),
+            own_queues=frozenset(queue.name for options in brokers for queue in options.queues()),
+        )
 
     def _build_reads(self, refusals: Refusals) -> Reads:
         exchanges = Exchanges(self._client.options, self._client.credentials, READS_AT_ONCE)

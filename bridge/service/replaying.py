@@ -21,21 +21,41 @@ from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake
-from bridge.pipeline.intake.requests import Requests
+from bridge.pipeline.intake.requests import RequestRules, Requests
 from bridge.pipeline.replay import Replay, ReplayParts
-from bridge.service.options import request_rules
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
 from bridge.spool.records import Replayed
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
+from bridge.validation.policy import Policy
 
 _log = logger(__name__)
 
 PATIENCE_S = 20.0
 """How long a bridge may hold the lock without a socket: it is starting, or stopping."""
 LOOK_S = 0.1
+
+
+def request_rules(settings: Settings, schema: ClusterSchema) -> RequestRules:
+    """Return what requests are read by as the settings have it."""
+    interface = settings.interface
+    # Who may send a whole workflow can name in it what he likes.
+    others = None if interface.manifests else ()
+    accounts, entrypoints = interface.submit.service_accounts, interface.submit.entrypoints
+    return RequestRules(
+        bridge_id=settings.bridge.id,
+        policy=Policy(
+            settings.argo.namespaces,
+            interface.manifests,
+            service_accounts=others if accounts is None else accounts,
+            entrypoints=others if entrypoints is None else entrypoints,
+            parameters=interface.submit.parameters,
+        ),
+        operations=frozenset(settings.interface.operations),
+        check_workflow=schema.check,
+    )
 
 
 def replay_parts(

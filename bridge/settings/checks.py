@@ -21,6 +21,10 @@ from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 # Source: AMQP 0-9-1 section 3.1.3; RabbitMQ has amq.match besides.
 _NO_TOPIC_EXCHANGES = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq.match"})
 
+_SAME_CLIENT = "the same url and client id; they would disconnect each other"
+# The queues bear the bridge's name only: a second connection would consume the first one's.
+_SAME_QUEUES = "the same url; both would share their queues"
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -79,26 +83,17 @@ def check_argo(argo: ArgoOptions, checked: Checked) -> None:
 
 def check_connections(connections: Mapping[str, ConnectionSettings], checked: Checked) -> None:
     """Each connection, and that no two of them are one client to one broker."""
-    taken: dict[tuple[str, str], str] = {}
-    for name, connection in connections.items():
-        mqtt, amqp = connection.mqtt, connection.amqp
-        if amqp is not None:
-            _check_amqp(amqp, ("connections", name, "amqp"), checked)
-            # The queues bear the bridge's name only: a second connection would consume the first one's.
-            if (amqp.url, "") in taken:
-                text = f"connection {quote(taken[amqp.url, ''])} has the same url; both would share their queues"
-                checked.error(("connections", name, "amqp", "url"), Code.DUPLICATE_VALUE, text)
-            taken.setdefault((amqp.url, ""), name)
-        if mqtt is None:
-            continue
-        _check_mqtt(mqtt, ("connections", name, "mqtt"), checked)
-        if mqtt.client_id is None:
-            continue
-        client = (mqtt.url, mqtt.client_id)
-        if client in taken:
-            text = f"connection {quote(taken[client])} has the same url and client id; they would disconnect each other"
-            checked.error(("connections", name, "mqtt", "client-id"), Code.DUPLICATE_VALUE, text)
-        taken.setdefault(client, name)
+    taken: dict[tuple[str, str | None], str] = {}
+    for name, one in connections.items():
+        if one.mqtt is not None:
+            _check_mqtt(one.mqtt, ("connections", name, "mqtt"), checked)
+            client, keys, same = (one.mqtt.url, one.mqtt.client_id), ("mqtt", "client-id"), _SAME_CLIENT
+        elif one.amqp is not None:
+            _check_amqp(one.amqp, ("connections", name, "amqp"), checked)
+            client, keys, same = (one.amqp.url, ""), ("amqp", "url"), _SAME_QUEUES
+        other = taken.setdefault(client, name)
+        if other != name and client[1] is not None:
+            checked.error(("connections", name, *keys), Code.DUPLICATE_VALUE, f"connection {quote(other)} has {same}")
 
 
 def _check_files(broker: MqttOptions | AmqpOptions, path: tuple[str, ...], checked: Checked) -> None:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from bridge.core.topic_filter import matches, name_problem
 from bridge.interface.operations import Operation
-from bridge.interface.reply_addresses import REPLY_QUEUES, ReplyAddresses, ReplyRules
+from bridge.interface.options import REPLY_QUEUES, InterfaceOptions
+from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 
 TOPICS = Topics("argo/workflows", "plant-1")
@@ -17,7 +18,7 @@ QUEUES = frozenset({"argo-bridge.plant-1.requests", "orders"})
 
 def addresses(*topics: str, queues: tuple[str, ...] = REPLY_QUEUES) -> ReplyAddresses:
     """Those of a bridge that listens and publishes to OWN, and consumes QUEUES."""
-    return ReplyAddresses(TOPICS, ReplyRules(topics, queues, OWN, QUEUES))
+    return ReplyAddresses(TOPICS, InterfaceOptions(response_topics=topics, reply_queues=queues), OWN, QUEUES)
 
 
 WORDS = "argo workflows bridge response trigger status sensors t wf a + # $SYS plant-1 availability clients sensors.a.t"

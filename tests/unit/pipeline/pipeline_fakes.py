@@ -15,7 +15,8 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, WorkflowOrder
 from bridge.core.report import ErrorReports
 from bridge.interface.operations import Operation
-from bridge.interface.reply_addresses import ReplyAddresses, ReplyRules
+from bridge.interface.options import InterfaceOptions
+from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.compiled import Outcome as MappingOutcome
@@ -170,9 +171,9 @@ class IngestBench:
             clock=self.clock,
         )
         allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")
-        replies = ReplyRules(allowed, own_topics=frozenset({"office/+"}))
+        replies = ReplyAddresses(TOPICS, InterfaceOptions(response_topics=allowed), frozenset({"office/+"}))
         self.ingest = Ingest(
-            IngestRules(TOPICS, 256 * 1024, ReplyAddresses(TOPICS, replies)),
+            IngestRules(TOPICS, 256 * 1024, replies),
             parts,
             IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
         )
