@@ -1,1 +1,1 @@
-"""The message interface: topics, message bodies, replies. Pure; speaks of no broker and no Argo client."""
+"""The message interface: topics, message bodies, replies. Pure; knows no broker and no Argo client."""

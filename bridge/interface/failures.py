@@ -1,6 +1,6 @@
-"""Finds the node that made a workflow fail, and says it in a sentence that a person understands. Pure.
+"""Finds the node that made a workflow fail, and describes it in a readable sentence. Pure.
 
-Argo's own message is nearly useless (``child 'x-2210537113' failed``, or none for a DAG); the reason is in
+Argo's own message is nearly useless (``child 'x-2210537113' failed``, or none for a DAG); the cause is in
 ``status.nodes`` (docs/design/argo-server.md, Status).
 """
 
@@ -17,7 +17,7 @@ from bridge.interface.loose_json import list_at, object_at, text_at
 
 _CHILD = re.compile(r"child '([^']+)' (?:failed|errored)")
 _ERRED_CHILD = re.compile(r"step group deemed errored due to child (.+?) error: .*", re.DOTALL)
-# What Argo says of a node because of the nodes in it.
+# Argo's messages about a node that refer to the nodes inside it.
 _OF_A_GROUP = re.compile(
     rf"{_CHILD.pattern}|{_ERRED_CHILD.pattern}|No more retries left|Max duration limit exceeded"
     r"|Backoff would exceed max duration limit|retryStrategy\.expression evaluated to false"
@@ -61,7 +61,7 @@ class FailedNode:
 
 
 def from_details(value: object) -> FailedNode | None:
-    """Return the node of a ``details.failedNode`` as `FailedNode.details` writes it, None for anything else."""
+    """Return the node in a ``details.failedNode`` as written by `FailedNode.details`, None for anything else."""
     name = text_at(value, "name")
     if not isinstance(value, Mapping) or not name:
         return None
@@ -76,7 +76,7 @@ def message_for(own: str, failed: FailedNode | None) -> str:
 
     Args:
         own: the workflow's own message.
-        failed: what `find_failed_node` found.
+        failed: the result of `find_failed_node`.
 
     Returns:
         The node's sentence, unless the workflow's own message says something of its own (``Stopped with strategy
@@ -89,13 +89,13 @@ def message_for(own: str, failed: FailedNode | None) -> str:
 
 
 def find_failed_node(workflow: Mapping[str, Any]) -> FailedNode | None:
-    """Return the node that a failed workflow failed by, None when it has not failed or its nodes do not tell.
+    """Return the node that made a workflow fail; None if it has not failed or its nodes do not tell.
 
-    A failure that the workflow tolerates (``continueOn``, or a task that runs because another has failed) is none.
-    Where several failed, the first one counts; among the attempts of a retried step, the last.
+    A failure that the workflow tolerates (``continueOn``, or a task that runs because another has failed) does not
+    count. If several nodes failed, the first one counts; among the attempts of a retried step, the last.
 
     Args:
-        workflow: as GET has it; without templates a tolerated last task of a DAG cannot be told from another.
+        workflow: as returned by GET; without templates, a tolerated last task of a DAG cannot be recognised.
 
     Source: Argo v4.1 workflow/controller, dag.go (assessDAGPhase) and steps.go.
     """
@@ -112,7 +112,7 @@ def find_failed_node(workflow: Mapping[str, Any]) -> FailedNode | None:
 
 
 class _Tree:
-    """The nodes of one workflow, and what of them made another one fail."""
+    """The nodes of one workflow, and the search for the one that made another fail."""
 
     def __init__(self, workflow: Mapping[str, Any]) -> None:
         self._status, self._spec = object_at(workflow, "status"), object_at(workflow, "spec")
@@ -121,19 +121,19 @@ class _Tree:
         self._nodes: dict[str, Node] = {key: node for key, node in nodes.items() if isinstance(node, Mapping)}
         self._inside: dict[str, list[Node]] = defaultdict(list)
         for node in self._nodes.values():
-            # How a hook ends is nothing to what it hangs on.
+            # The result of a hook does not affect its node.
             if not _is_hook(node):
                 self._inside[text_at(node, "boundaryID")].append(node)
 
     def start(self) -> Node | None:
-        """Return the root of a failed workflow if it failed, else the exit handler if that did."""
+        """Return the root of a failed workflow if it failed, else the exit handler if that failed."""
         if not _has_failed(self._status):
             return None
         root, handler = self._nodes.get(self._name), self._named(f"{self._name}.onExit")
         return next((node for node in (root, handler) if node is not None and _has_failed(node)), None)
 
     def cause_in(self, node: Node) -> Node | None:
-        """Return the node that `node` failed by, None where it failed by itself."""
+        """Return the node that made `node` fail, or None if it failed by itself."""
         kind = text_at(node, "type")
         blamed = self._blamed(node)
         if blamed is not None:
@@ -145,13 +145,13 @@ class _Tree:
             return _first(self._children(node))
         inside = self._inside.get(text_at(node, "id"), [])
         if kind == "Steps":
-            # A group of steps is nothing that its author has named: it is never the one to tell.
+            # A group of steps has no name given by the author, so it is never the result.
             groups = [group for group in inside if text_at(group, "type") == "StepGroup" and _has_failed(group)]
             return _first(child for group in groups for child in self._children(group))
         return self._cause_in_dag(node, inside)
 
     def _blamed(self, node: Node) -> Node | None:
-        """Return the node that Argo's own text names."""
+        """Return the node named in Argo's own text."""
         message = text_at(node, "message")
         by_id, by_name = _CHILD.fullmatch(message), _ERRED_CHILD.fullmatch(message)
         if by_id is not None:
@@ -182,7 +182,7 @@ class _Tree:
         return False
 
     def _followers(self, task: Node, tasks: Mapping[int, Node]) -> list[Node]:
-        """Return the tasks that come right after `task`, which hang on the ends of what is in it."""
+        """Return the tasks directly after `task`, which are children of the last nodes inside it."""
         found: list[Node] = []
         waiting, seen = [task], {id(task)}
         while waiting:

@@ -1,4 +1,4 @@
-"""Reads keys of JSON that came from elsewhere: whatever is missing, null or of another type counts as empty. Pure."""
+"""Reads keys of JSON from other systems: missing, null and wrongly typed values count as empty. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def object_at(parent: object, key: str) -> Mapping[str, Any]:
-    """Return the object under `key`, {} where there is none."""
+    """Return the object under `key`, or {}."""
     value = parent.get(key) if isinstance(parent, Mapping) else None
     return value if isinstance(value, Mapping) else {}
 
 
 def list_at(parent: object, key: str) -> list[Any]:
-    """Return the array under `key`, [] where there is none."""
+    """Return the array under `key`, or []."""
     value = parent.get(key) if isinstance(parent, Mapping) else None
     return value if isinstance(value, list) else []
 
 
 def text_at(parent: object, key: str) -> str:
-    """Return the string under `key`, "" where there is none."""
+    """Return the string under `key`, or ""."""
     value = parent.get(key) if isinstance(parent, Mapping) else None
     return value if isinstance(value, str) else ""

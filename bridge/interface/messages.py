@@ -1,7 +1,7 @@
-"""Reads trigger messages: the seed's keys to the letter, every other key refused by name. Pure.
+"""Parses trigger messages; every unknown key is refused by name. Pure.
 
-Shape: ``{"namespace": str, "workflow": {...}}`` or ``{"namespace": str, "submit": {"template": str, ...}}``, with
-``requestId`` (any JSON value, echoed) and ``eventId`` (text or number: what makes two messages the same event).
+Format: ``{"namespace": str, "workflow": {...}}`` or ``{"namespace": str, "submit": {"template": str, ...}}``, with
+``requestId`` (any JSON value, echoed) and ``eventId`` (text or number: identifies the event).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUBMIT_KEYS = (
     "annotations",
 )
 KNOWN_KEYS = INTERFACE_KEYS - frozenset(SUBMIT_KEYS)
-"""Top-level keys that a trigger message may have. Those of ``submit`` would have no effect where they stand."""
+"""Top-level keys of a trigger message. Those of ``submit`` would have no effect here."""
 MAX_REQUEST_ID_BYTES = 1024
 MAX_UNKNOWN_KEYS = 20
 MAX_SHOWN = 64
@@ -41,7 +41,7 @@ class Submit:
     Attributes:
         template: name of a WorkflowTemplate, or "".
         cluster_template: name of a ClusterWorkflowTemplate, or ""; exactly one of the two is given.
-        parameters: by name, as text; an object or array becomes JSON text.
+        parameters: by name, as text; objects and arrays are converted to JSON text.
         name: metadata.name, or "".
         generate_name: metadata.generateName, or "".
         entrypoint: or "".
@@ -61,20 +61,20 @@ class Submit:
     annotations: dict[str, str] = field(default_factory=dict)
 
     def by_key(self) -> dict[str, object]:
-        """Return what was given, by the keys of a request; the fields stand in the order of `SUBMIT_KEYS`."""
+        """Return the given values by the keys of a request; the fields are in the order of `SUBMIT_KEYS`."""
         return dict(zip(SUBMIT_KEYS, astuple(self), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerMessage:
-    """A trigger message that is well-formed; whether it is allowed and valid is decided later.
+    """A well-formed trigger message; whether it is allowed and valid is decided later.
 
     Attributes:
         namespace: as given, or "".
         workflow: the manifest, or None.
         submit: the template to run, or None; exactly one of the two is given.
-        event_identity: how the sender names its event, with the kind of name first: ``("eventId", ID)``,
-            ``("cloudevents", SOURCE, ID)``, ``("message-id", ID)``; () where it does not.
+        event_identity: the sender's id for its event, with the kind of id first: ``("eventId", ID)``, ``("cloudevents",
+            SOURCE, ID)``, ``("message-id", ID)``; () if there is none.
     """
 
     namespace: str
@@ -85,11 +85,11 @@ class TriggerMessage:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """The body of a request, out of its CloudEvents envelope where it had one.
+    """The body of a request, without its CloudEvents envelope if it had one.
 
     Attributes:
         keys: the request's own keys.
-        event_identity: as `TriggerMessage.event_identity`, where CloudEvents gives one, else ().
+        event_identity: as `TriggerMessage.event_identity` if CloudEvents gives one, else ().
     """
 
     keys: dict[str, object]
@@ -115,7 +115,7 @@ def decode_request(message: Message) -> RequestBody:
     body under ``data``) and binary mode (attributes as user properties).
 
     Raises:
-        PermanentError: not JSON, not an object, a key twice, too deep; a structured event without an object under
+        PermanentError: not JSON, not an object, a duplicate key, too deep; a structured event without an object under
             ``data``.
     """
     body = strict_json.loads(message.payload)
@@ -139,14 +139,14 @@ def _source_and_id(source: object, event_id: object) -> tuple[str, ...]:
 
 
 def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
-    """Read the body of a trigger message.
+    """Parse the body of a trigger message.
 
     Args:
         message: for identities outside of the body.
-        decoded: what `decode_request` returned.
+        decoded: the result of `decode_request`.
 
     Raises:
-        PermanentError: ``unknown-key`` with a proposal, or ``invalid-request``; the message names the key.
+        PermanentError: ``unknown-key`` with a suggestion, or ``invalid-request``; the message names the key.
     """
     body = decoded.keys
     _refuse_misplaced(body)
@@ -167,7 +167,7 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
 
 
 def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
-    """Return how the sender names its event (`TriggerMessage.event_identity`), () where it does not.
+    """Return the sender's id for its event (`TriggerMessage.event_identity`), or ().
 
     Raises:
         PermanentError: ``invalid-request``: ``eventId`` is neither a text nor a number.
@@ -184,11 +184,11 @@ def _refuse_misplaced(body: dict[str, object]) -> None:
 
 
 def refuse_unknown(body: dict[str, object], known: Iterable[str], proposals: Iterable[str], where: str) -> None:
-    """Raise for the keys of `body` that are not in `known`, proposing the nearest of `proposals`.
+    """Raise for the keys of `body` that are not in `known`, suggesting the nearest of `proposals`.
 
     Raises:
-        PermanentError: ``unknown-key``, one detail a key; after `MAX_UNKNOWN_KEYS` only their number is told, because
-            a proposal costs time and a payload can hold thousands.
+        PermanentError: ``unknown-key``, one detail per key; after `MAX_UNKNOWN_KEYS` only their number is reported,
+            because a suggestion costs time and a payload can have thousands.
     """
     unknown = sorted(set(body) - set(known))
     if not unknown:
@@ -277,7 +277,7 @@ def _parameter(name: str, value: object) -> str:
 
 
 def json_type(value: object) -> str:
-    """Return the JSON name of a value's type, as a person would say it."""
+    """Return the JSON name of a value's type, in words."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""Makes the bodies of replies that read: what of Argo's objects is told, and what is left out to fit a packet. Pure.
+"""Builds the bodies of replies to reads from Argo's objects, and leaves out parts that exceed a packet. Pure.
 
-Objects come from Argo and may have any shape: nothing here raises for one.
+Objects come from Argo and may have any structure: nothing here raises because of one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Object = Mapping[str, Any]
 
 _DESCRIPTION = "workflows.argoproj.io/description"
 _MAPPING = "argo-bridge/mapping"
-# What of an object is left out to make it fit, in this order; then all but what tells which object it is.
+# Parts that are left out to make an object fit, in this order; then everything except its identity.
 _LEFT_OUT = (
     "status.storedTemplates",
     "status.storedWorkflowTemplateSpec",
@@ -43,11 +43,11 @@ MAX_TEMPLATE_PARAMETERS = 50
 
 
 def workflow_status(workflow: Object, max_message: int | None = None) -> dict[str, Any]:
-    """Return the five keys of a status message, as Argo has them now.
+    """Return the five keys of a status message for the current state.
 
     Args:
-        workflow: as Argo answers it; only its nodes tell which step of a failed one failed.
-        max_message: characters of ``message`` that are kept, None = all.
+        workflow: as returned by Argo; only its nodes show which step of a failed one failed.
+        max_message: maximum number of characters of ``message``, None = all.
     """
     metadata, status = object_at(workflow, "metadata"), object_at(workflow, "status")
     message = message_for(text_at(status, "message"), find_failed_node(workflow))
@@ -74,7 +74,7 @@ def listed_workflow(workflow: Object) -> dict[str, Any]:
 
 
 def listed_template(template: Object) -> dict[str, Any]:
-    """Return one item of ``templates``: its name, and what somebody who triggers it must know."""
+    """Return one item of ``templates``: its name, and what is needed to trigger it."""
     metadata, spec = object_at(template, "metadata"), object_at(template, "spec")
     given = list_at(object_at(spec, "arguments"), "parameters")[:MAX_TEMPLATE_PARAMETERS]
     parameters = [
@@ -92,19 +92,19 @@ def listed_template(template: Object) -> dict[str, Any]:
 
 
 def continue_behind(place: tuple[str, ...]) -> str:
-    """Return the ``continue`` of a page that ends with the item at `place`: what it means is the bridge's own affair.
+    """Return the ``continue`` of a page that ends with the item at `place`; its meaning is internal.
 
     Args:
-        place: what sorts the items; it never changes for an item, so that none is passed over or comes twice.
+        place: the sort key of an item; it never changes, so that no item is skipped or repeated.
     """
     return base64.urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode("ascii")
 
 
 def place_of(text: str) -> tuple[str, ...]:
-    """Return the place that a ``continue`` stands for.
+    """Return the place in a ``continue``.
 
     Raises:
-        PermanentError: ``invalid-request``: it is none that a reply had.
+        PermanentError: ``invalid-request``: it is not from a reply.
     """
     try:
         place = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
@@ -126,11 +126,11 @@ def fitting(items: Sequence[Any], room: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """An object that fits, and what was left out of it.
+    """An object that fits, and the parts left out.
 
     Attributes:
         value: the object.
-        left_out: dotted paths, () where all is there.
+        left_out: dotted paths, () if nothing was left out.
     """
 
     value: dict[str, Any]
@@ -138,12 +138,12 @@ class Trimmed:
 
     @property
     def details(self) -> dict[str, Any]:
-        """Return the key ``details`` of its reply, {} where nothing is to be said."""
+        """Return the key ``details`` of its reply, or {}."""
         return {"details": {"truncated": True, "leftOut": list(self.left_out)}} if self.left_out else {}
 
 
 def trimmed(whole: Object, room: int) -> Trimmed:
-    """Return `whole` without the parts that do not fit into `room` bytes; nodes and templates go first."""
+    """Return `whole` without the parts that do not fit into `room` bytes; nodes and templates are removed first."""
     value = dict(whole)
     if len(orjson.dumps(value)) <= room:
         return Trimmed(value)
@@ -163,7 +163,7 @@ def trimmed(whole: Object, room: int) -> Trimmed:
 
 
 def without(value: Object, path: str) -> dict[str, Any]:
-    """Return a copy of `value` without what is under a dotted path; what is not on the way is shared."""
+    """Return a copy of `value` without the value at a dotted path; all other parts are shared."""
     head, _, rest = path.partition(".")
     copy = dict(value)
     if not rest:
@@ -174,9 +174,9 @@ def without(value: Object, path: str) -> dict[str, Any]:
 
 
 def selected(value: Object, fields: str) -> dict[str, Any]:
-    """Return what ``fields`` leaves of an object, by the rules of the Argo Server's own parameter.
+    """Return the part of an object selected by ``fields``, with the rules of the Argo Server's own parameter.
 
-    Dotted paths separated by commas; with ``-`` before the first they are left out, else they are kept; lists are
+    Comma-separated dotted paths; with ``-`` before the first they are left out, otherwise only they are kept; lists are
     transparent.
     """
     paths = [path.strip().removeprefix("-").split(".") for path in fields.split(",")]
@@ -217,10 +217,10 @@ def _left(value: Any, paths: list[list[str]]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a container wrote.
+    """One line written by a container.
 
     Attributes:
-        pod: which pod.
+        pod: name of the pod.
         text: without its line break.
     """
 
@@ -233,14 +233,14 @@ class LogLine:
 
 
 def line_cut(line: LogLine, room: int) -> LogLine:
-    """Return `line` with so much of its text that it fits into `room` bytes of JSON."""
+    """Return `line` with its text cut to fit into `room` bytes of JSON."""
     while len(orjson.dumps(line.json())) > room and len(line.text) > 1:
         line = LogLine(line.pod, line.text[: len(line.text) // 2] + "…" if len(line.text) > 2 else "…")
     return line
 
 
 def last_lines(lines: Sequence[LogLine], room: int) -> tuple[list[LogLine], bool]:
-    """Return the last of `lines` that fit into `room` bytes, and whether any had to go or to be cut."""
+    """Return the last of `lines` that fit into `room` bytes, and whether any was left out or cut."""
     kept: list[LogLine] = []
     for line in reversed(lines):
         size = len(orjson.dumps(line.json())) + 1
@@ -252,7 +252,7 @@ def last_lines(lines: Sequence[LogLine], room: int) -> tuple[list[LogLine], bool
 
 
 def in_packets(lines: Sequence[LogLine], room: int) -> Iterator[tuple[list[LogLine], bool]]:
-    """Yield all of `lines` in groups that fit into `room` bytes each, and whether one of the group was cut."""
+    """Yield all of `lines` in groups that each fit into `room` bytes, and whether a line of the group was cut."""
     group: list[LogLine] = []
     left, is_cut = room, False
     for line in lines:

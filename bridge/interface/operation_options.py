@@ -1,7 +1,7 @@
-"""The table of operations: what each may be asked with, and what it answers.
+"""The table of operations: the options and replies of each.
 
-The parser, the JSON Schemas, the commands and the tests of the reference all come from it. Pure; decides nothing about
-a request.
+The parser, the JSON Schemas, the commands and the tests of the reference are all derived from it. Pure; decides nothing
+about a request.
 
 Source: docs/design/argo-server.md, Operations (the options are those of the Argo Server's own endpoints).
 """
@@ -19,11 +19,11 @@ MAX_TEXT = 4096
 MAX_LINES = 10_000
 MAX_PAGE = 500
 OPERATION_MAX_AGE_S = 300.0
-"""A spooled operation that Argo has not accepted by then is answered ``expired``."""
+"""A spooled operation that Argo has not accepted within this time is answered with ``expired``."""
 
 
 class Kind(Enum):
-    """What a value may be; the value is how a person would say it.
+    """The type of a value; the enum value is its name in words.
 
     PARAMETERS: an object of values by name, or Argo's own list of texts ``NAME=VALUE``. OUTPUTS: an object of values
     by name, or Argo's own JSON text of one. PHASES: one phase or a list of them.
@@ -46,16 +46,16 @@ SET_PHASES = ("Succeeded", "Failed", "Error")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One key that a request may have.
+    """One key of a request.
 
     Attributes:
-        key: as it stands in the body.
-        kind: what its value may be.
+        key: as in the body.
+        kind: type of its value.
         meaning: a sentence for the reference, without a full stop.
-        default: what its absence means, None where that is "nothing".
+        default: meaning of its absence, None for "nothing".
         least: smallest integer, or None.
         most: largest integer, or None.
-        choices: the only texts that are taken, () = any.
+        choices: the only accepted texts, () = any.
         required: whether a request without it is refused.
     """
 
@@ -69,7 +69,7 @@ class Option:
     required: bool = False
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema (2020-12) of its value, which takes what the parser takes."""
+        """Return the JSON Schema (2020-12) of its value, which accepts what the parser accepts."""
         schema: dict[str, Any] = {"description": self.meaning, **_SCHEMAS[self.kind]}
         if self.choices:
             schema["enum"] = list(self.choices)
@@ -102,8 +102,8 @@ class ReplyKey:
     """One key of a success reply.
 
     Attributes:
-        key: as it stands in the body.
-        kind: what its value is.
+        key: as in the body.
+        kind: type of its value.
         meaning: a sentence for the reference, without a full stop.
         always: whether every success reply has it.
     """
@@ -119,15 +119,15 @@ class OperationSpec:
     """One operation.
 
     Attributes:
-        operation: which.
+        operation: the operation.
         meaning: a sentence for the reference, without a full stop.
         success: the text of ``status`` in its success reply.
-        name_key: the key that names what is meant (required), "" where nothing is named.
-        options: the keys beside ``namespace``, the name, ``requestId`` and ``eventId``.
-        is_spooled: stored before it is acknowledged, retried over restarts, expires after `OPERATION_MAX_AGE_S`; else
-            answered or failed at once.
-        reply: the keys of its success reply beside ``status`` and ``requestId``.
-        streams: whether one request may be answered by several messages (``follow``).
+        name_key: the key that names the object (required), or "".
+        options: the keys besides ``namespace``, the name, ``requestId`` and ``eventId``.
+        is_spooled: stored before it is acknowledged, retried over restarts, expires after `OPERATION_MAX_AGE_S`;
+            otherwise answered at once.
+        reply: the keys of its success reply besides ``status`` and ``requestId``.
+        streams: whether one request may get several replies (``follow``).
     """
 
     operation: Operation
@@ -141,7 +141,7 @@ class OperationSpec:
 
     @property
     def name_meaning(self) -> str:
-        """What its `name_key` means, as a sentence without a full stop."""
+        """Describe its `name_key` in a sentence without a full stop."""
         return f"name of the {_NOUNS[self.name_key]}"
 
 
@@ -352,10 +352,10 @@ SPECS: dict[Operation, OperationSpec] = {
         ),
     )
 }
-"""Every operation but `trigger`, whose message has a shape of its own (`bridge.interface.messages`)."""
+"""Every operation except `trigger`, whose message has a different format (`bridge.interface.messages`)."""
 
 INTERFACE_KEYS = frozenset({"namespace", "workflow", "submit", "requestId", "eventId"}).union(
     (spec.name_key for spec in SPECS.values() if spec.name_key),
     (option.key for spec in SPECS.values() for option in spec.options),
 )
-"""Every key that some request may have: what an operation does not use of it is accepted."""
+"""Every key that any request may have: a key of another operation is accepted."""

@@ -1,6 +1,6 @@
-"""Reads the bodies of requests other than trigger messages, by the table of operations. Pure.
+"""Parses the bodies of requests other than trigger messages, using the table of operations. Pure.
 
-Decides what is well-formed; whether it is allowed, and what comes of it, is decided later.
+Checks only the format; whether the request is allowed, and its result, is decided later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bridge.interface.operation_options import (
 )
 from bridge.interface.operations import Operation
 
-# RFC 3339 section 5.6; `fromisoformat` alone would take week dates too.
+# RFC 3339 section 5.6; `fromisoformat` alone would accept week dates too.
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -33,14 +33,14 @@ _TIME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """A request that is well-formed.
+    """A well-formed request.
 
     Attributes:
-        operation: what is asked for.
+        operation: the operation.
         namespace: as given, or "".
-        name: of the workflow, template or CronWorkflow that is meant; "" where the operation names none.
-        options: what was given, each in one form, JSON-ready: parameters and outputs as texts by name, phases as a
-            list, times as seconds since 1970; and the defaults of what was not.
+        name: of the workflow, template or CronWorkflow; "" if the operation names none.
+        options: the given values, each in one form, JSON-ready: parameters and outputs as texts by name, phases as a
+            list, times as seconds since 1970; and the defaults of the others.
         event_identity: as `TriggerMessage.event_identity`.
     """
 
@@ -52,15 +52,15 @@ class OperationRequest:
 
 
 def operation_request(operation: Operation, message: Message, decoded: RequestBody) -> OperationRequest:
-    """Read the body of a request.
+    """Parse the body of a request.
 
     Args:
-        operation: as the topic says; not ``trigger``.
+        operation: from the topic; not ``trigger``.
         message: for identities outside of the body.
-        decoded: what `decode_request` returned.
+        decoded: the result of `decode_request`.
 
     Raises:
-        PermanentError: ``unknown-key`` with a proposal, or ``invalid-request``; the message names the key.
+        PermanentError: ``unknown-key`` with a suggestion, or ``invalid-request``; the message names the key.
     """
     spec = SPECS[operation]
     body = decoded.keys
@@ -96,7 +96,7 @@ def _value(option: Option, value: object, where: str) -> object:
 
 
 class _MisfitError(ValueError):
-    """A value that is not what its option takes; the text goes on from the option's name."""
+    """A value has the wrong type for its option; the text continues after the option's name."""
 
 
 def _misfit(expected: str, value: object) -> _MisfitError:
@@ -135,7 +135,7 @@ def _time(_option: Option, value: object) -> float:
     try:
         if not _TIME.fullmatch(value):
             raise ValueError(value)
-        # Python 3.11 reads fractions of at most 6 digits.
+        # Python 3.11 accepts fractions of at most 6 digits.
         return datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]*", r"\1", value.upper())).timestamp()
     except (ValueError, OverflowError):
         raise _MisfitError(f'must be {expected}, found "{cut(value, MAX_SHOWN)}"') from None

@@ -1,4 +1,4 @@
-"""The operations that may be asked for by message; `operation_options` tells what each takes and answers."""
+"""The operations of the interface; `operation_options` has their options and replies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Builds reply bodies: exactly the seed's keys, ``requestId`` where the request had one, ``details`` on errors.
+"""Builds reply bodies: fixed keys, ``requestId`` if the request had one, ``details`` on errors.
 
-The HTTP-like code travels beside the body, as user property ``code`` (AMQP: header). Pure.
+The HTTP-like code is sent outside the body, as user property ``code`` (AMQP: header). Pure.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from bridge.interface.operations import Operation
 
 CONTENT_TYPE = "application/json"
 REFUSED_ADDRESS = "reply-address-refused"
-"""User property (AMQP: header) of a reply that does not go where the request wants it; its value says why."""
+"""User property (AMQP: header) of a reply that is not sent to the requested address; its value gives the reason."""
 MAX_DETAILS = 100
 MAX_DETAIL_CHARACTERS = 65_536
-"""Of all details together: names and values of a message stand in them."""
+"""Maximum characters of all details together, since they contain names and values from a message."""
 MAX_SENTENCE = 2000
 MIN_TEXT = 32
 _CUTTABLE = ("error", "message", "topic")
@@ -74,7 +74,7 @@ HTTP_CODES = {
 POLICY_REASONS = frozenset(
     {"forbidden-namespace", "forbidden-operation", "manifests-not-allowed", "submit-not-allowed", "template-braces"}
 )
-"""Reasons why the operator's own rules refused a message: when they are wider, it is still not what was wanted."""
+"""Reasons of the operator's own rules: even if the rules become wider, the message was not wanted at the time."""
 
 
 def http_code(reason: str) -> int:
@@ -89,7 +89,7 @@ class Refusal:
     Attributes:
         reason: kebab-case.
         message: a sentence for the sender.
-        details: findings, JSON-ready; () where the sentence says it all.
+        details: findings, JSON-ready; () if the sentence says everything.
     """
 
     reason: str
@@ -117,14 +117,14 @@ def succeeded(address: ReplyAddress, operation: Operation, keys: Mapping[str, ob
 
 
 def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMessage:
-    """Return the success reply of an operation that answers with a name alone: the spooled ones, and trigger."""
+    """Return the success reply of an operation with only a name: the spooled ones, and trigger."""
     if operation is Operation.TRIGGER:
         return triggered(address, name)
     return succeeded(address, operation, {SPECS[operation].reply[0].key: name})
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
-    """Return the error reply; its details are `bounded`."""
+    """Return the error reply; its details are limited (`bounded`)."""
     body: dict[str, object] = {"error": refusal.message}
     if refusal.details:
         body["details"] = bounded(refusal.details)
@@ -132,7 +132,7 @@ def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:
 
 
 def bounded(details: Sequence[object]) -> tuple[object, ...]:
-    """Return at most `MAX_DETAILS` details of `MAX_DETAIL_CHARACTERS` in all, and a count of the rest."""
+    """Return at most `MAX_DETAILS` details of `MAX_DETAIL_CHARACTERS` in total, and the number of the others."""
     sizes = accumulate(len(str(detail)) for detail in details[:MAX_DETAILS])
     shown = sum(size <= MAX_DETAIL_CHARACTERS for size in sizes)
     if shown == len(details):
@@ -142,10 +142,10 @@ def bounded(details: Sequence[object]) -> tuple[object, ...]:
 
 
 def shrink(payload: bytes, max_bytes: int) -> bytes:
-    """Return an error reply or a dead-letter notice that fits `max_bytes`, if that can be.
+    """Return an error reply or a dead-letter notification that fits `max_bytes`, if possible.
 
-    Its details give way to ``{"truncated": true}``, then its longest text is halved again and again. A success reply
-    stays as it is: it has nothing to cut.
+    Its details are replaced by ``{"truncated": true}``, then its longest text is halved repeatedly. A success reply is
+    not changed: it has nothing to cut.
     """
     if len(payload) <= max_bytes:
         return payload
@@ -164,7 +164,7 @@ def shrink(payload: bytes, max_bytes: int) -> bytes:
 
 def _message(address: ReplyAddress, body: dict[str, object], code: int) -> OutgoingMessage:
     if address.request_id:
-        body["requestId"] = orjson.Fragment(address.request_id)  # to the letter, whatever size its numbers have
+        body["requestId"] = orjson.Fragment(address.request_id)  # unchanged, whatever the size of its numbers
     return OutgoingMessage(
         topic=address.topic,
         payload=orjson.dumps(body),

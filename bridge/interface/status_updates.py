@@ -1,8 +1,8 @@
-"""Reads the status updates that other systems send to ``PREFIX/status``: the seed's keys to the letter. Pure.
+"""Parses status updates that other systems send to ``PREFIX/status``. Pure.
 
-Shape: ``{"namespace": str, "workflowId": str, "status": PHASE, "progress": "50%", "message": str}``; ``workflowId`` and
-``status`` must be there, ``requestId`` is echoed with the reply, ``details`` is the sender's own. Whatever a bridge
-said itself has ``details.bridge`` and is no update.
+Format: ``{"namespace": str, "workflowId": str, "status": PHASE, "progress": "50%", "message": str}``; ``workflowId``
+and ``status`` are required, ``requestId`` is echoed in the reply, ``details`` is any object. A bridge's own messages
+have ``details.bridge`` and are not updates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INVALID_UPDATE = "Invalid status update format"
 INVALID_REASON = "invalid-status-update"
 NO_PROGRESS = "0%"
 
-# Source: Kubernetes, "Object Names and IDs": the names of objects; nothing else may become a topic level.
+# Source: Kubernetes, "Object Names and IDs": the names of objects; nothing else may be used as a topic level.
 NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _NAME = re.compile(NAME)
 _PROGRESS = re.compile(PERCENTAGE)
@@ -34,15 +34,15 @@ _PROGRESS = re.compile(PERCENTAGE)
 
 @dataclass(frozen=True, slots=True)
 class ExternalUpdate:
-    """What another system says of a workflow.
+    """Another system's status of a workflow.
 
     Attributes:
         namespace: as given, or "".
         workflow: its name.
-        phase: what it takes for Argo's phase.
-        progress: ``0%`` to ``100%``, or "" where it says none.
+        phase: the phase according to that system.
+        progress: ``0%`` to ``100%``, or "" if not given.
         message: a sentence, or "".
-        details: whatever else it tells, without ``bridge``.
+        details: further facts, without ``bridge``.
     """
 
     namespace: str
@@ -54,7 +54,7 @@ class ExternalUpdate:
 
 
 def is_from_bridge(payload: bytes) -> bool:
-    """Whether a bridge said this: its own status, or another's, comes back on the stream and is no update."""
+    """Whether a bridge sent this: its own or another's status comes back on the stream and is not an update."""
     if b"bridge" not in payload:
         return False
     try:
@@ -66,10 +66,10 @@ def is_from_bridge(payload: bytes) -> bool:
 
 
 def external_update(body: dict[str, object]) -> ExternalUpdate:
-    """Read the body of a status update.
+    """Parse the body of a status update.
 
     Raises:
-        PermanentError: ``invalid-status-update`` with the seed's sentence, and one detail a finding.
+        PermanentError: ``invalid-status-update``, with one detail per finding.
     """
     details = [*_unknown(body), *_findings(body)]
     if details:
@@ -86,10 +86,10 @@ def external_update(body: dict[str, object]) -> ExternalUpdate:
 
 
 def invalid(details: list[object]) -> PermanentError:
-    """Return the refusal of an update that is not well-formed (interface seed, "Workflow Status Update").
+    """Return the refusal of a malformed update (interface seed, "Workflow Status Update").
 
     Args:
-        details: what is wrong, JSON-ready.
+        details: the findings, JSON-ready.
     """
     return PermanentError(INVALID_UPDATE, code=INVALID_REASON, details=tuple(details))
 

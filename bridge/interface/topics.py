@@ -1,6 +1,6 @@
 """Builds and parses every topic of the interface. Pure.
 
-Source: the interface reference (docs/interface.md); MQTT 5.0 section 4.7 for what a topic may hold.
+Source: the interface reference (docs/interface.md); MQTT 5.0 section 4.7 for valid topics.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _BY_NAME = {operation.value: operation for operation in Operation}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A topic that asks for an operation.
+    """The topic of a request.
 
     Attributes:
-        operation: what is asked for.
-        namespace: the level behind it, as it stands (it may be empty), or None where the topic has none.
+        operation: the operation.
+        namespace: the next level, unchanged (it may be empty), or None if there is none.
     """
 
     operation: Operation
@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class StatusStream:
-    """The topic of every status update; those of other systems come in on it."""
+    """The topic of every status update, including those from other systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Topics:
     """The topics of one bridge.
 
     Args:
-        prefix: ``interface.prefix``, without slash at either end.
+        prefix: ``interface.prefix``, without a slash at either end.
         bridge_id: ``bridge.id``.
 
     Attributes: those of `Args`, and topics and topic filters by what they are for.
@@ -65,7 +65,7 @@ class Topics:
         self.own_filters = frozenset({f"{BRIDGE_ROOT}/{bridge_id}/+", f"{prefix}/report/+"})
 
     def parse(self, topic: str) -> Request | RetainedStatus | StatusStream | None:
-        """Return what a concrete topic means to the interface, or None if nothing.
+        """Return the meaning of a concrete topic in the interface, or None.
 
         ``PREFIX/trigger`` and ``PREFIX/trigger/NAMESPACE`` are requests, and so for each operation;
         ``PREFIX/status/NAMESPACE/NAME`` is a retained status, ``PREFIX/status`` the stream of updates.
@@ -83,12 +83,12 @@ class Topics:
         return Request(operation, levels[1] if len(levels) == 2 else None)
 
     def request_filters(self, operations: frozenset[Operation]) -> frozenset[str]:
-        """Return the filters to subscribe to, so that each of `operations` can be asked for."""
+        """Return the filters to subscribe to for `operations`."""
         plain = {self._head + operation.value for operation in operations}
         return frozenset(plain | {f"{topic}/+" for topic in plain})
 
     def response(self, operation: Operation) -> str:
-        """Return the topic of replies to requests that name no Response Topic."""
+        """Return the topic of replies to requests without a Response Topic."""
         return f"{self.prefix}/response/{operation.value}"
 
     def status_of(self, namespace: str, name: str) -> str:
@@ -100,11 +100,11 @@ class Topics:
         return f"{self.prefix}/report/{namespace}"
 
     def is_report(self, topic: str) -> bool:
-        """Whether `topic` is that of a namespace's report."""
+        """Whether `topic` is a namespace's report."""
         return topic.startswith(f"{self._head}report/")
 
     def is_interface(self, topic: str) -> bool:
-        """Whether a topic belongs to the interface or to a bridge, so that no mapping may publish to it."""
+        """Whether a topic belongs to the interface or a bridge, so that no mapping may publish to it."""
         return topic == self.prefix or topic.startswith((self._head, BRIDGE_ROOT + "/"))
 
 

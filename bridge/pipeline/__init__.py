@@ -1,1 +1,1 @@
-"""The way of a message: ingest, dispatch, replies. Meets status only through spool rows and callbacks."""
+"""The path of a message: ingest, dispatch, replies. Communicates with status only through spool rows and callbacks."""

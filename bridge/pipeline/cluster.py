@@ -1,9 +1,9 @@
-"""What the cluster runs: Argo's version, the schema chosen by it, and whether the Argo Server answers.
+"""The state of the cluster: Argo's version, the schema chosen for it, and whether the Argo Server answers.
 
-The version is asked for again and again and kept in the spool, so that an outage at start stops nothing: then the
-last known version decides, else the newest known schema.
+The version is requested regularly and stored in the spool, so that an outage at the start blocks nothing: then the last
+known version is used, else the newest known schema.
 
-Threads: ingest and dispatch read `ClusterSchema`; ``argo-version`` (`VersionWatch`) alone changes it.
+Threads: ingest and dispatch read `ClusterSchema`; only ``argo-version`` (`VersionWatch`) changes it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ClusterSchema:
     Args:
         library: the known schemas.
         configured: ``argo.version``: ``auto`` or a version.
-        stored: the version that was seen last, or None.
+        stored: the last seen version, or None.
     """
 
     def __init__(self, library: SchemaLibrary, configured: str, stored: str | None) -> None:
@@ -73,13 +73,13 @@ class ClusterSchema:
 
     @property
     def state(self) -> dict[str, str]:
-        """What the ``state`` topic says: the schema's version, where it came from, and a note if it is not exact."""
+        """Return the data for the ``state`` topic: the schema's version, its source, and a note if it is not exact."""
         chosen = self._chosen
         state = {"schema": chosen.choice.version, "schemaFrom": chosen.source}
         return state | {"note": chosen.choice.note} if chosen.choice.note else state
 
     def learn(self, version: str) -> bool:
-        """Take the version that the Argo Server told; True if another schema is used from now on."""
+        """Process the Argo Server's version; True if a different schema is used from now on."""
         if self._is_fixed:
             return False
         before = self._chosen
@@ -90,16 +90,16 @@ class ClusterSchema:
         """Check one workflow.
 
         Raises:
-            PermanentError: ``invalid-workflow``, with one detail a finding.
+            PermanentError: ``invalid-workflow``, with one detail per finding.
         """
         refusal = self._chosen.validator.check(workflow)
         if refusal is not None:
             raise refusal
 
     def check_order(self, order: WorkflowOrder) -> None:
-        """Check a stored order; a manifest that many events share is checked once a version.
+        """Check a stored order; a manifest shared by many events is checked once per version.
 
-        A value outside of its parameter's own ``enum`` is refused too: Argo does not look.
+        A value outside its parameter's own ``enum`` is refused too, because Argo does not check it.
 
         Raises:
             PermanentError: as `check`.
@@ -139,17 +139,17 @@ def _enums_of(workflow: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 _OF_ONE_NAMESPACE = frozenset({"not-permitted", "namespace-terminating", "namespace-not-found"})
-"""Refusals that a server gives which is there and knows the token."""
+"""Refusals by a server that is running and accepts the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArgoProblem:
-    """What fails at the Argo Server.
+    """A problem at the Argo Server.
 
     Attributes:
         code: kebab-case.
         message: a sentence.
-        namespace: where, or "" for everywhere.
+        namespace: the namespace concerned, or "" for all.
     """
 
     code: str
@@ -158,15 +158,15 @@ class ArgoProblem:
 
 
 class VersionWatch:
-    """Asks the Argo Server for its version, and whether it answers what only an authorised caller may ask.
+    """Asks the Argo Server for its version, and checks that it answers requests that need authorisation.
 
     Args:
-        client: asks.
-        namespaces: where it must answer.
-        schema: learns.
-        spool: remembers.
-        metrics: whether it is there.
-        on_recovered: told when what failed is answered again; comes on this thread.
+        client: sends the requests.
+        namespaces: namespaces in which it must answer.
+        schema: gets the version.
+        spool: stores the version.
+        metrics: whether it is reachable.
+        on_recovered: called on this thread when a failed request succeeds again.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class VersionWatch:
 
     @property
     def state(self) -> dict[str, object]:
-        """What the ``state`` topic says: ``version``, ``reachable``, ``problem``. Thread: any."""
+        """Return the data for the ``state`` topic: ``version``, ``reachable``, ``problem``. Thread: any."""
         problems = self._problems
         is_reachable = _is_reachable(problems)
         state: dict[str, object] = {"version": self._version, "reachable": is_reachable, **self._schema.state}
@@ -211,7 +211,7 @@ class VersionWatch:
 
     @property
     def problems(self) -> tuple[ArgoProblem, ...]:
-        """What the Argo Server does not answer, or not for us. Thread: any."""
+        """Return what the Argo Server does not answer, or refuses us. Thread: any."""
         return self._problems
 
     def _run(self) -> None:
@@ -233,7 +233,7 @@ class VersionWatch:
             self._on_recovered()
 
     def _ask(self) -> Iterator[ArgoProblem]:
-        """Give what fails; a server that answers nothing is not asked for each namespace."""
+        """Yield the failures; a server that answers nothing is not asked for each namespace."""
         try:
             version = self._client.version()
         except BridgeError as error:

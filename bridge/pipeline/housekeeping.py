@@ -1,6 +1,6 @@
-"""Keeps the spool small: drops done rows and old dead letters in small steps, and reads its figures.
+"""Keeps the spool small: deletes done rows and old dead letters in small steps, and reads its figures.
 
-Thread: ``housekeeping``. Never holds the spool for long.
+Thread: ``housekeeping``. Never locks the spool for long.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PURGE_PAUSE_S = 0.01
 
 
 class Housekeeping:
-    """The thread that tidies.
+    """The housekeeping thread.
 
     Args:
-        spool: what is tidied.
+        spool: the spool.
         metrics: gets the spool's gauges.
     """
 
@@ -51,12 +51,12 @@ class Housekeeping:
 
     @property
     def figures(self) -> SpoolFigures:
-        """The figures of the last round. Thread: any."""
+        """Return the figures of the last round. Thread: any."""
         return self._figures
 
     @property
     def problem(self) -> SpoolError | None:
-        """Why the spool could not be used in the last round, or None. Thread: any."""
+        """Return why the spool was unusable in the last round, or None. Thread: any."""
         return self._problem
 
     def _run(self) -> None:
@@ -70,7 +70,7 @@ class Housekeeping:
                 self._seldom.warning(error.code, text, error, level=logging.ERROR, action="spool", code=error.code)
 
     def _round(self) -> None:
-        # A pause between the steps: a lock that is taken again at once lets nobody else in.
+        # A pause between the steps: a lock that is taken again at once gives nobody else a turn.
         while self._spool.purge(PURGE_STEP) > 0 and not self._stop.wait(PURGE_PAUSE_S):
             pass
         self._figures = self._spool.figures()

@@ -1,13 +1,13 @@
-"""Takes a dead letter up again: its events go back to dispatch, or its message is read once more.
+"""Replays a dead letter: its events go back to dispatch, or its message is parsed again.
 
-An event that died in dispatch keeps its identity and its workflow's name. A message that was refused before it was an
-event is read as ingest reads it, by the mapping that refused it alone, since the others had it already. Its delivery
-identity is made of the dead letter, and the letter goes in the commit that stores the event: however often a replay is
-tried, and wherever it is cut off, one event comes of it. A replay that cannot succeed changes nothing.
+An event that failed in dispatch keeps its identity and its workflow's name. A refused message is parsed as by ingest,
+but only by the mapping that refused it, because the others have handled it. Its delivery identity is derived from the
+dead letter, and the letter is removed in the commit that stores the event: however often a replay is tried or
+interrupted, it leads to one event. A replay that cannot succeed changes nothing.
 
-What it never does: send a reply or a notice; the sender was told of the failure.
+Limits: never sends a reply or a notification; the sender was told of the failure.
 
-Thread: the ``control`` thread of a running bridge, or the command's own while no bridge runs.
+Thread: the ``control`` thread of a running bridge, or the command's own if no bridge runs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Replay:
 
     Args:
         parts: see `ReplayParts`.
-        on_stored: told the lanes that have new rows: it wakes dispatch.
+        on_stored: called with the lanes that have new rows, to wake dispatch.
     """
 
     def __init__(self, parts: ReplayParts, on_stored: Callable[[frozenset[str]], None]) -> None:
@@ -73,9 +73,9 @@ class Replay:
         """Replay one dead letter; returns after the commit.
 
         Raises:
-            PermanentError: it was not replayed and is still there: ``no-such-letter``, ``order-gone``,
-                ``payload-cut``, ``not-replayable``, ``nothing-to-do``, or the reason it is refused for again.
-            SpoolError: it is still there; the same may succeed later.
+            PermanentError: it was not replayed and still exists: ``no-such-letter``, ``order-gone``, ``payload-cut``,
+                ``not-replayable``, ``nothing-to-do``, or the reason for which it is refused again.
+            SpoolError: it still exists; a retry may succeed later.
         """
         kept = self._parts.spool.dead_letter(seq)
         if kept is None:
@@ -159,18 +159,18 @@ class Replay:
 
 
 class _LetterDeliveries(Deliveries):
-    """Gives the message of one dead letter its delivery id: the same each time, and no other message's ever."""
+    """Gives the message of a dead letter its delivery id: always the same, and different from every other message's."""
 
     def __init__(self, kept: DeadLetter) -> None:
         super().__init__(lambda *_: None)
         letter = kept.letter
-        # Its number alone would come again in a spool that was begun anew.
+        # Its number alone would be repeated in a newly created spool.
         numbers = (str(kept.seq), repr(kept.first_wall_s))
         origin = identity.digest("dead-letter", *numbers, letter.connection, letter.topic, letter.payload_digest)
         self._delivery_id = origin[:DELIVERY_BYTES]
 
     def identify(self, message: Message) -> tuple[bytes, None]:  # noqa: ARG002 - there is one message only
-        """Return the delivery id; nothing needs to remember it, for the letter does."""
+        """Return the delivery id; nothing needs to store it, because the letter does."""
         return self._delivery_id, None
 
 

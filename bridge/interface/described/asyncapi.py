@@ -1,7 +1,7 @@
-"""Builds the AsyncAPI 3 document of the interface: every topic, who says what there, and where the answer goes. Pure.
+"""Builds the AsyncAPI 3 document of the interface: every topic, its senders, and the reply addresses. Pure.
 
-It speaks from the bridge's side: ``receive`` is what others send to it. `make generate` writes
-schemas/asyncapi.yaml; `argo-bridge asyncapi` prints the document of one configuration. Any thread.
+It describes the bridge's side: ``receive`` is what others send to it. `make generate` writes schemas/asyncapi.yaml;
+`argo-bridge asyncapi` prints the document of one configuration. Any thread.
 
 Source: AsyncAPI 3.0.0; its binding specifications for MQTT and AMQP 0-9-1.
 """
@@ -41,7 +41,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Something that the bridge publishes unasked."""
+    """A message that the bridge publishes unrequested."""
 
     name: str
     address: str
@@ -149,7 +149,7 @@ class _Builder:
         yield _Told("state", topics.state, "state", "the state of the bridge", retained=True)
 
     def _mapping(self, mapping: MappedTopics) -> None:
-        # Prefixed, since a mapping may have any name, that of another channel too.
+        # With a prefix, because a mapping may have any name, including that of another channel.
         channel, message = f"mapping-{mapping.name}", mapped_message(mapping)
         address, meanings = address_of(mapping.topic)
         self._channel(channel, address, [message], f"messages for mapping {mapping.name}", meanings)

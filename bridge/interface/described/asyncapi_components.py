@@ -1,4 +1,4 @@
-"""The reusable half of an AsyncAPI document: servers, messages, schemas, reply addresses. Pure; any thread.
+"""The reusable part of an AsyncAPI document: servers, messages, schemas, reply addresses. Pure; any thread.
 
 Source: AsyncAPI 3.0.0 "Components Object"; the MQTT bindings 0.2.0 and the AMQP bindings 0.3.0.
 """
@@ -66,7 +66,7 @@ _ANSWERS = frozenset({"error", "statusUpdateSuccess"})
 
 
 def camel(operation: Operation) -> str:
-    """Return an operation's name as identifiers begin with it: ``listTemplates``."""
+    """Return an operation's name as a prefix of identifiers: ``listTemplates``."""
     name = words(operation)
     return name[0].lower() + name[1:]
 
@@ -124,7 +124,7 @@ def _channel_binding(exchange: str) -> Part:
 
 
 def server(one: Server, described: Described) -> Part:
-    """Return a server, with what the bridge says when it connects there."""
+    """Return a server, with what the bridge sends when it connects."""
     part: Part = {"host": one.host, "protocol": one.protocol, "protocolVersion": one.version}
     if one.path:
         part["pathname"] = one.path

@@ -1,4 +1,4 @@
-"""What an AsyncAPI document is made of: the interface of one bridge as plain data. Pure; any thread.
+"""The content of an AsyncAPI document: the interface of one bridge as plain data. Pure; any thread.
 
 Source: AsyncAPI 3.0.0, "Server Object", "Channel Object".
 """
@@ -28,10 +28,10 @@ class Server:
         protocol: as AsyncAPI names it: mqtt, secure-mqtt, ws, wss, amqp, amqps.
         version: of the protocol.
         path: of the URL, "" for none.
-        user: whether the bridge names itself with user and password.
-        certificate: whether it shows a certificate.
+        user: whether the bridge logs in with user and password.
+        certificate: whether it has a client certificate.
         exchange: the AMQP exchange; "" for MQTT.
-        retain: MQTT: whether the bridge publishes anything retained.
+        retain: MQTT: whether the bridge publishes retained messages.
         will: MQTT: whether it has a last will.
     """
 
@@ -58,12 +58,12 @@ class MappedTopics:
 
     Attributes:
         name: of the mapping.
-        topic: what it listens to; ``{x}`` is a capture, + and # may stand.
+        topic: its topic filter; ``{x}`` is a capture, + and # are allowed.
         content_type: of its messages.
-        schema: JSON Schema of the payload, None where the mapping has none.
-        status_topic: where the device is told, "" for nowhere.
-        connection: the only one that it listens on, "" for all.
-        notices: topics that are told of the ends of its workflows.
+        schema: JSON Schema of the payload, or None.
+        status_topic: its status topic, or "".
+        connection: the only connection it listens on, "" for all.
+        notices: topics notified when its workflows finish.
     """
 
     name: str
@@ -77,16 +77,16 @@ class MappedTopics:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """All that the document tells.
+    """The content of the document.
 
     Attributes:
         version: of the bridge.
         topics: the bridge's own; its id may be `ANY_BRIDGE`.
         servers: the brokers.
-        operations: what may be asked for.
-        namespaces: the allow-list, () where it is not known.
+        operations: the allowed operations.
+        namespaces: the allow-list, () if unknown.
         mappings: those loaded.
-        notices: topics that are told of the ends of all workflows.
+        notices: topics notified when any workflow finishes.
     """
 
     version: str
@@ -99,12 +99,12 @@ class Described:
 
     @property
     def exchange(self) -> str:
-        """The exchange of the AMQP connections, "" where there is none."""
+        """The exchange of the AMQP connections, or ""."""
         return next((server.exchange for server in self.servers if server.is_amqp), "")
 
 
 def any_bridge(version: str) -> Described:
-    """Return the interface of no bridge in particular: default prefix, one broker of each kind, no mappings."""
+    """Return the general interface: default prefix, one broker of each kind, no mappings."""
     servers = (
         Server("mqtt", "{host}:1883", "mqtt", "5.0"),
         Server("amqp", "{host}:5672", "amqp", "0-9-1", exchange=EXCHANGE),

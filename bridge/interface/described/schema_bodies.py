@@ -1,4 +1,4 @@
-"""JSON Schemas of what the bridge tells unasked, and of status updates that other systems send. Pure; any thread."""
+"""JSON Schemas of unrequested messages of the bridge, and of status updates from other systems. Pure; any thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def body_schemas() -> Iterator[tuple[str, Schema]]:
-    """Yield name and schema of every body that no operation has."""
+    """Yield name and schema of every body that does not belong to an operation."""
     yield "Phase", {"description": "Argo's phase; Pending also if there is none yet", "enum": list(PHASES)}
     yield "WorkflowStatus", closed(_five_keys(), _five_keys(), "the state of one workflow")
     either: Schema = {"oneOf": [ref("StatusDetails"), ref("ExternalDetails")]}

@@ -1,7 +1,7 @@
-"""Pieces that the JSON Schemas of the interface are made of. Pure; any thread.
+"""Building blocks of the interface's JSON Schemas. Pure; any thread.
 
-They keep to what JSON Schema draft 2020-12 and draft-07 have in common, because AsyncAPI knows only the latter: named
-schemas are references to ``#/$defs/NAME``, and nothing stands beside a ``$ref``.
+They use only what JSON Schema draft 2020-12 and draft-07 have in common, because AsyncAPI supports only the latter:
+named schemas are references to ``#/$defs/NAME``, and nothing is placed beside a ``$ref``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def text(meaning: str, **more: Any) -> Schema:
 
 
 def fixed(value: str, meaning: str = "") -> Schema:
-    """Return the schema of the one text that a key always has."""
+    """Return the schema of a key that always has the same text."""
     return ({"description": meaning} if meaning else {}) | {"type": "string", "const": value}
 
 
 def closed(properties: Mapping[str, Schema], required: Iterable[str], meaning: str = "", **more: Any) -> Schema:
-    """Return the schema of an object that has no other keys than these."""
+    """Return the schema of an object with only these keys."""
     described = {"description": meaning} if meaning else {}
     needed = list(required)
     return {
@@ -59,7 +59,7 @@ def references(schema: Any) -> set[str]:
 
 
 def relocated(schema: Any, old: str, new: str) -> Any:
-    """Return a schema whose references begin with `new` where they began with `old`."""
+    """Return a schema in which references that began with `old` begin with `new`."""
     if isinstance(schema, dict):
         return {
             key: new + value.removeprefix(old)

@@ -1,7 +1,7 @@
 """JSON Schemas of requests and replies, made from the table of operations. Pure; any thread.
 
-A request's schema takes what the parser takes; what only the cluster or the operator's allow-lists can tell is not in
-it. Names of schemas: ``StopRequest``, ``StopReply``, ``ListTemplatesRequest``, ...
+A request's schema accepts what the parser accepts; rules of the cluster or of the operator's allow-lists are not in it.
+Names of schemas: ``StopRequest``, ``StopReply``, ``ListTemplatesRequest``, ...
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _OBJECTS = {"workflowStatus": "WorkflowStatus", "details": "Cut"}
 
 
 def words(operation: Operation) -> str:
-    """Return an operation's name as the names of schemas begin with it: ``ListTemplates``."""
+    """Return an operation's name as a prefix of schema names: ``ListTemplates``."""
     return "".join(word.capitalize() for word in operation.value.split("-"))
 
 
 def request_schemas() -> Iterator[tuple[str, Schema]]:
-    """Yield name and schema of every request, every reply, and what they share."""
+    """Yield name and schema of every request, every reply, and their common parts."""
     yield "RequestId", {"description": "any JSON value up to 1 KiB; echoed unchanged in the reply"}
     yield (
         "EventId",
@@ -118,7 +118,7 @@ def _request(spec: OperationSpec) -> Schema:
     required = [*named, *(option.key for option in spec.options if option.required)]
     return {
         **open_object({**_COMMON, **named, **options}, required, spec.meaning),
-        # A key that another operation uses is accepted and means nothing; any other is refused.
+        # A key of another operation is accepted and ignored; any other is refused.
         "propertyNames": ref("InterfaceKey"),
     }
 

@@ -23,14 +23,14 @@ _BODIES = {
 
 
 def named_schemas() -> dict[str, Schema]:
-    """Return every schema by its name; they refer to each other as ``#/$defs/NAME``."""
+    """Return every schema by its name; they refer to each other by ``#/$defs/NAME``."""
     return {**dict(request_schemas()), **dict(body_schemas())}
 
 
 def interface_schemas() -> dict[str, Schema]:
-    """Return the files of schemas/interface by name: each stands alone, in draft 2020-12.
+    """Return the files of schemas/interface by name: each is self-contained, in draft 2020-12.
 
-    ``OPERATION.request.json`` and ``OPERATION.reply.json``, and one file a body.
+    ``OPERATION.request.json`` and ``OPERATION.reply.json``, and one file per body.
     """
     roots = dict(_BODIES)
     for operation in Operation:

@@ -1,1 +1,1 @@
-"""From stored events to requests to the Argo Server, and to their ends."""
+"""From stored events to requests to the Argo Server, and to their outcomes."""

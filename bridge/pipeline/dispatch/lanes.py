@@ -1,11 +1,12 @@
-"""Which waiting row is next: round robin over lanes, so that one failing mapping or namespace starves no other.
+"""Selects the next waiting row: round robin over lanes, so that a failing mapping or namespace blocks no other.
 
-A lane (a mapping, or a namespace's trigger messages or operations) reads ahead a page of rows, so memory stays flat
-whatever the backlog. Within a lane new rows alternate with those that failed before. A parked lane lets one row through
-at a time, as its probe, until one succeeds. So does a lane whose rows failed one after the other: each failure slows
-the gate, which all lanes share. Every other probe is the newest row, because those before it may be what fails.
+A lane (a mapping, or a namespace's trigger messages or operations) reads one page of rows ahead, so memory stays
+constant whatever the backlog. Within a lane, new rows alternate with rows that failed before. A parked lane sends one
+row at a time, as its probe, until one succeeds. So does a lane whose rows failed one after the other, because each
+failure slows the gate, which all lanes share. Every other probe is the newest row, because older ones may be the cause
+of the failures.
 
-Rows that failed again and again while others succeeded are in no lane: they come one at a time, beside all lanes.
+Rows that kept failing while others succeeded are in no lane: they are sent one at a time, beside all lanes.
 
 Thread: the dispatcher's alone. Reads the spool; writes nothing.
 """
@@ -23,13 +24,13 @@ from bridge.spool.waiting_rows import WaitingTable
 
 PAGE = 256
 PROBE = Backoff(initial_s=1.0, cap_s=60.0)
-"""From one try of a parked lane to the next: what was mended soon is noticed soon."""
+"""Delay between attempts of a parked lane; short at first, so that a quick repair is noticed soon."""
 FAILURES = 3
-"""Rows of a lane that failed with no success between them, and from then on one row tries at a time."""
+"""After so many successive failures of a lane, one row at a time is tried."""
 SLOW = Backoff(initial_s=0.5, cap_s=5.0)
-"""From one try of a failing lane to the next; the cap bounds how late it is seen that the lane works again."""
+"""Delay between attempts of a failing lane; the cap limits how late a recovery is noticed."""
 QUARANTINE = ""
-"""Stands for the lane of the quarantined rows; no other has this name."""
+"""Stands for the lane of the quarantined rows; no other lane has this name."""
 
 
 _Heap = list[tuple[float, int, WaitingEvent]]
@@ -60,11 +61,11 @@ class _Lane:
         return bool(self.fresh or self.retried) or self.more or self.look_due
 
     def is_busy(self) -> bool:
-        """Whether a row must come back before the next one goes."""
+        """Whether a row must come back before the next one can be sent."""
         return bool(self.taken) and (self.parked_until_s is not None or self.name == QUARANTINE)
 
     def wait_s(self, now_s: float) -> float | None:
-        """Seconds until time alone brings a row; None = something must happen first."""
+        """Seconds until time alone gives a row; None = something must happen first."""
         rows_at_s = now_s if self.may_have_rows() else self.due_s
         if rows_at_s is None or self.is_busy():
             return None
@@ -94,7 +95,7 @@ class Lanes:
         self.stored(rows.waiting_lanes())
 
     def __repr__(self) -> str:
-        """Tell each lane's state."""
+        """Return each lane's state."""
         states = (
             f"{one.name or 'quarantine'}(ready={len(one.fresh) + len(one.retried)}, taken={len(one.taken)})"
             for one in self._lanes.values()
@@ -103,7 +104,7 @@ class Lanes:
 
     @property
     def causes(self) -> dict[str, str]:
-        """Why each lane waits that is parked or failing, and the last failure of a quarantined row, by lane."""
+        """Return why each parked or failing lane waits, and the last failure of a quarantined row, by lane."""
         found = {}
         for lane in self._lanes.values():
             is_slow = lane.parked_until_s is not None or lane.name == QUARANTINE
@@ -112,16 +113,16 @@ class Lanes:
         return found
 
     def is_parked(self, lane: str) -> bool:
-        """Whether the cluster or the configuration holds a lane back."""
+        """Whether a lane is blocked by the cluster or the configuration."""
         return lane in self._lanes and bool(self._lanes[lane].cause)
 
     def stored(self, lanes: Iterable[str]) -> None:
-        """New rows of these lanes were committed."""
+        """Note that new rows of these lanes were committed."""
         for name in lanes:
             self._lane(name).more = True
 
     def take(self, now_s: float) -> WaitingEvent | None:
-        """Return the next row to submit, or None if none can be now; it stays taken until `settled` or `give_back`."""
+        """Return the next row to submit, or None if there is none; it stays taken until `settled` or `give_back`."""
         for _ in range(len(self._turn)):
             name = self._turn[0]
             self._turn.rotate(-1)
@@ -137,28 +138,28 @@ class Lanes:
         return None
 
     def wait_s(self, now_s: float) -> float | None:
-        """Return the seconds until `take` may give a row by time alone (0.0 = now), None if something else must be."""
+        """Return the seconds until time alone may give a row (0.0 = now), or None if something must happen first."""
         return min((wait for lane in self._lanes.values() if (wait := lane.wait_s(now_s)) is not None), default=None)
 
     def give_back(self, event: WaitingEvent) -> None:
-        """The row was not submitted, through no fault of its own: it is the first of its lane again."""
+        """Return a row that was not submitted, through no fault of its own: it is again the first of its lane."""
         lane = self._of(event)
         lane.taken.discard(event.seq)
         heapq.heappush(lane.heap_of(event), (event.not_before_s, event.seq, event))
 
     def settled(self, event: WaitingEvent) -> None:
-        """The row was finished or postponed in the spool."""
+        """Note that a row was finished or postponed in the spool."""
         self._of(event).taken.discard(event.seq)
-        # The next row of its order key may be due now, and that is in its lane even where the row was quarantined.
+        # The next row with its order key may be due now; it is in its lane even if this row was quarantined.
         for name in {event.event.lane, self._of(event).name}:
             self._lane(name).look_due = True
 
     def postponed(self) -> None:
-        """Rows were postponed in the spool, and some may be quarantined now."""
+        """Note that rows were postponed in the spool, and some may be quarantined now."""
         self._lane(QUARANTINE).look_due = True
 
     def claim(self, event: WaitingEvent) -> bool:
-        """Take a row that is finished from elsewhere; False if it is under way and will be settled anyway."""
+        """Take a row that was finished by another part; False if it is in flight and will be settled anyway."""
         lane = self._of(event)
         if event.seq in lane.taken:
             return False
@@ -167,7 +168,7 @@ class Lanes:
         return True
 
     def park(self, lane: str, now_s: float, cause: str) -> None:
-        """Hold a lane back: the cluster or the configuration is at fault, and `cause` says how."""
+        """Park a lane: the cluster or the configuration is at fault, for the reason `cause`."""
         parked = self._lane(lane)
         if not parked.cause:
             parked.slow_tries = 1
@@ -175,20 +176,20 @@ class Lanes:
         parked.cause = cause
 
     def probe_parked(self, now_s: float) -> None:
-        """Something changed that may be what parked lanes wait for: each tries at once."""
+        """Let each parked lane try at once, because something changed that it may be waiting for."""
         for lane in self._lanes.values():
             if lane.cause:
                 lane.parked_until_s, lane.slow_tries = now_s, 0
 
     def unpark(self, lane: str) -> None:
-        """A submission of the lane succeeded."""
+        """Note that a submission of the lane succeeded."""
         parked = self._lanes.get(lane)
         if parked is not None:
             parked.cause = ""
             self.decided(lane)
 
     def failed(self, event: WaitingEvent, now_s: float, cause: str) -> None:
-        """A row failed, and the server as a whole need not be the cause."""
+        """Note that a row failed, not necessarily because of the whole server."""
         failing = self._of(event)
         failing.failures += 1
         failing.last_failure = cause
@@ -197,7 +198,7 @@ class Lanes:
             failing.parked_until_s = now_s + SLOW.delay_s(1)
 
     def decided(self, lane: str) -> None:
-        """A row of the lane got its end, whatever it is: the lane is not failing."""
+        """Note that a row of the lane got its outcome, whatever it is: the lane is not failing."""
         working = self._lanes.get(lane)
         if working is not None and not working.cause:
             working.parked_until_s = None
@@ -225,7 +226,7 @@ class Lanes:
         return event
 
     def _alternate(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
-        """Give new rows and retried ones in turn; either alone where there are none of the other."""
+        """Return new rows and retried ones in turn; only one kind if there are none of the other."""
         self._read_due(lane, now_s)
         if not lane.fresh:
             self._read_fresh(lane)
@@ -234,7 +235,7 @@ class Lanes:
         return heapq.heappop(heap)[2] if heap else None
 
     def _probe(self, lane: _Lane, now_s: float) -> WaitingEvent | None:
-        """Give the newest row every other time, else one as `_alternate` does."""
+        """Return the newest row every other time, otherwise one from `_alternate`."""
         if lane.probes_newest:
             newest = self._rows.newest(lane.name, lane.taken)
             if newest is not None:
@@ -248,13 +249,13 @@ class Lanes:
     def _read_due(self, lane: _Lane, now_s: float) -> None:
         if lane.retried or not (lane.look_due or (lane.due_s is not None and lane.due_s <= now_s)):
             return
-        # Nothing is noted before it was read: a spool that fails for a moment must not hide rows until a restart.
+        # Nothing is noted before it was read: a temporary failure of the spool must not hide rows until a restart.
         skip = frozenset(lane.taken)
         if lane.name == QUARANTINE:
             rows, due_s = self._rows.quarantined(now_s, PAGE, skip), self._rows.next_quarantined_s()
         else:
             rows, due_s = self._rows.due(lane.name, now_s, PAGE, skip), self._rows.next_due_s(lane.name)
-        # A row in flight counts as due; when it is settled, `look_due` asks again.
+        # A row in flight counts as due; when it is settled, `look_due` checks again.
         lane.due_s = due_s if due_s is not None and due_s > now_s else None
         lane.look_due = bool(rows)
         lane.retried = [(row.not_before_s, row.seq, row) for row in rows]

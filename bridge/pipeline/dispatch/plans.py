@@ -1,7 +1,7 @@
-"""How one row gets from waiting to its end: the next request, and what each answer means. No I/O.
+"""The plan of one row from waiting to its outcome: the next request, and what each response means. No I/O.
 
-A `Plan` is made when a row is taken and thrown away when it is settled or given back; what must be known the next time
-is said by its verdict.
+A `Plan` is made when a row is taken and discarded when it is settled or returned; its verdict says what must be known
+the next time.
 
 Thread: the dispatcher's alone.
 """
@@ -21,15 +21,15 @@ from bridge.spool.records import NewEvent
 
 
 class Plan(Protocol):
-    """The way of one row."""
+    """The plan of one row."""
 
     @property
     def step(self) -> Step:
-        """CREATE where the next request is the thing itself, LOOK_UP where it changes nothing."""
+        """CREATE if the next request is the operation itself, LOOK_UP if it changes nothing."""
 
     @property
     def is_create(self) -> bool:
-        """Whether the next request creates a workflow, so that its latency tells the gate something."""
+        """Whether the next request creates a workflow, so that its latency informs the gate."""
 
     def request(self) -> HttpRequest:
         """Return the next request.
@@ -39,16 +39,16 @@ class Plan(Protocol):
         """
 
     def answered(self, answer: Answer) -> Verdict:
-        """Return what the answer to `request` means; after `GoOn` and `Note` the next `request` is another one."""
+        """Return the meaning of the response to `request`; after `GoOn` and `Note` the next `request` differs."""
 
 
 class Creation:
-    """Makes a workflow whose name is fixed, and looks it up wherever it may be there already (docs/design/promises.md).
+    """Creates a workflow with a fixed name, and looks it up if it may exist already (docs/design/promises.md).
 
     Args:
         event: the row's.
-        step: LOOK_UP: it may be there already.
-        submission: makes the request that makes the workflow.
+        step: LOOK_UP: it may exist already.
+        submission: builds the request that creates the workflow.
     """
 
     def __init__(self, event: NewEvent, step: Step, submission: Callable[[], HttpRequest]) -> None:
@@ -74,7 +74,7 @@ class Creation:
 
 
 def look_up(order: WorkflowOrder) -> HttpRequest:
-    """Return the request that tells whether a workflow exists, and whose it is."""
+    """Return the request that finds out whether a workflow exists, and for which event."""
     return HttpRequest("GET", workflow_path(order.namespace, order.name), expects=order.name)
 
 
@@ -82,14 +82,14 @@ def create(order: WorkflowOrder, marks: Marks, manifests: Manifests) -> HttpRequ
     """Return the request that creates a workflow.
 
     Raises:
-        PermanentError: it cannot be written (`Manifests.create_body`).
+        PermanentError: the request cannot be built (`Manifests.create_body`).
     """
     body = manifests.create_body(order, marks)
     return HttpRequest("POST", workflows_path(order.namespace), body, expects=order.name)
 
 
 def marks_of(bridge_id: str, event: NewEvent) -> Marks:
-    """Return what says on a workflow whose it is."""
+    """Return the marks that identify a workflow's event."""
     return Marks(
         bridge_id=bridge_id,
         event_id=event.id,

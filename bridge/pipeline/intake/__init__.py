@@ -1,1 +1,1 @@
-"""From messages to stored events: read, decide, store, acknowledge."""
+"""From messages to stored events: parse, decide, store, acknowledge."""

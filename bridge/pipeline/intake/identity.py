@@ -1,9 +1,9 @@
-"""What makes two messages the same event (docs/design/promises.md).
+"""Decides which messages are the same event (docs/design/promises.md).
 
-An identity is 32 bytes of SHA-256 and the only thing that dedupes is the spool's UNIQUE column. Correlation Data and
-``requestId`` are never part of it: clients count them from 1.
+An identity is 32 bytes of SHA-256, and the spool's UNIQUE column is the only deduplication. Correlation Data and
+``requestId`` are never part of it, because clients count from 1.
 
-Thread: the transport's, through ingest. Holds no state beyond the batch under way.
+Thread: the transport's, through ingest. Keeps no state beyond the current batch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from bridge.core.model import Message
 from bridge.spool.records import Inflight
 
 REFUSED = bytes(16)
-"""The delivery id of what led to nothing but dead letters: a redelivery of it leads to nothing more."""
+"""Delivery id of a message that led only to dead letters: a redelivery of it leads to nothing more."""
 
 DeliveryLookup = Callable[[str, int, bytes], bytes | None]
 
 
 def digest(*parts: str | bytes) -> bytes:
-    """Return the SHA-256 of `parts`, each with its length before it, so that no two lists of parts read alike."""
+    """Return the SHA-256 of `parts`, each preceded by its length, so that different lists of parts differ."""
     hasher = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
@@ -38,34 +38,34 @@ def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> byt
 
 
 def requested_event(bridge_id: str, topic: str, event_identity: tuple[str, ...]) -> bytes:
-    """Return the identity of a request's event that its sender names (`TriggerMessage.event_identity`)."""
+    """Return the identity of a request's event with an id from its sender (`TriggerMessage.event_identity`)."""
     return digest("requested", bridge_id, topic, *event_identity)
 
 
 def content(keys: Mapping[str, object]) -> bytes:
-    """Return what identifies the content of a request: a retry has the same, with whatever ``requestId``.
+    """Return the identity of a request's content: a retry has the same, whatever its ``requestId``.
 
     Args:
-        keys: of its body. ``eventId`` is no content: it is the name that the content is compared under.
+        keys: of its body. ``eventId`` is not content: it is the id under which the content is compared.
     """
     asked = {key: value for key, value in keys.items() if key not in ("requestId", "eventId")}
     return digest("content", strict_json.dumps(asked, sort_keys=True))
 
 
 def event_of_request(bridge_id: str, topic: str, event_identity: tuple[str, ...], delivery: DeliveryIdentity) -> bytes:
-    """Return the identity of a request's event: as its sender names it, or by its delivery."""
+    """Return the identity of a request's event: by the id from its sender, or by its delivery."""
     if event_identity:
         return requested_event(bridge_id, topic, event_identity)
     return delivered_event(delivery.id(), "")
 
 
 def delivered_event(delivery_id: bytes, mapping: str) -> bytes:
-    """Return the identity of an event that nothing names but its delivery (`mapping` "" for a request)."""
+    """Return the identity of an event that has only its delivery (`mapping` "" for a request)."""
     return digest("delivered", delivery_id, mapping)
 
 
 class DeliveryIdentity:
-    """The delivery id of one message, drawn or looked up only if an event needs it."""
+    """The delivery id of one message, generated or looked up only if an event needs it."""
 
     def __init__(self, message: Message, deliveries: Deliveries) -> None:
         self._message = message
@@ -74,18 +74,18 @@ class DeliveryIdentity:
         self.row: Inflight | None = None
 
     def known(self) -> bytes | None:
-        """Return the delivery id that a redelivered message had before, None if it was not stored or is none."""
+        """Return the delivery id that a redelivered message had before, or None if it was not stored or has none."""
         return self._deliveries.stored(self._message) if self._message.dup else None
 
     def id(self) -> bytes:
-        """Return the delivery id; `row` is then what must be committed with the event (None where nothing need be)."""
+        """Return the delivery id; `row` is then the row to commit with the event (None if there is none)."""
         if not self._id:
             self._id, self.row = self._deliveries.identify(self._message)
         return self._id
 
 
 class Deliveries:
-    """Gives each delivery of one batch its delivery id: a new random one, or the one that its redelivery had before.
+    """Gives each delivery of one batch its delivery id: a new random one, or for a redelivery the earlier one.
 
     Args:
         lookup: ``Spool.delivery_id``: (connection, packet id, digest) to a stored delivery id.
@@ -101,7 +101,7 @@ class Deliveries:
         return DeliveryIdentity(message, self)
 
     def stored(self, message: Message) -> bytes | None:
-        """Return the delivery id that the spool has for `message`, or None."""
+        """Return the delivery id stored in the spool for `message`, or None."""
         if message.qos == 0:
             return None
         key = (message.connection, message.packet_id, _content(message))
@@ -110,15 +110,15 @@ class Deliveries:
         return self._stored[key]
 
     def identify(self, message: Message) -> tuple[bytes, Inflight | None]:
-        """Return the delivery id of `message`, and the row that remembers it.
+        """Return the delivery id of `message`, and the row that stores it.
 
-        None at QoS 0, which is never redelivered, and where the sender named the message: its name tells it again.
-        DUP=1 asks the spool and the batch under way; DUP=0 is always a new delivery, whatever packet id it has.
+        None at QoS 0, which is never redelivered, and if the sender gave the message an id, which identifies it. DUP=1
+        looks in the spool and the current batch; DUP=0 is always a new delivery, whatever packet id it has.
         """
         if message.qos == 0:
             return secrets.token_bytes(16), None
         if message.properties.message_id:
-            # Named by its sender (AMQP): whatever bears the same name on the same topic is the same message.
+            # With an id from its sender (AMQP): messages with the same id on the same topic are the same.
             return digest("message-id", message.topic, message.properties.message_id)[:16], None
         content = _content(message)
         key = (message.connection, message.packet_id, content)
@@ -129,7 +129,7 @@ class Deliveries:
 
 
 def refused_delivery(message: Message) -> list[Inflight]:
-    """Return the row by which a redelivery of `message` is known to be dead-lettered already; [] at QoS 0."""
+    """Return the row by which a redelivery of `message` is known to be dead-lettered; [] at QoS 0."""
     if message.qos == 0:
         return []
     return [Inflight(message.connection, message.packet_id, _content(message), REFUSED)]

@@ -1,11 +1,11 @@
-"""Recognises what an AMQP broker delivers again: by the spool, where what was stored is known by topic and payload.
+"""Recognises redeliveries from an AMQP broker, by topic and payload of stored deliveries.
 
-AMQP says of a redelivery that it is one, and not which: tags belong to a channel. So a redelivered message counts as
-the repetition of a stored one that is alike and may still come again, each stored one once. Two messages that are
-alike to the last byte are told apart by their number only: of two, one stored and one not, the first to come again
-counts as the stored one, which gives the same two events.
+AMQP says that a message is a redelivery, but not of which one: tags belong to a channel. So a redelivered message
+counts as the repetition of an identical stored one that may still come again; each stored one counts once. Two
+byte-identical messages differ only by their number: of two, one stored and one not, the first to come again counts as
+the stored one, which leads to the same two events.
 
-Thread: the transport's of the connection. It decides nothing about events: it gives numbers (`Message.packet_id`).
+Thread: the connection's transport. It decides nothing about events: it assigns numbers (`Message.packet_id`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Redeliveries:
         self._unseen: defaultdict[bytes, deque[int]] = defaultdict(deque)
 
     def begin(self) -> int:
-        """Read what is remembered: all of it may come again. Return the highest number in use, 0 if there is none.
+        """Load the remembered deliveries: all of them may come again. Return the highest number in use, or 0.
 
         Raises:
             SpoolError: it cannot be read.
@@ -47,7 +47,7 @@ class Redeliveries:
         return highest
 
     def number(self, message: Message) -> int:
-        """Return the number of a stored delivery that is alike and was not given out yet, the oldest first; else 0."""
+        """Return the number of an identical stored delivery not returned yet, oldest first; else 0."""
         content = digest(message.topic, message.payload)[:REMEMBERED_DIGEST_BYTES]
         known = self._unseen.get(content)
         return known.popleft() if known else 0
@@ -61,7 +61,7 @@ class Redeliveries:
         self._spool.forget_deliveries(self._connection, numbers)
 
     def forget_unseen(self) -> None:
-        """Forget what was remembered at `begin` and did not come again.
+        """Forget deliveries that were loaded at `begin` and did not come again.
 
         Raises:
             SpoolError: likewise.

@@ -1,4 +1,4 @@
-"""Reads trigger messages into events, or refuses them with a sentence; and what all requests have in common.
+"""Parses trigger messages into events, or refuses them with a sentence; also the common parts of all requests.
 
 Thread: the transport's, through ingest. Keeps no state; does no I/O.
 """
@@ -38,12 +38,12 @@ WorkflowCheck = Callable[[Mapping[str, object]], None]
 
 @dataclass(frozen=True, slots=True)
 class RequestRules:
-    """What requests are read by.
+    """The rules for requests.
 
     Attributes:
         bridge_id: part of every identity.
         policy: the operator's allow-lists.
-        operations: what may be asked for by message.
+        operations: the allowed operations.
         check_workflow: see `WorkflowCheck`.
     """
 
@@ -54,7 +54,7 @@ class RequestRules:
 
 
 def reply_address(message: Message, default_topic: str, addresses: ReplyAddresses) -> ReplyAddress:
-    """Return where `message` is answered: its reply queue or Response Topic where that may be, else `default_topic`."""
+    """Return where `message` is answered: its reply queue or Response Topic if allowed, else `default_topic`."""
     topic, queue = message.properties.response_topic, message.properties.reply_queue
     refused = (topic and addresses.topic_problem(topic, default_topic)) or (queue and addresses.queue_problem(queue))
     if refused:
@@ -65,7 +65,7 @@ def reply_address(message: Message, default_topic: str, addresses: ReplyAddresse
 
 @contextmanager
 def as_invalid_workflow() -> Iterator[None]:
-    """Let the refusal of a workflow begin with the seed's "Invalid workflow definition".
+    """Make the refusal of a workflow begin with "Invalid workflow definition".
 
     Raises:
         PermanentError: what was raised within.
@@ -80,7 +80,7 @@ def as_invalid_workflow() -> Iterator[None]:
 
 
 class Requests:
-    """Reads trigger messages by the bridge's rules."""
+    """Parses trigger messages by the bridge's rules."""
 
     def __init__(self, rules: RequestRules) -> None:
         self._rules = rules
@@ -98,13 +98,13 @@ class Requests:
         """Return the event of a trigger message, without its reply address.
 
         Args:
-            message: as it came.
-            request: what its topic says.
+            message: the message.
+            request: the meaning of its topic.
             body: its decoded payload.
-            delivery: names the event where the sender does not.
+            delivery: identifies the event if the sender gives no id.
 
         Raises:
-            PermanentError: not well-formed, not allowed, or not valid; never worth a retry.
+            PermanentError: malformed, not allowed, or invalid; never worth a retry.
         """
         trigger = messages.trigger_message(message, body)
         namespace = self._rules.policy.namespace(request.namespace, trigger.namespace)
@@ -173,7 +173,7 @@ def _manifest_bytes(workflow: Mapping[str, object]) -> bytes:
     try:
         return orjson.dumps(workflow)
     except TypeError as error:
-        # Go's JSON decoder refuses such a number, or rounds it; nobody means that.
+        # Go's JSON decoder refuses such a number or rounds it; nobody intends that.
         text = "it has an integer of more than 64 bits; write it as text"
         raise PermanentError(text, code="invalid-workflow") from error
 

@@ -1,4 +1,4 @@
-"""Reads status updates of other systems into rows of the spool; what they are worth, status decides.
+"""Parses status updates from other systems into rows of the spool; status decides what to do with them.
 
 Thread: the transport's, through ingest. Keeps no state; does no I/O.
 """
@@ -17,11 +17,11 @@ from bridge.validation.policy import Policy
 
 
 class StatusUpdates:
-    """Reads what comes on ``PREFIX/status``.
+    """Parses messages on ``PREFIX/status``.
 
     Args:
         policy: the operator's allow-list of namespaces.
-        keep_s: how long a status of a workflow that Argo does not know is shown, seconds.
+        keep_s: how long a status for a workflow that Argo does not know is shown, seconds.
     """
 
     def __init__(self, policy: Policy, keep_s: float) -> None:
@@ -32,7 +32,7 @@ class StatusUpdates:
         """Return the body of an update.
 
         Raises:
-            PermanentError: ``invalid-status-update``: it has none; the detail says why.
+            PermanentError: ``invalid-status-update``: there is none; the detail says why.
         """
         try:
             return messages.decode_request(message)
@@ -56,6 +56,6 @@ class StatusUpdates:
         try:
             text = orjson.dumps(document)
         except TypeError as error:
-            # A number of more than 64 bits in the details: others who read them would round it.
+            # A number of more than 64 bits in the details: other readers would round it.
             raise invalid([{"pointer": "/details", "message": str(error)}]) from error
         return NewExternalStatus(namespace, reported.workflow, text, self._keep_s)

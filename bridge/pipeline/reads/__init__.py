@@ -1,1 +1,1 @@
-"""Requests that only read: answered at once, never stored."""
+"""Read requests: answered at once, never stored."""

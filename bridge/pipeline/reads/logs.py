@@ -1,4 +1,4 @@
-"""How a request for logs gets to its replies: one with the last lines, or many that follow. No I/O.
+"""The plan of a request for logs: one reply with the last lines, or many replies with new ones. No I/O.
 
 Thread: ``reads`` alone.
 """
@@ -21,12 +21,12 @@ from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.plans import LIMIT_S, Answered, Keys, ReadPlan, Result
 
 FOLLOW_S = 600.0
-"""How long one request may follow."""
+"""Maximum time of following for one request."""
 MAX_FOLLOWED_BYTES = 16 * 1024 * 1024
-"""What one request may be told; more would only pile up in the outbox while the broker is away."""
+"""Maximum data for one request; more would fill the outbox while the broker is away."""
 PAUSE_S = 0.5
 FIRST_S = 2.0
-"""When a follower is answered at the latest, with lines or without: its request is acknowledged after that."""
+"""Latest time of the first reply, with or without lines: the request is acknowledged after it."""
 _NATURAL_END = "watch-ended"
 
 
@@ -75,7 +75,7 @@ class LogTail(_Log):
     """The last lines, in one reply."""
 
     def __init__(self, read: ReadRequest, max_bytes: int) -> None:
-        """Read nothing yet; more than `max_bytes` of lines are never kept."""
+        """Start without lines; at most `max_bytes` of lines are kept."""
         super().__init__(read)
         tail = read.options["tailLines"]
         self._most = tail if isinstance(tail, int) else 1
@@ -86,7 +86,7 @@ class LogTail(_Log):
 
     def _take(self, lines: list[tuple[str, str]]) -> None:
         for pod, text in lines:
-            # What no packet holds need not be kept.
+            # Lines that fit into no packet need not be kept.
             line = LogLine(pod, text[: self._max_bytes])
             self._lines.append(line)
             self._size += len(line.text)
@@ -100,14 +100,14 @@ class LogTail(_Log):
 
 
 class LogFollow(_Log):
-    """Lines as they come, in several replies; the last of them says so.
+    """Lines as they come, in several replies; the last one is marked.
 
-    The workflow is read first: the headers of a stream come with its first byte, up to 15 s later, and nobody could
-    tell until then whether Argo answers.
+    The workflow is read first: the headers of a stream come with its first byte, up to 15 s later, and until then it
+    would be unknown whether Argo answers.
     """
 
     def __init__(self, read: ReadRequest, began_s: float) -> None:
-        """Read nothing yet; `began_s`: monotonic seconds of the request."""
+        """Start without lines; `began_s`: monotonic seconds of the request."""
         super().__init__(read)
         self._lines: list[LogLine] = []
         self._size = 0
@@ -143,7 +143,7 @@ class LogFollow(_Log):
 
     @property
     def is_over_bound(self) -> bool:
-        """Whether it was told as much as one request may be."""
+        """Whether the limit for one request is reached."""
         return self._told_bytes + self._size > MAX_FOLLOWED_BYTES
 
     def packets(self, now_s: float, room: int) -> Iterator[Keys]:
