@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ExpressionFault:
     """What is wrong with an expression: its code, a sentence, and the position (from 0) in its text."""
 
     code: Code
@@ -49,7 +49,7 @@ class Fault:
 class ExpressionError(Exception):
     """An expression is unusable; `faults` has all problems found."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[ExpressionFault]) -> None:
         super().__init__("; ".join(fault.message for fault in faults))
         self.faults = tuple(faults)
 
@@ -148,7 +148,7 @@ def compile_expression(source: str, captures: Sequence[str]) -> Expression:
         ExpressionError: it cannot be parsed, or names or types are wrong.
     """
     if not source.strip():
-        raise ExpressionError([Fault(Code.BAD_EXPRESSION, "the expression is empty")])
+        raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, "the expression is empty")])
     references = references_of(source)
     faults = [fault for reference in references for fault in _reference_faults(reference, captures)]
     if faults:
@@ -170,8 +170,8 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
     """
     expression = compile_expression(source, captures)
     if expression.result not in ("BOOL", "DYN"):
-        kind = expression.result.lower()
-        raise ExpressionError([Fault(Code.BAD_EXPRESSION, f"`when` needs a bool, but this always has type {kind}")])
+        text = f"`when` needs a bool, but this always has type {expression.result.lower()}"
+        raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, text)])
     return Condition(source, expression)
 
 
@@ -181,7 +181,7 @@ def _as_text(source: str) -> str:
     return f"string({source}\n)" if result in ("TIMESTAMP", "DURATION", "BYTES") else source
 
 
-def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[Fault]:
+def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[ExpressionFault]:
     if reference.root not in (TOPIC, MESSAGE) or not reference.steps:
         return []
     name = reference.steps[0]
@@ -190,24 +190,24 @@ def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[Fau
         return []
     if reference.root == TOPIC:
         text = f'the topic has no capture "{name}"' + did_you_mean(name, known)
-        return [Fault(Code.UNKNOWN_CAPTURE, text, reference.step_offset)]
+        return [ExpressionFault(Code.UNKNOWN_CAPTURE, text, reference.step_offset)]
     text = f'the message has no "{name}"' + did_you_mean(name, known)
-    return [Fault(Code.UNKNOWN_VARIABLE, text, reference.step_offset)]
+    return [ExpressionFault(Code.UNKNOWN_VARIABLE, text, reference.step_offset)]
 
 
 _UNDECLARED = "undeclared reference to '"
 
 
-def _fault_of(error: CompileError, source: str) -> Fault:
+def _fault_of(error: CompileError, source: str) -> ExpressionFault:
     offset = sum(len(line) + 1 for line in source.split("\n")[: error.line - 1]) + error.column - 1
     if not error.text.startswith(_UNDECLARED):
-        return Fault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", offset)
+        return ExpressionFault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", offset)
     name = error.text.removeprefix(_UNDECLARED).split("'")[0]
     root = name.split(".")[0]
     # The library points at the last dot of what it took for one name, or at the parenthesis after it.
     start = source.rfind(name, 0, offset + 1 + len(name))
     text = f'unknown name "{root}"' + did_you_mean(root, ROOTS)
-    return Fault(Code.UNKNOWN_VARIABLE, text, max(start, 0))
+    return ExpressionFault(Code.UNKNOWN_VARIABLE, text, max(start, 0))
 
 
 def _kind(value: Any) -> str:

@@ -16,7 +16,7 @@ from bridge.configfile.problems import Code
 from bridge.core.clock import rfc3339
 from bridge.core.errors import PermanentError
 from bridge.expressions.cel import EvaluationError, shortest
-from bridge.expressions.expression import Expression, ExpressionError, Fault, compile_expression
+from bridge.expressions.expression import Expression, ExpressionError, ExpressionFault, compile_expression
 from bridge.expressions.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
             parts.append(piece.text)
         elif piece.end is None:
             message = "${ is never closed by }; write $${ for the two literal characters"
-            faults.append(Fault(Code.BAD_EXPRESSION, message, piece.start))
+            faults.append(ExpressionFault(Code.BAD_EXPRESSION, message, piece.start))
         else:
             inside = piece.start + 2
             try:
                 parts.append(compile_expression(text[inside : piece.end], captures))
             except ExpressionError as error:
-                faults += [Fault(one.code, one.message, one.offset + inside) for one in error.faults]
+                faults += [ExpressionFault(one.code, one.message, one.offset + inside) for one in error.faults]
     if faults:
         raise ExpressionError(faults)
     return Template(tuple(parts), sum(_count_braces(part) for part in parts if isinstance(part, str)))
@@ -113,7 +113,7 @@ def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
     except ExpressionError as error:
         if written_out == text:
             raise
-        raise ExpressionError([Fault(one.code, one.message) for one in error.faults]) from error
+        raise ExpressionError([ExpressionFault(one.code, one.message) for one in error.faults]) from error
 
 
 def to_text(value: Any) -> str:
@@ -220,9 +220,9 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
+def _braces_faults(pieces: list[_Literal | _Hole]) -> list[ExpressionFault]:
     """Refuse `${` where the value would become part of Argo's own expression."""
-    faults: list[Fault] = []
+    faults: list[ExpressionFault] = []
     opened: int | None = None
     for piece in pieces:
         if isinstance(piece, _Literal):
@@ -230,8 +230,8 @@ def _braces_faults(pieces: list[_Literal | _Hole]) -> list[Fault]:
                 opened = piece.start + braces.start() if braces.group() == "{{" else None
         elif opened is not None:
             message = "${...} between {{ and }} would become part of Argo's own expression; pass it as a parameter"
-            faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, piece.start))
+            faults.append(ExpressionFault(Code.EXPRESSION_IN_BRACES, message, piece.start))
     if opened is not None and not faults:
         message = "{{ is never closed by }}, so Argo could combine it with text from elsewhere"
-        faults.append(Fault(Code.EXPRESSION_IN_BRACES, message, opened))
+        faults.append(ExpressionFault(Code.EXPRESSION_IN_BRACES, message, opened))
     return faults
