@@ -1,5 +1,5 @@
-"""Keeps retained status equal to what Argo has: list and watch, transitions, publishing, availability, state.
+"""Keeps retained status in agreement with Argo: list and watch, transitions, publishing, availability, state.
 
-It never submits anything and never reads a device's message; what the pipeline must know goes out by callback.
-Threads: `bridge.status.service` starts them and says which owns what.
+It submits nothing and reads no device messages; callbacks inform the pipeline. Threads: `bridge.status.service` starts
+them and says which owns what.
 """

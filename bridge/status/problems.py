@@ -1,4 +1,4 @@
-"""Why status may not be true at the moment. A value only."""
+"""A current problem of status. A value only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StatusProblem:
-    """Something that keeps status from being true, for readiness and the ``state`` topic.
+    """A reason why status may be wrong now, for readiness and the ``state`` topic.
 
     Attributes:
         code: kebab-case.
         message: a sentence.
-        namespace: the namespace that it concerns, or "".
+        namespace: the namespace concerned, or "".
     """
 
     code: str

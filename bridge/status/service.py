@@ -1,4 +1,4 @@
-"""Starts and stops the status threads, and is what the rest of the bridge sees of status.
+"""Starts and stops the status threads; the interface of status for the rest of the bridge.
 
 Threads: one ``status-watch-NAMESPACE`` each, ``status-lookups`` (GETs and periodic lists), and ``status``, which owns
 the tracker and the publisher. The hooks may be called from any thread and return at once.
@@ -33,13 +33,13 @@ _FLUSH_WAIT_S = 0.02
 
 
 class StatusService:
-    """Follows workflows and keeps their retained status true.
+    """Follows workflows and keeps their retained status correct.
 
     Args:
-        parts: what it works with.
-        follow: which workflows.
+        parts: the common parts of status.
+        follow: the workflows to follow.
         topics: the interface's topics.
-        on_event_seen: told of each event whose workflow is seen, deleted ones too; comes on the status thread.
+        on_event_seen: called for each event whose workflow is seen, including deleted ones, on the status thread.
     """
 
     def __init__(self, parts: StatusParts, follow: FollowedWorkflows, topics: Topics, on_event_seen: EventSeen) -> None:
@@ -72,10 +72,10 @@ class StatusService:
             thread.start()
 
     def stop(self, deadline_s: float) -> list[str]:
-        """End every thread; call it while the transports still run, so that the last values go out.
+        """End every thread; call it while the transports still run, so that the last values are sent.
 
         Args:
-            deadline_s: how long it may take in all, seconds.
+            deadline_s: maximum time in total, seconds.
 
         Returns:
             Names of the threads that did not come.
@@ -96,26 +96,26 @@ class StatusService:
         self._inbox.signal(Connected(connection, session))
 
     def ready(self, connection: str) -> None:
-        """Every SUBACK arrived: publishing may begin."""
+        """Note that every SUBACK arrived: publishing may begin."""
         self._inbox.signal(Ready(connection))
 
     def disconnected(self, connection: str) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._inbox.signal(Disconnected(connection))
 
     def retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
-        """Take a message with RETAIN=1 that came on PREFIX/status/+/+."""
+        """Process a message with RETAIN=1 on PREFIX/status/+/+."""
         event = read_retained(self._topics, self._follow.bridge_id, connection, topic, payload)
         if event is not None:
             self._inbox.signal(event)
 
     def live_seen(self, connection: str, topic: str, payload: bytes) -> None:
-        """Take what somebody, perhaps we, published to a topic of the interface just now."""
+        """Process a message just published to a topic of the interface, possibly by us."""
         if isinstance(self._topics.parse(topic), RetainedStatus) or self._topics.is_report(topic):
             self._inbox.signal(read_live(self._topics, self._follow.bridge_id, connection, topic, payload))
 
     def updates_stored(self) -> None:
-        """Other systems' statuses wait in the spool."""
+        """Note that statuses from other systems wait in the spool."""
         self._inbox.signal(UpdatesStored())
 
     @property
@@ -124,7 +124,7 @@ class StatusService:
         return [thread.name for thread in self._threads]
 
     def problems(self) -> list[StatusProblem]:
-        """Return what keeps status from being true now; [] when all is followed. Thread: any."""
+        """Return the reasons why status may be wrong now; [] if there are none. Thread: any."""
         found = [watcher.problem for watcher in self._watchers]
         return [problem for problem in (*found, self._publisher.problem) if problem is not None]
 

@@ -1,1 +1,1 @@
-"""What is decided about workflows. Pure: no I/O."""
+"""Decisions about workflows. Pure: no I/O."""

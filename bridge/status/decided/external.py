@@ -1,8 +1,9 @@
-"""Statuses that other systems sent to PREFIX/status, from the spool's table to what they are worth.
+"""Statuses from other systems, sent to PREFIX/status: what to do with those in the spool's table.
 
-For a workflow that is followed and has not ended, progress and message are shown until Argo's next change; its phase is
-Argo's alone. For one that Argo does not know, the status is retained until it expires. Whether Argo knows it, only GET
-tells: another bridge may follow it. What is taken up leaves the table; what is shown stays, and survives a restart.
+For a followed workflow that has not finished, progress and message are shown until Argo's next change; the phase always
+comes from Argo. For a workflow that Argo does not know, the status is retained until it expires. Only GET can tell
+whether Argo knows it, because another bridge may follow it. Handled statuses are deleted from the table; those that are
+shown stay, and survive a restart.
 
 Thread: the status thread owns it.
 """
@@ -27,7 +28,7 @@ from bridge.status.shown.publisher import Publisher
 _LOG = log.logger(__name__)
 MAX_EXTERNAL = 10_000
 MAX_EXTERNAL_BYTES = 16 * 2**20
-"""Statuses of workflows that Argo does not know, and their bytes; over this the one that expires first goes."""
+"""Limits of statuses for workflows that Argo does not know; beyond them, the first to expire is removed."""
 RETRY_S = 2.0
 
 Place = tuple[str, str]
@@ -35,14 +36,14 @@ Place = tuple[str, str]
 
 
 class Externals:
-    """The statuses of other systems that are not done with.
+    """The unfinished statuses from other systems.
 
     Args:
-        parts: what it works with.
+        parts: the common parts of status.
         topics: the interface's topics.
-        publisher: takes what is retained.
-        registry: the workflows that Argo has.
-        bridge_id: for ``details.bridge``: whose it is to clear.
+        publisher: gets the retained messages.
+        registry: the workflows known to Argo.
+        bridge_id: for ``details.bridge``, which says who may clear them.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class Externals:
         self._seldom = log.SeldomLog(_LOG, self._clock.monotonic_s)
 
     def stored(self) -> None:
-        """There is more in the table."""
+        """Note that there are new rows in the table."""
         self._must_load = True
 
     def load(self) -> list[ExternalStatus]:
-        """Return some of what came into the table; each is to be decided (`open_in`, `absent`, ...).
+        """Return some of the new rows of the table; each must be decided (`open_in`, `absent`, ...).
 
-        What cannot be read now is read later.
+        Rows that cannot be read now are read later.
         """
         if not self._must_load or self._clock.monotonic_s() < self._retry_at_s:
             return []
@@ -116,9 +117,9 @@ class Externals:
         return (namespace, name) in self._rows
 
     def take(self, namespace: str, name: str) -> ExternalStatus | None:
-        """Argo knows the workflow: return what waits to be decided for it; it is done with.
+        """Argo knows the workflow: return the status that waits for a decision about it, and finish it.
 
-        None where there is nothing, or only what was shown before Argo knew it, which ends now.
+        None if there is nothing, or only a status shown before Argo knew the workflow, which ends now.
         """
         place = (namespace, name)
         row = self._pop(place)
@@ -130,12 +131,12 @@ class Externals:
         return None if was_shown else row
 
     def refuse(self, namespace: str, name: str) -> None:
-        """The workflow is not followed here: what waits for it is not applied."""
+        """The workflow is not followed here: drop its waiting status."""
         if self.has(namespace, name):
             self._end((namespace, name), "not-followed")
 
     def absent(self, namespace: str, name: str) -> None:
-        """Argo does not know the workflow: retain what another system says of it."""
+        """Argo does not know the workflow: retain the other system's status."""
         place = (namespace, name)
         row = self._rows.get(place)
         if row is None or self._store.age.now_s() >= row.expires_at_s:
@@ -155,18 +156,18 @@ class Externals:
             self._counted.labels("shown").inc()
 
     def count(self, outcome: str) -> None:
-        """Count what became of a status that `take` returned."""
+        """Count the outcome of a status returned by `take`."""
         self._counted.labels(outcome).inc()
 
     def phase_ignored(self, ref: WorkflowRef, said: Phase, is_so: Phase) -> None:
-        """Count and log that another system disagrees with Argo about a phase."""
+        """Count and log that another system reports a different phase than Argo."""
         self.count("phase-ignored")
         text = "another system reports a workflow as %s, but Argo as %s, which is shown"
         keys = log.fields(action="external-status", workflow=ref.name)
         self._seldom.warning(ref.namespace, text, said.value, is_so.value, level=logging.INFO, **keys)
 
     def next_due_s(self) -> float:
-        """Return in how many seconds `tick` has something to do; infinity for never."""
+        """Return the seconds until `tick` has work; infinity for never."""
         now = self._clock.monotonic_s()
         wait_s = max(0.0, self._retry_at_s - now)
         if self._done or self._must_load:
@@ -174,7 +175,7 @@ class Externals:
         return max(0.0, self._soonest_s - self._store.age.now_s())
 
     def tick(self) -> None:
-        """End what has expired, and take what is done with out of the table."""
+        """End expired statuses, and delete finished ones from the table."""
         now_s = self._store.age.now_s()
         if now_s >= self._soonest_s:
             for place in [place for place, row in self._rows.items() if row.expires_at_s <= now_s]:
@@ -196,7 +197,7 @@ class Externals:
         self._counted.labels(outcome).inc()
         self._shown.discard(place)
         if self._registry.named(_ref(place)) is None:
-            # Also what an earlier process left there: while this waited to be shown, nobody asked about it.
+            # Including those left by an earlier process: while this one waited to be shown, nobody asked about it.
             self._publisher.clear(self._topics.status_of(*place))
 
     def _pause(self, verb: str, error: SpoolError) -> None:

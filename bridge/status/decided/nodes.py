@@ -1,7 +1,9 @@
-"""Reads a workflow's nodes: what it failed by, whether it waits for somebody, and the list for ``details.nodes``. Pure.
+"""Reads a workflow's nodes: the failed one, whether it waits at a Suspend node, and the list for ``details.nodes``.
 
-Nodes are large, so that lists and watches leave them out; they come by GET, for the few states that need them.
-Source: docs/design/argo-server.md, Status.
+Pure.
+
+Nodes are large, so lists and watches leave them out; they are read by GET, for the few states that need them. Source:
+docs/design/argo-server.md, Status.
 """
 
 from __future__ import annotations
@@ -24,17 +26,17 @@ _FIRST = {"Failed": 0, "Error": 0, "Running": 1, "Pending": 2}
 
 @dataclass(frozen=True, slots=True)
 class NodeDetail:
-    """What one GET told of a workflow's nodes.
+    """The result of one GET about a workflow's nodes.
 
     Attributes:
-        version: resourceVersion of that state, "" where it is only what an earlier process had published.
-        started_at: the run.
-        progress: Argo's ``N/M`` at that time; ``N%`` where it is only what had been published.
-        is_failed: the run had ended badly, so that `failed` is known, even if it is None.
+        version: resourceVersion of that state, "" if it is only what an earlier process had published.
+        started_at: start of the run.
+        progress: Argo's ``N/M`` at that time; ``N%`` if it is only what had been published.
+        is_failed: the run had failed, so `failed` is known, even if it is None.
         failed: the node that made it fail.
-        waits: a Suspend node was running.
-        nodes: JSON-ready, () where they are not wished.
-        is_cut: there were more than `MAX_NODES`.
+        waits: whether a Suspend node was running.
+        nodes: JSON-ready, () if not requested.
+        is_cut: whether there were more than `MAX_NODES`.
     """
 
     version: str
@@ -47,11 +49,11 @@ class NodeDetail:
     is_cut: bool = False
 
     def tells_failure_of(self, started_at: str) -> bool:
-        """Whether it tells what the run that began at `started_at` failed by."""
+        """Whether it tells why the run that began at `started_at` failed."""
         return self.is_failed and self.started_at == started_at
 
     def tells_waiting_of(self, started_at: str, progress: str) -> bool:
-        """Whether the same nodes wait as then: a node that ends, and one that begins, change the progress."""
+        """Whether the same nodes still wait: nodes that end or begin change the progress."""
         return self.started_at == started_at and self.progress in (progress, percentage(progress))
 
 
@@ -59,8 +61,8 @@ def read_nodes(workflow: Workflow, *, listed: bool) -> NodeDetail:
     """Return what the nodes of `workflow` tell.
 
     Args:
-        workflow: as GET has it, nodes included.
-        listed: whether the list of nodes is wished.
+        workflow: as returned by GET, including nodes.
+        listed: whether the list of nodes is wanted.
     """
     status = object_at(workflow, "status")
     nodes = [node for node in object_at(status, "nodes").values() if isinstance(node, Mapping)]
@@ -78,7 +80,7 @@ def read_nodes(workflow: Workflow, *, listed: bool) -> NodeDetail:
 
 
 def _listed(nodes: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, object], ...]:
-    """At most `MAX_NODES`: what failed, then what runs, then what is over, each in order of its start."""
+    """Return at most `MAX_NODES`: failed ones, then running ones, then the others, each in order of their start."""
     ordered = sorted(nodes, key=lambda node: (text_at(node, "startedAt") or "~", text_at(node, "name")))
     kept = sorted(ordered, key=lambda node: _FIRST.get(text_at(node, "phase"), 3))[:MAX_NODES]
     chosen = {id(node) for node in kept}

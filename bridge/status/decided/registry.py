@@ -1,6 +1,6 @@
 """The followed workflows, and which of them a mapping's own status topic shows. Bookkeeping only.
 
-Thread: the status thread owns it; `len` may be taken from any thread.
+Thread: the status thread owns it; `len` may be called from any thread.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from bridge.status.decided.transitions import Observed, Overlay
 
 
 class Tracked:
-    """What is kept of one workflow.
+    """The data kept of one workflow.
 
     Attributes:
         ref: namespace, name, uid.
         created: creationTimestamp.
         version: resourceVersion of the last state.
-        seen: the last state, None once the message of its end was made: ended workflows stay small.
+        seen: the last state, None once the final message was made: finished workflows stay small.
         digest: of the last message, b"" before the first.
-        status_topic: the mapping's own topic, "" without one or where a newer workflow shows.
-        requests: of its mapping.
-        detail: what GET told of its nodes, None before the first.
-        overlay: what another system says of it, None for nothing.
-        asked_place: where it stood when GET was asked whether it waits, None for never.
-        wait_until_s: monotonic seconds until which the next message waits for nodes, None when it does not.
-        due_s: monotonic seconds at which the message for `seen` is made, None when none is due.
-        quiet_until_s: no other message before, so that bursts merge.
-        noticed_run: startedAt of the run whose end the notices were told, None for none.
+        status_topic: the mapping's own topic, "" if there is none or a newer workflow shows there.
+        requests: the mapping's status options.
+        detail: the last GET's result about its nodes, None before the first.
+        overlay: another system's status of it, or None.
+        asked_place: its position when GET was used to find out whether it waits, None for never.
+        wait_until_s: monotonic seconds until which the next message waits for nodes, or None.
+        due_s: monotonic seconds at which the message for `seen` is made, or None.
+        quiet_until_s: no other message before, so that bursts are merged.
+        noticed_run: startedAt of the run whose end was notified, or None.
         counted: phase and mapping under which the report counts it, None before.
-        counted_run: startedAt of the run whose end the report counts, None for none.
-        initial: known from the first list, and nothing of it published by this process yet.
-        checks: how often GET was asked whether it is more than an archive entry.
+        counted_run: startedAt of the run whose end the report has counted, or None.
+        initial: known from the first list, and not yet published by this process.
+        checks: how often GET was used to find out whether it is more than an archive entry.
         is_reported: its event was reported.
     """
 
@@ -107,14 +107,14 @@ class Registry:
         return self._by_uid.get(uid)
 
     def named(self, ref: WorkflowRef) -> Tracked | None:
-        """Return the workflow that has the name of `ref` now, whatever its uid."""
+        """Return the workflow that currently has the name of `ref`, whatever its uid."""
         return self._by_name.get((ref.namespace, ref.name))
 
     def add(self, record: Tracked, status_topic: str) -> None:
-        """Add a workflow; it takes its name, and `status_topic` unless a newer one shows there.
+        """Add a workflow; it takes over its name, and `status_topic` unless a newer one shows there.
 
-        The newest is the one created last, by creationTimestamp, then name. One that lost the topic never
-        gets it back: the topic is cleared when the workflow it shows is gone.
+        The newest is the one created last, by creationTimestamp, then name. A workflow that lost the topic never gets
+        it back: the topic is cleared when the workflow it shows is gone.
         """
         self._by_uid[record.ref.uid] = record
         self._by_name[record.ref.namespace, record.ref.name] = record
@@ -129,7 +129,7 @@ class Registry:
         self._shown[status_topic] = record
 
     def remove(self, record: Tracked) -> None:
-        """Remove a workflow, and what it held."""
+        """Remove a workflow and its entries."""
         del self._by_uid[record.ref.uid]
         if self.named(record.ref) is record:
             del self._by_name[record.ref.namespace, record.ref.name]
@@ -137,12 +137,12 @@ class Registry:
             del self._shown[record.status_topic]
 
     def topics_of(self, record: Tracked) -> list[str]:
-        """Return where a workflow shows: PREFIX/status/NAMESPACE/NAME, then its mapping's own topic."""
+        """Return the topics of a workflow: PREFIX/status/NAMESPACE/NAME, then its mapping's own topic."""
         own = self._topics.status_of(record.ref.namespace, record.ref.name)
         return [own, record.status_topic] if record.status_topic else [own]
 
     def has_topic(self, topic: str) -> bool:
-        """Whether some workflow shows in `topic`, or is about to."""
+        """Whether any workflow shows in `topic`, or is about to."""
         place = self._topics.parse(topic)
         if isinstance(place, RetainedStatus):
             return (place.namespace, place.name) in self._by_name

@@ -1,8 +1,8 @@
 """The retained report of each namespace, for reporting tools.
 
-It says how many workflows there are by phase and mapping, and how the last hour and day went.
-Counts follow the tracker; ends are counted once a run. After a restart the ends that Argo still lists come back, by
-their finishedAt. Memory is bounded by the followed workflows and the slices of the windows.
+It has the numbers of workflows by phase and mapping, and figures for the last hour and day. Counts follow the tracker;
+ends are counted once per run. After a restart, the ends that Argo still lists are counted again, by their finishedAt.
+Memory is limited by the followed workflows and the slices of the windows.
 
 Thread: the status thread owns it.
 """
@@ -27,16 +27,16 @@ from bridge.status.shown.publisher import Publisher
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 EVERY_S = 5.0
-"""A report that changed is published at most this often."""
+"""Minimum time between publishes of a changed report."""
 SLIDE_S = 60.0
-"""And looked at again this often, since ends leave the windows."""
+"""Reports are recomputed at least this often, because ends leave the windows."""
 MAX_MAPPINGS = 200
 
 _PHASES = tuple(phase for phase in Phase if phase is not Phase.ABSENT)
 
 
 class _Namespace:
-    """What is counted of one namespace."""
+    """The counts of one namespace."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[Phase, str]] = Counter()
@@ -51,10 +51,10 @@ class Reports:
     """The reports of the followed namespaces.
 
     Args:
-        parts: what it works with.
+        parts: the common parts of status.
         topics: the interface's topics.
-        publisher: takes the reports.
-        bridge_id: whose they are.
+        publisher: gets the reports.
+        bridge_id: id of this bridge.
         namespaces: the followed ones; each has a report once it was listed.
     """
 
@@ -70,14 +70,14 @@ class Reports:
         self._next_s = float("inf")
 
     def begin(self, namespace: str) -> None:
-        """A namespace was listed for the first time: from now on its report says what is so."""
+        """Note that a namespace was listed for the first time: from now on its report is correct."""
         place = self._waiting.pop(namespace, None)
         if place is not None:
             self._places[namespace] = place
             self._changed(place)
 
     def count(self, record: Tracked, seen: Observed) -> None:
-        """Count a workflow under the phase that it has now, and its end once a run."""
+        """Count a workflow under its current phase, and its end once per run."""
         place = self._place(record.ref.namespace)
         if place is None:
             return
@@ -92,18 +92,18 @@ class Reports:
             self._count_end(place, seen)
 
     def forget(self, record: Tracked) -> None:
-        """A workflow is gone; its end stays in the windows."""
+        """Forget a deleted workflow; its end stays in the windows."""
         place = self._place(record.ref.namespace)
         if place is not None and record.counted is not None:
             self._uncount(place, record)
             self._changed(place)
 
     def next_due_s(self) -> float:
-        """Return in how many seconds `tick` has something to do; infinity for never."""
+        """Return the seconds until `tick` has work; infinity for never."""
         return max(0.0, self._next_s - self._clock.monotonic_s())
 
     def tick(self) -> None:
-        """Publish the reports that are due and say something new."""
+        """Publish the reports that are due and have changed."""
         now = self._clock.monotonic_s()
         if now < self._next_s:
             return
@@ -128,7 +128,7 @@ class Reports:
     def _count_end(self, place: _Namespace, seen: Observed) -> None:
         now = self._clock.monotonic_s()
         begun, ended = _time(seen.started_at), _time(seen.finished_at)
-        # Argo's clock against this machine's, which may stand in 1970 after a start: never before now, then.
+        # Argo's clock against this machine's, which may be in 1970 after a start: never in the future, then.
         at_s = now if ended is None else now - max(0.0, self._clock.wall_s() - ended)
         duration_s = None if begun is None or ended is None else max(0.0, ended - begun)
         for window in (place.hour, place.day):

@@ -1,7 +1,9 @@
-"""Counts ends of workflows and their durations within the last hour or day, in bounded memory. Pure but for its state.
+"""Counts finished workflows and their durations within the last hour or day, in limited memory.
 
-Durations go into bins: whole seconds up to 100, then steps of 2.5%. Ends go into slices of the window, and leave with
-them. Thread: the status thread owns it.
+Pure except for its state.
+
+Durations are counted in bins: whole seconds up to 100, then steps of 2.5%. Ends are counted in slices of the window,
+and leave with them. Thread: the status thread owns it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class _Slice:
 
 
 class Window:
-    """The ends of the last `length_s` seconds, to the sixtieth part of it.
+    """The ends within the last `length_s` seconds, in steps of a sixtieth.
 
     Args:
         length_s: seconds.
@@ -36,13 +38,13 @@ class Window:
         self._slices: dict[int, _Slice] = {}
 
     def add(self, at_s: float, now_s: float, *, succeeded: bool, duration_s: float | None) -> None:
-        """Count an end; one that lies before the window is none.
+        """Count an end; one before the window is ignored.
 
         Args:
-            at_s: when it was, monotonic seconds.
+            at_s: its time, monotonic seconds.
             now_s: monotonic seconds.
-            succeeded: whether it ended well.
-            duration_s: how long it ran, seconds, or None where that is not known.
+            succeeded: whether the workflow succeeded.
+            duration_s: its duration, seconds, or None if unknown.
         """
         number = int(at_s // self._slice_s)
         if number <= int(now_s // self._slice_s) - SLICES:

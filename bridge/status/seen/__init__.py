@@ -1,1 +1,1 @@
-"""What is seen of workflows: lists, watches, look-ups, retained messages."""
+"""Observations of workflows: lists, watches, look-ups, retained messages."""

@@ -1,8 +1,8 @@
-"""The one way into the status thread: a queue for what Argo says, bounded in bytes too, and one for short signals.
+"""The only input of the status thread: a queue for data from Argo, also limited in bytes, and one for short signals.
 
 Watchers and lookups wait when the status thread is behind. Signals (connection life, acknowledgements, retained
-messages seen) come on transport threads, which must never wait; how many there can be is bounded by what causes them
-(the publish window, the broker's retained messages of this bridge).
+messages) come on transport threads, which must never wait; their number is limited by their causes (the publish window,
+the broker's retained messages of this bridge).
 
 Thread: any may put; the status thread alone takes.
 """
@@ -19,10 +19,10 @@ MAX_WAITING_BYTES = 32 * 2**20
 
 
 class Inbox:
-    """Events on their way to the status thread.
+    """Events for the status thread.
 
     Args:
-        max_waiting: how many events `put` lets wait.
+        max_waiting: maximum number of events waiting in `put`'s queue.
     """
 
     def __init__(self, max_waiting: int = 1000) -> None:
@@ -34,11 +34,11 @@ class Inbox:
         self._closed = False
 
     def put(self, event: Event, size_bytes: int = 0) -> bool:
-        """Add what Argo said, waiting while the queue is full; False when the inbox was closed instead.
+        """Add data from Argo, waiting while the queue is full; False if the inbox was closed instead.
 
         Args:
-            event: what was said.
-            size_bytes: of the JSON that it came as.
+            event: the event.
+            size_bytes: of its JSON.
         """
         with self._changed:
             while self._is_full() and not self._closed:
@@ -60,7 +60,7 @@ class Inbox:
             self._changed.notify_all()
 
     def take(self, timeout_s: float, max_events: int = 256) -> list[Event]:
-        """Return what is there, signals first, waiting up to `timeout_s` for the first; [] when nothing came.
+        """Return the available events, signals first, waiting up to `timeout_s` for the first one; [] if none came.
 
         After `close` it waits no longer than `CLOSED_WAIT_S`.
         """
@@ -77,7 +77,7 @@ class Inbox:
             return taken
 
     def close(self) -> None:
-        """Wake everyone; `put` returns False from now on, signals still come through."""
+        """Wake all waiting threads; `put` returns False from now on, signals are still accepted."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

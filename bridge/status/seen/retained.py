@@ -1,4 +1,4 @@
-"""Reads what a broker delivers on PREFIX/status/+/+: our own, another bridge's, or nobody's. Pure."""
+"""Parses retained messages on PREFIX/status/+/+: our own, another bridge's, or of unknown origin. Pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bridge.status.decided.transitions import digest_of
 from bridge.status.seen.events import ForeignSeen, LiveSeen, RetainedSeen
 
 MAX_HINT_BYTES = 4096
-"""A longer message spares no GET: what is kept of retained messages until the first list is small."""
+"""A longer message does not save a GET: what is kept of retained messages until the first list must be small."""
 MAX_UID = 64
-"""Characters; Kubernetes' own have 36."""
+"""Maximum characters of a uid; Kubernetes' own have 36."""
 
 
 def read_retained(
     topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes
 ) -> RetainedSeen | ForeignSeen | None:
-    """Return what a retained message on a status topic says, None where it is no status topic. Pure."""
+    """Return the content of a retained message on a status topic, or None if it is not a status topic. Pure."""
     place = topics.parse(topic)
     if not isinstance(place, RetainedStatus) or not payload:
         return None
@@ -45,7 +45,10 @@ def read_retained(
 
 
 def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | LiveSeen:
-    """Return whether another bridge has just published a status or a report, or somebody, perhaps we. Pure."""
+    """Return whether another bridge has just published a status or a report, or an unknown client (possibly we).
+
+    Pure.
+    """
     document = _object(payload) if payload else {}
     details = document if topics.is_report(topic) else document.get("details")
     owner = details.get("bridge") if isinstance(details, dict) else None
@@ -63,7 +66,7 @@ def _object(payload: bytes) -> Mapping[str, Any]:
 
 
 def _hint(document: Mapping[str, Any], details: Mapping[str, Any]) -> NodeDetail | None:
-    """An earlier process read the nodes already and retained what it found."""
+    """Return what an earlier process had found out about the nodes and retained."""
     failed, waits = from_details(details.get("failedNode")), details.get("suspended") is True
     if failed is None and not waits:
         return None

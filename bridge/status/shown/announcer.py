@@ -1,8 +1,8 @@
-"""Decides when the message for a workflow's state is made, and what GET must tell before that.
+"""Decides when the message for a workflow's state is made, and what must first be read by GET.
 
-A burst within a second is one message. The end is told at once, but for the nodes that explain it: they are waited for,
-two seconds at most. Whether a running workflow waits for somebody only its nodes tell: GET is asked once it stands
-still. It does no I/O: messages go to the publisher, and `propose` queues a GET.
+A burst within a second is one message. The end is published at once, except for the nodes that explain it, for which
+the message waits at most two seconds. Only its nodes show whether a running workflow waits at a Suspend node: they are
+read once nothing changes. It does no I/O: messages go to the publisher, and `propose` queues a GET.
 
 Thread: the status thread owns it.
 """
@@ -27,22 +27,22 @@ MERGE_S = 1.0
 NODES_WAIT_S = 2.0
 STILL_S = 1.0
 MAX_ASKED = 20
-"""GETs under way that ask whether a workflow waits: what is more urgent must not queue behind hundreds of them."""
+"""Maximum number of GETs in progress about waiting workflows, so that more urgent ones do not queue behind hundreds."""
 
 Propose = Callable[[WorkflowRef, bool], None]
-"""Asks for a GET; the flag says whether the nodes are wanted. Answered by a `LookedUp` event."""
+"""Requests a GET; the flag says whether the nodes are wanted. Answered by a `LookedUp` event."""
 
 
 class Announcer:
-    """Makes messages of states.
+    """Makes messages from states.
 
     Args:
-        parts: what it works with.
-        follow: for ``details.bridge`` and the notices.
-        registry: where workflows show.
-        publisher: takes the messages.
+        parts: the common parts of status.
+        follow: for ``details.bridge`` and the notifications.
+        registry: the topics of workflows.
+        publisher: gets the messages.
         stream: the topic of the stream of updates.
-        propose: queues a GET; asking twice is one GET.
+        propose: queues a GET; two requests for the same workflow are one GET.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Announcer:
         self._question_waiting(record, seen)
 
     def learn(self, record: Tracked, seen: Observed, workflow: Workflow) -> None:
-        """Take a GET's answer with nodes.
+        """Process the result of a GET with nodes.
 
         Args:
             record: the workflow.
-            seen: the same answer, read.
-            workflow: the answer itself.
+            seen: the same result, parsed.
+            workflow: the result itself.
         """
         self._asked.discard(record.ref.uid)
         record.detail = read_nodes(workflow, listed=record.requests.nodes)
@@ -88,34 +88,34 @@ class Announcer:
             self.consider(record, seen)
 
     def hint(self, record: Tracked, detail: NodeDetail) -> None:
-        """Take what an earlier process had learned of the nodes, unless this one knows better."""
+        """Use what an earlier process had found out about the nodes, unless this one knows better."""
         if record.detail is None:
             record.detail = detail
             if record.seen is not None:
                 self.consider(record, record.seen)
 
     def overlay(self, record: Tracked, progress: str, message: str) -> None:
-        """Show what another system says of a running workflow, until Argo's next change."""
+        """Show another system's status of a running workflow, until Argo's next change."""
         if record.seen is not None:
             record.overlay = Overlay(record.seen.said, progress, message)
             self.consider(record, record.seen)
 
     def forget(self, record: Tracked) -> None:
-        """A workflow is gone: its last word goes out if it is the end, for the streams."""
+        """Forget a deleted workflow: its last state is sent on the stream if it is final."""
         self._asked.discard(record.ref.uid)
         self._still.pop(record.ref.uid, None)
         if record.seen is not None and record.seen.phase.ended:
             self._emit(record, record.seen)
 
     def next_due_s(self) -> float:
-        """Return in how many seconds `tick` has something to do; infinity for never."""
+        """Return the seconds until `tick` has work; infinity for never."""
         times = [self._due[0][0]] if self._due else []
         if self._still and len(self._asked) < MAX_ASKED:
             times.append(next(iter(self._still.values()))[0])
         return max(0.0, min(times) - self._clock.monotonic_s()) if times else float("inf")
 
     def tick(self) -> None:
-        """Make the messages that are due, and ask about what stands still."""
+        """Make the messages that are due, and look up workflows that have stopped changing."""
         now = self._clock.monotonic_s()
         while self._due and self._due[0][0] <= now:
             due_s, uid = heapq.heappop(self._due)
@@ -133,7 +133,7 @@ class Announcer:
                 self._propose(record.ref, True)
 
     def release_all(self) -> None:
-        """Make every message that is due later: the end is near."""
+        """Make every message that is due later, before the end."""
         for record in list(self._registry):
             if record.due_s is not None and record.seen is not None:
                 self._emit(record, record.seen)
@@ -156,7 +156,7 @@ class Announcer:
         detail = record.detail
         if seen.is_failed and not (detail and detail.tells_failure_of(seen.started_at)):
             return True
-        # Before it runs it has none.
+        # Before it runs, there is none.
         is_old = detail is None or not detail.version or is_newer(seen.resource_version, detail.version)
         return record.requests.nodes and is_old and seen.phase is not Phase.ABSENT
 
@@ -164,12 +164,12 @@ class Announcer:
         place = self._may_wait(record, seen)
         if place is not None and record.asked_place != place:
             record.asked_place = place
-            # To the end: the first is the one that is due first. One each, however often it went on meanwhile.
+            # Appended: the first is the one that is due first. One entry each, however often it changed meanwhile.
             self._still.pop(record.ref.uid, None)
             self._still[record.ref.uid] = (self._clock.monotonic_s() + STILL_S, place)
 
     def _may_wait(self, record: Tracked, seen: Observed) -> tuple[str, str] | None:
-        """Where a running workflow stands that may be at a Suspend node, None where it cannot, or it is known."""
+        """Return the position of a running workflow that may be at a Suspend node; None if not, or if known."""
         if seen.phase is not Phase.RUNNING or seen.pods_running or seen.suspended or record.requests.nodes:
             return None
         detail = record.detail
@@ -187,7 +187,7 @@ class Announcer:
         if seen.phase.ended:
             record.seen = record.overlay = None
             if record.requests.nodes:
-                record.detail = None  # lists of nodes are large; another state would bring another one
+                record.detail = None  # lists of nodes are large, and another state would have a different one
         if statement is None:
             return
         record.digest = statement.digest
@@ -202,7 +202,7 @@ class Announcer:
             return ()
         record.noticed_run = seen.started_at
         wanted = (*self._follow.notices, *record.requests.notices)
-        # Each topic once, whoever names it.
+        # Each topic once, whoever lists it.
         return dict.fromkeys(notice.topic for notice in wanted if seen.is_failed or notice.on is NoticeKind.ENDED)
 
 

@@ -1,7 +1,7 @@
-"""Says on each connection whether the bridge is online: ``online`` and ``offline``, retained, QoS 1.
+"""Publishes on each connection whether the bridge is online: ``online`` and ``offline``, retained, QoS 1.
 
-``offline`` after a crash is the broker's work (the last will, set by the transport). It waits for nothing but the
-acknowledgement of a last word.
+After a crash, ``offline`` is published by the broker (the last will, set by the transport). It waits only for the
+acknowledgement of the final message.
 
 Thread: any; the transports call `ready`.
 """
@@ -32,7 +32,7 @@ class Availability:
         self._is_over = False
 
     def ready(self, connection: str) -> None:
-        """Publish ``online``: call it after every SUBACK, Argo reachable or not, each time it is ready again."""
+        """Publish ``online``: called after every SUBACK, Argo reachable or not, each time it is ready again."""
         with self._lock:
             if self._is_over:
                 return
@@ -40,27 +40,27 @@ class Availability:
         self._own.bring(connection, ONLINE)
 
     def disconnected(self, connection: str) -> None:
-        """Nothing to say until it is ready again."""
+        """Publish nothing until it is ready again."""
         with self._lock:
             self._ready.discard(connection)
         self._own.disconnected(connection)
 
     def seen(self, connection: str, payload: bytes) -> None:
-        """Take what somebody published to the topic; `retry` puts it right."""
+        """Process a message published to the topic by someone; `retry` corrects it."""
         self._own.seen(connection, payload)
 
     def retry(self) -> None:
-        """Publish ``online`` where it did not get through or was overwritten; the state publisher calls it."""
+        """Publish ``online`` if it was not confirmed or was overwritten; the state publisher calls this."""
         with self._lock:
             ready = list(self._ready)
         for connection in ready:
             self._own.bring(connection, ONLINE)
 
     def stop(self, deadline_s: float) -> bool:
-        """Publish ``offline`` on every connection that is up; nothing says ``online`` any more.
+        """Publish ``offline`` on every connection that is up; ``online`` is not published any more.
 
         Args:
-            deadline_s: how long to wait for the brokers' acknowledgements, seconds.
+            deadline_s: maximum wait for the brokers' acknowledgements, seconds.
 
         Returns:
             Whether all came.

@@ -1,7 +1,7 @@
-"""What one connection still has to be told: dirty topics, what is on its way, what is retained there and is ours.
+"""What one connection must still get: changed topics, messages in flight, and our retained messages there.
 
-Bookkeeping only: it publishes nothing and reads no clock. Never a queue: a topic is dirty or it is not, and what is
-sent is its value at that moment. Owned by the status thread through `bridge.status.shown.publisher`.
+Bookkeeping only: it publishes nothing and reads no clock. Never a queue: a topic is changed or not, and its value at
+the time of sending is sent. Owned by the status thread through `bridge.status.shown.publisher`.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _MAX_ECHOES = 4
 
 
 class Echoes:
-    """What we published to retained topics and is to come back: whatever else comes is somebody else's.
+    """Our own messages on retained topics that will come back: all others are from someone else.
 
-    Of a topic the last `_MAX_ECHOES` are remembered. What a connection lost does not come back; what then is taken for
-    an echo, or an echo for another's, costs one publish too few or too many.
+    For each topic the last `_MAX_ECHOES` are remembered. Messages lost with a connection do not come back; if an echo
+    is then confused with another message, this costs one publish too few or too many.
     """
 
     def __init__(self) -> None:
         self._digests: dict[str, tuple[bytes, ...]] = {}
 
     def sent(self, topic: str, digest: bytes) -> None:
-        """A value is published."""
+        """Note that a value is published."""
         digests = self._digests.pop(topic, ())
         self._digests[topic] = (*digests[1 - _MAX_ECHOES :], digest)
         if len(self._digests) > _MAX_RECENT:
             del self._digests[next(iter(self._digests))]
 
     def expect(self, topic: str, digest: bytes) -> bool:
-        """Whether this was to come back; it is not to come again."""
+        """Return whether this message was expected back; it is then no longer expected."""
         digests = self._digests.get(topic, ())
         if digest not in digests:
             return False
@@ -62,17 +62,17 @@ class Link:
         transport: where to publish.
 
     Attributes:
-        owned: topics that may hold a retained message of ours, with the workflow of their row in the spool.
+        owned: topics that may have a retained message of ours, with the workflow of their row in the spool.
         unsaved: topics found retained without a row; the row is written before anything else.
-        released: cleared topics whose row can go.
-        dirty: to publish, in the order in which they became so.
-        held: as dirty, but only if the broker turns out not to hold the same already (start-up).
-        in_flight: handed to the transport; key -> token.
-        refused: the broker refused it; key -> when to try again.
-        seen: digests of the retained messages that the broker delivered; kept until the start-up is over, and after
-            each reconnect until it is settled.
-        foreign: owned topics whose last message is another bridge's: not ours to clear.
-        echoes: what of our own is still to come back.
+        released: cleared topics whose row can be deleted.
+        dirty: keys to publish, in the order of their changes.
+        held: like dirty, but only if the broker does not already have the same (start-up).
+        in_flight: passed to the transport; key -> token.
+        refused: refused by the broker; key -> when to try again.
+        seen: digests of the retained messages from the broker; kept until the start-up is over, and after each
+            reconnect until it is settled.
+        foreign: owned topics whose last message is another bridge's, which we must not clear.
+        echoes: our own messages that will come back.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -100,7 +100,7 @@ class Link:
         return not self.is_ready or not (self.dirty or self.held or self.in_flight or self.released)
 
     def mark(self, key: Key, *, initial: bool = False) -> None:
-        """Note that the value of `key` changed; `initial`: or perhaps not, since before this process started."""
+        """Note that the value of `key` changed; `initial`: possibly unchanged since before this process started."""
         if initial and key not in self.dirty:
             self.held[key] = None
             return
@@ -114,25 +114,25 @@ class Link:
         self.mark(key, initial=now_s < self.settled_at_s)
 
     def discard(self, key: Key) -> None:
-        """Note that `key` need not be published after all."""
+        """Note that `key` need not be published."""
         self.dirty.pop(key, None)
         self.held.pop(key, None)
         self.refused.pop(key, None)
 
     def wants(self, key: Key) -> bool:
-        """Whether `key` is still to be sent or on its way."""
+        """Whether `key` must still be sent or is in flight."""
         return key in self.dirty or key in self.held or key in self.in_flight or key in self.refused
 
     def connected(self, session: Session, shown: Collection[Key], now_s: float) -> None:
-        """The broker accepted us.
+        """Note that the broker accepted us.
 
-        A broker that kept the session may still have lost its last unsaved seconds (Mosquitto writes to disk once in
-        ``autosave_interval``): what was acknowledged shortly before is sent again, and all else is compared with what
-        it delivers as retained. One that kept nothing has lost all.
+        A broker that kept the session may still have lost its last unsaved seconds (Mosquitto writes to disk once per
+        ``autosave_interval``). So recently acknowledged messages are sent again, and all others are compared with the
+        retained messages it delivers. A broker that kept nothing has lost everything.
 
         Args:
-            session: what the broker says.
-            shown: keys that have a value. An owned topic without one is not decided yet, or dirty already.
+            session: the broker's statement.
+            shown: keys that have a value. An owned topic without one is undecided, or dirty already.
             now_s: monotonic seconds.
         """
         self.seen.clear()
@@ -146,7 +146,7 @@ class Link:
                 self.mark(key)
 
     def ready(self, now_s: float) -> None:
-        """Publishing may begin; what was refused may be allowed now."""
+        """Note that publishing may begin; refused messages may be allowed now."""
         self.is_ready = True
         self.retry_at_s = 0.0
         self.settled_at_s = now_s + SETTLE_S
@@ -154,12 +154,12 @@ class Link:
         self._again(self.refused)
 
     def heard(self, now_s: float) -> None:
-        """The broker still delivers what it has retained: wait for the rest, `MAX_SETTLE_S` in all."""
+        """Note that the broker still delivers retained messages: wait for the rest, `MAX_SETTLE_S` in total."""
         if now_s < self.settled_at_s < float("inf"):
             self.settled_at_s = min(now_s + SETTLE_S, self._settled_by_s)
 
     def let_go(self, topic: str) -> None:
-        """A topic holds nothing of ours any more: its row can go."""
+        """Note that a topic no longer has our message: its row can be deleted."""
         self.unsaved.pop(topic, None)
         self.foreign.discard(topic)
         ref = self.owned.pop(topic, None)
@@ -167,7 +167,7 @@ class Link:
             self.released[topic] = ref
 
     def disconnected(self) -> None:
-        """What was on its way may be lost."""
+        """Note that messages in flight may be lost."""
         self.is_ready = False
         self.settled_at_s = float("inf")
         self._again(self.in_flight)
@@ -193,14 +193,14 @@ class Link:
             del self._recent[key]
 
     def retry_refused(self, now_s: float) -> None:
-        """Take up again what was refused long enough ago."""
+        """Retry messages that were refused long enough ago."""
         due = [key for key, at_s in self.refused.items() if at_s <= now_s]
         for key in due:
             del self.refused[key]
             self.mark(key)
 
     def sendable(self) -> list[Key]:
-        """Return the dirty keys that may go out now: as many as the window has room for, none that is on its way."""
+        """Return the dirty keys that can be sent now: as many as the window has room for, none that is in flight."""
         room = WINDOW - len(self.in_flight)
         return list(islice(self._free(), max(0, room)))
 
@@ -208,5 +208,5 @@ class Link:
         return (key for key in self.dirty if key not in self.in_flight)
 
     def row(self, topic: str, ref: WorkflowRef) -> RetainedTopic:
-        """Return the spool row that says: `topic` of this connection shows `ref`."""
+        """Return the spool row saying that `topic` of this connection shows `ref`."""
         return RetainedTopic(self.name, topic, ref.namespace, ref.name, ref.uid)

@@ -1,6 +1,6 @@
-"""One retained topic of the bridge itself: its newest value on each connection, also where somebody else overwrote it.
+"""One retained topic of the bridge itself: keeps its newest value on each connection, even if it is overwritten.
 
-It keeps no queue and waits for nothing: what could not be handed over is brought again at the owner's next look.
+It has no queue and does not wait: a value that could not be handed over is sent again at the owner's next check.
 
 Thread: any.
 """
@@ -18,14 +18,14 @@ REFUSED_PAUSE_S = 60.0
 
 
 class OwnTopic:
-    """The last value told on each connection.
+    """The last value sent on each connection.
 
     Args:
-        topic: which.
+        topic: the topic.
         content_type: of its values.
         transports: every connection.
         clock: monotonic time.
-        on_set_aside: told of a value on which the broker ends the connection.
+        on_set_aside: called with a value because of which the broker ends the connection.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class OwnTopic:
         return OutgoingMessage(self.topic, payload, qos=1, retain=True, content_type=self._content_type)
 
     def bring(self, connection: str, payload: bytes, repeat_s: float = float("inf")) -> None:
-        """Publish `payload`, unless it was told within the last `repeat_s` seconds or the broker has just refused."""
+        """Publish `payload`, unless it was sent within the last `repeat_s` seconds or has just been refused."""
         now_s = self._clock.monotonic_s()
         with self._lock:
             told = self._told.get(connection)
@@ -74,9 +74,9 @@ class OwnTopic:
             self._on_set_aside(connection, message)
 
     def seen(self, connection: str, payload: bytes) -> None:
-        """Take what somebody published to the topic; if it is not the value, the value is told again at the next look.
+        """Process a message published to the topic; if it is not the value, the value is sent again at the next check.
 
-        A value of our own that a newer one replaced meanwhile costs one publish more.
+        If it is our own value that a newer one has replaced, this costs one more publish.
         """
         with self._lock:
             told = self._told.get(connection)
@@ -84,7 +84,7 @@ class OwnTopic:
             self._forget(connection)
 
     def disconnected(self, connection: str) -> None:
-        """What was told may be lost; what was refused may be allowed on the next connection."""
+        """Note that sent values may be lost, and that refused ones may be allowed on the next connection."""
         self._forget(connection)
         with self._lock:
             self._pause_until_s.pop(connection, None)

@@ -1,7 +1,8 @@
-"""Brings every connection to the newest value of every status topic, and clears what shows nothing any more.
+"""Brings every connection to the newest value of every status topic, and clears topics without a value.
 
-The rules of a retained topic: its row is in the spool before the first publish, and goes after the broker has
-acknowledged the clearing one; so whatever a crash leaves behind is found again. It decides nothing about workflows.
+The rules for a retained topic: its row is in the spool before the first publish, and is deleted after the broker has
+acknowledged the clearing publish. So everything a crash leaves behind is found again. It decides nothing about
+workflows.
 
 Thread: the status thread owns it; `unpublished` and `problem` may be read from any thread.
 """
@@ -30,12 +31,12 @@ MEND_PAUSE_S = 1.0
 
 
 class Publisher:
-    """Values of topics, and for each connection which of them it still has to be told.
+    """The values of topics, and for each connection those it must still get.
 
     Args:
-        parts: what it works with.
+        parts: the common parts of status.
         stream: the topic of the stream of updates.
-        signal: takes `PublishEnded` from transport threads back to the status thread.
+        signal: passes `PublishEnded` from transport threads to the status thread.
     """
 
     def __init__(self, parts: StatusParts, stream: str, signal: Callable[[Event], None]) -> None:
@@ -57,11 +58,11 @@ class Publisher:
         self.problem: StatusProblem | None = None
 
     def adopt(self, row: RetainedTopic, *, saved: bool) -> bool:
-        """Take over a topic that may hold a retained message of ours; False when its connection is not configured.
+        """Take over a topic that may have a retained message of ours; False if its connection is not configured.
 
         Args:
-            row: what is retained where.
-            saved: whether the spool has this row.
+            row: the retained message.
+            saved: whether this row is in the spool.
         """
         link = self._links.get(row.connection)
         if link is None:
@@ -76,17 +77,17 @@ class Publisher:
         Args:
             statement: the message.
             topics: PREFIX/status/NAMESPACE/NAME first, then a mapping's own.
-            initial: it may be older than this process: a broker that holds it already is not told again.
+            initial: it may be older than this process: it is not sent again to a broker that already has it.
         """
         for position, topic in enumerate(topics):
             self._set((topic, ""), statement, initial=initial and position == 0)
 
     def tell(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
-        """Make `statement` the last state of its workflow on `topics`, which are not retained.
+        """Send `statement` as the last state of its workflow to `topics`, which are not retained.
 
         Args:
             statement: the message.
-            topics: the stream of updates, topics of notices.
+            topics: the stream of updates, topics of notifications.
             initial: as with `show`.
         """
         for topic in topics:
@@ -98,14 +99,14 @@ class Publisher:
         self._gone.pop(key, None)
         for link in self._links.values():
             if not key[1]:
-                # Its row is still there, so it is owned again.
+                # Its row still exists, so it is owned again.
                 ref = link.released.pop(key[0], None)
                 if ref is not None:
                     link.owned[key[0]] = ref
             link.mark(key, initial=initial)
 
     def clear(self, topic: str) -> None:
-        """Make a retained topic show nothing; only connections that may hold something are told."""
+        """Clear a retained topic; only on connections that may have something there."""
         key = (topic, "")
         self._values.pop(key, None)
         now = self._clock.monotonic_s()
@@ -116,7 +117,7 @@ class Publisher:
                 link.discard(key)
 
     def forget(self, uid: str) -> None:
-        """A workflow is gone: once its last state was sent, the streams forget it (1,000 unsent ones at most)."""
+        """Forget a deleted workflow: after sending its last state, the streams forget it (at most 1,000 unsent)."""
         for topic in self._told.pop(uid, ()):
             key = (topic, uid)
             if key in self._values:
@@ -131,7 +132,7 @@ class Publisher:
 
     def _drop_if_told(self, key: Key) -> None:
         if key[1] and not any(link.wants(key) for link in self._links.values()):
-            # Without retain nothing is ever sent again, so a value that everyone was told is of no more use.
+            # Without retain nothing is ever sent again, so a value that was sent everywhere is no longer needed.
             self._values.pop(key, None)
             self._gone.pop(key, None)
 
@@ -144,11 +145,11 @@ class Publisher:
         self._links[connection].ready(self._clock.monotonic_s())
 
     def disconnected(self, connection: str) -> None:
-        """A connection is gone; what was on its way will be sent again."""
+        """Note that a connection is gone; messages in flight will be sent again."""
         self._links[connection].disconnected()
 
     def seen(self, connection: str, topic: str, digest: bytes) -> None:
-        """Note what a broker has retained; if it is not our value, it will be."""
+        """Note a broker's retained message; if it is not our value, it is replaced."""
         link, now = self._links[connection], self._clock.monotonic_s()
         link.heard(now)
         if not self._start_is_over or now < link.settled_at_s:
@@ -159,9 +160,9 @@ class Publisher:
             link.mark(key)
 
     def live(self, connection: str, topic: str, digest: bytes) -> None:
-        """Note what was just published to a retained topic; if it is not from us, our value is published again.
+        """Note a message just published to a retained topic; if it is not ours, our value is published again.
 
-        At once, and then at most once a second: whoever goes on has the last word no longer than that.
+        At once, and then at most once a second: another client's message stays no longer than that.
         """
         link, now, key = self._links[connection], self._clock.monotonic_s(), (topic, "")
         value = self._values.get(key)
@@ -175,19 +176,19 @@ class Publisher:
             link.refused[key] = now + MEND_PAUSE_S
 
     def foreign(self, connection: str, topic: str) -> None:
-        """Note that the last message of a topic is another bridge's: we do not clear it, and do not answer it."""
+        """Note that the last message of a topic is another bridge's: we do not clear or replace it."""
         link = self._links[connection]
         link.heard(self._clock.monotonic_s())
         if topic in link.owned or topic in link.unsaved:
             link.foreign.add(topic)
 
     def initial_done(self) -> None:
-        """Every namespace was listed: what the brokers held at start need be remembered for 10 more seconds only."""
+        """Note that every namespace was listed: the brokers' initial messages are kept for only 10 more seconds."""
         if self._initial_until_s == float("inf"):
             self._initial_until_s = self._clock.monotonic_s() + _REMEMBER_S
 
     def ended(self, event: PublishEnded) -> None:
-        """Take the outcome of a publish."""
+        """Process the outcome of a publish."""
         link, key = self._links[event.connection], (event.topic, event.uid)
         if link.in_flight.get(key) != event.token:
             return
@@ -199,21 +200,21 @@ class Publisher:
         if key[1]:
             self._drop_if_told(key)
         elif key not in self._values and not link.wants(key):
-            # What was acknowledged was the clearing publish: had the value gone meanwhile, the key would be dirty.
+            # The clearing publish was acknowledged: if the value had gone meanwhile, the key would be dirty.
             link.let_go(key[0])
 
     def _refused(self, link: Link, key: Key) -> None:
         link.dirty.pop(key, None)
-        # A lost connection says False too; then `ready` takes it up again at once. The transport tells of a refusal.
+        # A lost connection also says False; then `ready` retries at once. The transport reports a refusal.
         link.refused[key] = self._clock.monotonic_s() + REFUSED_PAUSE_S
 
     @property
     def is_settled(self) -> bool:
-        """Whether every connection that can be told knows all."""
+        """Whether every connection that is up has everything."""
         return all(link.is_settled for link in self._links.values())
 
     def next_due_s(self) -> float:
-        """Return in how many seconds `pump` may have something to do, infinity when only an event can change that."""
+        """Return the seconds until `pump` may have work; infinity if only an event can change that."""
         now = self._clock.monotonic_s()
         times = [time for link in self._links.values() if link.is_ready for time in self._due(link)]
         return max(0.0, min(times, default=float("inf")) - now)
@@ -228,7 +229,7 @@ class Publisher:
         yield from link.refused.values()
 
     def pump(self) -> None:
-        """Publish what can be published now."""
+        """Publish everything that can be published now."""
         now = self._clock.monotonic_s()
         ready = [link for link in self._links.values() if link.is_ready]
         for link in ready:
@@ -264,7 +265,7 @@ class Publisher:
         return value.digest if value.size <= limit else digest_of(value.payload(limit))
 
     def _write_rows(self, links: Sequence[Link], now: float) -> bool:
-        """Commit what ownership says before anything is published by it; False when the spool cannot."""
+        """Commit the rows of ownership before anything is published because of them; False if the spool cannot."""
         if self.problem and now < self._spool_retry_at_s:
             return False
         gone = [link.row(topic, ref) for link in links for topic, ref in link.released.items()]
@@ -307,7 +308,7 @@ class Publisher:
             payload = b"" if value is None else value.payload(link.transport.max_publish_bytes)
             message = OutgoingMessage(key[0], payload, qos=1, retain=is_retained, content_type=_type_of(payload))
             if is_retained:
-                link.seen.pop(key[0], None)  # it holds that no longer
+                link.seen.pop(key[0], None)  # it no longer holds that
                 link.echoes.sent(key[0], digest_of(payload) if value is None else self._digest(link, value))
             self._token += 1
             link.in_flight[key] = self._token

@@ -1,7 +1,7 @@
 """Publishes the state of the bridge on ``argo/bridge/ID/state``: retained JSON, on change and at least once a minute.
 
-What the state is, the service says (a callable); here it is only compared and sent. Like every status it is a value,
-not a queue: a connection that is away gets the newest one when it is back.
+The service provides the state (a callable); here it is only compared and sent. Like every status it is a value, not a
+queue: a connection that was away gets the newest one when it is back.
 
 Thread: ``state`` runs `run`; the hooks may be called from any thread.
 """
@@ -28,14 +28,14 @@ State = Mapping[str, Any]
 
 
 class StatePublisher:
-    """The ``state`` topic of one bridge; it also sees to it that ``online`` gets through.
+    """The ``state`` topic of one bridge; it also ensures that ``online`` is published.
 
     Args:
         topic: ``argo/bridge/ID/state``.
         parts: what it works with.
-        read: returns the state now, JSON-ready: ``version``, ``argo``, ``spool``, ``mappings``, ``connections``,
-            ``waiting``. Called once a second at most, on the thread ``state``; must not block.
-        availability: its `retry` is called at each look.
+        read: returns the current state, JSON-ready: ``version``, ``argo``, ``spool``, ``mappings``, ``connections``,
+            ``waiting``. Called at most once a second, on the thread ``state``; must not block.
+        availability: its `retry` is called at each check.
     """
 
     def __init__(self, topic: str, parts: StatusParts, read: Callable[[], State], availability: Availability) -> None:
@@ -59,15 +59,15 @@ class StatePublisher:
         return ["state"] if self._thread.is_alive() else []
 
     def disconnected(self, connection: str) -> None:
-        """What was told may be lost: tell it again."""
+        """Note that the sent state may be lost: send it again."""
         self._own.disconnected(connection)
 
     def seen(self, connection: str, payload: bytes) -> None:
-        """Take what somebody published to the topic; the next look puts it right."""
+        """Process a message published to the topic; the next check corrects it."""
         self._own.seen(connection, payload)
 
     def run(self) -> None:
-        """Look once a second whether there is something to tell, until stopped."""
+        """Check once a second whether there is something to send, until stopped."""
         while not self._stop.is_set():
             try:
                 self.look()
@@ -76,7 +76,7 @@ class StatePublisher:
             self._stop.wait(LOOK_S)
 
     def look(self) -> None:
-        """Publish the state where it changed or was last told a minute ago."""
+        """Publish the state if it changed or was last sent a minute ago."""
         self._availability.retry()
         payload = orjson.dumps(dict(self._read()), default=str)
         for transport in self._transports:
