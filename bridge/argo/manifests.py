@@ -12,17 +12,9 @@ from typing import Any
 
 import orjson
 
+from bridge.argo.marks import BRIDGE_LABEL, CLUSTER_TEMPLATE_LABEL, TEMPLATE_LABEL, Marks
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
-
-BRIDGE_LABEL = "argo-bridge/bridge"
-EVENT_ANNOTATION = "argo-bridge/event"
-MAPPING_ANNOTATION = "argo-bridge/mapping"
-TOPIC_ANNOTATION = "argo-bridge/topic"
-CONNECTION_ANNOTATION = "argo-bridge/connection"
-STATUS_TOPIC_ANNOTATION = "argo-bridge/status-topic"
-TEMPLATE_LABEL = "workflows.argoproj.io/workflow-template"
-CLUSTER_TEMPLATE_LABEL = "workflows.argoproj.io/cluster-workflow-template"
 
 MAX_LABEL_CHARACTERS = 63
 
@@ -31,27 +23,6 @@ MAX_ANNOTATION_BYTES = 256 * 1024
 
 _CACHED_MANIFESTS = 256
 _CACHED_BYTES = 32 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """The marks on a workflow that say it is ours, and for which event. "" leaves an annotation out.
-
-    Attributes:
-        bridge_id: label ``argo-bridge/bridge``.
-        event_id: 32 bytes; in hexadecimal in the annotation.
-        mapping: the mapping's name, "" for a trigger message.
-        topic: the concrete topic, unchanged; annotation values may be any text.
-        connection: topic of the message.
-        status_topic: the mapping's own status topic, rendered.
-    """
-
-    bridge_id: str
-    event_id: bytes
-    mapping: str = ""
-    topic: str = ""
-    connection: str = ""
-    status_topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +60,7 @@ class Manifests:
                 cannot encode; ``annotations-too-large``: over 256 KiB.
         """
         plan = self._plan(order.manifest)
-        annotations = {**plan.annotations, **order.annotations, **_annotations(marks)}
+        annotations = {**plan.annotations, **order.annotations, **marks.annotations}
         metadata = {
             **plan.metadata,
             "name": order.name,
@@ -200,17 +171,6 @@ def _parameters(entries: tuple[dict[str, Any], ...], values: Mapping[str, str]) 
     return merged
 
 
-def _annotations(marks: Marks) -> dict[str, str]:
-    given = {
-        EVENT_ANNOTATION: marks.event_id.hex(),
-        MAPPING_ANNOTATION: marks.mapping,
-        TOPIC_ANNOTATION: marks.topic,
-        CONNECTION_ANNOTATION: marks.connection,
-        STATUS_TOPIC_ANNOTATION: marks.status_topic,
-    }
-    return {key: value for key, value in given.items() if value}
-
-
 def _check_annotations(annotations: Mapping[str, object], name: str) -> None:
     size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     if size > MAX_ANNOTATION_BYTES:
@@ -219,30 +179,6 @@ def _check_annotations(annotations: Mapping[str, object], name: str) -> None:
             f"{MAX_ANNOTATION_BYTES}"
         )
         raise PermanentError(text, code="annotations-too-large")
-
-
-def event_of(workflow: Mapping[str, Any]) -> bytes | None:
-    """Return the event id from annotation ``argo-bridge/event``, 32 bytes, or None if missing or invalid."""
-    text = annotation_of(workflow, EVENT_ANNOTATION)
-    if len(text) != 64 or not text.isascii():
-        return None
-    try:
-        event_id = bytes.fromhex(text)
-    except ValueError:
-        return None
-    return event_id if len(event_id) == 32 else None
-
-
-def annotation_of(workflow: Mapping[str, Any], key: str) -> str:
-    """Return an annotation's text, or ""."""
-    return _text_of(workflow, "annotations", key)
-
-
-def _text_of(workflow: Mapping[str, Any], group: str, key: str) -> str:
-    metadata = workflow.get("metadata")
-    members = metadata.get(group) if isinstance(metadata, Mapping) else None
-    value = members.get(key) if isinstance(members, Mapping) else None
-    return value if isinstance(value, str) else ""
 
 
 def template_workflow(template: str, cluster: bool = False) -> dict[str, Any]:

@@ -13,10 +13,13 @@ from typing import Any
 import orjson
 
 from bridge.argo.handles import HttpRequest
-from bridge.argo.manifests import (
+from bridge.argo.marks import (
+    ARGO_PREFIX,
     BRIDGE_LABEL,
     CONNECTION_ANNOTATION,
     EVENT_ANNOTATION,
+    OWN_PREFIX,
+    PREVIOUS_LABEL,
     TOPIC_ANNOTATION,
     Marks,
 )
@@ -25,14 +28,9 @@ from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
 from bridge.interface.operations import Operation
 
-_ARGO = "workflows.argoproj.io/"
-PREVIOUS_LABEL = f"{_ARGO}resubmitted-from-workflow"
-ARCHIVING_LABEL = f"{_ARGO}workflow-archiving-status"
-PERSISTED = "Persisted"
-
 # What a resubmitted workflow does not inherit. Source: Argo v4.1 workflow/util FormulateResubmitWorkflow.
 _NOT_INHERITED = frozenset(
-    _ARGO + name
+    ARGO_PREFIX + name
     for name in (
         "creator",
         "creator-email",
@@ -42,7 +40,6 @@ _NOT_INHERITED = frozenset(
         "workflow-archiving-status",
     )
 )
-_OWN = "argo-bridge/"
 
 BRIEF_LEFT_OUT = ("spec", *HEAVY_FIELDS)
 """Fields left out if only metadata and the small part of a status are wanted."""
@@ -194,11 +191,4 @@ def _members(metadata: Mapping[str, Any], group: str) -> list[tuple[str, Any]]:
     """Return labels or annotations without the bridge's own marks, which refer to the old event."""
     members = metadata.get(group)
     given = members.items() if isinstance(members, dict) else ()
-    return [(key, value) for key, value in given if not key.startswith(_OWN)]
-
-
-def is_archived_only(workflow: Mapping[str, Any]) -> bool:
-    """Whether the response came from the archive for a workflow that no longer exists (docs/design/argo-server.md)."""
-    metadata = workflow.get("metadata")
-    labels = metadata.get("labels") if isinstance(metadata, dict) else None
-    return isinstance(labels, dict) and labels.get(ARCHIVING_LABEL) == PERSISTED
+    return [(key, value) for key, value in given if not key.startswith(OWN_PREFIX)]

@@ -54,12 +54,14 @@ class WatchFrame:
         workflow: the object, without nodes and most of its spec; in DELETED its last state, in BOOKMARK nearly empty.
         resource_version: where to resume, or "".
         size_bytes: of the frame.
+        namespace: of the watch, "" = all.
     """
 
     type: str
     workflow: dict[str, Any]
     resource_version: str
     size_bytes: int = 0
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +208,10 @@ class Watch:
 
     def _take(self) -> Iterator[WatchFrame | WatchEnd]:
         while self._frames and not self._stopped:
-            yield read_frame(self._frames.popleft())
+            yield read_frame(self._frames.popleft(), self.request.namespace)
 
 
-def read_frame(data: bytes) -> WatchFrame | WatchEnd:
+def read_frame(data: bytes, namespace: str = "") -> WatchFrame | WatchEnd:
     """Return the meaning of one frame. Pure; no bytes make it raise.
 
     Garbage gives UNAVAILABLE and is not skipped: resuming after a lost frame would miss it.
@@ -232,7 +234,7 @@ def read_frame(data: bytes) -> WatchFrame | WatchEnd:
         return WatchEnd(EndReason.UNAVAILABLE, failure(Fault.CUT, "a frame of the watch has no object", sent=False))
     metadata = workflow.get("metadata")
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return WatchFrame(kind, workflow, version if isinstance(version, str) else "", len(data))
+    return WatchFrame(kind, workflow, version if isinstance(version, str) else "", len(data), namespace)
 
 
 def _nameless() -> Answer:

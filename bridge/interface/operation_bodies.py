@@ -22,7 +22,6 @@ from bridge.interface.status import percentage
 Object = Mapping[str, Any]
 
 _DESCRIPTION = "workflows.argoproj.io/description"
-_MAPPING = "argo-bridge/mapping"
 # Parts that are left out to make an object fit, in this order; then everything except its identity.
 _LEFT_OUT = (
     "status.storedTemplates",
@@ -60,12 +59,12 @@ def workflow_status(workflow: Object, max_message: int | None = None) -> dict[st
     }
 
 
-def listed_workflow(workflow: Object) -> dict[str, Any]:
+def listed_workflow(workflow: Object, mapping: str) -> dict[str, Any]:
     """Return one item of ``workflows``: the five keys of a status message, and ``details``."""
     metadata, status = object_at(workflow, "metadata"), object_at(workflow, "status")
     details = {
         "uid": text_at(metadata, "uid"),
-        "mapping": text_at(object_at(metadata, "annotations"), _MAPPING),
+        "mapping": mapping,
         "createdAt": text_at(metadata, "creationTimestamp"),
         "startedAt": text_at(status, "startedAt"),
         "finishedAt": text_at(status, "finishedAt"),

@@ -49,7 +49,7 @@ from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
 from bridge.spool.store import Spool
 from bridge.status.parts import StatusParts
-from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
@@ -216,7 +216,7 @@ class Service:
         )
         transports = list(self._transports.values())
         parts = StatusParts(
-            argo=ArgoServerReader(self._client.options, self._client.credentials),
+            argo=ArgoReader(self._client.options, self._client.credentials),
             store=self._spool,
             transports=transports,
             clock=self._clock,

@@ -9,7 +9,8 @@ from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
-from bridge.status.seen.sources import ArgoReader, RetainedStore
+from bridge.spool.store import Spool
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.transports.base import Transport
 
 
@@ -28,7 +29,7 @@ class StatusParts:
     """
 
     argo: ArgoReader
-    store: RetainedStore
+    store: Spool
     transports: Sequence[Transport]
     clock: Clock
     metrics: Metrics

@@ -23,8 +23,7 @@ from bridge.core.model import Message, MessageProperties
 from bridge.interface.topics import published_problem
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.settings.configuration import load
-from bridge.status.seen.events import Changed, Listed
-from bridge.status.seen.sources import FrameKind
+from bridge.status.seen.events import Listed
 from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.mqtt.packet_reader import PacketReader, ProtocolError
@@ -381,9 +380,9 @@ def watched() -> Callable[[bytes], None]:
         parser = SseParser()
         frames = [each for start in range(0, len(data), 700) for each in parser.feed(data[start : start + 700])]
         for raw in [*frames, *parser.close()]:
-            found = read_frame(raw)
-            if isinstance(found, WatchFrame) and found.type in FrameKind.__members__:
-                bench.handle(Changed(NS, FrameKind(found.type), found.workflow), Listed(NS, (found.workflow,), False))
+            found = read_frame(raw, NS)
+            if isinstance(found, WatchFrame) and found.type in ("ADDED", "MODIFIED", "DELETED"):
+                bench.handle(found, Listed(NS, (found.workflow,), False))
         bench.wait(1.2, 0.4)
         for topic in list(broker.retained):
             assert not published_problem(topic), topic

@@ -15,7 +15,8 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.errors import AnswerKind, PermanentAnswerError, TransientAnswerError
 from bridge.argo.exchanges import Exchanges, HttpRequest
 from bridge.argo.gate import Gate, GateOptions
-from bridge.argo.manifests import BRIDGE_LABEL, Manifests, Marks, event_of, template_manifest
+from bridge.argo.manifests import Manifests, template_manifest
+from bridge.argo.marks import BRIDGE_LABEL, Marks, event_of
 from bridge.argo.names import workflow_name
 from bridge.argo.operation_calls import change
 from bridge.argo.operation_reads import one_template

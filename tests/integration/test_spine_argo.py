@@ -15,7 +15,7 @@ from bridge.pipeline.dispatch import lanes
 from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.simulator import FaultKind, InjectedFault
-from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.argo_reader import ArgoReader
 from tests.support.argo_options import argo_at
 from tests.support.bridge_files import INSPECT, NAMESPACE
 from tests.support.machine import scaled
@@ -59,7 +59,7 @@ def test_an_outage_of_argo_loses_nothing_and_ends_at_once(tmp_path, mosquitto):
 def test_a_server_that_is_away_gives_no_sign_of_life():
     """Else each failure would look like the first one after a success, and be followed by the shortest pause."""
     options = argo_at(f"http://127.0.0.1:{free_port()}")
-    reader = ArgoServerReader(options, Credentials(None, ""))
+    reader = ArgoReader(options, Credentials(None, ""))
     with pytest.raises(TransientError, match="watch workflows in factory"):
         next(reader.watch(NAMESPACE, "", "1"))  # a sign of life would be returned
     reader.interrupt()

@@ -22,7 +22,7 @@ from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptio
 from bridge.spool.store import Spool
 from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.parts import StatusParts
-from bridge.status.seen.argo_reader import ArgoServerReader
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
@@ -91,7 +91,7 @@ class Bridge:
         selector = scope_selector("plant-1", followed)
         self.events: list[tuple[bytes, str, str]] = []
         parts = StatusParts(
-            ArgoServerReader(options, Credentials(None)),
+            ArgoReader(options, Credentials(None)),
             spool,
             [connection],
             SystemClock(),

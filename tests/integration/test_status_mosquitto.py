@@ -14,6 +14,7 @@ import pytest
 from bridge.argo.client import ArgoClient
 from bridge.argo.credentials import Credentials
 from bridge.argo.handles import HttpRequest
+from bridge.argo.marks import BRIDGE_LABEL
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
@@ -21,8 +22,8 @@ from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.parts import StatusParts
-from bridge.status.seen.argo_reader import ArgoServerReader
-from bridge.status.seen.sources import BRIDGE_LABEL, FollowedWorkflows
+from bridge.status.seen.argo_reader import ArgoReader
+from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
@@ -46,7 +47,7 @@ class Bridge:
         options = MqttOptions(name="plant", url=mosquitto.url, client_id="argo-bridge-plant-1-plant", topics=TOPICS)
         self.transport = MqttTransport(options, self, self, Metrics())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
-        argo = ArgoServerReader(argo_at(simulator.url), Credentials(None))
+        argo = ArgoReader(argo_at(simulator.url), Credentials(None))
         parts = StatusParts(
             argo,
             spool,

@@ -19,11 +19,11 @@ import orjson
 
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.handles import HttpRequest
-from bridge.argo.manifests import Manifests, Marks
+from bridge.argo.manifests import Manifests
+from bridge.argo.marks import Marks, is_archived_only
 from bridge.argo.operation_calls import (
     CronSubmission,
     change,
-    is_archived_only,
     look_at,
     resubmission,
     source_of,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bridge.argo.errors import HINTS, Answer, AnswerKind
-from bridge.argo.manifests import event_of
+from bridge.argo.marks import event_of
 from bridge.interface.replies import INVALID_WORKFLOW
 
 

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from bridge.argo.errors import Answer
 from bridge.argo.handles import HttpRequest
-from bridge.argo.manifests import Manifests, Marks
+from bridge.argo.manifests import Manifests
+from bridge.argo.marks import Marks
 from bridge.argo.options import workflow_path, workflows_path
 from bridge.core.model import WorkflowOrder
 from bridge.pipeline.dispatch.outcomes import GoOn, Step, Verdict, decide

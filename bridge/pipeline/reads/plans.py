@@ -15,6 +15,7 @@ import orjson
 from bridge.argo import operation_reads as calls
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.handles import HttpRequest
+from bridge.argo.marks import MAPPING_ANNOTATION, annotation_of
 from bridge.interface import operation_bodies as bodies
 from bridge.interface.loose_json import object_at, text_at
 from bridge.interface.operation_bodies import Object
@@ -250,7 +251,7 @@ class _List(_Paged):
         return super()._is_wanted(item)
 
     def _told(self, item: Object) -> dict[str, Any]:
-        return bodies.listed_workflow(item)
+        return bodies.listed_workflow(item, annotation_of(item, MAPPING_ANNOTATION))
 
 
 class _ListTemplates(_Paged):

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from bridge.argo.marks import BRIDGE_LABEL
+from bridge.argo.watch import WatchFrame
 from bridge.core import log
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.status import NO_REQUESTS
@@ -25,7 +27,6 @@ from bridge.status.decided.reports import Reports
 from bridge.status.decided.transitions import Observed, is_newer, observe
 from bridge.status.parts import StatusParts
 from bridge.status.seen.events import (
-    Changed,
     Connected,
     Disconnected,
     Event,
@@ -38,7 +39,7 @@ from bridge.status.seen.events import (
     RetainedSeen,
     UpdatesStored,
 )
-from bridge.status.seen.sources import EventSeen, FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import EventSeen, FollowedWorkflows
 from bridge.status.shown.announcer import Announcer, Propose
 from bridge.status.shown.publisher import Publisher
 
@@ -109,7 +110,7 @@ class Tracker:
         match event:
             case Listed():
                 self._take_list(event)
-            case Changed():
+            case WatchFrame():
                 self._take_frame(event)
             case LookedUp():
                 self._take_answer(event)
@@ -202,11 +203,11 @@ class Tracker:
 
     # -- frames and answers --------------------------------------------------------------------------------------
 
-    def _take_frame(self, event: Changed) -> None:
+    def _take_frame(self, event: WatchFrame) -> None:
         seen = observe(event.workflow, event.namespace)
-        if seen is None or event.kind is FrameKind.BOOKMARK:
+        if seen is None:
             return
-        if event.kind is FrameKind.DELETED:
+        if event.type == "DELETED":
             self._report(seen)
             record = self._registry.find(seen.ref.uid)
             if record is not None:
@@ -240,7 +241,7 @@ class Tracker:
 
     def _is_followed(self, seen: Observed) -> bool:
         """Whether GET's answer is within the scope; of an operator's own selector only Argo can tell."""
-        own_only = self._follow.selector == f"argo-bridge/bridge={self._follow.bridge_id}"
+        own_only = self._follow.selector == f"{BRIDGE_LABEL}={self._follow.bridge_id}"
         return not own_only or seen.bridge == self._follow.bridge_id
 
     def _apply(self, seen: Observed, *, initial: bool = False) -> None:

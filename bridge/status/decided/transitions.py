@@ -15,23 +15,23 @@ from typing import Any
 
 import orjson
 
+from bridge.argo.marks import (
+    BRIDGE_LABEL,
+    MAPPING_ANNOTATION,
+    STATUS_TOPIC_ANNOTATION,
+    TOPIC_ANNOTATION,
+    event_of,
+    is_archived_only,
+)
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import StatusUpdate, body
 from bridge.interface.status_updates import NAME
 from bridge.status.decided.nodes import NodeDetail
-from bridge.status.seen.sources import (
-    BRIDGE_LABEL,
-    EVENT_ANNOTATION,
-    MAPPING_ANNOTATION,
-    SOURCE_TOPIC_ANNOTATION,
-    STATUS_TOPIC_ANNOTATION,
-    Workflow,
-)
+from bridge.status.seen.sources import Workflow
 
 _NAME = re.compile(NAME)
-_ARCHIVING = "workflows.argoproj.io/workflow-archiving-status"
 _WHOLE = 1 << 20
 _PACK_OVER = 2048
 
@@ -121,11 +121,11 @@ def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
         suspended=spec.get("suspend") is True,
         pods_running=_pods_running(status),
         shutdown=text_at(spec, "shutdown"),
-        persisted=labels.get(_ARCHIVING) == "Persisted",
+        persisted=is_archived_only(workflow),
         bridge=text_at(labels, BRIDGE_LABEL),
-        event_id=_event_id(text_at(annotations, EVENT_ANNOTATION)),
+        event_id=event_of(workflow) or b"",
         mapping=text_at(annotations, MAPPING_ANNOTATION),
-        source_topic=text_at(annotations, SOURCE_TOPIC_ANNOTATION),
+        source_topic=text_at(annotations, TOPIC_ANNOTATION),
         status_topic=text_at(annotations, STATUS_TOPIC_ANNOTATION),
     )
 
@@ -136,13 +136,6 @@ def _phase(text: str) -> Phase:
     except ValueError:
         # A phase of a later Argo: something that has not ended.
         return Phase.RUNNING
-
-
-def _event_id(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
 
 
 def _outputs(status: Mapping[str, Any]) -> dict[str, object]:

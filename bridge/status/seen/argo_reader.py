@@ -12,25 +12,21 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.argo.client import ArgoClient
+from bridge.argo.client import ArgoClient, WorkflowList
 from bridge.argo.credentials import Credentials
 from bridge.argo.errors import AnswerKind, PermanentAnswerError, TransientAnswerError, error_of
 from bridge.argo.options import ArgoOptions
-from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchRequest
-from bridge.argo.watch import WatchFrame as ArgoFrame
+from bridge.argo.watch import EndReason, Watch, WatchEnd, WatchFrame, WatchRequest
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowRef
-from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
 
 # Argo writes ":" on a quiet watch each 15 s. A status is cleared within 20 s of a DELETE, so a connection that died
 # without a word must be noticed before that.
 SILENCE_S = 18.0
 
-_KINDS = {kind.value: kind for kind in FrameKind}
 
-
-class ArgoServerReader:
-    """Reads workflows from an Argo Server; see `bridge.status.seen.sources.ArgoReader` for what each method promises.
+class ArgoReader:
+    """Reads workflows. Every method raises `TransientError` or `PermanentError` when Argo does not answer it.
 
     Args:
         options: where the server is.
@@ -47,16 +43,20 @@ class ArgoServerReader:
 
     @property
     def token_renewals(self) -> int:
-        """How often the token was renewed."""
+        """How often the token was renewed: what was refused before may be granted now. Thread: any."""
         return self._credentials.renewals
 
-    def list(self, namespace: str, selector: str) -> Listing:
-        """Return all workflows of one namespace that match."""
-        found = self._client.list_workflows(namespace, selector)
-        return Listing(found.resource_version, found.items)
+    def list(self, namespace: str, selector: str) -> WorkflowList:
+        """Return all workflows of one namespace that match. Thread: any."""
+        return self._client.list_workflows(namespace, selector)
 
     def get(self, ref: WorkflowRef, *, nodes: bool) -> dict[str, Any] | None:
-        """Return one workflow, None when it certainly does not exist."""
+        """Return one workflow by namespace and name, None when it certainly does not exist.
+
+        Args:
+            ref: which one; its uid is not asked for.
+            nodes: whether ``status.nodes`` is wanted.
+        """
         try:
             return self._client.get_workflow(ref.namespace, ref.name, with_nodes=nodes)
         except PermanentAnswerError as error:
@@ -74,7 +74,15 @@ class ArgoServerReader:
             raise
 
     def watch(self, namespace: str, selector: str, resource_version: str) -> Iterator[WatchFrame | None]:
-        """Yield what changes, and None for a sign of life."""
+        """Yield what changes after `resource_version`, and None for a sign of life, until the stream ends.
+
+        A return means an orderly end (or `interrupt`): go on from the last frame.
+
+        Raises:
+            TransientError: ``watch-expired``: list again. Others: the stream was cut, or could not be opened: go on
+                from the last frame after a pause.
+            PermanentError: refused: a retry helps only after somebody changed something.
+        """
         request = WatchRequest(namespace, selector, resource_version)
         watch = Watch(self._options, self._credentials, request, silence_s=SILENCE_S)
         with self._lock:
@@ -84,10 +92,11 @@ class ArgoServerReader:
         try:
             for event in watch:
                 if isinstance(event, WatchEnd):
-                    _ended(event, namespace)
+                    if event.reason not in (EndReason.EOF, EndReason.STOPPED):
+                        raise error_of(event.answer, f"watch workflows in {namespace}")
                     return
-                if isinstance(event, ArgoFrame):
-                    yield _frame(event)
+                if isinstance(event, WatchFrame):
+                    yield event
                 elif event.is_sign_of_life:  # the passing of time is none: a server that is away would be hammered
                     yield None
         finally:
@@ -96,23 +105,10 @@ class ArgoServerReader:
             watch.close()
 
     def interrupt(self) -> None:
-        """Let every call under way end soon, and later ones at once."""
+        """Let every call under way end soon, and later ones at once; the end is near. Thread: any."""
         with self._lock:
             self._is_over = True
             watches = list(self._watches.values())
         for watch in watches:
             watch.stop()
         self._client.close()
-
-
-def _frame(frame: ArgoFrame) -> WatchFrame | None:
-    kind = _KINDS.get(frame.type)
-    return None if kind is None else WatchFrame(kind, frame.workflow, frame.resource_version, frame.size_bytes)
-
-
-def _ended(end: WatchEnd, namespace: str) -> None:
-    if end.reason in (EndReason.EOF, EndReason.STOPPED):
-        return
-    if end.reason is EndReason.EXPIRED:
-        raise WatchExpiredError(end.answer.message)
-    raise error_of(end.answer, f"watch workflows in {namespace}")

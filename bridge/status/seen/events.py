@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.argo.watch import WatchFrame
 from bridge.core.model import WorkflowRef
 from bridge.status.decided.nodes import NodeDetail
-from bridge.status.seen.sources import FrameKind, Workflow
+from bridge.status.seen.sources import Workflow
 from bridge.transports.base import Session
 
 
@@ -24,15 +25,6 @@ class Listed:
     namespace: str
     workflows: tuple[Workflow, ...]
     starts_watch: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """A frame of a namespace's watch."""
-
-    namespace: str
-    kind: FrameKind
-    workflow: Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +134,7 @@ class PublishEnded:
 
 Event = (
     Listed
-    | Changed
+    | WatchFrame
     | LookedUp
     | RetainedSeen
     | ForeignSeen

@@ -151,4 +151,4 @@ class Lookups:
         # Set before asking: a failed one is the watcher's to report, the next one comes all the same.
         self._lists[namespace, selector] = self._clock.monotonic_s() + self._period_s()
         listing = self._argo.list(namespace, selector)
-        self._inbox.put(Listed(namespace, tuple(listing.workflows), starts_watch=False))
+        self._inbox.put(Listed(namespace, listing.items, starts_watch=False))

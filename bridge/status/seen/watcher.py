@@ -15,9 +15,8 @@ from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
-from bridge.status.seen.events import Changed, Listed
+from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
-from bridge.status.seen.sources import FrameKind, WatchExpiredError
 
 _LOG = log.logger(__name__)
 AUTH_PAUSE_S = 30.0
@@ -25,6 +24,7 @@ TOKEN_LOOK_S = 1.0
 GAP_LIMIT_S = 60.0
 """A watch that was cut for longer than this lists again: kube keeps its history for minutes only."""
 
+_CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _DENIED = frozenset({"not-authenticated", "not-permitted", "token-unreadable"})
 
 
@@ -65,17 +65,18 @@ class Watcher:
                 if not self._version:
                     self._list()
                 self._watch()
-            except WatchExpiredError:
-                self._list_again()
             except BridgeError as error:
-                self._pause(error)
+                if error.code == "watch-expired":
+                    self._list_again()
+                else:
+                    self._pause(error)
             except Exception as error:  # noqa: BLE001 - one bad frame never ends the thread
                 self._version = ""
                 self._report(error)
 
     def _list(self) -> None:
         listing = self._argo.list(self.namespace, self._selector)
-        if not self._inbox.put(Listed(self.namespace, tuple(listing.workflows), starts_watch=True)):
+        if not self._inbox.put(Listed(self.namespace, listing.items, starts_watch=True)):
             return
         self._version = listing.resource_version
         self._heard()
@@ -86,9 +87,7 @@ class Watcher:
             self._expirations = 0
             if frame is None:
                 continue
-            if frame.kind is not FrameKind.BOOKMARK and not self._inbox.put(
-                Changed(self.namespace, frame.kind, frame.workflow), frame.size_bytes
-            ):
+            if frame.type in _CHANGES and not self._inbox.put(frame, frame.size_bytes):
                 return
             self._version = frame.resource_version or self._version
         # An orderly end comes every half hour or so; a server that ends every watch at once must not be hammered.

@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.argo.manifests import (
-    Manifests,
-    Marks,
-    event_of,
-    template_manifest,
-    template_workflow,
-)
+from bridge.argo.manifests import Manifests, template_manifest, template_workflow
+from bridge.argo.marks import Marks, event_of
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
 

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import pytest
 
-from bridge.argo.manifests import Manifests, Marks
+from bridge.argo.manifests import Manifests
+from bridge.argo.marks import Marks, is_archived_only
 from bridge.argo.operation_calls import (
     CronSubmission,
     change,
-    is_archived_only,
     look_at,
     resubmission,
     source_of,

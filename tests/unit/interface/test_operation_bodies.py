@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.argo.marks import MAPPING_ANNOTATION, annotation_of
 from bridge.core.errors import PermanentError
 from bridge.interface import operation_bodies as bodies
 from bridge.interface.operation_bodies import LogLine
@@ -42,7 +43,7 @@ WORKFLOW: dict[str, Any] = {
 @given(OBJECTS)
 def test_no_object_makes_it_raise(found: dict[str, Any]) -> None:
     """Whatever a server answers, there is something to tell of it, with its keys and types."""
-    told = bodies.listed_workflow(found)
+    told = bodies.listed_workflow(found, annotation_of(found, MAPPING_ANNOTATION))
     assert list(told) == ["namespace", "workflowId", "status", "progress", "message", "details"]
     assert all(isinstance(value, str) for key, value in told.items() if key != "details")
     assert isinstance(bodies.listed_template(found)["template"], str)
@@ -59,7 +60,7 @@ def test_the_last_known_status_has_the_five_keys() -> None:
         "message": "half way",
     }
     assert bodies.workflow_status({"metadata": {"name": "n"}})["status"] == "Pending"
-    assert bodies.listed_workflow(WORKFLOW)["details"] == {
+    assert bodies.listed_workflow(WORKFLOW, annotation_of(WORKFLOW, MAPPING_ANNOTATION))["details"] == {
         "uid": "u1",
         "mapping": "m",
         "createdAt": "2026-11-24T14:00:00Z",

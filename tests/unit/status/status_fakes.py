@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from bridge.argo.watch import WatchFrame
 from bridge.core.clock import AgeClock, FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
@@ -16,9 +17,9 @@ from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.decided.reports import Reports
 from bridge.status.decided.tracker import Tracker
-from bridge.status.seen.events import Changed, Connected, Disconnected, Event, Listed, LookedUp, Ready
+from bridge.status.seen.events import Connected, Disconnected, Event, Listed, LookedUp, Ready
 from bridge.status.seen.retained import read_retained
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.shown.publisher import Publisher
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
 
@@ -307,9 +308,9 @@ class Bench:
         """Let a list arrive."""
         self.handle(Listed(NS, tuple(copy.deepcopy(workflows)), starts_watch))
 
-    def frame(self, workflow: dict[str, object], kind: FrameKind = FrameKind.MODIFIED) -> None:
+    def frame(self, workflow: dict[str, object], kind: str = "MODIFIED") -> None:
         """Let a frame arrive."""
-        self.handle(Changed(NS, kind, copy.deepcopy(workflow)))
+        self.handle(WatchFrame(kind, copy.deepcopy(workflow), "", namespace=NS))
 
     def answer(self, ref: WorkflowRef, workflow: dict[str, object] | None) -> None:
         """Answer an open GET."""

@@ -10,7 +10,7 @@ from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
 from bridge.status.seen.events import Connected, ForeignSeen, Ready
 from bridge.status.seen.retained import read_retained
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import FollowedWorkflows
 from bridge.transports.base import Session
 
 OWN = TOPICS.status_of(NS, "boil-1")
@@ -46,7 +46,7 @@ def test_what_another_bridge_shows_is_not_cleared(bench: Bench, broker: FakeBrok
     bench.frame(workflow(version=1, phase="Running"))
     broker.retained[OWN] = THEIRS
     bench.handle(ForeignSeen("plant", OWN))
-    bench.frame(workflow(version=2), FrameKind.DELETED)
+    bench.frame(workflow(version=2), "DELETED")
     bench.run()
     assert broker.retained == {OWN: THEIRS}
     assert bench.store.rows == {}
@@ -58,7 +58,7 @@ def test_what_is_ours_again_is_cleared(bench: Bench, broker: FakeBroker) -> None
     bench.handle(ForeignSeen("plant", OWN))
     bench.wait(2)
     bench.frame(workflow(version=2, phase="Succeeded"))
-    bench.frame(workflow(version=3), FrameKind.DELETED)
+    bench.frame(workflow(version=3), "DELETED")
     assert broker.retained == {}
 
 
@@ -105,7 +105,7 @@ def test_two_bridges_side_by_side_come_to_rest(broker: FakeBroker) -> None:
     assert owners(broker, OWN) == ["plant-1", "plant-2"] * 2
     assert owners(broker, STREAM) == ["plant-1", "plant-2"] * 2
     for bench in both:
-        bench.frame(workflow(version=9), FrameKind.DELETED)
+        bench.frame(workflow(version=9), "DELETED")
     assert broker.retained == {}
     assert owners(broker, OWN)[4:] == ["cleared"]
 

@@ -18,13 +18,13 @@ from hypothesis.stateful import (
 )
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
 
+from bridge.argo.watch import WatchFrame
 from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import ExternalStatus
 from bridge.status.decided.nodes import read_nodes
 from bridge.status.decided.transitions import digest_of, observe, transition, update_of
-from bridge.status.seen.events import Changed, Listed, LiveSeen, LookedUp, UpdatesStored
-from bridge.status.seen.sources import FrameKind
+from bridge.status.seen.events import Listed, LiveSeen, LookedUp, UpdatesStored
 from bridge.transports.base import PublishResult, Session
 
 NAMES = ["a", "b", "c"]
@@ -40,12 +40,12 @@ class Argo:
         self.living: dict[str, dict] = {}
         self.archive: dict[str, dict] = {}
         self.has_archive = False
-        self.history: list[tuple[FrameKind, dict]] = []
+        self.history: list[tuple[str, dict]] = []
         self.snapshots: list[dict[str, dict]] = [{}]
         self.newest_by_device: dict[str, tuple[str, str, str]] = {}
         self.count = 0
 
-    def _record(self, kind: FrameKind, item: dict) -> None:
+    def _record(self, kind: str, item: dict) -> None:
         item["metadata"]["resourceVersion"] = str(len(self.history) + 100)
         self.history.append((kind, copy.deepcopy(item)))
         self.snapshots.append(copy.deepcopy(self.living))
@@ -55,7 +55,7 @@ class Argo:
         created = f"2026-11-24T14:{self.count // 60:02}:{self.count % 60:02}Z"
         item = workflow(name, f"uid-{self.count}", created=created, annotations={"argo-bridge/status-topic": device})
         self.living[name] = item
-        self._record(FrameKind.ADDED, item)
+        self._record("ADDED", item)
         if device:
             self.newest_by_device[device] = (created, name, item["metadata"]["uid"])
 
@@ -68,16 +68,16 @@ class Argo:
             item["status"] |= {"message": f"child '{name}-2' failed", "nodes": failed_nodes(name)}
         elif (phase, progress) == ("Running", "1/2"):
             item["status"]["nodes"] = {f"{name}-3": {"type": "Suspend", "phase": "Running"}}
-        self._record(FrameKind.MODIFIED, item)
+        self._record("MODIFIED", item)
 
     def say(self, name: str, message: str) -> None:
         """A change that ends what another system said."""
         self.living[name]["status"] |= {"message": message}
-        self._record(FrameKind.MODIFIED, self.living[name])
+        self._record("MODIFIED", self.living[name])
 
     def delete(self, name: str) -> None:
         item = self.living.pop(name)
-        self._record(FrameKind.DELETED, item)
+        self._record("DELETED", item)
         if self.has_archive:
             self.archive[item["metadata"]["uid"]] = self.persisted(item)
 
@@ -188,7 +188,7 @@ class Convergence(RuleBasedStateMachine):
     def watch(self, count: int) -> None:
         assert self.position is not None
         for kind, item in self.argo.history[self.position : self.position + count]:
-            self.bench.handle(Changed(NS, kind, copy.deepcopy(item)))
+            self.bench.handle(WatchFrame(kind, copy.deepcopy(item), "", namespace=NS))
         self.position = min(len(self.argo.history), self.position + count)
 
     @rule()

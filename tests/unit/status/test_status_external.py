@@ -8,7 +8,6 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeT
 from bridge.core.model import WorkflowRef
 from bridge.status.decided import external
 from bridge.status.seen.events import UpdatesStored
-from bridge.status.seen.sources import FrameKind
 from bridge.transports.base import Session
 
 OWN = TOPICS.status_of(NS, "boil-1")
@@ -175,10 +174,10 @@ def test_a_workflow_that_comes_after_its_status_takes_the_topic(bench: Bench, br
     send(bench, status="Succeeded", message="of the past")
     bench.answer(ASKED, None)
     bench.wait(2)
-    bench.frame(workflow(version=1, phase="Running"), FrameKind.ADDED)
+    bench.frame(workflow(version=1, phase="Running"), "ADDED")
     bench.wait(2)
     assert shown(broker) == ("Running", "0%", "")
-    bench.frame(workflow(version=2), FrameKind.DELETED)
+    bench.frame(workflow(version=2), "DELETED")
     assert broker.retained == {}
     assert (bench.store.updates, bench.store.rows) == ({}, {})
 
@@ -186,7 +185,7 @@ def test_a_workflow_that_comes_after_its_status_takes_the_topic(bench: Bench, br
 def test_a_status_that_came_before_its_workflow_was_seen_is_applied(bench: Bench, broker: FakeBroker) -> None:
     """A device may be faster than the watch: its update waits for the workflow's first frame."""
     send(bench, progress="10%")
-    bench.frame(workflow(version=1, phase="Running"), FrameKind.ADDED)
+    bench.frame(workflow(version=1, phase="Running"), "ADDED")
     bench.answer(ASKED, workflow(version=1, phase="Running"))
     bench.wait(2)
     assert shown(broker) == ("Running", "10%", "")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from status_fakes import NS, workflow
 from test_status_watcher import Stop
 
+from bridge.argo.client import WorkflowList
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
@@ -17,7 +18,6 @@ from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import Lookups
-from bridge.status.seen.sources import Listing
 
 AWAY = TransientError("get: unreachable", code="unreachable")
 ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")
@@ -44,11 +44,11 @@ class Argo:
             raise outcome
         return outcome
 
-    def list(self, namespace: str, selector: str) -> Listing:
+    def list(self, namespace: str, selector: str) -> WorkflowList:
         """Answer a list."""
         self.lists += 1
         self.stop.set()
-        return Listing("5", (workflow(),))
+        return WorkflowList((workflow(),), "5")
 
 
 def run(

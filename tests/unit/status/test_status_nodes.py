@@ -13,7 +13,7 @@ from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeTransport,
 from bridge.core.model import WorkflowRef
 from bridge.interface.status import StatusRequests
 from bridge.status.decided.nodes import MAX_NODES, read_nodes
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.shown.announcer import MAX_ASKED
 
 OWN = TOPICS.status_of(NS, "boil-1")
@@ -140,7 +140,7 @@ def test_questions_do_not_pile_up_while_argo_refuses_to_answer(broker: FakeBroke
     assert len(bench.open) == MAX_ASKED
     assert len(bench.tracker._announcer._still) <= len(names)
     for name in names:
-        bench.frame(workflow(name, f"u-{name}", 99), FrameKind.DELETED)
+        bench.frame(workflow(name, f"u-{name}", 99), "DELETED")
     assert not bench.tracker._announcer._still
 
 

@@ -7,7 +7,6 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeT
 
 from bridge.status.decided.transitions import digest_of
 from bridge.status.seen.events import LiveSeen, PublishEnded
-from bridge.status.seen.sources import FrameKind
 from bridge.status.shown.destination import WINDOW
 from bridge.status.shown.publisher import MEND_PAUSE_S
 from bridge.transports.base import PublishResult, Session
@@ -65,7 +64,7 @@ def test_the_row_goes_after_the_clearing_was_acknowledged(broker: FakeBroker) ->
     transport = bench.transports["plant"]
     bench.frame(workflow(version=1, phase="Running"))
     transport.settle()
-    bench.frame(workflow(version=2), FrameKind.DELETED)
+    bench.frame(workflow(version=2), "DELETED")
     assert [message.payload for message, _ in transport.waiting] == [b""]
     assert len(bench.store.rows) == 1
     transport.settle()
@@ -177,7 +176,7 @@ def test_what_a_broker_may_have_lost_in_its_last_seconds_is_sent_again(broker: F
     bench.connect(session=Session.RESUMED)
     assert set(broker.retained) == {OWN, "dev/1"}
     saved = dict(broker.retained)
-    bench.frame(workflow(version=2, phase="Running", annotations=annotations), FrameKind.DELETED)
+    bench.frame(workflow(version=2, phase="Running", annotations=annotations), "DELETED")
     bench.disconnect()
     broker.retained = saved
     bench.connect(session=Session.RESUMED)
@@ -216,7 +215,7 @@ def test_workflows_that_came_and_went_unsent_do_not_pile_up(broker: FakeBroker) 
     bench.disconnect()
     for number in range(1500):
         bench.frame(workflow(f"w-{number}", f"u-{number}", 1, phase="Succeeded"))
-        bench.frame(workflow(f"w-{number}", f"u-{number}", 2, phase="Succeeded"), FrameKind.DELETED)
+        bench.frame(workflow(f"w-{number}", f"u-{number}", 2, phase="Succeeded"), "DELETED")
     assert bench.unpublished <= 1000
     bench.connect(session=Session.RESUMED)
     assert len(broker.bodies(STREAM)) == 1000

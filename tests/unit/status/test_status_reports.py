@@ -13,7 +13,7 @@ from bridge.core.model import WorkflowRef
 from bridge.interface.status import Notice, NoticeKind, StatusRequests
 from bridge.spool.records import RetainedTopic
 from bridge.status.decided.windows import SLICES, Window
-from bridge.status.seen.sources import FollowedWorkflows, FrameKind
+from bridge.status.seen.sources import FollowedWorkflows
 
 REPORT = TOPICS.report_of(NS)
 
@@ -61,7 +61,7 @@ def test_ends_leave_the_hour_and_then_the_day(broker: FakeBroker) -> None:
     """A deletion takes a workflow out of the counts; its end stays until its time is over."""
     bench = ready(broker, reports=True)
     ended(bench, "a", 1, took_s=5)
-    bench.frame(workflow("a", "u-a", 2, phase="Succeeded", startedAt=rfc3339(0)), FrameKind.DELETED)
+    bench.frame(workflow("a", "u-a", 2, phase="Succeeded", startedAt=rfc3339(0)), "DELETED")
     bench.wait(30, step_s=1.0)
     report = broker.bodies(REPORT)[-1]
     assert sum(report["workflows"].values()) == 0
@@ -262,5 +262,5 @@ def test_notices_of_workflows_that_went_unsent_do_not_pile_up(told: Bench) -> No
     told.disconnect()
     for number in range(1500):
         told.frame(workflow(f"w-{number}", f"u-{number}", number, phase="Succeeded"))
-        told.frame(workflow(f"w-{number}", f"u-{number}", number, phase="Succeeded"), FrameKind.DELETED)
+        told.frame(workflow(f"w-{number}", f"u-{number}", number, phase="Succeeded"), "DELETED")
     assert len(told.publisher._values) <= 1000

@@ -9,7 +9,6 @@ from bridge.core.model import WorkflowRef
 from bridge.interface.status import percentage
 from bridge.spool.records import RetainedTopic
 from bridge.status.seen.events import LookedUp
-from bridge.status.seen.sources import FrameKind
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")
@@ -40,13 +39,13 @@ def phases(broker: FakeBroker, topic: str) -> list[object]:
 
 def test_a_workflow_shows_from_its_first_frame_to_its_deletion(bench: Bench, broker: FakeBroker) -> None:
     """Each phase is retained and told on the stream; a DELETED frame clears the retained one and its row."""
-    bench.frame(workflow(version=1), FrameKind.ADDED)
+    bench.frame(workflow(version=1), "ADDED")
     bench.wait(2)
     bench.frame(workflow(version=2, phase="Running"))
     bench.wait(2)
     bench.frame(workflow(version=3, phase="Succeeded"))
     assert len(bench.store.rows) == 1
-    bench.frame(workflow(version=4, phase="Succeeded"), FrameKind.DELETED)
+    bench.frame(workflow(version=4, phase="Succeeded"), "DELETED")
     assert phases(broker, OWN) == ["Pending", "Running", "Succeeded", "cleared"]
     assert phases(broker, STREAM) == ["Pending", "Running", "Succeeded"]
     assert broker.retained == {}
@@ -143,7 +142,7 @@ def test_absence_from_a_list_proves_nothing(bench: Bench, broker: FakeBroker) ->
 def test_a_lagging_list_does_not_bring_back_the_dead(bench: Bench, broker: FakeBroker) -> None:
     """A periodic list that still shows a deleted workflow only asks."""
     bench.frame(workflow(version=1, phase="Running"))
-    bench.frame(workflow(version=2, phase="Running"), FrameKind.DELETED)
+    bench.frame(workflow(version=2, phase="Running"), "DELETED")
     bench.list(workflow(version=1, phase="Running"), starts_watch=False)
     assert broker.retained == {}
     bench.answer(REF, None)
@@ -153,10 +152,10 @@ def test_a_lagging_list_does_not_bring_back_the_dead(bench: Bench, broker: FakeB
 def test_an_answer_that_a_deletion_overtook_does_not_bring_back_the_dead(bench: Bench, broker: FakeBroker) -> None:
     """A GET that was answered before the DELETED frame came is not believed; a state after it is (a selector)."""
     bench.frame(workflow(version=1, phase="Running"))
-    bench.frame(workflow(version=3, phase="Running"), FrameKind.DELETED)
+    bench.frame(workflow(version=3, phase="Running"), "DELETED")
     bench.handle(LookedUp(REF, workflow(version=2, phase="Running"), nodes=True))
     assert broker.retained == {}
-    bench.frame(workflow(version=4, phase="Running"), FrameKind.ADDED)
+    bench.frame(workflow(version=4, phase="Running"), "ADDED")
     assert set(broker.retained) == {OWN}
 
 
@@ -176,7 +175,7 @@ def test_a_name_used_again_belongs_to_the_new_workflow(bench: Bench, broker: Fak
     """A second workflow of the same name takes the topic over, and the late end of the first does not clear it."""
     bench.frame(workflow(version=1, phase="Succeeded"))
     bench.frame(workflow(uid="u2", version=5, phase="Running", created="2026-11-24T15:00:00Z"))
-    bench.frame(workflow(version=4, phase="Succeeded"), FrameKind.DELETED)
+    bench.frame(workflow(version=4, phase="Succeeded"), "DELETED")
     assert broker.bodies(OWN)[-1]["details"]["uid"] == "u2"
     bench.frame(workflow(version=3, phase="Running"))
     bench.wait(2)
@@ -193,7 +192,7 @@ def test_a_device_topic_shows_the_newest_workflow(bench: Bench, broker: FakeBrok
     bench.wait(2)
     bench.frame(workflow(**old, version=3, phase="Succeeded"))
     assert [body["workflowId"] for body in broker.bodies(DEVICE)] == ["old", "new"]
-    bench.frame(workflow(**new, version=4), FrameKind.DELETED)
+    bench.frame(workflow(**new, version=4), "DELETED")
     bench.frame(workflow(**old, version=5, phase="Running"))
     bench.wait(2)
     assert DEVICE not in broker.retained
@@ -221,7 +220,7 @@ def test_an_event_is_reported_once(bench: Bench) -> None:
     for version in range(1, 4):
         bench.frame(workflow(version=version, annotations=annotations))
     assert bench.events_seen == [(bytes.fromhex(EVENT), NS, "boil-1")]
-    bench.frame(workflow("other", "u2", 9, annotations={"argo-bridge/event": "cd" * 32}), FrameKind.DELETED)
+    bench.frame(workflow("other", "u2", 9, annotations={"argo-bridge/event": "cd" * 32}), "DELETED")
     assert bench.events_seen[1:] == [(bytes.fromhex("cd" * 32), NS, "other")]
 
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 from status_fakes import NS, workflow
 
+from bridge.argo.client import WorkflowList
+from bridge.argo.watch import WatchFrame
 from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
@@ -15,7 +17,6 @@ from bridge.core.model import WorkflowRef
 from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
-from bridge.status.seen.sources import FrameKind, Listing, WatchExpiredError, WatchFrame
 from bridge.status.seen.watcher import AUTH_PAUSE_S, TOKEN_LOOK_S, Watcher
 
 CUT = TransientError("watch: connection lost", code="connection-lost")
@@ -64,12 +65,12 @@ class Script:
             raise step
         return step
 
-    def list(self, namespace: str, selector: str) -> Listing:
+    def list(self, namespace: str, selector: str) -> WorkflowList:
         """Answer a list."""
         self.calls.append("list")
         self.waited.append(len(self.stop.waits))
         step = self._next()
-        if not isinstance(step, Listing):
+        if not isinstance(step, WorkflowList):
             raise CUT
         return step
 
@@ -93,7 +94,7 @@ class Script:
         """Never called."""
 
 
-def frame(version: int, kind: FrameKind = FrameKind.MODIFIED) -> WatchFrame:
+def frame(version: int, kind: str = "MODIFIED") -> WatchFrame:
     return WatchFrame(kind, workflow(version=version), str(version))
 
 
@@ -120,9 +121,9 @@ def kinds(events: Sequence[object]) -> list[str]:
 
 def test_a_watch_goes_on_from_the_list(tmp_path: Path) -> None:
     """List first, then watch from its resource version; frames follow the list in order."""
-    script, watcher, _, events = follow(tmp_path, Listing("7", (workflow(),)), [frame(8), frame(9)])
+    script, watcher, _, events = follow(tmp_path, WorkflowList((workflow(),), "7"), [frame(8), frame(9)])
     assert script.calls[:2] == ["list", "watch 7"]
-    assert kinds(events) == ["Listed", "Changed", "Changed"]
+    assert kinds(events) == ["Listed", "WatchFrame", "WatchFrame"]
     assert isinstance(events[0], Listed)
     assert events[0].starts_watch is True
     assert watcher.problem is None
@@ -130,16 +131,16 @@ def test_a_watch_goes_on_from_the_list(tmp_path: Path) -> None:
 
 def test_an_orderly_end_resumes_from_the_last_frame(tmp_path: Path) -> None:
     """A watch that ends is resumed, bookmarks included, without another list and nearly at once."""
-    bookmark = WatchFrame(FrameKind.BOOKMARK, {}, "12")
-    script, _, stop, events = follow(tmp_path, Listing("7", ()), [frame(8), bookmark], [])
+    bookmark = WatchFrame("BOOKMARK", {}, "12")
+    script, _, stop, events = follow(tmp_path, WorkflowList((), "7"), [frame(8), bookmark], [])
     assert script.calls[:3] == ["list", "watch 7", "watch 12"]
-    assert kinds(events) == ["Listed", "Changed"]
+    assert kinds(events) == ["Listed", "WatchFrame"]
     assert max(stop.waits) < 1.0
 
 
 def test_a_cut_resumes_after_a_pause(tmp_path: Path) -> None:
     """After a cut the watch resumes from the last frame; repeated failures wait longer, five seconds at most."""
-    steps = [Listing("7", ()), [frame(8), CUT], *[CUT] * 8, []]
+    steps = [WorkflowList((), "7"), [frame(8), CUT], *[CUT] * 8, []]
     script, _, stop, _ = follow(tmp_path, *steps)
     assert script.calls[:3] == ["list", "watch 7", "watch 8"]
     assert script.calls.count("list") == 1
@@ -149,16 +150,17 @@ def test_a_cut_resumes_after_a_pause(tmp_path: Path) -> None:
 
 def test_an_expired_version_lists_again_at_once(tmp_path: Path) -> None:
     """`too old` leads to a list without any pause; again and again, with pauses."""
-    old = WatchExpiredError("too old")
-    steps = [Listing("7", ()), old, Listing("8", ()), old, Listing("9", ()), old, Listing("10", ()), [None], old]
-    script, _, _, _ = follow(tmp_path, *steps, Listing("11", ()))
+    old = TransientError("too old", code="watch-expired")
+    listed = [WorkflowList((), str(version)) for version in range(7, 12)]
+    steps = [listed[0], old, listed[1], old, listed[2], old, listed[3], [None], old, listed[4]]
+    script, _, _, _ = follow(tmp_path, *steps)
     assert script.calls[:4] == ["list", "watch 7", "list", "watch 8"]
     assert script.waited[:5] == [0, 0, 1, 2, 3]
 
 
 def test_a_long_gap_lists_again(tmp_path: Path) -> None:
     """Once cut off for more than a minute the watcher lists rather than trust kube's history."""
-    script, _, _, _ = follow(tmp_path, Listing("7", ()), *[CUT] * 30)
+    script, _, _, _ = follow(tmp_path, WorkflowList((), "7"), *[CUT] * 30)
     assert script.calls.count("list") > 1
 
 
@@ -186,7 +188,7 @@ def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
 
     clock = FakeClock()
     stop = Stop(clock)
-    script = Renewed(stop, DENIED, Listing("7", ()))
+    script = Renewed(stop, DENIED, WorkflowList((), "7"))
     metrics = Metrics()
     parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=ErrorReports(tmp_path, metrics, clock))
     Watcher(NS, "", parts, Inbox(), stop).run()
@@ -196,13 +198,13 @@ def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
 
 def test_a_sign_of_life_ends_the_problem(tmp_path: Path) -> None:
     """A quiet watch that lives clears the problem of the cut before it."""
-    _, watcher, _, _ = follow(tmp_path, Listing("7", ()), CUT, [None])
+    _, watcher, _, _ = follow(tmp_path, WorkflowList((), "7"), CUT, [None])
     assert watcher.problem is None
 
 
 def test_an_unexpected_exception_lists_again_and_is_reported(tmp_path: Path) -> None:
     """A defect in one frame does not end the thread: it leaves a report and starts over from a list."""
-    script, _, _, _ = follow(tmp_path, Listing("7", ()), [ValueError("defect")], Listing("9", ()), [])
+    script, _, _, _ = follow(tmp_path, WorkflowList((), "7"), [ValueError("defect")], WorkflowList((), "9"), [])
     assert script.calls[:3] == ["list", "watch 7", "list"]
     assert len(list(tmp_path.glob("report-*-status-watch.json"))) == 1
 
@@ -210,7 +212,7 @@ def test_an_unexpected_exception_lists_again_and_is_reported(tmp_path: Path) -> 
 def test_a_closed_inbox_ends_the_watch(tmp_path: Path) -> None:
     """When the status thread is going, a frame that finds no room does not block the stop, and was not heard."""
     inbox = Inbox(max_waiting=1)
-    script, _, _, events = follow(tmp_path, Listing("7", ()), [inbox.close, frame(8), frame(9)], inbox=inbox)
+    script, _, _, events = follow(tmp_path, WorkflowList((), "7"), [inbox.close, frame(8), frame(9)], inbox=inbox)
     assert kinds(events) == ["Listed"]
     assert script.calls == ["list", "watch 7", "watch 7"]
     assert script.steps == []
