@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import orjson
@@ -13,6 +13,7 @@ from bridge.configfile.fields import declare, section
 from bridge.configfile.kinds import Choice, Text
 from bridge.core.errors import cut
 from bridge.core.model import Phase, WorkflowRef
+from bridge.interface.loose_json import object_at
 from bridge.interface.topics import published_problem
 
 PERCENTAGE = r"(100|[1-9]?[0-9])%"
@@ -58,25 +59,6 @@ class StatusRequests:
 NO_REQUESTS = StatusRequests()
 
 
-@dataclass(frozen=True, slots=True)
-class StatusUpdate:
-    """What one status message says.
-
-    Attributes:
-        workflow: which workflow.
-        phase: Argo's; ABSENT is written as ``Pending``.
-        progress: Argo's ``N/M``, a percentage, or "".
-        message: a sentence, "" when there is none.
-        details: bridge, uid, mapping, startedAt, finishedAt, outputs, failedNode, ...; keys without value are left out.
-    """
-
-    workflow: WorkflowRef
-    phase: Phase
-    progress: str = ""
-    message: str = ""
-    details: Mapping[str, object] = field(default_factory=dict)
-
-
 def percentage(progress: str) -> str:
     """Return Argo's ``N/M`` as the seed's percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``.
 
@@ -90,25 +72,39 @@ def percentage(progress: str) -> str:
     return f"{min(100, int(found[1]) * 100 // int(found[2]))}%"
 
 
-def body(update: StatusUpdate, max_bytes: int) -> bytes:
-    """Return the status message as JSON of at most `max_bytes`.
+def status_document(
+    workflow: WorkflowRef, phase: Phase, progress: str, message: str, details: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what one status message says, as JSON-ready keys.
+
+    Args:
+        workflow: which workflow.
+        phase: Argo's; ABSENT is written as ``Pending``.
+        progress: Argo's ``N/M``, a percentage, or "".
+        message: a sentence, "" when there is none.
+        details: bridge, uid, mapping, startedAt, finishedAt, outputs, failedNode, ...; keys without value are left out.
+    """
+    return {
+        "namespace": workflow.namespace,
+        "workflowId": workflow.name,
+        "status": (Phase.PENDING if phase is Phase.ABSENT else phase).value,
+        "progress": percentage(progress),
+        "message": message,
+        "details": {key: value for key, value in details.items() if value not in (None, "", {}, [])},
+    }
+
+
+def body(said: Mapping[str, object], max_bytes: int) -> bytes:
+    """Return a `status_document` as JSON of at most `max_bytes`.
 
     What does not fit is cut: outputs, then the message, then all but what tells whose it is; ``details.truncated``
     says so. What is left takes some 200 bytes beside the workflow's address.
     """
-    details = {key: value for key, value in update.details.items() if value not in (None, "", {}, [])}
-    document: dict[str, object] = {
-        "namespace": update.workflow.namespace,
-        "workflowId": update.workflow.name,
-        "status": (Phase.PENDING if update.phase is Phase.ABSENT else update.phase).value,
-        "progress": percentage(update.progress),
-        "message": update.message,
-        "details": details,
-    }
-    payload = orjson.dumps(document)
+    payload = orjson.dumps(said)
     if len(payload) <= max_bytes:
         return payload
-    details["truncated"] = True
+    document = dict(said)
+    details = document["details"] = {**object_at(said, "details"), "truncated": True}
     for shorten in (_without_outputs, _with_short_message, _with_little_else):
         shorten(document, details)
         payload = orjson.dumps(document)

@@ -17,7 +17,7 @@ import orjson
 from bridge.core import log
 from bridge.core.errors import SpoolError
 from bridge.core.model import Phase, WorkflowRef
-from bridge.interface.status import StatusUpdate
+from bridge.interface.status import status_document
 from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus
 from bridge.status.decided.registry import Registry
@@ -142,14 +142,10 @@ class Externals:
         if row is None or self._store.age.now_s() >= row.expires_at_s:
             return
         document = orjson.loads(row.body)
-        update = StatusUpdate(
-            workflow=_ref(place),
-            phase=Phase(document["status"]),
-            progress=document["progress"],
-            message=document["message"],
-            details={**document["details"], "bridge": self._bridge_id, "source": "external"},
-        )
-        statement = transition(b"", update)
+        details = {**document["details"], "bridge": self._bridge_id, "source": "external"}
+        phase, ref = Phase(document["status"]), _ref(place)
+        said = status_document(ref, phase, document["progress"], document["message"], details)
+        statement = transition(b"", ref, said)
         if statement is not None:
             self._shown.add(place)
             self._publisher.show(statement, [self._topics.status_of(*place)], initial=True)

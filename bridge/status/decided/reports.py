@@ -143,7 +143,7 @@ class Reports:
         place.digest, place.published_s = digest, now
         document = orjson.dumps({**said, "time": rfc3339(self._clock.wall_s())})
         ref = WorkflowRef(namespace, "", "")
-        statement = Statement(ref, document, len(document), digest_of(document), ended=False)
+        statement = Statement(ref, document, len(document), digest_of(document))
         self._publisher.show(statement, [self._topics.report_of(namespace)], initial=False)
 
     def _said(self, namespace: str, place: _Namespace, now: float) -> dict[str, object]:

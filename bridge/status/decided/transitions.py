@@ -26,7 +26,7 @@ from bridge.argo.marks import (
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
-from bridge.interface.status import StatusUpdate, body
+from bridge.interface.status import body, status_document
 from bridge.interface.status_updates import NAME
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.seen.sources import Workflow
@@ -165,7 +165,7 @@ class Overlay:
 
 def update_of(
     seen: Observed, detail: NodeDetail | None, bridge_id: str, overlay: Overlay | None = None
-) -> StatusUpdate:
+) -> dict[str, object]:
     """Return what a status message says of `seen`.
 
     Args:
@@ -180,12 +180,12 @@ def update_of(
     if overlay is not None and overlay.said == seen.said and running:
         progress = overlay.progress or progress
         message = overlay.message or message
-    return StatusUpdate(
-        workflow=seen.ref,
-        phase=seen.phase,
-        progress=progress,
-        message=message,
-        details={
+    return status_document(
+        seen.ref,
+        seen.phase,
+        progress,
+        message,
+        {
             "bridge": bridge_id,
             "uid": seen.ref.uid,
             "mapping": seen.mapping,
@@ -236,14 +236,12 @@ class Statement:
         packed: the message without a size limit, compressed where that makes it smaller.
         size: its length in bytes.
         digest: of the message.
-        ended: nothing more will run.
     """
 
     ref: WorkflowRef
     packed: bytes
     size: int
     digest: bytes
-    ended: bool
 
     @property
     def document(self) -> bytes:
@@ -257,28 +255,22 @@ class Statement:
         document = orjson.loads(self.document)
         if not self.ref.name:
             return orjson.dumps({**document, "mappings": {}, "truncated": True})  # all else of a report is short
-        whole = StatusUpdate(
-            workflow=self.ref,
-            phase=Phase(document["status"]),
-            progress=document["progress"],
-            message=document["message"],
-            details=document["details"],
-        )
-        return body(whole, max_bytes)
+        return body(document, max_bytes)
 
 
-def transition(last_digest: bytes, update: StatusUpdate) -> Statement | None:
+def transition(last_digest: bytes, ref: WorkflowRef, said: Mapping[str, object]) -> Statement | None:
     """Return the message that is due, None when it would say what the last one said.
 
     Args:
         last_digest: `Statement.digest` of the last message of this workflow, b"" before the first.
-        update: the state now.
+        ref: of this workflow.
+        said: the state now, as `update_of` returns it.
     """
-    document = body(update, _WHOLE)
+    document = body(said, _WHOLE)
     digest = digest_of(document)
     if digest == last_digest:
         return None
-    return Statement(update.workflow, _packed(document), len(document), digest, update.phase.ended)
+    return Statement(ref, _packed(document), len(document), digest)
 
 
 def _packed(document: bytes) -> bytes:

@@ -183,7 +183,8 @@ class Announcer:
 
     def _emit(self, record: Tracked, seen: Observed) -> None:
         record.due_s = record.wait_until_s = None
-        statement = transition(record.digest, update_of(seen, record.detail, self._follow.bridge_id, record.overlay))
+        said = update_of(seen, record.detail, self._follow.bridge_id, record.overlay)
+        statement = transition(record.digest, seen.ref, said)
         if seen.phase.ended:
             record.seen = record.overlay = None
             if record.requests.nodes:

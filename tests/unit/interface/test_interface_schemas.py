@@ -18,7 +18,7 @@ from bridge.interface.operation_options import INTERFACE_KEYS, SPECS, Kind
 from bridge.interface.operation_requests import operation_request
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
-from bridge.interface.status import StatusUpdate, body
+from bridge.interface.status import body, status_document
 from bridge.interface.status_updates import UPDATE_KEYS, external_update
 
 SCHEMAS = interface_schemas()
@@ -221,7 +221,7 @@ def test_status_messages_fit_their_schema(limit):
         "outputs": {"a": "x" * 300},
         "failedNode": {"name": "n", "template": "t", "message": "m", "exitCode": 3},
     }
-    update = StatusUpdate(WorkflowRef("factory", "w-1", "u"), Phase.FAILED, "1/2", "m" * 200, details)
+    update = status_document(WorkflowRef("factory", "w-1", "u"), Phase.FAILED, "1/2", "m" * 200, details)
     document = json.loads(body(update, limit))
     assert VALIDATORS["status.json"].is_valid(document)
     del document["progress"]

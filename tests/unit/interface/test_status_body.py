@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Phase, WorkflowRef
-from bridge.interface.status import StatusUpdate, body, percentage
+from bridge.interface.status import body, percentage, status_document
 
 SEED_KEYS = {"namespace", "workflowId", "status", "progress", "message", "details"}
 
@@ -40,7 +40,9 @@ def test_any_progress_is_a_percentage(progress: str) -> None:
 
 def test_what_has_no_value_is_left_out_of_details_only() -> None:
     """A workflow without phase is Pending, its message "", and details hold no empty entries."""
-    update = StatusUpdate(WorkflowRef("ns", "w"), Phase.ABSENT, details={"bridge": "b", "mapping": "", "outputs": {}})
+    update = status_document(
+        WorkflowRef("ns", "w"), Phase.ABSENT, "", "", {"bridge": "b", "mapping": "", "outputs": {}}
+    )
     assert json.loads(body(update, 10_000)) == {
         "namespace": "ns",
         "workflowId": "w",
@@ -55,7 +57,7 @@ def test_what_has_no_value_is_left_out_of_details_only() -> None:
 def test_what_does_not_fit_is_cut_and_says_so(message: str, outputs: int, other: int, limit: int) -> None:
     """The body fits, the five keys and details.bridge stay, and details.truncated tells of the cut."""
     details = {"bridge": "plant-1", "uid": "u" * 36, "outputs": {"o": "x" * outputs}, "nodes": "n" * other}
-    update = StatusUpdate(
+    update = status_document(
         WorkflowRef("factory", "w" * 63), Phase.FAILED, "1/2", message, details | {"odd": "y" * other}
     )
     payload = body(update, limit)
@@ -68,7 +70,7 @@ def test_what_does_not_fit_is_cut_and_says_so(message: str, outputs: int, other:
 
 def test_outputs_go_before_the_message() -> None:
     """Where outputs are what is too large, the message stays whole."""
-    update = StatusUpdate(WorkflowRef("ns", "w"), Phase.FAILED, "", "m" * 500, {"outputs": "x" * 5000})
+    update = status_document(WorkflowRef("ns", "w"), Phase.FAILED, "", "m" * 500, {"outputs": "x" * 5000})
     document = json.loads(body(update, 1000))
     assert document["message"] == "m" * 500
     assert document["details"] == {"truncated": True}

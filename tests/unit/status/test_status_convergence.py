@@ -343,7 +343,7 @@ def said(item: dict) -> bytes:
     """The message that is true of a workflow."""
     seen = observe(item)
     assert seen is not None
-    statement = transition(b"", update_of(seen, read_nodes(item, listed=False), "plant-1"))
+    statement = transition(b"", seen.ref, update_of(seen, read_nodes(item, listed=False), "plant-1"))
     assert statement is not None
     return statement.document
 

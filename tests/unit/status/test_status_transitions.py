@@ -22,7 +22,7 @@ def see(**status: object) -> Observed:
 
 
 def say(seen: Observed, last: bytes = b"", detail: NodeDetail | None = None) -> Statement | None:
-    return transition(last, update_of(seen, detail, "plant-1"))
+    return transition(last, seen.ref, update_of(seen, detail, "plant-1"))
 
 
 def read(statement: Statement | None) -> dict[str, object]:
