@@ -1,4 +1,4 @@
-"""One bridge as a whole: `composition` builds, starts and stops it; `options` tells each part what it needs.
+"""One bridge as a whole: `composition` builds, starts and stops it.
 
 Imports none of them here: commands use one without the others.
 """
