@@ -18,6 +18,7 @@ from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
 from bridge.expressions.cel import EvaluationError
 from bridge.expressions.paths import Scope
+from bridge.interface.replies import Refusal
 from bridge.interface.status import Notice, StatusRequests
 from bridge.interface.topics import published_problem
 from bridge.mapping.render import to_text
@@ -69,26 +70,11 @@ class Quiet:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The message should have started a workflow but cannot: a dead letter.
-
-    Attributes:
-        code: ``empty-payload``, ``invalid-payload``, ``duplicate-key``, ``payload-schema``, ``expression-error``,
-            ``template-braces``, ``invalid-name`` or ``invalid-status-topic``.
-        message: a sentence.
-        details: findings, JSON-ready.
-    """
-
-    code: str
-    message: str
-    details: tuple[object, ...] = ()
-
-
-Outcome = Fired | Quiet | Failed
+Outcome = Fired | Quiet | Refusal
+"""With a `Refusal` the message should have started a workflow but cannot: a dead letter."""
 WHEN_FALSE = Quiet("when-false")
 EMPTY_SKIPPED = Quiet("empty")
-EMPTY_REFUSED = Failed("empty-payload", "decode payload: it is empty (payload.empty: dead-letter)")
+EMPTY_REFUSED = Refusal("empty-payload", "decode payload: it is empty (payload.empty: dead-letter)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +186,7 @@ class Mapping:
         except EvaluationError as error:
             return Quiet("when-error", f"evaluate when: {error}")
         except PermanentError as error:
-            return Failed(error.code, error.message, error.details)
+            return Refusal(error.code, error.message, error.details)
 
     def _fire(self, scope: Scope) -> Fired:
         plan = self.plan

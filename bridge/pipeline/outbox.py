@@ -21,7 +21,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.interface import replies
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import NewDeadLetter, OutboxMessage
+from bridge.spool.records import NewDeadLetter, NewRows, OutboxMessage
 from bridge.spool.store import Spool
 from bridge.transports.base import PublishResult, Transport
 
@@ -44,15 +44,6 @@ class _Cursor:
     in_flight: set[int] = field(default_factory=set)
 
 
-@dataclass
-class _Ends:
-    """What the next commit says of messages that have ended."""
-
-    seqs: list[int] = field(default_factory=list)
-    letters: list[NewDeadLetter] = field(default_factory=list)
-    notices: list[OutboxMessage] = field(default_factory=list)
-
-
 class OutboxSender:
     """The thread that empties the outbox.
 
@@ -72,7 +63,8 @@ class OutboxSender:
         self._confirmed: deque[tuple[str, int, OutgoingMessage, PublishResult]] = deque()
         self._aside: deque[tuple[str, OutgoingMessage]] = deque()
         self._restart: deque[str] = deque()
-        self._ends = _Ends()
+        self._ended_seqs: list[int] = []
+        self._ended_rows = NewRows()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._drain_s = 0.0
@@ -156,26 +148,26 @@ class OutboxSender:
             self._cursors[name].in_flight.discard(seq)
             # What was lost is sent again after the reconnect; what was refused never (MQTT 5.0 section 4.4).
             if result is not PublishResult.LOST:
-                self._ends.seqs.append(seq)
+                self._ended_seqs.append(seq)
             if result is PublishResult.SET_ASIDE:
                 self._bury(name, message, _ENDED_IT)
         while self._aside:
             self._bury(*self._aside.popleft(), _ENDED_IT)
-        if self._ends.seqs or self._ends.letters:
-            self._spool.outbox_sent(self._ends.seqs, self._ends.letters, self._ends.notices)
-            if self._ends.notices:
+        if self._ended_seqs or self._ended_rows.dead_letters:
+            self._spool.outbox_sent(self._ended_seqs, self._ended_rows)
+            if self._ended_rows.outbox:
                 self._wake.set()
-            self._ends = _Ends()
+            self._ended_seqs, self._ended_rows = [], NewRows()
 
     def _bury(self, connection: str, message: OutgoingMessage, cause: str) -> None:
         size, place = len(message.payload), message.queue or message.topic
         text = f'the bridge\'s own message of {size} bytes to "{cut(place)}" is not sent: {cause}'
         digest = hashlib.sha256(message.payload).digest()
         letter = NewDeadLetter(SET_ASIDE, text, place, connection, payload_bytes=size, payload_digest=digest)
-        refused = self._refusals.of_letter(letter, ())
-        self._ends.letters.append(refused.dead_letter)
+        rows = self._refusals.of_letter(letter, ())
         # If it is such a notice itself that no broker takes, a notice of it would be the next.
-        self._ends.notices += [notice for notice in refused.outbox if notice.message.topic != message.topic]
+        rows.outbox = [notice for notice in rows.outbox if notice.message.topic != message.topic]
+        self._ended_rows.add(rows)
 
     def _send(self, name: str, transport: Transport, cursor: _Cursor) -> None:
         while rows := self._spool.outbox(name, cursor.after_seq, PAGE):

@@ -6,7 +6,7 @@ Thread: any. Keeps only what was logged lately.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -20,22 +20,9 @@ from bridge.core.unicode import well_formed
 from bridge.interface import replies
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Topics
-from bridge.spool.records import NewDeadLetter, OutboxMessage
+from bridge.spool.records import NewDeadLetter, NewRows, OutboxMessage
 
 _log = logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What a refusal leaves to be stored.
-
-    Attributes:
-        dead_letter: the record.
-        outbox: its notice, and its replies.
-    """
-
-    dead_letter: NewDeadLetter
-    outbox: tuple[OutboxMessage, ...]
 
 
 class Refusals:
@@ -55,8 +42,8 @@ class Refusals:
 
     def of_message(
         self, message: Message, refusal: Refusal, *, mapping: str = "", reply: ReplyAddress | None = None
-    ) -> Refused:
-        """Return the refusal of a message that never became an event."""
+    ) -> NewRows:
+        """Return the dead letter of a message that never became an event, with its notice and reply."""
         letter = NewDeadLetter(
             reason=refusal.reason,
             message=refusal.message,
@@ -71,8 +58,8 @@ class Refusals:
         )
         return self.of_letter(letter, (reply,) if reply else ())
 
-    def of_letter(self, letter: NewDeadLetter, addresses: tuple[ReplyAddress, ...]) -> Refused:
-        """Return the refusal that `letter` tells, answered at each of `addresses`."""
+    def of_letter(self, letter: NewDeadLetter, addresses: tuple[ReplyAddress, ...]) -> NewRows:
+        """Return a dead letter, made fit to be stored, with its notice and its reply to each of `addresses`."""
         # What made the message unusable must not make its dead letter unusable.
         letter = replace(
             letter,
@@ -86,9 +73,9 @@ class Refusals:
         outbox = [OutboxMessage(letter.connection, self._notice(letter))]
         outbox += [OutboxMessage(address.connection, replies.refused(address, refusal)) for address in addresses]
         self._metrics.replies.labels(str(replies.http_code(letter.reason))).inc(len(addresses))
-        return Refused(letter, tuple(outbox))
+        return NewRows(outbox=outbox, dead_letters=[letter])
 
-    def of_read(self, message: Message, refusal: Refusal, address: ReplyAddress) -> tuple[OutboxMessage, ...]:
+    def of_read(self, message: Message, refusal: Refusal, address: ReplyAddress) -> NewRows:
         """Return the reply to a request that reads and cannot be answered now.
 
         Nothing of it is kept: its sender waits for the reply and can ask again, and whoever asks in vain must not fill
@@ -98,9 +85,9 @@ class Refusals:
         keys = fields(action="reads", code=refusal.reason, topic=message.topic, connection=message.connection)
         self._warn(f"read {refusal.reason} {message.topic}", "could not answer a read", refusal.message, keys)
         if not address.topic:
-            return ()
+            return NewRows()
         self._metrics.replies.labels(str(replies.http_code(refusal.reason))).inc()
-        return (OutboxMessage(address.connection, replies.refused(address, refusal)),)
+        return NewRows(outbox=[OutboxMessage(address.connection, replies.refused(address, refusal))])
 
     def _say(self, letter: NewDeadLetter) -> None:
         keys = fields(

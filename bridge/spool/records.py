@@ -196,6 +196,14 @@ class NewRows:
         """Whether there is nothing to commit."""
         return not (self.events or self.inflight or self.outbox or self.dead_letters or self.external)
 
+    def add(self, rows: NewRows) -> None:
+        """Take `rows` in as well."""
+        self.events += rows.events
+        self.inflight += rows.inflight
+        self.outbox += rows.outbox
+        self.dead_letters += rows.dead_letters
+        self.external += rows.external
+
 
 @dataclass(frozen=True, slots=True)
 class StoredOutcome:

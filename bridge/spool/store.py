@@ -62,7 +62,6 @@ from bridge.spool.records import (
     DeadLetter,
     Finished,
     LetterFilter,
-    NewDeadLetter,
     NewEvent,
     NewRows,
     OutboxMessage,
@@ -264,20 +263,18 @@ class Spool(WaitingTable, StatusTables):
             rows = snapshot.run("outbox_rows", (connection, after_seq, limit))
             return tuple((seq, decode_message(connection, head, payload)) for seq, head, payload in rows)
 
-    def outbox_sent(
-        self, seqs: Iterable[int], dead_letters: Sequence[NewDeadLetter] = (), notices: Sequence[OutboxMessage] = ()
-    ) -> None:
+    def outbox_sent(self, seqs: Iterable[int], rows: NewRows | None = None) -> None:
         """Delete messages confirmed by their broker, in one commit; call it with many at once.
 
         Args:
             seqs: their numbers, and those of messages that the broker rejects.
-            dead_letters: records of the latter.
-            notices: notifications about them.
+            rows: dead letters of the latter, with their notices.
         """
         with self._database.transaction("delete sent messages") as commit:
             commit.ledger.outbox -= commit.run("delete_outbox", json_list(seqs)).rowcount
-            store_outbox(commit, notices)
-            store_letters(commit, dead_letters)
+            if rows is not None:
+                store_outbox(commit, rows.outbox)
+                store_letters(commit, rows.dead_letters)
 
     # What status keeps is in `StatusTables`; this is for the others.
 

@@ -27,10 +27,11 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
+from bridge.interface.replies import Refusal
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.operations import CREATING, Plans, operation_of
-from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Note, Park, Step, Verdict
+from bridge.pipeline.dispatch.outcomes import Again, Done, GoOn, Note, Park, Step, Verdict
 from bridge.pipeline.dispatch.plans import Plan
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.spool.records import QUARANTINE_FAILURES, Postponed, WaitingEvent
@@ -48,8 +49,8 @@ _VERSION = "version"
 EXPIRY_EVERY_S = 1.0
 EXPIRY_PAGE = 256
 SPOOL_RETRY_S = 0.2
-_EXPIRED = Dead("expired", "it was not submitted before it expired")
-_UNANSWERED = Dead("expired", "Argo did not confirm it before it expired; it may have been carried out")
+_EXPIRED = Refusal("expired", "it was not submitted before it expired")
+_UNANSWERED = Refusal("expired", "Argo did not confirm it before it expired; it may have been carried out")
 MAX_QUESTIONS = 4
 """Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
 
@@ -85,7 +86,7 @@ class _RowInFlight:
     plan: Plan
     questions: int = 0
     is_seen: bool = False
-    gives_up: Dead | None = None
+    gives_up: Refusal | None = None
 
 
 class Dispatcher:
@@ -322,7 +323,7 @@ class Dispatcher:
         try:
             request = flight.plan.request()
         except PermanentError as error:
-            self._conclude(flight, Dead(error.code, error.message, error.details))
+            self._conclude(flight, Refusal(error.code, error.message, error.details))
         except Exception as error:  # noqa: BLE001 - one row's surprise must not end the thread
             self._internal_error(flight, error)
         else:
@@ -357,7 +358,7 @@ class Dispatcher:
             verdict = _expired(event, is_asked=isinstance(verdict, GoOn))
         if isinstance(verdict, Note):
             verdict = self._noted(event, verdict)
-        if flight.gives_up is not None and not isinstance(verdict, Done | Dead):
+        if flight.gives_up is not None and not isinstance(verdict, Done | Refusal):
             verdict = flight.gives_up if isinstance(verdict, GoOn) else _unknown(flight.gives_up)
         if isinstance(verdict, GoOn) and flight.questions < MAX_QUESTIONS:
             self._ask(flight)
@@ -365,7 +366,7 @@ class Dispatcher:
         del self._flights[event.seq]
         if isinstance(verdict, Done):
             self._succeeded(event)
-        elif isinstance(verdict, Dead):
+        elif isinstance(verdict, Refusal):
             self._lanes.decided(event.event.lane)
             self._end_dead(event, verdict)
         elif isinstance(verdict, Park) and not event.is_quarantined:
@@ -384,10 +385,10 @@ class Dispatcher:
             self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
         self._parts.settlement.done(event)
 
-    def _end_dead(self, event: WaitingEvent, verdict: Dead) -> None:
+    def _end_dead(self, event: WaitingEvent, verdict: Refusal) -> None:
         self._untouched.discard(event.seq)
         self._successes_at_try.pop(event.seq, None)
-        self._parts.settlement.dead(event, verdict.code, verdict.message, verdict.details)
+        self._parts.settlement.dead(event, verdict)
 
     def _noted(self, event: WaitingEvent, verdict: Note) -> GoOn | Again:
         try:
@@ -441,7 +442,7 @@ class Dispatcher:
     def _give_up(self, flight: _RowInFlight, tried: WaitingEvent, verdict: Again) -> None:
         """End a row after its last try, but look first for a workflow that this try may have made."""
         text = f"given up after {tried.attempts} attempts, while others succeeded; the last response: {verdict.cause}"
-        end = Dead("attempts-exhausted", text)
+        end = Refusal("attempts-exhausted", text)
         if operation_of(tried.event) in CREATING and verdict.step is Step.LOOK_UP:
             self._ask(_RowInFlight(tried, self._plans.of(tried, Step.LOOK_UP), is_seen=flight.is_seen, gives_up=end))
         else:
@@ -462,7 +463,7 @@ class Dispatcher:
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
         self._parts.reports.unexpected("dispatch", error, **facts)
         text = "unexpected error in the bridge with this event; a report was written"
-        self._parts.settlement.dead(flight.event, "internal-error", text)
+        self._parts.settlement.dead(flight.event, Refusal("internal-error", text))
 
 
 def _as_again(verdict: Verdict) -> Again:
@@ -474,7 +475,7 @@ def _as_again(verdict: Verdict) -> Again:
     return Again(Step.LOOK_UP, own_fault=True, cause="Argo reports both that its workflow exists and that it does not")
 
 
-def _unknown(end: Dead) -> Dead:
+def _unknown(end: Refusal) -> Refusal:
     return replace(end, message=f"{end.message}; it is unknown whether its workflow exists")
 
 
@@ -495,6 +496,6 @@ def _may_exist(event: WaitingEvent) -> bool:
     return event.attempts > 0 and operation_of(event.event) in CREATING
 
 
-def _expired(event: WaitingEvent, *, is_asked: bool = False) -> Dead:
+def _expired(event: WaitingEvent, *, is_asked: bool = False) -> Refusal:
     may_be_done = operation_of(event.event) not in CREATING and (is_asked or event.attempts or event.note)
     return _UNANSWERED if may_be_done else _EXPIRED

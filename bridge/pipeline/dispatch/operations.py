@@ -31,8 +31,9 @@ from bridge.argo.operation_calls import (
 )
 from bridge.core.model import Phase, WorkflowOrder
 from bridge.interface.operations import Operation
+from bridge.interface.replies import Refusal
 from bridge.pipeline.cluster import ClusterSchema
-from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
+from bridge.pipeline.dispatch.outcomes import Again, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
 from bridge.pipeline.dispatch.plans import Creation, Plan, create, look_up, marks_of
 from bridge.spool.records import Asked, NewEvent, WaitingEvent
 
@@ -133,7 +134,7 @@ class _Compared(ABC):
         self._namespace = event.order.namespace
         self._asked = asked
         self._before: _Standing | None = _Standing(*orjson.loads(note)) if note else None
-        self._refusal: Dead | None = None
+        self._refusal: Refusal | None = None
         self.step = Step.LOOK_UP
 
     def request(self) -> HttpRequest:
@@ -172,7 +173,7 @@ class _Compared(ABC):
         return refusal_of(answer)
 
     @abstractmethod
-    def _gone(self, refusal: Dead) -> Verdict:
+    def _gone(self, refusal: Refusal) -> Verdict:
         """Return what it means that there is no such workflow."""
 
     @abstractmethod
@@ -185,9 +186,9 @@ class _Deletion(_Compared):
 
     def _found(self, now: _Standing) -> Verdict:
         text = f'the workflow "{self._asked.target}" is gone; only its archive entry exists'
-        return self._gone(Dead("workflow-not-found", text)) if now.archived else super()._found(now)
+        return self._gone(Refusal("workflow-not-found", text)) if now.archived else super()._found(now)
 
-    def _gone(self, refusal: Dead) -> Verdict:
+    def _gone(self, refusal: Refusal) -> Verdict:
         return refusal if self._before is None else Done()
 
     def _not_done(self, answer: Answer) -> Verdict:
@@ -204,10 +205,10 @@ class _Retry(_Compared):
         before = self._before
         if before is not None and now.uid != before.uid and not before.archived:
             text = f'the workflow "{self._asked.target}" is gone; a new one has its name'
-            return Dead("workflow-not-found", text)
+            return Refusal("workflow-not-found", text)
         return super()._found(now)
 
-    def _gone(self, refusal: Dead) -> Verdict:
+    def _gone(self, refusal: Refusal) -> Verdict:
         return refusal
 
     def _is_done(self, before: _Standing, now: _Standing) -> bool:
@@ -235,7 +236,7 @@ class _Selection(_Compared):
             return Again(Step.LOOK_UP, verdict.own_fault, verdict.cause)
         return verdict
 
-    def _gone(self, refusal: Dead) -> Verdict:
+    def _gone(self, refusal: Refusal) -> Verdict:
         return refusal
 
     def _is_done(self, before: _Standing, now: _Standing) -> bool:  # noqa: ARG002 - only asking again tells
@@ -286,7 +287,7 @@ class _Resubmission:
         self._marks = marks
         self._manifests = manifests
         self._order: WorkflowOrder | None = None
-        self._missing: Dead | None = None
+        self._missing: Refusal | None = None
         self._begin = step
 
     @property

@@ -7,7 +7,7 @@ from enum import Enum
 
 from bridge.argo.errors import HINTS, Answer, AnswerKind
 from bridge.argo.marks import event_of
-from bridge.interface.replies import INVALID_WORKFLOW
+from bridge.interface.replies import INVALID_WORKFLOW, Refusal
 
 
 class Step(Enum):
@@ -23,21 +23,6 @@ class Step(Enum):
 @dataclass(frozen=True, slots=True)
 class Done:
     """The workflow exists, and it is this event's; or the operation was carried out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """It will never be submitted.
-
-    Attributes:
-        code: kebab-case reason.
-        message: a sentence for the sender.
-        details: findings, JSON-ready.
-    """
-
-    code: str
-    message: str
-    details: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +71,8 @@ class Note:
     text: str
 
 
-Verdict = Done | Dead | GoOn | Again | Park | Note
+Verdict = Done | Refusal | GoOn | Again | Park | Note
+"""What becomes of a row; with a `Refusal` it will never be submitted."""
 
 _INVALID_CODES = {"invalid": "invalid-workflow", "too-large": "workflow-too-large"}
 
@@ -107,9 +93,9 @@ def decide(step: Step, answer: Answer, event_id: bytes, *, is_request: bool) -> 
         return later(step, answer)
     if answer.kind is AnswerKind.INVALID:
         code = _INVALID_CODES.get(answer.code, answer.code)
-        return Dead(code, f"{INVALID_WORKFLOW}: {answer.message}" if step is Step.CREATE else cause_of(answer))
+        return Refusal(code, f"{INVALID_WORKFLOW}: {answer.message}" if step is Step.CREATE else cause_of(answer))
     cause = cause_of(answer)
-    return Dead(answer.code, cause) if is_request else Park(step, cause)
+    return Refusal(answer.code, cause) if is_request else Park(step, cause)
 
 
 def later(step: Step, answer: Answer) -> Again:
@@ -137,12 +123,12 @@ def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
         if metadata.get("deletionTimestamp"):
             return Again(Step.CREATE, own_fault=True, cause="the workflow with this name is being deleted")
         name = metadata.get("name", "")
-        return Dead("name-taken", f'a workflow "{name}" already exists and does not belong to this event')
+        return Refusal("name-taken", f'a workflow "{name}" already exists and does not belong to this event')
     if answer.kind is AnswerKind.NOT_FOUND:
         # Only Argo's own 404 proves that the create did not happen.
         return GoOn(Step.CREATE) if answer.proves_absence else Again(Step.LOOK_UP, True, cause_of(answer))
     if answer.status == 403:
-        return Dead(
+        return Refusal(
             "access-denied",
             "cannot find out which event the workflow belongs to, because the right to get it is "
             f"missing: {cause_of(answer)}",
@@ -153,9 +139,9 @@ def _looked_up(answer: Answer, event_id: bytes) -> Verdict | None:
 _REASONS = {"invalid": "refused-by-argo", "not-in-archive": "workflow-not-found", "already-exists": "name-taken"}
 
 
-def refusal_of(answer: Answer) -> Dead:
+def refusal_of(answer: Answer) -> Refusal:
     """Return what an answer means to somebody who asked for an operation, where it will not be tried again."""
-    return Dead(_REASONS.get(answer.code, answer.code), cause_of(answer))
+    return Refusal(_REASONS.get(answer.code, answer.code), cause_of(answer))
 
 
 def cause_of(answer: Answer) -> str:

@@ -15,6 +15,7 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.interface import replies
+from bridge.interface.replies import Refusal
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.operations import operation_of
 from bridge.pipeline.refusals import Refusals
@@ -78,28 +79,29 @@ class Settlement:
             self._metrics.replies.labels("200").inc(len(outbox))
         self._finish(event, Finished(event.seq, Outcome.DONE, outbox=outbox, answered=len(event.replies)))
 
-    def dead(self, event: WaitingEvent, code: str, message: str, details: tuple[object, ...] = ()) -> None:
+    def dead(self, event: WaitingEvent, refusal: Refusal) -> None:
         """The row will never become a workflow."""
         origin = event.event
         letter = NewDeadLetter(
-            reason=code,
-            message=message,
+            reason=refusal.reason,
+            message=refusal.message,
             topic=origin.topic,
             connection=origin.connection,
             mapping=origin.mapping,
             payload_digest=origin.payload_digest,
             event_id=origin.id,
             attempts=event.attempts,
-            details=details,
+            details=tuple(refusal.details),
         )
-        refused = self._refusals.of_letter(letter, event.replies)
+        rows = self._refusals.of_letter(letter, event.replies)
+        (letter,) = rows.dead_letters
         finished = Finished(
             event.seq,
             Outcome.DEAD,
-            error=refused.dead_letter.message,
-            code=code,
-            outbox=refused.outbox,
-            dead_letter=refused.dead_letter,
+            error=letter.message,
+            code=letter.reason,
+            outbox=tuple(rows.outbox),
+            dead_letter=letter,
             answered=len(event.replies),
         )
         self._finish(event, finished)
@@ -161,7 +163,7 @@ class Settlement:
             self.done(event)
         else:
             details = before.dead_letter.details if before.dead_letter else ()
-            self.dead(event, before.code, before.error, details)
+            self.dead(event, Refusal(before.code, before.error, details))
 
     def _settle(self) -> tuple[WaitingEvent, ...]:
         try:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from bridge.core.model import Message, ReplyAddress
 from bridge.pipeline.intake.operations import ReadRequest
-from bridge.pipeline.refusals import Refused
 from bridge.spool.records import NewRows
 
 
@@ -26,11 +25,6 @@ class Draft(NewRows):
     message: Message
     reply: ReplyAddress | None = None
     read: ReadRequest | None = None
-
-    def refuse(self, refused: Refused) -> None:
-        """Add a refusal."""
-        self.dead_letters.append(refused.dead_letter)
-        self.outbox.extend(refused.outbox)
 
     @property
     def size_bytes(self) -> int:

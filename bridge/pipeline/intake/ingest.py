@@ -241,7 +241,7 @@ class Ingest:
             if self._parts.reads.reserve(draft.read):
                 places.append(draft.read)
             else:
-                draft.outbox += self._parts.refusals.of_read(draft.message, BUSY, draft.read.address)
+                draft.add(self._parts.refusals.of_read(draft.message, BUSY, draft.read.address))
                 draft.read = None
         return places
 
@@ -321,7 +321,7 @@ class Ingest:
 
     def _mapped(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         if len(message.payload) > self._rules.max_payload_bytes:
-            draft.refuse(self._parts.refusals.of_message(message, self._too_large(message)))
+            draft.add(self._parts.refusals.of_message(message, self._too_large(message)))
             return
         for match in self._parts.mapped.matches(message):
             self.received.add((message.connection, match.mapping.name))
@@ -332,7 +332,7 @@ class Ingest:
             except Exception as error:  # noqa: BLE001 - the other mappings' events must not be lost with it
                 result = self._internal_error(message, error)
             if isinstance(result, Refusal):
-                draft.refuse(self._parts.refusals.of_message(message, result, mapping=match.mapping.name))
+                draft.add(self._parts.refusals.of_message(message, result, mapping=match.mapping.name))
             elif result is not None:
                 draft.events.append(result)
 
@@ -399,7 +399,7 @@ class Ingest:
     def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
         draft.clear()
         draft.read = None
-        draft.refuse(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
+        draft.add(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
         draft.inflight += refused_delivery(draft.message)
 
     def _commit(self, drafts: Sequence[Draft]) -> None:

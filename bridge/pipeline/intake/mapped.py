@@ -15,7 +15,7 @@ from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.interface.replies import Refusal
-from bridge.mapping.compiled import Failed, Fired, Mapping, Quiet
+from bridge.mapping.compiled import Fired, Mapping, Quiet
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.routes import Match
 from bridge.pipeline.intake import identity
@@ -56,8 +56,8 @@ class MappedEvents:
         if isinstance(result, Quiet):
             self._quiet(match.mapping, message, result)
             return None
-        if isinstance(result, Failed):
-            return Refusal(result.code, result.message, result.details)
+        if isinstance(result, Refusal):
+            return result
         try:
             # What the mapping's texts took from the message was looked at when they were rendered.
             check_braces({"topic": message.topic, "status topic": result.status_topic})

@@ -104,8 +104,7 @@ class ReadPlan:
         return refusal
 
     def _failed(self, answer: Answer) -> Result:
-        dead = refusal_of(answer)
-        return Refusal(dead.code, dead.message)
+        return refusal_of(answer)
 
     def _ok(self, answer: Answer) -> Result | None:
         raise NotImplementedError

@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from bridge.argo.errors import Answer
@@ -27,7 +27,6 @@ from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.interface import replies
 from bridge.interface.operations import Operation
@@ -36,7 +35,7 @@ from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.logs import log_plan
 from bridge.pipeline.reads.plans import PLANS, Answered, Keys, ReadPlan, Result
 from bridge.pipeline.refusals import Refusals
-from bridge.spool.records import NewDeadLetter, NewRows, OutboxMessage
+from bridge.spool.records import NewRows, OutboxMessage
 from bridge.spool.store import Spool
 
 _log = logger(__name__)
@@ -98,9 +97,8 @@ class _PendingReply:
     """What is to be committed, and then acknowledged and, where it is the last of its request, released."""
 
     flight: _ReadInFlight
+    rows: NewRows
     is_last: bool
-    outbox: list[OutboxMessage] = field(default_factory=list)
-    dead_letters: list[NewDeadLetter] = field(default_factory=list)
 
 
 class Reads:
@@ -231,7 +229,7 @@ class Reads:
     def _look_at(self, number: int, now_s: float) -> None:
         flight = self._flights[number]
         for keys in flight.plan.packets(now_s, self._room(flight)):
-            self._told.append(_PendingReply(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+            self._told.append(_PendingReply(flight, self._reply(flight, keys), is_last=False))
         if now_s - flight.began_s >= flight.plan.limit_s:
             self._cut_short(number, _LATE)
         elif flight.plan.is_over_bound:
@@ -247,30 +245,30 @@ class Reads:
         flight = self._flights[number]
         self._parts.exchanges.give_up(number)
         for keys in flight.plan.rest(self._room(flight)):
-            self._told.append(_PendingReply(flight, is_last=False, outbox=[self._reply(flight, keys)]))
+            self._told.append(_PendingReply(flight, self._reply(flight, keys), is_last=False))
         if isinstance(result, Answered):
-            message = self._reply(flight, result.keys(self._room(flight)))
+            rows = self._reply(flight, result.keys(self._room(flight)))
             largest = self._parts.max_publish_bytes(flight.read.address.connection)
-            result = _TOO_LARGE if len(message.message.payload) > largest else result
+            result = _TOO_LARGE if len(rows.outbox[0].message.payload) > largest else result
         if isinstance(result, Answered):
-            self._told.append(_PendingReply(flight, is_last=True, outbox=[message]))
+            self._told.append(_PendingReply(flight, rows, is_last=True))
             self._parts.metrics.replies.labels("200").inc()
         else:
             self._refuse(flight, result)
         del self._flights[number]
 
     def _refuse(self, flight: _ReadInFlight, refusal: Refusal) -> None:
-        outbox = self._parts.refusals.of_read(flight.read.message, refusal, flight.read.address)
-        self._told.append(_PendingReply(flight, is_last=True, outbox=list(outbox)))
+        rows = self._parts.refusals.of_read(flight.read.message, refusal, flight.read.address)
+        self._told.append(_PendingReply(flight, rows, is_last=True))
 
     def _room(self, flight: _ReadInFlight) -> int:
         bare = replies.succeeded(flight.read.address, flight.read.operation, {})
         return self._parts.max_publish_bytes(flight.read.address.connection) - len(bare.payload)
 
-    def _reply(self, flight: _ReadInFlight, keys: Keys) -> OutboxMessage:
+    def _reply(self, flight: _ReadInFlight, keys: Keys) -> NewRows:
         address = flight.read.address
-        message: OutgoingMessage = replies.succeeded(address, flight.read.operation, keys)
-        return OutboxMessage(address.connection, message)
+        message = replies.succeeded(address, flight.read.operation, keys)
+        return NewRows(outbox=[OutboxMessage(address.connection, message)])
 
     def _guarded(self, number: int, work: Callable[[], None]) -> None:
         """Do `work` for one request; whatever it raises is the end of that request alone."""
@@ -286,9 +284,8 @@ class Reads:
         self._parts.exchanges.give_up(number)
         message = flight.read.message
         self._parts.reports.unexpected("reads", error, topic=message.topic, connection=message.connection)
-        refused = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
-        told = _PendingReply(flight, is_last=True, outbox=list(refused.outbox), dead_letters=[refused.dead_letter])
-        self._told.append(told)
+        rows = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
+        self._told.append(_PendingReply(flight, rows, is_last=True))
 
     def _hand_over(self, now_s: float) -> None:
         if not self._told or now_s < self._spool_retry_s:
@@ -326,12 +323,12 @@ class Reads:
                 message = one.flight.read.message
                 keys = fields(action="reads", code=error.code, topic=message.topic, connection=message.connection)
                 _log.error("a reply cannot be stored and is dropped: %s", error, extra=keys)
-            one.outbox, one.dead_letters = [], []
+            one.rows = NewRows()
 
     def _store(self, told: Iterable[_PendingReply]) -> None:
-        outbox = [message for one in told for message in one.outbox if message.message.topic]
-        letters = [letter for one in told for letter in one.dead_letters]
-        self._parts.spool.commit(NewRows(outbox=outbox, dead_letters=letters))
+        for one in told:
+            one.rows.outbox = [message for message in one.rows.outbox if message.message.topic]
+        self._parts.spool.commit(*(one.rows for one in told))
 
 
 def _follows(read: ReadRequest) -> bool:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bridge.core.model import Message, MessageProperties, WorkflowOrder
 from bridge.expressions.expression import compile_condition, compile_expression
 from bridge.expressions.topic_pattern import TopicPattern
+from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
     EMPTY_SKIPPED,
     WHEN_FALSE,
-    Failed,
     Fired,
     Mapping,
     Quiet,
@@ -67,7 +67,7 @@ def evaluate(one, payload, captures=CAPTURES, **message):
 
 def failed(one, payload, **given_):
     outcome = evaluate(one, payload, **given_)
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Refusal)
     return outcome
 
 
@@ -128,9 +128,9 @@ def test_an_error_in_when_does_not_trigger(condition, payload):
 def test_the_order_is_decode_schema_when():
     """A payload that the schema refuses is a dead letter even where `when` is false; bad JSON comes before both."""
     one = mapping(schema={"required": ["id"]}, condition="payload.value > 90")
-    assert failed(one, b"{").code == "invalid-payload"
+    assert failed(one, b"{").reason == "invalid-payload"
     refused = failed(one, {"value": 1})
-    assert refused.code == "payload-schema"
+    assert refused.reason == "payload-schema"
     assert refused.details
     assert evaluate(one, {"id": 1, "value": 1}) is WHEN_FALSE
 
@@ -139,7 +139,7 @@ def test_a_duplicate_key_fails_only_what_fires():
     """The quiet majority does not pay for the check."""
     one = mapping(condition="payload.value > 90")
     assert evaluate(one, b'{"value": 1, "a": 1, "a": 2}') is WHEN_FALSE
-    assert failed(one, b'{"value": 95, "a": 1, "a": 2}').code == "duplicate-key"
+    assert failed(one, b'{"value": 95, "a": 1, "a": 2}').reason == "duplicate-key"
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ def test_a_duplicate_key_fails_only_what_fires():
 def test_what_cannot_be_made_is_a_dead_letter(part, text, code, words):
     """Each place says which it was and why."""
     outcome = failed(mapping(**{part: text}), {"value": 1, "none": None, "open": "{{x", "brace": "{", "empty": ""})
-    assert outcome.code == code
+    assert outcome.reason == code
     assert words in outcome.message
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a.b", "a_b", "a" * 64, "a\n", "ä", "a b"])
 def test_a_name_that_kubernetes_would_refuse_is_refused_here(name):
     """Before anything is stored."""
-    assert failed(mapping(name="${payload.value}"), {"value": name}).code == "invalid-name"
+    assert failed(mapping(name="${payload.value}"), {"value": name}).reason == "invalid-name"
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 63, "0-9"])
@@ -184,13 +184,13 @@ def test_a_valid_name_is_kept_as_it_stands(name):
 def test_a_value_is_never_more_than_one_level_of_the_status_topic(value):
     """A device cannot choose another device's status topic, or a wildcard."""
     outcome = failed(mapping(status_topic="s/${payload.value}/w"), {"value": value})
-    assert outcome.code == "invalid-status-topic"
+    assert outcome.reason == "invalid-status-topic"
 
 
 def test_a_status_topic_that_is_too_long_is_refused():
     """MQTT has no longer topics than 65,535 bytes."""
     outcome = failed(mapping(status_topic="s/${payload.value}"), {"value": "x" * 70_000})
-    assert outcome.code == "invalid-status-topic"
+    assert outcome.reason == "invalid-status-topic"
 
 
 def test_a_long_order_key_stays_distinct_and_short():
@@ -298,12 +298,12 @@ def test_no_payload_is_no_event(form):
     """A retained topic that is cleared says nothing about the device, whatever the format."""
     one = mapping(form, event_id="'x'", parameters={"v": "${payload}"})
     assert evaluate(one, b"") is EMPTY_SKIPPED
-    assert evaluate(dataclasses.replace(one, empty=EMPTY_REFUSED), b"").code == "empty-payload"
+    assert evaluate(dataclasses.replace(one, empty=EMPTY_REFUSED), b"").reason == "empty-payload"
     as_any_other = evaluate(dataclasses.replace(one, empty=None), b"")
     if form in ("text", "bytes"):
         assert as_any_other.order.parameters == {"v": ""}
     else:
-        assert as_any_other.code == "invalid-payload"
+        assert as_any_other.reason == "invalid-payload"
 
 
 JSON = st.recursive(
@@ -345,7 +345,7 @@ FUZZED = [
 def test_no_message_makes_a_mapping_raise(one, payload, captures, user):
     """Any bytes, any topic, any properties give one of the three outcomes; nothing gets `{{` or wildcards through."""
     outcome = evaluate(one, payload, captures=captures, properties=MessageProperties(user=tuple(user)))
-    assert isinstance(outcome, Fired | Quiet | Failed)
+    assert isinstance(outcome, Fired | Quiet | Refusal)
     if isinstance(outcome, Fired):
         order = outcome.order
         assert order.parameters.get("v", "").count("{{") <= 1

@@ -13,7 +13,8 @@ from pipeline_fakes import ORDER, QUIET, TOPICS, FakeDelivery, FakeMapping, Inge
 from bridge.core.errors import SpoolError
 from bridge.core.model import Message
 from bridge.interface.operations import Operation
-from bridge.mapping.compiled import Failed, Fired
+from bridge.interface.replies import Refusal
+from bridge.mapping.compiled import Fired
 from bridge.pipeline.intake.ingest import MAX_READING_S, STANDS_STILL_S
 from bridge.spool.records import NewRows, Outcome
 
@@ -197,7 +198,7 @@ REFUSED_MESSAGES = {
 def test_a_redelivery_is_dead_lettered_once(tmp_path: Path, message: Message) -> None:
     """DUP=1 of what was refused makes no second letter, notice or reply; the same bytes sent anew (DUP=0) do."""
     odd = Fired(replace(ORDER, parameters={"p": "\ud800"}))
-    failed = Failed("expression-error", "evaluate x: no such key")
+    failed = Refusal("expression-error", "evaluate x: no such key")
     bench = IngestBench(
         tmp_path,
         FakeMapping("failed", failed, topic="sensors/failed"),
@@ -303,7 +304,7 @@ def test_forgetting_a_session_is_made_up_for(bench: IngestBench) -> None:
 
 def test_each_mapping_that_matches_makes_its_own_event(tmp_path: Path) -> None:
     """All in one commit; one that fails or breaks costs the others nothing."""
-    failed = Failed("expression-error", "evaluate x: no such key")
+    failed = Refusal("expression-error", "evaluate x: no such key")
     bench = IngestBench(tmp_path, FakeMapping("a"), FakeMapping("b", failed), FakeMapping("c", boom), FakeMapping("d"))
     assert [one.acks for one in bench.receive(sensor())] == [1]
     assert [row.event.mapping for row in bench.waiting()] == ["a", "d"]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, named, token_unreadable
 from bridge.core.errors import TransientError
-from bridge.pipeline.dispatch.outcomes import Again, Dead, Done, GoOn, Park, Step, Verdict, decide
+from bridge.interface.replies import Refusal
+from bridge.pipeline.dispatch.outcomes import Again, Done, GoOn, Park, Step, Verdict, decide
 
 OURS, THEIRS = b"o" * 32, b"t" * 32
 CREATE, LOOK_UP = Step.CREATE, Step.LOOK_UP
@@ -112,7 +113,7 @@ TABLE: list[tuple[str, Step, object]] = [
 
 def short(verdict: Verdict) -> object:
     """A verdict without its sentence."""
-    return verdict.code if isinstance(verdict, Dead) else verdict
+    return verdict.reason if isinstance(verdict, Refusal) else verdict
 
 
 @pytest.mark.parametrize(
@@ -151,11 +152,11 @@ def test_a_create_that_may_have_happened_is_looked_up_before_it_is_repeated(name
 def test_a_refusal_says_whose_fault_it_is() -> None:
     """The sentence carries Argo's own text, what to do, and the name that is taken."""
     bad = decide(CREATE, ANSWERS["400"], OURS, is_request=True)
-    assert isinstance(bad, Dead)
+    assert isinstance(bad, Refusal)
     assert bad.message == "Invalid workflow definition: spec.arguments.p.value is required"
     denied = decide(LOOK_UP, ANSWERS["403"], OURS, is_request=False)
-    assert isinstance(denied, Dead)
+    assert isinstance(denied, Refusal)
     assert "the right to get it is missing" in denied.message
     taken = decide(LOOK_UP, ANSWERS["theirs"], OURS, is_request=False)
-    assert isinstance(taken, Dead)
+    assert isinstance(taken, Refusal)
     assert '"w" already exists' in taken.message

@@ -40,7 +40,7 @@ def test_a_notice_tells_all_but_the_payload(refusals: Refusals) -> None:
     (notice,) = refused.outbox
     assert (notice.connection, notice.message.topic) == ("plant", "argo/workflows/dead-letter")
     body = json.loads(notice.message.payload)
-    assert body.pop("payloadSha256") == refused.dead_letter.payload_digest.hex()
+    assert body.pop("payloadSha256") == refused.dead_letters[0].payload_digest.hex()
     assert body == {
         "reason": "expression-error",
         "message": "no such key",
@@ -51,12 +51,12 @@ def test_a_notice_tells_all_but_the_payload(refusals: Refusals) -> None:
         "payloadBytes": 6,
         "mapping": "m",
     }
-    assert refused.dead_letter.payload == b"secret"
+    assert refused.dead_letters[0].payload == b"secret"
 
 
 def test_every_address_is_answered_and_counted(refusals: Refusals, metrics: Metrics) -> None:
     """Two senders have two replies."""
-    letter = refusals.of_message(request(), Refusal("name-taken", "taken")).dead_letter
+    letter = refusals.of_message(request(), Refusal("name-taken", "taken")).dead_letters[0]
     refused = refusals.of_letter(letter, (ADDRESS, ReplyAddress("office", "replies/b")))
     assert [(row.connection, row.message.topic) for row in refused.outbox[1:]] == [
         ("plant", "replies/me"),
@@ -72,7 +72,7 @@ def test_details_are_bounded_everywhere(refusals: Refusals) -> None:
     details = [{"message": str(number)} for number in range(5000)]
     refused = refusals.of_message(request(), Refusal("invalid-workflow", "bad", details), reply=ADDRESS)
     bodies = [json.loads(row.message.payload)["details"] for row in refused.outbox]
-    assert [len(one) for one in (refused.dead_letter.details, *bodies)] == [MAX_DETAILS + 1] * 3
+    assert [len(one) for one in (refused.dead_letters[0].details, *bodies)] == [MAX_DETAILS + 1] * 3
     assert bodies[0][-1] == {"message": "4900 more findings are not shown"}
 
 
@@ -105,13 +105,13 @@ def test_what_a_message_brings_makes_no_refusal_large(refusals: Refusals) -> Non
     long = "x" * 200_000
     details = [{"pointer": "/a", "message": "short"}, *({"pointer": f"/{long}", "message": long} for _ in range(50))]
     refused = refusals.of_message(request(), Refusal("invalid-workflow", long, details), reply=ADDRESS)
-    assert refused.dead_letter.details == (details[0], {"message": "50 more findings are not shown"})
+    assert refused.dead_letters[0].details == (details[0], {"message": "50 more findings are not shown"})
     assert max(len(row.message.payload) for row in refused.outbox) < 100_000
 
 
 def test_what_made_a_message_unusable_does_not_spoil_its_letter(refusals: Refusals) -> None:
     """Text that is not Unicode is written out in the letter, the notice and the reply."""
     refused = refusals.of_message(sensor(topic="a/\ud800"), Refusal("not-storable", "bad \udfff text"), reply=ADDRESS)
-    assert (refused.dead_letter.topic, refused.dead_letter.message) == ("a/\\ud800", "bad \\udfff text")
+    assert (refused.dead_letters[0].topic, refused.dead_letters[0].message) == ("a/\\ud800", "bad \\udfff text")
     assert json.loads(refused.outbox[0].message.payload)["topic"] == "a/\\ud800"
     assert json.loads(refused.outbox[1].message.payload)["error"] == "bad \\udfff text"

@@ -61,7 +61,7 @@ class Scene:
         payload = body if isinstance(body, bytes) else orjson.dumps(body)
         message = Message("plant", topic, payload, properties=keys.pop("properties", MessageProperties()))
         refused = self.refusals.of_message(message, Refusal("no-good", "no good"), mapping=name)
-        self.spool.commit(NewRows(dead_letters=[refused.dead_letter]))
+        self.spool.commit(NewRows(dead_letters=refused.dead_letters))
         return self.spool.dead_letters()[0].seq
 
     def waiting(self, lane):

@@ -15,7 +15,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
-from bridge.interface.replies import TRIGGERED
+from bridge.interface.replies import TRIGGERED, Refusal
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.pipeline.refusals import Refusals
@@ -103,7 +103,7 @@ def test_a_failing_spool_loses_and_doubles_nothing(bench: SettleBench) -> None:
     """All is kept and tried again, replies and letters too, once each; until then it is said why it waits."""
     done, dead, postponed = bench.taken(3, asked=True)
     bench.settlement.done(done)
-    bench.settlement.dead(dead, "name-taken", "taken")
+    bench.settlement.dead(dead, Refusal("name-taken", "taken"))
     bench.settlement.postpone(postponed, Postponed(postponed.seq, 1, bench.spool.real.age.now_s() + 60))
     bench.spool.failing = {"settle"}
     for _ in range(5):
@@ -220,7 +220,7 @@ class FateBench(SettleBench):
             if fate.end == "done":
                 self.settlement.done(row)
             elif fate.end == "dead":
-                self.settlement.dead(row, "name-taken", f"bad {number}", ({"pointer": f"/{number}"},))
+                self.settlement.dead(row, Refusal("name-taken", f"bad {number}", ({"pointer": f"/{number}"},)))
             else:
                 due_s = self.spool.real.age.now_s() + 60
                 self.settlement.postpone(row, Postponed(row.seq, 5, due_s, own_failures=2))
@@ -294,7 +294,7 @@ def test_replies_and_letters_are_counted(bench: SettleBench) -> None:
     """By code and by reason."""
     done, dead = bench.taken(2, asked=True)
     bench.settlement.done(done)
-    bench.settlement.dead(dead, "name-taken", "taken", ({"pointer": "/x"},))
+    bench.settlement.dead(dead, Refusal("name-taken", "taken", ({"pointer": "/x"},)))
     bench.settlement.flush(bench.lanes)
     assert bench.metrics.value("replies_total", code="200") == 1
     assert bench.metrics.value("replies_total", code="409") == 1
