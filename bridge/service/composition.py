@@ -1,8 +1,8 @@
-"""Composition root: builds every object of one bridge, starts the threads, and stops them in order.
+"""Composition root: builds every object of a bridge, starts the threads, and stops them in order.
 
-What it never does: decide anything about a message, a row or a workflow.
+Limits: decides nothing about a message, a row or a workflow.
 
-Thread: the process's main thread builds, starts and stops; `state`, `readiness` and `liveness` come from any.
+Thread: the process's main thread builds, starts and stops; `state`, `readiness` and `liveness` are called from any.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _log = logger(__name__)
 
 MAX_NEVER_RECEIVED = 20
 LOCK_PATIENCE_S = 5.0
-"""For a bridge that is just ending, and for a command that changes dead letters while none runs."""
+"""Patience with a bridge that is just ending, or a command that changes dead letters while none runs."""
 
 
 class Service:
@@ -242,7 +242,7 @@ class Service:
         """Start every thread; returns at once. A broker or an Argo Server that is away is no error.
 
         Raises:
-            ConfigError: ``web.listen`` cannot be listened on.
+            ConfigError: ``web.listen`` cannot be used.
         """
         if self._spool.set_aside is not None:
             _log.error("the spool was damaged; it was set aside as %s, and a new one created", self._spool.set_aside)
@@ -259,10 +259,10 @@ class Service:
         _log.info("argo-bridge %s started", __version__, extra=keys)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Finish what is under way, say ``offline``, and end every thread.
+        """Finish work in progress, publish ``offline``, and end every thread.
 
         Args:
-            deadline_s: how long it may take in all, seconds. What is not finished by then is done after the next start.
+            deadline_s: maximum time in total, seconds. Unfinished work is done after the next start.
 
         Returns:
             Names of the threads that did not come; [] when all did.
@@ -273,7 +273,7 @@ class Service:
             return max(0.1, until_s - self._clock.monotonic_s())
 
         late: list[str] = [] if self._control.stop(left_s() / 2) else ["control"]
-        # What dispatch and reads decide at last must still go out.
+        # The last results of dispatch and reads must still be sent.
         ends = {"dispatch": self._dispatcher.stop, "reads": self._reads.stop, "outbox": self._outbox.stop}
         ends["argo-version"] = self._version.stop
         late += [name for name, end in ends.items() if not end(left_s() / 2)]
@@ -291,10 +291,13 @@ class Service:
         _log.info("argo-bridge stopped", extra=fields(action="stop", late=late))
         return late
 
-    # Told by the transports.
+    # Called by the transports.
 
     def _published(self, connection: str, topic: str, payload: bytes) -> None:
-        """Somebody, perhaps the bridge itself, published to a topic of the interface. Thread: the transport's."""
+        """A message was published to a topic of the interface, perhaps by the bridge itself.
+
+        Thread: the transport's.
+        """
         if topic == self._topics.availability:
             self._availability.seen(connection, payload)
         elif topic == self._topics.state:
@@ -303,7 +306,7 @@ class Service:
             self._status.live_seen(connection, topic, payload)
 
     def on_connected(self, connection: str, session: Session) -> None:
-        """A broker accepted us; what the session was decides what is remembered. Thread: the transport's."""
+        """A broker accepted us; the session decides what is remembered. Thread: the transport's."""
         if session is Session.NEW:
             self._ingest.session_began(connection)
         self._status.connected(connection, session)
@@ -324,15 +327,15 @@ class Service:
         say = _log.info if problem.code == "stopped" else _log.warning
         say("not connected: %s", problem.message, extra=keys)
 
-    # Asked by the web server and the state topic.
+    # Called by the web server and for the state topic.
 
     @property
     def web_port(self) -> int | None:
-        """The port of the health pages, or None where there are none."""
+        """The port of the health pages, or None."""
         return None if self._web is None else self._web.address[1]
 
     def state(self) -> Mapping[str, Any]:
-        """Return what the ``state`` topic says."""
+        """Return the content of the ``state`` topic."""
         figures = self._housekeeping.figures
         return {
             "version": __version__,
@@ -358,7 +361,7 @@ class Service:
         }
 
     def _never_received(self, connection: str) -> list[str]:
-        """Return the topic filters of mappings for which nothing came since the start, some of them if many."""
+        """Return topic filters of mappings that have received nothing since the start, at most some of them."""
         silent = {
             mapping.pattern.topic_filter
             for mapping in self._mappings
@@ -367,7 +370,7 @@ class Service:
         return sorted(silent)[:MAX_NEVER_RECEIVED]
 
     def liveness(self) -> Sequence[Reason]:
-        """Return what only a new process mends: a thread that ended or stands still, or a damaged spool."""
+        """Return problems that only a new process can fix: a thread that ended or hangs, or a damaged spool."""
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
@@ -383,7 +386,7 @@ class Service:
         return ended if damage is None else [*ended, Reason(damage.code, str(damage), "spool")]
 
     def readiness(self) -> Sequence[Reason]:
-        """Return what keeps messages from being taken; an Argo Server that is away does not."""
+        """Return what prevents messages from being accepted; an Argo Server that is away does not."""
         found = [
             Reason(problem.code, problem.message, transport.name)
             for transport in self._transports.values()

@@ -1,4 +1,4 @@
-"""Makes the transport of each connection: MQTT or AMQP, whichever bridge.yaml names.
+"""Creates the transport of each connection: MQTT or AMQP, as in bridge.yaml.
 
 Thread: the main thread, before any other starts.
 """
@@ -21,13 +21,13 @@ from bridge.transports.mqtt.transport import MqttTransport
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParts:
-    """What every transport works with.
+    """The common parts of every transport.
 
     Attributes:
         settings: the bridge's.
-        receiver: gets the messages.
-        listener: told about each connection's life.
-        spool: remembers what brokers cannot tell.
+        receiver: receives the messages.
+        listener: informed about each connection's life.
+        spool: remembers what brokers cannot list.
         metrics: counters.
         clock: time.
     """
@@ -44,14 +44,14 @@ class ConnectionParts:
 
         Raises:
             ConfigError: its URL cannot be used.
-            SpoolError: what is remembered of it cannot be read.
+            SpoolError: the remembered state cannot be read.
         """
         connection = self.settings.connections[name]
         if connection.mqtt is not None:
             memory = self._filter_memory(f"filters:{name}")
             return MqttTransport(connection.mqtt, self.receiver, self.listener, self.metrics, self.clock, memory)
         assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
-        # pika is loaded where a connection needs it only.
+        # pika is loaded only if a connection needs it.
         from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 
         known = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
@@ -63,7 +63,7 @@ class ConnectionParts:
 
 
 def thread_names(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return the names of the threads of one connection, which must live as long as the bridge."""
+    """Return the names of a connection's threads, which must run as long as the bridge."""
     if settings.connections[name].mqtt is not None:
         return (f"mqtt-{name}",)
     return (f"amqp-{name}", f"amqp-{name}-link")

@@ -1,4 +1,4 @@
-"""Reaches the dead letters of one data directory: through the bridge that runs on it, or by itself while none does.
+"""Gives access to the dead letters of a data directory: through its running bridge, or directly if none runs.
 
 Thread: the command's own, or the main thread while it builds a bridge.
 """
@@ -34,14 +34,14 @@ from bridge.validation.policy import Policy
 _log = logger(__name__)
 
 PATIENCE_S = 20.0
-"""How long a bridge may hold the lock without a socket: it is starting, or stopping."""
+"""How long a bridge that is starting or stopping may hold the lock without a socket."""
 LOOK_S = 0.1
 
 
 def request_rules(settings: Settings, schema: ClusterSchema) -> RequestRules:
-    """Return what requests are read by as the settings have it."""
+    """Return the rules for requests, from the settings."""
     interface = settings.interface
-    # Who may send a whole workflow can name in it what he likes.
+    # A client that may send whole workflows can use any of these there.
     others = None if interface.manifests else ()
     accounts, entrypoints = interface.submit.service_accounts, interface.submit.entrypoints
     return RequestRules(
@@ -61,7 +61,7 @@ def request_rules(settings: Settings, schema: ClusterSchema) -> RequestRules:
 def replay_parts(
     settings: Settings, mappings: MappingSet, spool: Spool, schema: ClusterSchema, metrics: Metrics
 ) -> ReplayParts:
-    """Return what a replay uses; its objects are its own, so that no other thread shares their state."""
+    """Return the parts of a replay; its objects are new, so that no other thread shares their state."""
     topics = Topics(settings.interface.prefix, settings.bridge.id)
     rules = request_rules(settings, schema)
     return ReplayParts(
@@ -76,11 +76,11 @@ def replay_parts(
 
 @contextmanager
 def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[Ask]:
-    """Yield what answers questions about dead letters (`DeadLetterCommands`).
+    """Yield a function that answers questions about dead letters (`DeadLetterCommands`).
 
     Args:
         settings: from bridge.yaml and the environment.
-        mappings: compiled, or None where they cannot be used: then only a bridge that runs can replay.
+        mappings: compiled, or None if they are invalid: then only a running bridge can replay.
 
     Raises:
         ConfigError: ``no-data-dir``, ``data-dir-in-use``: a process holds the lock and does not answer.
@@ -106,7 +106,7 @@ def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[As
 
 
 def _client_or_lock(settings: Settings) -> ControlClient | DataDirLock:
-    """Return a connection to the bridge that runs, or the lock, held, if none does."""
+    """Return a connection to the running bridge, or the held lock if none runs."""
     folder = settings.bridge.data_dir
     until_s = time.monotonic() + PATIENCE_S
     while True:
@@ -127,7 +127,7 @@ def _client_or_lock(settings: Settings) -> ControlClient | DataDirLock:
 def _opened(settings: Settings) -> Spool:
     path = settings.bridge.data_dir / SPOOL_FILE
     if not path.exists():
-        # Nothing was ever stored. A spool made here would belong to whoever runs the command.
+        # Nothing was ever stored. A spool created here would belong to the user of the command.
         return Spool.in_memory(clock=SystemClock())
     spool = Spool.open(path, clock=SystemClock(), limits=settings.spool)
     if spool.set_aside is not None:
@@ -136,7 +136,7 @@ def _opened(settings: Settings) -> Spool:
 
 
 class _Offline:
-    """Replays while no bridge runs; what it needs is built for the first letter."""
+    """Replays while no bridge runs; its parts are built for the first letter."""
 
     def __init__(self, settings: Settings, mappings: MappingSet | None, spool: Spool) -> None:
         self._settings = settings
@@ -148,7 +148,7 @@ class _Offline:
         """Replay one letter (`ReplayLetter`).
 
         Raises:
-            ConfigError: the mappings cannot be used.
+            ConfigError: the mappings are invalid.
         """
         if self._built is None:
             self._built = self._build()

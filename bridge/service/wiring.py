@@ -1,4 +1,4 @@
-"""The two places where parts that need each other meet: each is built before the other, and filled in afterwards.
+"""Placeholders for parts that need each other: each is built before the other, and filled in afterwards.
 
 Thread: filled by the main thread before any other starts.
 """
@@ -12,10 +12,10 @@ from bridge.transports.base import ConnectionProblem, Delivery, Left, Receiver, 
 
 
 class ConnectionHandler(Protocol):
-    """Whoever follows the life of every connection."""
+    """Handles the life of every connection."""
 
     def on_connected(self, connection: str, session: Session) -> None:
-        """A broker accepted us."""
+        """The broker accepted us."""
 
     def on_ready(self, connection: str) -> None:
         """Every SUBACK arrived."""
@@ -28,8 +28,8 @@ class ListenerSlot:
     """The `Listener` of every transport.
 
     Attributes:
-        handler: told of everything; set before a transport starts.
-        sessions: what each broker said about its session last.
+        handler: informed of everything; set before a transport starts.
+        sessions: each broker's last statement about its session.
     """
 
     handler: ConnectionHandler
@@ -55,7 +55,7 @@ class ReceiverSlot:
     """The `Receiver` of every transport.
 
     Attributes:
-        receiver: gets the batches; set before a transport starts.
+        receiver: receives the batches; set before a transport starts.
     """
 
     receiver: Receiver

@@ -1,5 +1,5 @@
 """bridge.yaml and the environment as one frozen `Settings`.
 
-`model` declares the keys, `loading` reads them, `environment` brings in variables, `checks` looks between the keys.
-Connects to nothing; reads no secret but ARGO_TOKEN.
+`model` declares the keys, `loading` reads them, `environment` adds variables, `checks` compares keys with each other.
+Makes no network connection; reads no secret except ARGO_TOKEN.
 """

@@ -1,7 +1,8 @@
-"""What is wrong between the keys of bridge.yaml, and with the files that they name.
+"""Checks of bridge.yaml across keys, and of the files that it names.
 
-Looks only at what could be read by itself, so that one wrong section hides nothing about the others. Opens files to
-see that they can be read; keeps nothing of them and connects to nothing. Thread: whichever loads a configuration.
+Considers only keys that are valid individually, so that an invalid section hides no problem in others. Opens files to
+see that they are readable; keeps nothing of them and makes no network connection. Thread: whichever loads a
+configuration.
 """
 
 from __future__ import annotations
@@ -18,32 +19,32 @@ from bridge.settings.model import BridgeSettings, ConnectionSettings
 from bridge.transports.amqp.options import AmqpLogin, AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
-# Source: AMQP 0-9-1 section 3.1.3; RabbitMQ has amq.match besides.
+# Source: AMQP 0-9-1 section 3.1.3; RabbitMQ also has amq.match.
 _NO_TOPIC_EXCHANGES = frozenset({"amq.direct", "amq.fanout", "amq.headers", "amq.match"})
 
 _SAME_CLIENT = "the same url and client id; they would disconnect each other"
-# The queues bear the bridge's name only: a second connection would consume the first one's.
+# Only the bridge's name is in the queue names: a second connection would consume the first one's queues.
 _SAME_QUEUES = "the same url; both would share their queues"
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the checks look at: the tree for positions, the folder of bridge.yaml, and the problems."""
+    """The input of the checks: the tree for positions, the folder of bridge.yaml, and the problems."""
 
     root: Node
     folder: Path
     problems: Problems
 
     def error(self, path: tuple[str, ...], code: Code, text: str) -> None:
-        """Record an error about the key at `path`, as messages name it."""
+        """Record an error about the key at `path`, as named in messages."""
         self.problems.error(locate(self.root, *path), code, f"{_item(path)}: {text}")
 
     def warning(self, path: tuple[str, ...], code: Code, text: str) -> None:
-        """Record a warning likewise."""
+        """Record a warning about the key at `path`."""
         self.problems.warning(locate(self.root, *path), code, f"{_item(path)}: {text}")
 
     def file(self, path: tuple[str, ...], file: Path | None) -> None:
-        """A file that must be there, readable and not empty; None is none."""
+        """Check that a file exists, is readable and is not empty; None is not checked."""
         if file is None:
             return
         found = read_regular_file(file, limit_bytes=1)
@@ -59,14 +60,14 @@ def _item(path: tuple[str, ...]) -> str:
 
 
 def check_bridge(bridge: BridgeSettings, checked: Checked) -> None:
-    """The data folder may be missing (it is made), but nothing else may stand there."""
+    """Check the data directory: it may be missing (it is created), but must not be anything else."""
     if not isinstance(read_regular_file(bridge.data_dir, limit_bytes=0), Problem):
         text = f'"data-dir" must be a directory, and {shown_path(bridge.data_dir)} is not'
         checked.error(("bridge", "data-dir"), Code.BAD_VALUE, text)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder is there; what cannot be looked at is none."""
+    """Whether a folder exists; one that cannot be accessed does not count."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -74,7 +75,7 @@ def is_folder(path: Path) -> bool:
 
 
 def check_argo(argo: ArgoOptions, checked: Checked) -> None:
-    """Token and certificate files; TLS keys without TLS."""
+    """Check token and certificate files, and TLS keys without TLS."""
     checked.file(("argo", "token-file"), argo.token_file)
     checked.file(("argo", "tls", "ca"), argo.tls.ca)
     if argo.url.startswith("http://") and (argo.tls.ca or argo.tls.insecure):
@@ -82,7 +83,7 @@ def check_argo(argo: ArgoOptions, checked: Checked) -> None:
 
 
 def check_connections(connections: Mapping[str, ConnectionSettings], checked: Checked) -> None:
-    """Each connection, and that no two of them are one client to one broker."""
+    """Check each connection, and that no two of them are the same client of the same broker."""
     taken: dict[tuple[str, str | None], str] = {}
     for name, one in connections.items():
         if one.mqtt is not None:

@@ -1,8 +1,8 @@
 """Loads a whole configuration: bridge.yaml, the environment, the mapping files, compiled and checked together.
 
-Never raises for what a file or variable holds, starts nothing and connects to nothing: a running bridge loads a new
-configuration with this and keeps the old one if it has errors.
-Thread: whichever loads (the main thread at start, the reloader's later).
+Never raises because of the content of a file or variable, starts nothing and makes no network connection: a running
+bridge loads a new configuration with this and keeps the old one if there are errors. Thread: whichever loads (the main
+thread at start, the reloader's later).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from bridge.validation.library import SchemaLibrary
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a configuration.
+    """The result of loading a configuration.
 
     Attributes:
-        settings: None if bridge.yaml or the environment does not give them.
+        settings: None if bridge.yaml or the environment is invalid.
         mappings: The definitions, in the order of the files; none unless `ok`.
-        compiled: The same, ready to run; none unless `ok`.
+        compiled: The same, compiled; none unless `ok`.
         problems: Everything found, by file, line and column.
     """
 
@@ -43,7 +43,7 @@ class Loaded:
 
     @property
     def ok(self) -> bool:
-        """Whether it can be used: there are warnings at most. Then `settings` is not None."""
+        """Whether it can be used: there are only warnings. Then `settings` is not None."""
         return all(problem.severity is Severity.WARNING for problem in self.problems)
 
 
@@ -52,7 +52,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     Args:
         path: bridge.yaml; other paths in it are relative to its folder.
-        environ: The environment, `os.environ` mostly.
+        environ: The environment, usually `os.environ`.
     """
     problems = Problems()
     read = load_settings(path, environ, problems)

@@ -1,8 +1,8 @@
-"""Brings environment variables into the tree of bridge.yaml, before it is read.
+"""Adds environment variables to the tree of bridge.yaml, before it is read.
 
-`ARGO_BRIDGE_` + the key's path sets any key but the connections and `status.notify`. Where `argo.url` is given nowhere,
-Argo's own variables say where the server is, as they do for Argo's command line. Values are never repeated in messages
-unless a key's own reading does. Pure; any thread.
+`ARGO_BRIDGE_` and the key's path sets any key except the connections and `status.notify`. If `argo.url` is not set,
+Argo's own variables give the server, as for Argo's command line. Values are not quoted in messages unless the key's own
+reader does. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from bridge.core.nearest import did_you_mean
 from bridge.settings.model import Settings
 
 PREFIX = "ARGO_BRIDGE_"
-# Kubernetes sets these for a service named argo-bridge-...: they are not meant for us.
+# Kubernetes sets these for a service named argo-bridge-...: they are not for us.
 _SERVICE_LINK = re.compile(r".*_SERVICE_.*|.*_PORT|.*_PORT_.*")
-# Source: Go, strconv.ParseBool, which Argo's command line reads these variables with.
+# Source: Go, strconv.ParseBool, with which Argo's command line parses these variables.
 _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
     ("0", "f", "F", "FALSE", "false", "False"), False
 )
@@ -32,7 +32,7 @@ _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def variables() -> dict[str, tuple[tuple[str, ...], Kind]]:
-    """Every variable with the path and kind of the key that it sets."""
+    """Return every variable with the path and kind of its key."""
     return {PREFIX + "_".join(path).upper().replace("-", "_"): (path, kind) for path, kind in _keys(Settings, ())}
 
 
@@ -50,7 +50,7 @@ def _holds_sections(kind: Kind) -> bool:
 
 
 def with_bridge_variables(root: MapNode, environ: Mapping[str, str], problems: Problems) -> MapNode:
-    """The tree with every `ARGO_BRIDGE_...` variable in it; they win over the file."""
+    """Return the tree with every `ARGO_BRIDGE_...` variable; they override the file."""
     known = variables()
     for name in sorted(name for name in environ if name.startswith(PREFIX)):
         where = Position(f"environment {name}")
@@ -75,10 +75,10 @@ def _node(text: str, kind: Kind, where: Position) -> Node:
 
 
 def with_argo_variables(root: MapNode, environ: Mapping[str, str], problems: Problems) -> tuple[MapNode, Secret | None]:
-    """The tree with what Argo's own variables say where the file does not, and the token of ARGO_TOKEN.
+    """Return the tree completed by Argo's own variables, and the token of ARGO_TOKEN.
 
-    `argo.url` wins: with it no other server's token or TLS setting is taken from the environment.
-    Source: Argo v4.1, cmd/argo/commands/client/conn.go (ARGO_SERVER, ARGO_TOKEN, ARGO_SECURE, ...).
+    `argo.url` wins: with it, no token or TLS setting of another server is taken from the environment. Source: Argo
+    v4.1, cmd/argo/commands/client/conn.go (ARGO_SERVER, ARGO_TOKEN, ARGO_SECURE, ...).
     """
     argo = root.get("argo")
     given = argo if isinstance(argo, MapNode) else MapNode(root.position)
@@ -118,7 +118,7 @@ def _token(environ: Mapping[str, str], problems: Problems) -> Secret | None:
     text = environ.get("ARGO_TOKEN", "")
     if not text:
         return None
-    # Anything unprintable would break the header, or add another one.
+    # An unprintable character would break the header, or add another one.
     if not re.fullmatch(r"(Bearer|Basic) [\x21-\x7e]+", text):
         where = Position("environment ARGO_TOKEN")
         problems.error(where, Code.BAD_VALUE, 'it must be a complete header value: "Bearer ..." or "Basic ..."')

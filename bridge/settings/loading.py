@@ -1,7 +1,7 @@
 """Reads bridge.yaml and the environment into `Settings`, and finds the mapping files.
 
-Collects every problem instead of stopping at the first; changes nothing and connects to nothing.
-Thread: whichever loads a configuration (the main thread at start, the reloader's later).
+Collects every problem instead of stopping at the first; changes nothing and makes no network connection. Thread:
+whichever loads a configuration (the main thread at start, the reloader's later).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bridge.status.options import StatusOptions
 from bridge.web.options import WebOptions
 
 PLUGIN_EXCHANGE = "amq.topic"
-"""Where RabbitMQ's MQTT plugin publishes: it writes / as a dot, and escapes none."""
+"""The exchange of RabbitMQ's MQTT plugin, which writes / as a dot and escapes nothing."""
 # What the checks take in place of a section that cannot be read: nothing that they would warn of.
 _UNREAD = {
     "connections": {},
@@ -45,10 +45,10 @@ _UNREAD = {
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """What came of bridge.yaml and the environment.
+    """The result of reading bridge.yaml and the environment.
 
     Attributes:
-        settings: None if any key is missing or wrong.
+        settings: None if any key is missing or invalid.
         mapping_files: The mapping files that could be read, in order of their patterns, then of their paths.
         context: What mappings are checked against, as far as it could be read.
     """
@@ -59,7 +59,7 @@ class LoadedSettings:
 
 
 def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) -> LoadedSettings:
-    """Read one bridge.yaml with the variables of `environ`, and the mapping files that it names."""
+    """Read a bridge.yaml with the variables of `environ`, and the mapping files it lists."""
     of_file = Problems()
     root = read_file(path, of_file)
     if root is not None and is_null(root):
@@ -69,7 +69,7 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
         problems.error(root.position, Code.WRONG_TYPE, text)
         return LoadedSettings(None)
     if root is not None and root.entries and not Section(Settings).knows_any_of(root):
-        # Its keys are not told: they may be lines of a file of passwords.
+        # Its keys are not quoted: they may be lines of a password file.
         text = "this is not a configuration: it has none of the keys bridge, connections, argo, ..."
         problems.error(root.position, Code.WRONG_TYPE, text)
         return LoadedSettings(None)
@@ -109,7 +109,7 @@ def _context(values: dict[str, Any], root: MapNode) -> MappingContext:
 
 
 def _complete(values: dict[str, Any], token: Secret | None) -> None:
-    """Put into each section what it holds of the others and of the environment, as far as they could be read."""
+    """Add to each section what it needs from the others and from the environment, as far as they could be read."""
     bridge, argo, connections, interface = (values[key] for key in ("bridge", "argo", "connections", "interface"))
     values["spool"] = dataclasses.replace(values["spool"], dead_letters=values["dead_letters"])
     if argo is not INVALID:

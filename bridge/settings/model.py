@@ -1,7 +1,7 @@
 """bridge.yaml as one frozen tree: its own keys, and the sections that each part declares in its `options`.
 
-Attributes that end in `_s` are float seconds, in `_bytes` int bytes. Paths are absolute once loaded. A secret is a
-path of a file, or a `Secret` that no repr shows. Holds no reading: `loading` does that. Frozen; any thread.
+Attributes that end in `_s` are float seconds, in `_bytes` int bytes. Paths are absolute once loaded. A secret is the
+path of a file, or a `Secret` that no repr shows. Contains no reading code (`loading` does). Frozen; any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.web.options import WebOptions
 
-# Topic level, label value and queue name in one; 32 characters leave room for what is put around it.
+# Used as topic level, label value and queue name; 32 characters leave room for prefixes and suffixes.
 _BRIDGE_ID = r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?"
 _BRIDGE_ID_WORDS = "small letters, digits and - (not first, not last), at most 32 characters"
 

@@ -1,7 +1,7 @@
-"""Warns of what a careless operator leaves open: secrets that others read, listeners on the way, rights for everybody.
+"""Warns about things left open to others: readable secrets, unencrypted connections, unrestricted access.
 
-Refuses nothing: each may be right where it is. Looks at the modes of files, never at what they hold, and connects to
-nothing. Thread: whichever loads a configuration.
+Rejects nothing: each may be right in its place. Checks the modes of files, never their content, and makes no network
+connection. Thread: whichever loads a configuration.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLAIN = ("mqtt", "ws", "amqp", "http")
 
 
 def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Checked, *, has_token: bool) -> None:
-    """Warn of all that is open.
+    """Warn about everything that is open.
 
     Args:
         values: the sections of bridge.yaml as read; one that could not be read is passed over.
@@ -49,7 +49,7 @@ def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Che
 
 
 def open_to_others(path: Path, bit: int) -> bool:
-    """Whether every user of the machine may do with a file what `bit` says, and gets there through its folders."""
+    """Whether every user of the machine has the permission `bit` on a file and can reach it through its folders."""
     try:
         return bool(path.stat().st_mode & bit) and all(one.stat().st_mode & 0o1 for one in path.resolve().parents)
     except OSError:
@@ -57,7 +57,7 @@ def open_to_others(path: Path, bit: int) -> bool:
 
 
 def is_remote(url: str) -> bool:
-    """Whether a URL leads to another machine, as far as its text tells."""
+    """Whether a URL leads to another machine, judged by its text."""
     host = urlsplit(url).hostname or ""
     return not (host in ("localhost", "::1") or host.startswith("127."))
 
@@ -123,7 +123,7 @@ def _warn_of_connection(
 def _warn_of_everybody(
     path: tuple[str, ...], broker: MqttOptions | AmqpOptions, interface: InterfaceOptions, checked: Checked
 ) -> None:
-    """A broker that lets the bridge in without a login lets everybody in."""
+    """Warn about a broker that accepts the bridge without a login, and so probably everyone."""
     if broker.username or broker.tls.cert:
         return
     rights = ["start any workflow"] if interface.manifests and Operation.TRIGGER in interface.operations else []
