@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from types import TracebackType
 from typing import Self
 
 import requests
@@ -39,7 +38,7 @@ class DirectClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def ask(self, request: HttpRequest) -> Answer:

@@ -14,7 +14,6 @@ import select
 import socket
 import time
 from collections.abc import Hashable
-from types import TracebackType
 from typing import Any, Self
 
 import pycurl
@@ -73,7 +72,7 @@ class Exchanges:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

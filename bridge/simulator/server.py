@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from random import Random
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import orjson
@@ -64,9 +63,7 @@ class Simulator:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -277,10 +274,6 @@ class Simulator:
             return engine.api.templates[not namespace].add(decoded["template"], namespace)
 
         return self._call(put)
-
-    def delete_template(self, namespace: str, name: str) -> bool:
-        """Delete a template; False if it did not exist."""
-        return self._call(lambda engine: engine.store.remove_template(namespace, name))
 
     def delete(self, namespace: str, name: str) -> None:
         """Delete a workflow.

@@ -10,7 +10,6 @@ import os
 import stat
 import time
 from pathlib import Path
-from types import TracebackType
 
 from bridge.core.errors import ConfigError
 from bridge.core.log import fields, logger
@@ -115,8 +114,6 @@ class DataDirLock:
         self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release the lock."""
         self.release()

@@ -15,7 +15,6 @@ from functools import partial
 from itertools import chain
 from math import inf
 from pathlib import Path
-from types import TracebackType
 
 from bridge.core.clock import AgeClock, Clock
 from bridge.core.errors import SpoolError
@@ -129,9 +128,7 @@ class Spool(WaitingTable, StatusTables):
         """Return itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import threading
 from functools import partial
-from types import TracebackType
 
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
@@ -73,9 +72,7 @@ class EmbeddedBroker:
             raise OSError(f"start embedded broker: {self._failure}") from self._failure
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Disconnect all clients and stop."""
         self._request_stop()
         self._thread.join()

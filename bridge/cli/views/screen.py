@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -34,11 +33,9 @@ class Screen(ABC):
         self._live.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._live.update(self._picture(), refresh=True)
-        self._live.__exit__(kind, error, trace)
+        self._live.__exit__(*error)
 
     @abstractmethod
     def _picture(self) -> RenderableType:

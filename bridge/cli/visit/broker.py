@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Sequence
 from enum import Enum
-from types import TracebackType
 from typing import Self
 
 from bridge.core.errors import PermanentError, TransientError
@@ -113,9 +112,7 @@ class BrokerVisit:
         self._transport.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Disconnect cleanly, after sending everything handed to the broker."""
         self._transport.stop(STOP_WITHIN_S)
 

@@ -37,15 +37,12 @@ class _Log(ReadPlan):
 
     @property
     def is_stream(self) -> bool:
-        """See `ReadPlan`."""
         return True
 
     def request(self) -> HttpRequest:
-        """See `ReadPlan`."""
         return calls.log(self.read.namespace, self.read.name, self.read.options)
 
     def heard(self, piece: bytes) -> None:
-        """See `ReadPlan`."""
         self._take(self._frames.feed(piece))
 
     def _ok(self, answer: Answer) -> Result | None:  # noqa: ARG002 - what it brought was heard
@@ -71,7 +68,7 @@ class _Log(ReadPlan):
         return room - len(orjson.dumps(longest))
 
 
-class LogTail(_Log):
+class _LogTail(_Log):
     """The last lines, in one reply."""
 
     def __init__(self, read: ReadRequest, max_bytes: int) -> None:
@@ -99,7 +96,7 @@ class LogTail(_Log):
         return self._keys(kept, more=False, is_cut=is_cut or self._is_cut)
 
 
-class LogFollow(_Log):
+class _LogFollow(_Log):
     """Lines as they come, in several replies; the last one is marked.
 
     The workflow is read first: the headers of a stream come with its first byte, up to 15 s later, and until then it
@@ -118,16 +115,13 @@ class LogFollow(_Log):
 
     @property
     def is_stream(self) -> bool:
-        """See `ReadPlan`."""
         return self._is_found
 
     @property
     def limit_s(self) -> float:
-        """See `ReadPlan`."""
         return FOLLOW_S if self._is_found else LIMIT_S
 
     def request(self) -> HttpRequest:
-        """See `ReadPlan`."""
         return super().request() if self._is_found else look_at(self.read.namespace, self.read.name)
 
     def _ok(self, answer: Answer) -> Result | None:
@@ -147,14 +141,12 @@ class LogFollow(_Log):
         return self._told_bytes + self._size > MAX_FOLLOWED_BYTES
 
     def packets(self, now_s: float, room: int) -> Iterator[Keys]:
-        """See `ReadPlan`."""
         is_due = now_s >= self._next_s and bool(self._is_first or self._lines)
         if self._is_found and (is_due or (self._is_first and self._lines) or self._size >= room):
             self._next_s = now_s + PAUSE_S
             yield from self._all(room)
 
     def rest(self, room: int) -> Iterator[Keys]:
-        """See `ReadPlan`."""
         if self._lines:
             yield from self._all(room)
 
@@ -170,7 +162,6 @@ class LogFollow(_Log):
             yield self._keys(group, more=True, is_cut=is_cut)
 
     def cut_short(self, refusal: Refusal) -> Result:
-        """See `ReadPlan`."""
         if self._is_first:
             return refusal
         ended = {"stopped": "bridge-stopping", "too-much": "too-much"}.get(refusal.reason, "time-limit")
@@ -182,4 +173,4 @@ class LogFollow(_Log):
 
 def log_plan(read: ReadRequest, began_s: float, max_bytes: int) -> ReadPlan:
     """Return the plan of a request for logs."""
-    return LogFollow(read, began_s) if read.options.get("follow") else LogTail(read, max_bytes)
+    return _LogFollow(read, began_s) if read.options.get("follow") else _LogTail(read, max_bytes)

@@ -47,7 +47,6 @@ class PahoClient(Client):
         )
         self._dialler = dialler
         self._timeout_s = options.connect_timeout_s
-        self._tls = options.tls
         self.network: socket.socket | None = None
         self.max_inflight_messages = 0  # unlimited: the transport has its own window
         if broker.is_websocket:
