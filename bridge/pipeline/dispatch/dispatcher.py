@@ -191,7 +191,7 @@ class Dispatcher:
             else:
                 self._version_answered(answer)
         self._parts.metrics.submissions_in_flight.set(len(self._flights))
-        self._with_spool(self._mark)
+        self._with_spool(lambda: self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights))
         self._causes = self._lanes.causes
 
     def _begin(self) -> None:
@@ -199,9 +199,6 @@ class Dispatcher:
         if not self._stopping.is_set():
             self._expire()
             self._fill()
-
-    def _mark(self) -> None:
-        self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights)
 
     def _with_spool(self, work: Callable[[], None]) -> None:
         """Do `work`, but leave the spool alone for a moment after it failed; answers are heard meanwhile."""

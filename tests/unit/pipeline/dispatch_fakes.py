@@ -18,7 +18,7 @@ from bridge.argo.options import VERSION_PATH
 from bridge.core.backoff import Backoff
 from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
-from bridge.core.model import WorkflowOrder
+from bridge.core.model import ReplyAddress, WorkflowOrder
 from bridge.core.report import ErrorReports
 from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
 from bridge.pipeline.dispatch.settlement import Settlement
@@ -171,6 +171,14 @@ class FakeSchema:
     def check_order(self, order: WorkflowOrder) -> None:
         """Do what the test says."""
         self.check(order)
+
+
+ASKED = "trigger:factory"
+
+
+def asked(number: int, **changes: object) -> NewEvent:
+    """A trigger message that is answered at replies/NUMBER."""
+    return event(number, ASKED, reply=ReplyAddress("plant", f"replies/{number}"), **changes)
 
 
 class DispatchBench:
