@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[1]
 PARTS = {
     "bridge/pipeline": ("tests/unit/pipeline",),
     "bridge/spool": ("tests/unit/spool", "tests/contract/spool"),
-    "bridge/transports": ("tests/unit/transports", "tests/integration/test_mqtt_scripted.py"),
+    "bridge/transports": (
+        "tests/unit/transports",
+        "tests/integration/test_mqtt_scripted.py",
+        "tests/integration/test_mqtt_closes.py",
+    ),
     "bridge/argo/errors.py": ("tests/unit/argo",),
     "bridge/argo/gate.py": ("tests/unit/argo",),
     "bridge/status": ("tests/unit/status",),

@@ -167,3 +167,16 @@ class ScriptedBroker:
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.close()
+
+
+def suback(packet_id: int, *codes: int) -> bytes:
+    """A SUBACK of 3.1.1."""
+    return packet(0x90, struct.pack("!H", packet_id) + bytes(codes))
+
+
+def meet(broker: ScriptedBroker, *, session_present: bool = False) -> ScriptedConnection:
+    """Accept the next connection and its subscription."""
+    connection = broker.next_connection()
+    connection.accept(session_present=session_present)
+    connection.grant()
+    return connection
