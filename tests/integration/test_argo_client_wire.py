@@ -18,8 +18,9 @@ from bridge.argo.client import ArgoClient
 from bridge.argo.errors import Answer, AnswerKind
 from bridge.argo.exchanges import HttpRequest
 from bridge.argo.options import ArgoOptions
-from tests.integration.test_argo_wire import CREATE, JSON_200, BareServer, Handler, at, hang, hold, plain, reply
+from tests.integration.test_argo_wire import CREATE
 from tests.support.argo_options import argo_at
+from tests.support.bare_server import JSON_200, BareServer, Handler, at, hang, hold, plain, reply
 from tests.support.certificates import Authority
 from tests.support.machine import scaled
 from tests.support.transport_ends import wait_until

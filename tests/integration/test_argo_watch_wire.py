@@ -9,7 +9,8 @@ import pytest
 
 from bridge.argo.credentials import Credentials
 from bridge.argo.watch import EndReason, Heartbeat, Watch, WatchEnd, WatchFrame, WatchRequest
-from tests.integration.test_argo_wire import BareServer, Handler, at, hold, plain, serve
+from tests.integration.test_argo_wire import serve
+from tests.support.bare_server import BareServer, Handler, at, hold, plain
 from tests.support.machine import scaled
 
 __all__ = ["serve"]  # the fixture
