@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from bridge.core.clock import Clock
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.log import fields, logger
 from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 
 _log = logger(__name__)
 
@@ -45,7 +45,7 @@ class _Peer:
     is_ending: bool = False
 
 
-class ControlServer:
+class ControlServer(Worker):
     """The thread that answers.
 
     Args:
@@ -56,18 +56,13 @@ class ControlServer:
     """
 
     def __init__(self, path: Path, ask: Ask, reports: ErrorReports, clock: Clock) -> None:
+        super().__init__("control")
         self._path = path
         self._ask = ask
         self._reports = reports
         self._clock = clock
         self._peers: dict[socket.socket, _Peer] = {}
         self._listener: socket.socket | None = None
-        self._thread = threading.Thread(target=self._run, name="control")
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether there is a socket, and therefore a thread. Thread: any."""
-        return self._listener is not None
 
     def start(self) -> None:
         """Create the socket and start the thread. Without a socket the bridge still runs, and logs it."""
@@ -81,7 +76,7 @@ class ControlServer:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
-        self._thread.start()
+        super().start()
 
     def _listen(self) -> socket.socket:
         # An existing socket was left by a killed bridge: the lock guarantees that no other bridge runs.
@@ -98,15 +93,17 @@ class ControlServer:
             raise
         return listener
 
-    def stop(self, deadline_s: float) -> bool:
-        """Finish the current question, remove the socket and end the thread; True if it ended in time."""
-        if self._listener is None:
-            return True
-        self._wake_in.close()  # which makes the other end readable
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+    @property
+    def thread_names(self) -> list[str]:
+        """The thread, if there is a socket for it."""
+        return [] if self._listener is None else super().thread_names
 
-    def _run(self) -> None:
+    def _interrupt(self) -> None:
+        if self._listener is not None:
+            self._wake_in.close()  # which makes the other end readable
+
+    def run(self) -> None:
+        """Run on the thread."""
         try:
             while self._step():
                 pass

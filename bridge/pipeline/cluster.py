@@ -19,11 +19,11 @@ import orjson
 from bridge.argo.client import ArgoClient
 from bridge.argo.manifests import value_text
 from bridge.core import strict_json
-from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
+from bridge.core.worker import Worker
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.spool.store import Spool
 from bridge.validation.library import ChosenSchema, SchemaLibrary
@@ -157,7 +157,7 @@ class ArgoProblem:
     namespace: str = ""
 
 
-class VersionWatch:
+class VersionWatch(Worker):
     """Asks the Argo Server for its version, and checks that it answers requests that need authorisation.
 
     Args:
@@ -179,27 +179,16 @@ class VersionWatch:
         metrics: Metrics,
         on_recovered: Callable[[], None],
     ) -> None:
+        super().__init__("argo-version")
         self._client = client
         self._namespaces = namespaces
         self._on_recovered = on_recovered
         self._schema = schema
         self._spool = spool
         self._metrics = metrics
-        self._stop = StopEvent()
         self._seldom = SeldomLog(_log, spool.age.now_s)
         self._version = ""
         self._problems: tuple[ArgoProblem, ...] = (ArgoProblem("argo-not-asked", "not asked yet"),)
-        self._thread = threading.Thread(target=self._run, name="argo-version")
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> bool:
-        """End the thread; True if it ended in time."""
-        self._stop.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     @property
     def state(self) -> dict[str, object]:
@@ -214,7 +203,8 @@ class VersionWatch:
         """Return what the Argo Server does not answer, or refuses us. Thread: any."""
         return self._problems
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run on the thread."""
         while not self._stop.is_set():
             self._look()
             self._stop.wait(POLL_AWAY_S if self._problems else POLL_S)

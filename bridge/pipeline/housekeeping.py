@@ -6,12 +6,11 @@ Thread: ``housekeeping``. Never locks the spool for long.
 from __future__ import annotations
 
 import logging
-import threading
 
-from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
+from bridge.core.worker import Worker
 from bridge.spool.records import SpoolFigures
 from bridge.spool.store import Spool
 
@@ -22,7 +21,7 @@ PURGE_STEP = 1000
 PURGE_PAUSE_S = 0.01
 
 
-class Housekeeping:
+class Housekeeping(Worker):
     """The housekeeping thread.
 
     Args:
@@ -31,23 +30,12 @@ class Housekeeping:
     """
 
     def __init__(self, spool: Spool, metrics: Metrics) -> None:
+        super().__init__("housekeeping")
         self._spool = spool
         self._metrics = metrics
-        self._stop = StopEvent()
         self._seldom = SeldomLog(_log, spool.age.now_s)
         self._problem: SpoolError | None = None
         self._figures = spool.figures()
-        self._thread = threading.Thread(target=self._run, name="housekeeping")
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> bool:
-        """End the thread; True if it ended in time."""
-        self._stop.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     @property
     def figures(self) -> SpoolFigures:
@@ -59,7 +47,8 @@ class Housekeeping:
         """Return why the spool was unusable in the last round, or None. Thread: any."""
         return self._problem
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run on the thread."""
         while not self._stop.wait(EVERY_S):
             try:
                 self._round()

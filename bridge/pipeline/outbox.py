@@ -19,6 +19,7 @@ from bridge.core.errors import SpoolError, cut
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.worker import Worker
 from bridge.interface import replies
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import NewDeadLetter, NewRows, OutboxMessage
@@ -44,7 +45,7 @@ class _Cursor:
     in_flight: set[int] = field(default_factory=set)
 
 
-class OutboxSender:
+class OutboxSender(Worker):
     """The thread that empties the outbox.
 
     Args:
@@ -55,6 +56,7 @@ class OutboxSender:
     """
 
     def __init__(self, spool: Spool, transports: Mapping[str, Transport], refusals: Refusals, metrics: Metrics) -> None:
+        super().__init__("outbox")
         self._spool = spool
         self._transports = transports
         self._refusals = refusals
@@ -66,22 +68,16 @@ class OutboxSender:
         self._ended_seqs: list[int] = []
         self._ended_rows = NewRows()
         self._wake = threading.Event()
-        self._stopping = threading.Event()
         self._drain_s = 0.0
         self._problem: SpoolError | None = None
-        self._thread = threading.Thread(target=self._run, name="outbox")
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> bool:
-        """Send what can be sent now, wait for its confirmations, then end; True if the thread ended in time."""
+    def stop(self, deadline_s: float) -> list[str]:
+        """Send what can be sent now, wait for its confirmations, end; returns the thread's name if it is late."""
         self._drain_s = deadline_s * DRAIN_SHARE
-        self._stopping.set()
+        return super().stop(deadline_s)
+
+    def _interrupt(self) -> None:
         self._wake.set()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     def wake(self) -> None:
         """Say that there are new rows. Thread: any."""
@@ -97,8 +93,9 @@ class OutboxSender:
         self._restart.append(connection)
         self._wake.set()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def run(self) -> None:
+        """Run on the thread."""
+        while not self._stop.is_set():
             self._wake.wait(IDLE_S)
             self._wake.clear()
             self.step()

@@ -23,6 +23,7 @@ from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 from bridge.interface.operations import Operation
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
@@ -93,6 +94,17 @@ class Service:
         self._build_transports()
         self._build_status()
         self._build_pipeline()
+        # In the order in which they end: the last results of dispatch and reads must still be sent.
+        self._workers: tuple[Worker, ...] = (
+            self._control,
+            self._dispatcher,
+            self._reads,
+            self._outbox,
+            self._version,
+            self._status,
+            self._state,
+            self._housekeeping,
+        )
         self._web = self._build_web()
         self._is_started = False
 
@@ -248,10 +260,8 @@ class Service:
             _log.error("the spool was damaged; it was set aside as %s, and a new one created", self._spool.set_aside)
         if self._web is not None:
             self._web.start()
-        self._reads.start()
-        for part in (self._version, self._dispatcher, self._outbox, self._status, self._state, self._housekeeping):
-            part.start()
-        self._control.start()
+        for worker in self._workers:
+            worker.start()
         for transport in self._transports.values():
             transport.start()
         self._is_started = True
@@ -272,14 +282,7 @@ class Service:
         def left_s() -> float:
             return max(0.1, until_s - self._clock.monotonic_s())
 
-        late: list[str] = [] if self._control.stop(left_s() / 2) else ["control"]
-        # The last results of dispatch and reads must still be sent.
-        ends = {"dispatch": self._dispatcher.stop, "reads": self._reads.stop, "outbox": self._outbox.stop}
-        ends["argo-version"] = self._version.stop
-        late += [name for name, end in ends.items() if not end(left_s() / 2)]
-        late += self._status.stop(left_s() / 2)
-        late += self._state.stop(left_s())
-        late += [] if self._housekeeping.stop(left_s()) else ["housekeeping"]
+        late = [name for worker in self._workers for name in worker.stop(left_s() / 2)]
         self._availability.stop(left_s() / 2)
         late += [f"connection {name}" for name, part in self._transports.items() if not part.stop(left_s())]
         if self._web is not None:
@@ -374,10 +377,8 @@ class Service:
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
-        wanted = ["dispatch", "reads", "outbox", "state", "housekeeping", "argo-version"]
+        wanted = [name for worker in self._workers for name in worker.thread_names]
         wanted += [thread for name in self._transports for thread in thread_names(self._settings, name)]
-        wanted += self._status.thread_names
-        wanted += ["control"] if self._control.is_listening else []
         ended = [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
         for name, seconds in self._ingest.standing_still():
             text = f"a batch of connection {name} has been in progress for {seconds:.0f} s"

@@ -6,12 +6,11 @@ the tracker and the publisher. The hooks may be called from any thread and retur
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 from bridge.core import log
-from bridge.core.clock import StopEvent
 from bridge.core.errors import SpoolError
+from bridge.core.worker import Worker
 from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.decided.tracker import Tracker
 from bridge.status.parts import StatusParts
@@ -32,7 +31,7 @@ _FAULT_PAUSE_S = 1.0
 _FLUSH_WAIT_S = 0.02
 
 
-class StatusService:
+class StatusService(Worker):
     """Follows workflows and keeps their retained status correct.
 
     Args:
@@ -43,11 +42,11 @@ class StatusService:
     """
 
     def __init__(self, parts: StatusParts, follow: FollowedWorkflows, topics: Topics, on_event_seen: EventSeen) -> None:
+        super().__init__("status")
         self._parts = parts
         self._follow = follow
         self._topics = topics
         self._on_event_seen = on_event_seen
-        self._stop = StopEvent()
         self._inbox = Inbox()
         self._publisher = Publisher(parts, topics.status_stream, self._inbox.signal)
         self._watchers = [
@@ -56,20 +55,14 @@ class StatusService:
         places = [(namespace, follow.selector) for namespace in follow.namespaces]
         self._lookups = Lookups(parts, self._inbox, self._stop, places)
         self._tracker = Tracker(parts, follow, topics, self._publisher, self._lookups.propose, self._event_seen)
-        self._threads = [
-            threading.Thread(target=self._run, name="status"),
-            threading.Thread(target=self._lookups.run, name="status-lookups"),
-            *(
-                threading.Thread(target=watcher.run, name=f"status-watch-{watcher.namespace}")
-                for watcher in self._watchers
-            ),
-        ]
+        self._workers: tuple[Worker, ...] = (self._lookups, *self._watchers)
         self._stop_flush_s = 0.0
 
     def start(self) -> None:
         """Start every thread; returns at once. An Argo Server or a broker that is away is no error."""
-        for thread in self._threads:
-            thread.start()
+        super().start()
+        for worker in self._workers:
+            worker.start()
 
     def stop(self, deadline_s: float) -> list[str]:
         """End every thread; call it while the transports still run, so that the last values are sent.
@@ -80,16 +73,16 @@ class StatusService:
         Returns:
             Names of the threads that did not come.
         """
-        until = self._parts.clock.monotonic_s() + deadline_s
+        until_s = self._parts.clock.monotonic_s() + deadline_s
         self._stop_flush_s = min(1.0, deadline_s / 2)
-        self._stop.set()
+        late = super().stop(deadline_s)
+        for worker in self._workers:
+            late += worker.stop(max(0.0, until_s - self._parts.clock.monotonic_s()))
+        return late
+
+    def _interrupt(self) -> None:
         self._parts.argo.interrupt()
-        self._lookups.wake()
         self._inbox.close()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, until - self._parts.clock.monotonic_s()))
-        return [thread.name for thread in self._threads if thread.is_alive()]
 
     def connected(self, connection: str, session: Session) -> None:
         """A broker accepted us; a NEW session means that it may have lost every retained message."""
@@ -121,14 +114,15 @@ class StatusService:
     @property
     def thread_names(self) -> list[str]:
         """Names of the threads, each of which must run as long as the service does."""
-        return [thread.name for thread in self._threads]
+        return super().thread_names + [name for worker in self._workers for name in worker.thread_names]
 
     def problems(self) -> list[StatusProblem]:
         """Return the reasons why status may be wrong now; [] if there are none. Thread: any."""
         found = [watcher.problem for watcher in self._watchers]
         return [problem for problem in (*found, self._publisher.problem) if problem is not None]
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run on the thread ``status``."""
         self._load_retained()
         while not self._stop.is_set():
             wait_s = min(self._tracker.next_due_s(), self._publisher.next_due_s(), _IDLE_WAIT_S)

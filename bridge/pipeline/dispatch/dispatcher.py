@@ -27,6 +27,7 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 from bridge.interface.replies import Refusal
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.lanes import Lanes
@@ -89,7 +90,7 @@ class _RowInFlight:
     gives_up: Refusal | None = None
 
 
-class Dispatcher:
+class Dispatcher(Worker):
     """The thread that submits.
 
     Args:
@@ -99,6 +100,7 @@ class Dispatcher:
     """
 
     def __init__(self, bridge_id: str, parts: DispatchParts, max_attempts: int) -> None:
+        super().__init__("dispatch")
         self._parts = parts
         self._max_attempts = max_attempts
         # By namespace: what ails a whole namespace is no row's fault.
@@ -119,25 +121,19 @@ class Dispatcher:
         self._spool_retry_s = 0.0
         self._knows_version = False
         self._asks_version = False
-        self._stopping = threading.Event()
         self._give_up_s = inf
         self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
-        self._thread = threading.Thread(target=self._run, name="dispatch")
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> bool:
-        """Start nothing new, wait for what is under way, mark it; True if the thread ended in time.
+    def stop(self, deadline_s: float) -> list[str]:
+        """Start nothing new, wait for what is under way, mark it, end; returns the thread's name if it is late.
 
         What the Argo Server has not answered by then is asked for after the next start: its row waits.
         """
         self._give_up_s = self._parts.clock.monotonic_s() + deadline_s * DRAIN_SHARE
-        self._stopping.set()
+        return super().stop(deadline_s)
+
+    def _interrupt(self) -> None:
         self._parts.exchanges.wake()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     @property
     def causes(self) -> dict[str, str]:
@@ -164,7 +160,8 @@ class Dispatcher:
         self._seen.append(event_id)
         self._parts.exchanges.wake()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run on the thread."""
         try:
             while not self._is_drained():
                 self.step()
@@ -175,7 +172,7 @@ class Dispatcher:
             self._parts.exchanges.close()
 
     def _is_drained(self) -> bool:
-        if not self._stopping.is_set():
+        if not self._stop.is_set():
             return False
         return not self._flights or self._parts.clock.monotonic_s() >= self._give_up_s
 
@@ -196,7 +193,7 @@ class Dispatcher:
 
     def _begin(self) -> None:
         self._drain_inbox()
-        if not self._stopping.is_set():
+        if not self._stop.is_set():
             self._expire()
             self._fill()
 
@@ -220,7 +217,7 @@ class Dispatcher:
 
     def _row_in_s(self, now_s: float) -> float:
         """Seconds until a row can be sent by time alone; infinity if an answer or a call must come first."""
-        if self._stopping.is_set() or self._asks_version or not self._parts.settlement.has_room:
+        if self._stop.is_set() or self._asks_version or not self._parts.settlement.has_room:
             return inf
         row_s = self._lanes.wait_s(self._parts.spool.age.now_s())
         permit_s = self._parts.gate.next_permit_in_s(now_s)

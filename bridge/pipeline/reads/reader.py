@@ -28,6 +28,7 @@ from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 from bridge.interface import replies
 from bridge.interface.operations import Operation
 from bridge.interface.replies import Refusal
@@ -101,7 +102,7 @@ class _PendingReply:
     is_last: bool
 
 
-class Reads:
+class Reads(Worker):
     """The thread that reads.
 
     Args:
@@ -109,6 +110,7 @@ class Reads:
     """
 
     def __init__(self, parts: ReadsParts) -> None:
+        super().__init__("reads")
         self._parts = parts
         self._lock = threading.Lock()
         self._reserved = 0
@@ -118,25 +120,15 @@ class Reads:
         self._told: list[_PendingReply] = []
         self._number = 0
         self._spool_retry_s = 0.0
-        self._stopping = threading.Event()
         self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
-        self._thread = threading.Thread(target=self._run, name="reads")
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> bool:
-        """Fail what is under way with a reply, then end; True if the thread ended in time."""
-        self._stopping.set()
+    def _interrupt(self) -> None:
         self._parts.exchanges.wake()
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     def reserve(self, read: ReadRequest) -> bool:
         """Take a place for `read`; False: there is none, refuse it as `BUSY`. Thread: any."""
         with self._lock:
-            if self._stopping.is_set() or self._reserved >= MAX_AT_ONCE:
+            if self._stop.is_set() or self._reserved >= MAX_AT_ONCE:
                 return False
             if _follows(read) and self._reserved_followed >= MAX_FOLLOWED:
                 return False
@@ -155,9 +147,10 @@ class Reads:
         self._inbox.append((read, ack))
         self._parts.exchanges.wake()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Run on the thread."""
         try:
-            while not self._stopping.is_set():
+            while not self._stop.is_set():
                 self.step()
             self._drain_inbox()
             for number in list(self._flights):

@@ -17,6 +17,7 @@ from bridge.core.backoff import Backoff
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.model import WorkflowRef
+from bridge.core.worker import Worker
 from bridge.status.parts import StatusParts
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
@@ -28,7 +29,7 @@ TOKEN_LOOK_S = 1.0
 _JITTER = 0.2
 
 
-class Lookups:
+class Lookups(Worker):
     """The questions to Argo that are open.
 
     Args:
@@ -48,11 +49,11 @@ class Lookups:
         *,
         relist_s: float = RELIST_S,
     ) -> None:
+        super().__init__("status-lookups", stop)
         self._argo = parts.argo
         self._parts = parts
         self._clock = parts.clock
         self._inbox = inbox
-        self._stop = stop
         self._relist_s = relist_s
         self._random = random.Random()  # noqa: S311 - jitter is no secret
         self._backoff = Backoff(initial_s=0.5, cap_s=5.0)
@@ -69,8 +70,7 @@ class Lookups:
             self._open[ref] = self._open.get(ref, False) or nodes
             self._changed.notify_all()
 
-    def wake(self) -> None:
-        """Let `run` notice that the stop event is set."""
+    def _interrupt(self) -> None:
         with self._changed:
             self._changed.notify_all()
 

@@ -13,6 +13,7 @@ from bridge.core import log
 from bridge.core.backoff import Backoff
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError
+from bridge.core.worker import Worker
 from bridge.status.parts import StatusParts
 from bridge.status.problems import StatusProblem
 from bridge.status.seen.events import Listed
@@ -28,7 +29,7 @@ _CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _DENIED = frozenset({"not-authenticated", "not-permitted", "token-unreadable"})
 
 
-class Watcher:
+class Watcher(Worker):
     """List and watch of one namespace.
 
     Args:
@@ -40,13 +41,13 @@ class Watcher:
     """
 
     def __init__(self, namespace: str, selector: str, parts: StatusParts, inbox: Inbox, stop: StopEvent) -> None:
+        super().__init__(f"status-watch-{namespace}", stop)
         self.namespace = namespace
         self._selector = selector
         self._parts = parts
         self._argo = parts.argo
         self._clock = parts.clock
         self._inbox = inbox
-        self._stop = stop
         self._backoff = Backoff(initial_s=0.2, cap_s=5.0)
         self._failures = 0
         self._expirations = 0

@@ -8,14 +8,13 @@ Thread: ``state`` runs `run`; the hooks may be called from any thread.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from bridge.core import log
-from bridge.core.clock import StopEvent
+from bridge.core.worker import Worker
 from bridge.status.parts import StatusParts
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
@@ -27,7 +26,7 @@ REPEAT_S = 60.0
 State = Mapping[str, Any]
 
 
-class StatePublisher:
+class StatePublisher(Worker):
     """The ``state`` topic of one bridge; it also ensures that ``online`` is published.
 
     Args:
@@ -39,24 +38,12 @@ class StatePublisher:
     """
 
     def __init__(self, topic: str, parts: StatusParts, read: Callable[[], State], availability: Availability) -> None:
+        super().__init__("state")
         self._own = OwnTopic(topic, "application/json", parts.transports, parts.clock, parts.set_aside)
         self._transports = parts.transports
         self._read = read
         self._availability = availability
         self._reports = parts.reports
-        self._stop = StopEvent()
-        self._thread = threading.Thread(target=self.run, name="state")
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, deadline_s: float) -> list[str]:
-        """End the thread; returns its name if it did not come in time."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(deadline_s)
-        return ["state"] if self._thread.is_alive() else []
 
     def disconnected(self, connection: str) -> None:
         """Note that the sent state may be lost: send it again."""
@@ -67,7 +54,7 @@ class StatePublisher:
         self._own.seen(connection, payload)
 
     def run(self) -> None:
-        """Check once a second whether there is something to send, until stopped."""
+        """Run on the thread."""
         while not self._stop.is_set():
             try:
                 self.look()

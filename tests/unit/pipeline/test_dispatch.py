@@ -382,7 +382,7 @@ def test_a_stop_starts_nothing_and_waits_without_spinning(bench: DispatchBench) 
     bench.exchanges.is_holding = True
     bench.step(1)
     bench.store(*(event(number) for number in range(2, 50)))
-    bench.dispatcher._stopping.set()
+    bench.dispatcher._stop.set()
     assert bench.run_s(30) <= 31
     assert len(bench.exchanges.started) == 1
 
@@ -394,7 +394,7 @@ def test_stop_ends_the_thread_whatever_the_spool_does(bench: DispatchBench, meth
     bench.step(2)
     bench.spool.failing = {method}
     bench.dispatcher.start()
-    assert bench.dispatcher.stop(10.0)
+    assert bench.dispatcher.stop(10.0) == []
     assert "dispatch" not in {thread.name for thread in threading.enumerate()}
     assert bench.exchanges.is_closed
     bench.spool.failing = set()

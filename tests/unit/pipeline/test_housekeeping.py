@@ -27,10 +27,10 @@ class RoundsOf(Housekeeping):
             self._clock.advance(timeout_s)
         return self._left < 0
 
-    def run(self, rounds: int) -> None:
+    def go(self, rounds: int) -> None:
         """So many rounds."""
         self._left = rounds
-        self._run()
+        self.run()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_round_drops_all_that_need_not_be_kept(spool: FlakySpool, clock: FakeC
     clock.advance(86_401)
     metrics = Metrics()
     tidy = RoundsOf(spool, metrics, clock)
-    tidy.run(1)
+    tidy.go(1)
     assert (tidy.figures.rows, tidy.figures.waiting) == (1, 1)
     assert metrics.value("spool_waiting") == 1
     assert metrics.value("spool_bytes") > 0
@@ -66,10 +66,10 @@ def test_a_failing_spool_is_a_problem_until_it_works_again(
     """Rounds go on, and it is told once a minute."""
     spool.failing = {"purge"}
     tidy = RoundsOf(spool, Metrics(), clock)
-    tidy.run(61)
+    tidy.go(61)
     assert tidy.problem is not None
     assert tidy.problem.code == "disk-full"
     assert len(caplog.records) == 2
     spool.failing = set()
-    tidy.run(1)
+    tidy.go(1)
     assert tidy.problem is None

@@ -316,7 +316,7 @@ def test_a_stop_waits_for_confirmations(bench: OutboxBench) -> None:
     plant.confirms_at_once = True
     bench.put("a", "b")
     bench.sender.start()
-    assert bench.sender.stop(10.0)
+    assert bench.sender.stop(10.0) == []
     assert bench.left() == []
     assert plant.got == ["a", "b"]
 

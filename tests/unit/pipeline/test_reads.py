@@ -94,7 +94,7 @@ def test_a_stop_ends_what_is_under_way_with_replies(bench: ReadsBench) -> None:
     asked = bench.ask(Operation.GET)
     bench.exchanges.is_still = True
     bench.reads.start()
-    assert bench.reads.stop(30.0)
+    assert bench.reads.stop(30.0) == []
     *_, ended, failed = bench.replies
     assert (ended["more"], ended["ended"]) == (False, "bridge-stopping")
     assert "stopping" in failed["error"]
