@@ -110,6 +110,7 @@ class Convergence(RuleBasedStateMachine):
         self.store = FakeStore(self.clock)
         self.brokers = {name: FakeBroker() for name in CONNECTIONS}
         self.may_lose_spool = self.spool_was_lost = False
+        self.overwritten: dict[tuple[str, str], bytes] = {}
         self.start()
 
     @invariant()
@@ -231,7 +232,7 @@ class Convergence(RuleBasedStateMachine):
         topics = sorted(topic for topic in transport.broker.retained if topic.startswith(STREAM))
         if topics and transport.is_ready:
             topic = topics[which % len(topics)]
-            transport.broker.retained[topic] = payload
+            transport.broker.retained[topic] = self.overwritten[name, topic] = payload
             if not payload:
                 del transport.broker.retained[topic]
             self.bench.handle(LiveSeen(name, topic, digest_of(payload)))
@@ -277,8 +278,14 @@ class Convergence(RuleBasedStateMachine):
     @precondition(lambda self: self.may_lose_spool)
     @rule(reached=st.integers(0, 4))
     def lose_spool(self, reached: int) -> None:
-        """Kill the bridge and its spool; what PREFIX/status holds is found all the same, a mapping's topic is not."""
+        """Kill the bridge and its spool; what PREFIX/status holds is found all the same, a mapping's topic is not.
+
+        Nor is a topic of PREFIX/status over which another client has just written: nothing there says whose it was.
+        """
         self.spool_was_lost = True
+        for (name, topic), payload in self.overwritten.items():
+            if self.brokers[name].retained.get(topic) == payload:
+                del self.brokers[name].retained[topic]
         self.store.rows.clear()
         self.kill_and_restart(reached)
         for broker in self.brokers.values():
