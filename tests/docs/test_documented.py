@@ -178,7 +178,7 @@ def test_every_thread_has_its_row() -> None:
     started = set()
     for path in (ROOT / "bridge").rglob("*.py"):
         if not {"simulator", "cli"} & set(path.parts):
-            made = r'(?:Thread\([^)]*?name=|super\(\).__init__\()f?"([a-z-]+)'
+            made = r'(?:Thread\([^)]*?name=|super\(\).__init__\()f?"([a-z-]+)(?:"|\{)'
             started |= set(re.findall(made, path.read_text(encoding="utf-8")))
     assert started >= {"dispatch", "outbox", "status-watch-", "mqtt-", "amqp-"}
     assert started <= rows, started - rows

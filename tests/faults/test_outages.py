@@ -24,8 +24,6 @@ from tests.support.spine import Spine, mapping
 from tests.support.transport_ends import wait_until
 
 CRASHES = 3
-SAVED_S = 2.5
-"""With autosave_interval 1, Mosquitto 2.0.11 saves every two seconds (tried): what is older survives its SIGKILL."""
 
 
 @pytest.mark.slow
@@ -47,7 +45,8 @@ def test_a_broker_killed_under_load_costs_no_saved_event(version, tmp_path, star
             for crash in range(CRASHES):
                 pause.wait(source.uniform(0.6, 1.2))
                 saved = publisher.confirmed
-                pause.wait(SAVED_S)
+                broker.await_saved()
+                pause.wait(1.0)  # for something that is not saved
                 broker.kill()
                 if crash % 2:
                     bridge.kill()

@@ -154,12 +154,14 @@ class Group:
     attacks: in this order.
     mappings: items of a mapping file that they need, as `spine.mapping` makes them; on the stage for all groups.
     more: further top-level lines of bridge.yaml, for this group alone.
+    outlasts: what it leaves in the spool runs later, by design, so it has a stage of its own.
     """
 
     name: str
     attacks: tuple[Attack, ...]
     mappings: str = ""
     more: str = ""
+    outlasts: bool = False
 
     def chosen(self, venue: Venue | None) -> Iterator[Attack]:
         """The attacks of a venue, or of all."""
@@ -197,8 +199,8 @@ class Group:
                 stage.restart_bridge()
 
 
-def groups(venue: Venue | None = None) -> tuple[Group, ...]:
-    """Every group in `tests/hostile/attacks` that has something for this venue, or for any."""
+def groups(venue: Venue | None = None, *, outlasts: bool | None = None) -> tuple[Group, ...]:
+    """Every group in `tests/hostile/attacks` that has something for this venue, or for any; `outlasts`: only such."""
     import tests.hostile.attacks as package
 
     modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -206,7 +208,7 @@ def groups(venue: Venue | None = None) -> tuple[Group, ...]:
     names = [attack.name for group in found for attack in group.attacks]
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
     assert ONLY == "" or ONLY in names, f"no attack is called {ONLY}"
-    return tuple(group for group in found if any(group.chosen(venue)))
+    return tuple(group for group in found if any(group.chosen(venue)) and outlasts in (None, group.outlasts))
 
 
 # -- what is done ------------------------------------------------------------------------------------------------------

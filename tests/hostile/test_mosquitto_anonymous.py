@@ -17,7 +17,7 @@ def stage(needs_mosquitto: None, start_stage: Callable[[Venue], Stage]) -> Stage
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("group", groups(Venue.ANONYMOUS), ids=lambda group: group.name)
+@pytest.mark.parametrize("group", groups(Venue.ANONYMOUS, outlasts=False), ids=lambda group: group.name)
 def test_every_attack_is_contained(group: Group, stage: Stage) -> None:
     """No attack of the group stops, slows or fools the bridge."""
     group.run(stage)

@@ -29,8 +29,6 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.transport_ends import wait_until
 
 CHILD = ("-m", "tests.support.bridge_child")
-SAVED_S = 2.5
-"""With autosave_interval 1, Mosquitto 2.0.11 saves every two seconds (tried): what is older survives its SIGKILL."""
 KILLED, ENDED, INTERRUPTED = -9, 0, 130
 READY_S = 60.0
 
@@ -242,7 +240,8 @@ class Turmoil:
 
     def _kill_the_broker(self) -> None:
         saved = self.publisher.confirmed
-        self._pause.wait(SAVED_S)
+        self._broker.await_saved()
+        self._wait(0.0, 2.0)  # for something that is not saved
         self._broker.kill()
         if self._chance.random() < 0.5:
             self.bridge.kill()

@@ -36,4 +36,5 @@ GROUP = Group(
         Attack("a create that is too large for etcd", too_large, dead_letter("workflow-too-large"), reply(413)),
         Attack("thirty creates that are answered 500", never_answered),
     ),
+    outlasts=True,
 )
