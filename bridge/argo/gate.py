@@ -10,19 +10,15 @@ lone request, which is measured again if load has hidden it for long. A server t
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bridge.argo.errors import Answer
 from bridge.core.backoff import Backoff
 
 _NEVER_S = float("-inf")
 _FIRST_GROWTH = 1.1  # of the learned rate, in the second after a 429
+PROBE = Backoff(initial_s=0.25, cap_s=5.0)
 _MEASURE_EVERY = 60  # latencies: draining and measuring take about two
-
-
-def _probes() -> Backoff:
-    return Backoff(initial_s=0.25, cap_s=5.0, rng=random.Random())  # noqa: S311 - jitter, not a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ class GateOptions:
     slack_s: float = 0.025
     measure_every_s: float = 30.0
     max_per_s: float | None = None
-    probe: Backoff = field(default_factory=_probes)
+    probe: Backoff = PROBE
 
 
 class Gate:

@@ -55,7 +55,6 @@ class Lookups(Worker):
         self._clock = parts.clock
         self._inbox = inbox
         self._relist_s = relist_s
-        self._random = random.Random()  # noqa: S311 - jitter is no secret
         self._backoff = Backoff(initial_s=0.5, cap_s=5.0)
         self._changed = threading.Condition()
         self._open: dict[WorkflowRef, bool] = {}
@@ -141,7 +140,7 @@ class Lookups(Worker):
         self._inbox.put(LookedUp(ref, workflow, nodes))
 
     def _period_s(self) -> float:
-        return self._relist_s * (1 + _JITTER * (self._random.random() - 0.5))
+        return self._relist_s * (1 + _JITTER * (random.random() - 0.5))  # noqa: S311 - jitter, not a secret
 
     def _next_list(self) -> tuple[str, str] | None:
         now = self._clock.monotonic_s()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -205,7 +204,7 @@ class DispatchBench:
     def restart(self) -> None:
         """A new dispatcher on the same spool, as after a crash: what the old one held is forgotten."""
         self.exchanges.started.clear()
-        self.gate = Gate(GateOptions(probe=Backoff(0.25, 5.0, rng=random.Random(1))))
+        self.gate = Gate(GateOptions(probe=Backoff(0.25, 5.0)))
         self.dispatcher = Dispatcher(
             "plant-1",
             DispatchParts(
