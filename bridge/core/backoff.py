@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+JITTER = random.Random()  # noqa: S311 - jitter, not a secret
+"""The source of all jitter. Models seed it: an example that is replayed must take the same way."""
+
 
 @dataclass(frozen=True)
 class Backoff:
@@ -27,5 +30,4 @@ class Backoff:
         # The exponent is limited first: 2.0 ** 5000 raises OverflowError.
         exponent = min(max(attempt, 1) - 1, 64)
         delay = min(self.cap_s, self.initial_s * self.factor**exponent)
-        # The generator that test tools seed: with one of its own, a replayed example would run otherwise.
-        return delay * (1 - self.jitter * random.random())  # noqa: S311 - jitter, not a secret
+        return delay * (1 - self.jitter * JITTER.random())

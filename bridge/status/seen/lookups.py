@@ -8,12 +8,11 @@ Thread: ``status-lookups`` runs `run`; `propose` may be called from any thread.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 from collections.abc import Sequence
 
 from bridge.core import log
-from bridge.core.backoff import Backoff
+from bridge.core.backoff import JITTER, Backoff
 from bridge.core.clock import StopEvent
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.model import WorkflowRef
@@ -26,7 +25,7 @@ _LOG = log.logger(__name__)
 RELIST_S = 300.0
 REFUSED_PAUSE_S = 60.0
 TOKEN_LOOK_S = 1.0
-_JITTER = 0.2
+_SPREAD = 0.2
 
 
 class Lookups(Worker):
@@ -140,7 +139,7 @@ class Lookups(Worker):
         self._inbox.put(LookedUp(ref, workflow, nodes))
 
     def _period_s(self) -> float:
-        return self._relist_s * (1 + _JITTER * (random.random() - 0.5))  # noqa: S311 - jitter, not a secret
+        return self._relist_s * (1 + _SPREAD * (JITTER.random() - 0.5))
 
     def _next_list(self) -> tuple[str, str] | None:
         now = self._clock.monotonic_s()

@@ -9,6 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from lane_fakes import LaneBench
 from pipeline_fakes import event
 
+from bridge.core.backoff import JITTER
 from bridge.spool.records import (
     QUARANTINE_FAILURES,
     Postponed,
@@ -23,6 +24,7 @@ class LanesMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        JITTER.seed(0)
         self.bench = LaneBench()
         self.flights: dict[int, WaitingEvent] = {}
         self.claimed: dict[int, WaitingEvent] = {}
