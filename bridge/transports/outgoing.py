@@ -21,6 +21,8 @@ from bridge.transports.suspects import Suspects
 
 WINDOW = 100
 MAX_WAITING_SUSPECTS = 2 * WINDOW
+CLOSES_WITHIN_S = 5.0
+"""If the connection ends this soon after a refusal, with no other answer in between, the refusal is why."""
 
 Handed = tuple[OutgoingMessage, PublishDone]
 """A message, and the callback for its result."""
@@ -39,6 +41,7 @@ class Outgoing:
     def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
         """Create it closed."""
         self._wake = wake
+        self._clock = clock
         self._suspects = Suspects(clock)
         self._lock = threading.Lock()
         self._window = 0
@@ -48,7 +51,7 @@ class Outgoing:
         self._waiting: list[tuple[int, Handed]] = []
         self._unwritten: deque[tuple[int, Handed]] = deque()
         self._unconfirmed: dict[int, Handed] = {}
-        self._last_refused: OutgoingMessage | None = None
+        self._denied: tuple[OutgoingMessage, float] | None = None
         self._is_alone = False
         self._until_turn = WINDOW
 
@@ -68,13 +71,19 @@ class Outgoing:
 
     @property
     def may_be_to_blame(self) -> bool:
-        """Whether a message may be why the broker ended the connection: it is unanswered, or was refused last."""
-        return self.is_unanswered or self._last_refused is not None
+        """Whether a message may be why the broker ended the connection: it is unanswered, or was just denied."""
+        return self.is_unanswered or self._just_denied is not None
+
+    @property
+    def _just_denied(self) -> OutgoingMessage | None:
+        if self._denied is None or self._clock.monotonic_s() - self._denied[1] > CLOSES_WITHIN_S:
+            return None
+        return self._denied[0]
 
     def open(self, receive_maximum: int) -> None:
         """Accept up to `WINDOW` messages at a time, of which at most `receive_maximum` may be unconfirmed."""
         self._receive_maximum = receive_maximum
-        self._last_refused = None
+        self._denied = None
         with self._lock:
             self._window = WINDOW
 
@@ -146,9 +155,16 @@ class Outgoing:
         handed = self._unconfirmed.pop(packet_id, None)
         if handed is None:
             return None
-        self._last_refused = handed[0] if result is PublishResult.REFUSED else None
+        self._denied = None
         self._finish(handed, result)
         return handed[0]
+
+    def denied(self, packet_id: int) -> OutgoingMessage | None:
+        """The broker refused the message, and may close the connection on it; returns it as `answered` does."""
+        message = self.answered(packet_id, PublishResult.REFUSED)
+        if message is not None:
+            self._denied = message, self._clock.monotonic_s()
+        return message
 
     def refused(self, packet_id: int) -> None:
         """Process the end of the channel on this message: it is refused, its topic is set aside (see `suspects`)."""
@@ -173,8 +189,8 @@ class Outgoing:
 
         Args:
             is_suspicious: the broker ended it, possibly because of an unanswered message. A message that did so twice
-                while it was alone is reported as `PublishResult.SET_ASIDE`. If the broker's last answer was a refusal,
-                that message is the cause (docs/design/brokers.md), and its topic is set aside.
+                while it was alone is reported as `PublishResult.SET_ASIDE`. If the broker has just denied
+                one, that message is the cause (docs/design/brokers.md), and its topic is set aside.
         """
         self.close()
         sent = list(self._unconfirmed.values())
@@ -182,9 +198,10 @@ class Outgoing:
         for place in (self._unconfirmed, self._unwritten, self._waiting, self._queue, self._refused):
             place.clear()
         result = PublishResult.LOST
-        if is_suspicious and self._last_refused is not None:
+        denied = self._just_denied
+        if is_suspicious and denied is not None:
             with self._lock:
-                self._suspects.set_aside(self._last_refused)
+                self._suspects.set_aside(denied)
         elif is_suspicious and sent:
             # Those present at the last end must not be present at the next one too.
             self._until_turn = WINDOW if self._is_alone else 0

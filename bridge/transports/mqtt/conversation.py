@@ -19,7 +19,7 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.base import Listener, PublishResult, Session
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.keepalive import KeepAlive
-from bridge.transports.mqtt.link import Connack, Link, Suback
+from bridge.transports.mqtt.link import Connack, Link, Puback, Suback
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PUBLISH, ProtocolError
 from bridge.transports.mqtt.probe import Probe
@@ -308,12 +308,14 @@ class Conversation:
                     parts.subscriptions.suback(answer.packet_id, answer.codes)
                     self.probe.subscribed(parts.subscriptions.granted_optional)
             else:
-                is_refused = answer.code >= 0x80
-                result = PublishResult.REFUSED if is_refused else PublishResult.CONFIRMED
-                message = parts.outgoing.answered(answer.packet_id, result)
-                if is_refused and message is not None:
-                    text = f"the broker refused a message: {reason_name(answer.code)}; check its access rules"
-                    self._say_refused(message, text)
+                self._puback(answer)
+
+    def _puback(self, answer: Puback) -> None:
+        if answer.code < 0x80:
+            self._parts.outgoing.answered(answer.packet_id, PublishResult.CONFIRMED)
+        elif (message := self._parts.outgoing.denied(answer.packet_id)) is not None:
+            text = f"the broker refused a message: {reason_name(answer.code)}; check its access rules"
+            self._say_refused(message, text)
 
     def _accept(self, connack: Connack) -> None:
         parts = self._parts

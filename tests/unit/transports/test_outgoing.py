@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from bridge.core.clock import FakeClock
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
-from bridge.transports.outgoing import WINDOW, Outgoing
+from bridge.transports.outgoing import CLOSES_WITHIN_S, WINDOW, Outgoing
+from bridge.transports.suspects import SET_ASIDE_S
 from tests.support.transport_ends import Outcomes
 
 MESSAGE = OutgoingMessage("t", b"x")
@@ -101,6 +104,53 @@ def test_a_message_that_the_broker_refused_by_ending_the_channel_is_not_met_agai
     assert taken is not None
     assert taken[0].topic == "other"
     assert [each.results for each in (refused, later, other)] == [[PublishResult.REFUSED], [PublishResult.REFUSED], []]
+
+
+@pytest.mark.parametrize(
+    ("way", "pause_s", "is_set_aside"),
+    [
+        ("denied", 1.0, True),
+        ("denied", CLOSES_WITHIN_S + 1, False),
+        ("denied, then another answer", 1.0, False),
+        ("nacked", 1.0, False),
+    ],
+)
+def test_a_denied_message_is_the_cause_of_an_end_that_follows_at_once(
+    way: str, pause_s: float, is_set_aside: bool
+) -> None:
+    """Its topic is set aside then, and what was on its way beside it is not suspected; a nack is no cause of an end."""
+    clock = FakeClock()
+    outgoing, outcomes, again = Outgoing(lambda: None, clock), Outcomes(), Outcomes()
+    outgoing.open(10)
+    for packet_id in (1, 2, 3):
+        outgoing.await_confirmed(packet_id, (replace(MESSAGE, topic=f"t/{packet_id}"), outcomes))
+    if way == "nacked":
+        outgoing.answered(1, PublishResult.REFUSED)
+    else:
+        outgoing.denied(1)
+    if "another" in way:
+        outgoing.answered(2, PublishResult.CONFIRMED)
+    clock.advance(pause_s)
+    outgoing.fail_all(is_suspicious=True)
+    outgoing.open(10)
+    outgoing.offer(replace(MESSAGE, topic="t/1"), again)
+    sent = outgoing.take()
+    assert (sent is None) == is_set_aside
+    assert again.results == ([PublishResult.REFUSED] if is_set_aside else [])
+
+
+def test_the_end_of_a_channel_sets_a_topic_aside_for_a_minute_only() -> None:
+    """The refusal and the end of the channel are one event: the time is not doubled."""
+    clock = FakeClock()
+    outgoing, outcomes = Outgoing(lambda: None, clock), Outcomes()
+    outgoing.open(10)
+    outgoing.await_confirmed(7, (MESSAGE, outcomes))
+    outgoing.refused(7)
+    outgoing.fail_all(is_suspicious=True)
+    outgoing.open(10)
+    clock.advance(SET_ASIDE_S + 1)
+    outgoing.offer(MESSAGE, outcomes)
+    assert outgoing.take() is not None
 
 
 def test_a_callback_that_raises_is_contained() -> None:
