@@ -28,57 +28,59 @@ def _prefix_problem(prefix: str) -> str:
 
 @section
 class SubmitOptions:
-    """What a request may add to a stored template."""
+    """What a request may set beside a stored template."""
 
     service_accounts: tuple[str, ...] | None = declare(
         ListOf(Text(), distinct=True),
-        "Service accounts that `submit` may name. Absent, any where `interface.manifests` is true, else none.",
+        "Service accounts that `submit` may use. Default: all if `interface.manifests` is true, otherwise none.",
         default=ABSENT,
     )
     entrypoints: tuple[str, ...] | None = declare(
-        ListOf(Text(), distinct=True), "Entrypoints that `submit` may name. Absent, likewise.", default=ABSENT
+        ListOf(Text(), distinct=True), "Entrypoints that `submit` may use. The default is the same.", default=ABSENT
     )
     parameters: tuple[str, ...] | None = declare(
         ListOf(Text(), distinct=True),
-        "Names of parameters that any request may give. Absent, all: a template's own parameters are for its callers.",
+        "Parameters that a request may set. Default: all.",
         default=ABSENT,
     )
 
 
 @section
 class InterfaceOptions:
-    """What may be asked by message, and how large messages may be."""
+    """Which requests are allowed by message, and how large messages may be."""
 
     prefix: str = declare(
         Text(what="a topic prefix", check=_prefix_problem),
-        "Topic that the interface lies under.",
+        "Topic prefix of the interface.",
         default="argo/workflows",
     )
     operations: tuple[Operation, ...] = declare(
         ListOf(Choice(Operation), distinct=True),
-        "What may be asked by message; all else is refused. Absent, everything may.",
+        "Allowed operations; other requests get an error reply. Default: all.",
         default=[operation.value for operation in Operation],
     )
     response_topics: tuple[str, ...] | None = declare(
         ListOf(Text(what="a topic filter", check=topic_filter.filter_problem), distinct=True),
-        "Topics that a request may name for its reply, + and # included, the bridge's own excepted. Absent, "
-        "PREFIX/response/#.",
+        "Topic filters for the Response Topics that a request may use; the bridge's own topics are never allowed. "
+        "Default: PREFIX/response/#.",
         default=ABSENT,
     )
     reply_queues: tuple[str, ...] = declare(
         ListOf(Text(what="the name of a queue; * stands for any characters"), distinct=True),
-        "Queues that a request over AMQP may name for its reply; RabbitMQ's direct reply-to always works.",
+        "Queues that a request over AMQP may use as reply_to; RabbitMQ's direct reply-to always works.",
         default=list(REPLY_QUEUES),
     )
     manifests: bool = declare(
-        Boolean(), "Whether a trigger message may carry a whole workflow; false leaves templates only.", default=True
+        Boolean(),
+        "Whether a trigger message may contain a whole workflow; if false, only templates can be run.",
+        default=True,
     )
     submit: SubmitOptions = declare(Section(SubmitOptions), SubmitOptions.__doc__ or "", default={})
     max_payload_bytes: int = declare(
-        Size("1KiB", "16MiB"), "Largest payload that is taken; a larger one gets an error reply.", default="256KiB"
+        Size("1KiB", "16MiB"), "Maximum size of a payload; a larger one gets an error reply.", default="256KiB"
     )
     max_publish_bytes: int = declare(
         Size("4KiB", "16MiB"),
-        "Largest message that is published where the broker names no maximum; longer outputs are cut.",
+        "Maximum size of a published message if the broker states none; longer outputs are cut.",
         default="256KiB",
     )

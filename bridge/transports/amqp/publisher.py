@@ -19,10 +19,9 @@ from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.interface.reply_addresses import DIRECT_REPLY
 from bridge.transports.amqp.addresses import addresses_for, key_problem
-from bridge.transports.amqp.fields import MalformedError
 from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.amqp.problems import CONNECTION_FORCED, NOT_FOUND
-from bridge.transports.amqp.properties import message_id_of
+from bridge.transports.amqp.properties import MalformedError, message_id_of
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.transports.amqp.fields import MalformedError, Reader, text_of
-from bridge.transports.amqp.properties import message_id_of, read_properties
+from bridge.transports.amqp.properties import MalformedError, Reader, message_id_of, read_properties, text_of
 
 NOW_S = 1_800_000_000.0
 
