@@ -98,12 +98,12 @@ class Refusal:
 
 
 def triggered(address: ReplyAddress, workflow_name: str) -> OutgoingMessage:
-    """Return the success reply to a trigger message (interface seed, "Trigger Workflow")."""
+    """Return the success reply to a trigger message."""
     return _message(address, {"status": TRIGGERED, "workflowId": workflow_name}, 200)
 
 
 def status_received(address: ReplyAddress) -> OutgoingMessage:
-    """Return the success reply to a status update (interface seed, "Workflow Status Update")."""
+    """Return the success reply to a status update."""
     return _message(address, {"status": STATUS_RECEIVED}, 200)
 
 

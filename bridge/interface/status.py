@@ -1,4 +1,4 @@
-"""Builds the body of a status message: the seed's five keys, always all of them, and ``details``. Pure."""
+"""Builds the body of a status message: its five keys, always all of them, and ``details``. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ NO_REQUESTS = StatusRequests()
 
 
 def percentage(progress: str) -> str:
-    """Return Argo's ``N/M`` as the seed's percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``.
+    """Return Argo's ``N/M`` as a percentage: ``1/2`` is ``50%``; ``0/0`` and nonsense are ``0%``.
 
     A percentage is itself.
     """

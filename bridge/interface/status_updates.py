@@ -86,7 +86,7 @@ def external_update(body: dict[str, object]) -> ExternalUpdate:
 
 
 def invalid(details: list[object]) -> PermanentError:
-    """Return the refusal of a malformed update (interface seed, "Workflow Status Update").
+    """Return the refusal of a malformed update.
 
     Args:
         details: the findings, JSON-ready.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import pytest
@@ -10,20 +9,10 @@ import pytest
 from bridge.core.model import OutgoingMessage
 from bridge.transports.amqp.options import Declare
 from bridge.transports.base import PublishResult
-from tests.support.amqp_client import AmqpClient
-from tests.support.amqp_place import Owner, Place
+from tests.support.amqp_place import Owner
 from tests.support.transport_ends import Outcomes, wait_until
 
 QUORUM = {"x-queue-type": "quorum"}
-
-
-@pytest.fixture
-def place(rabbitmq, transports):
-    """The shared broker."""
-    name = f"fail-{secrets.token_hex(4)}"
-    with AmqpClient(rabbitmq.port, name) as client:
-        yield Place(rabbitmq, transports, client, name)
-        transports.stop_all()
 
 
 def test_a_queue_with_other_arguments_is_reported_and_used(place):

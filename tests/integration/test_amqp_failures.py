@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from typing import Any
 
@@ -14,21 +13,10 @@ from bridge.transports.base import PublishResult
 from bridge.transports.mqtt.options import FilterMemory
 from tests.support.amqp_client import AmqpClient
 from tests.support.amqp_memory import DeliveryNotes
-from tests.support.amqp_place import Owner, Place
+from tests.support.amqp_place import Owner
 from tests.support.mosquitto import free_port
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.transport_ends import Outcomes, RecordingReceiver, wait_until
-
-QUORUM = {"x-queue-type": "quorum"}
-
-
-@pytest.fixture
-def place(rabbitmq, transports):
-    """The shared broker."""
-    name = f"fail-{secrets.token_hex(4)}"
-    with AmqpClient(rabbitmq.port, name) as client:
-        yield Place(rabbitmq, transports, client, name)
-        transports.stop_all()
 
 
 def test_wrong_credentials_are_told_with_what_to_do(place, tmp_path):
