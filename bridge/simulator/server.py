@@ -96,7 +96,7 @@ class Simulator:
             loop.run_until_complete(prepare())
             started.set_result(None)
             loop.run_forever()
-            loop.run_until_complete(asyncio.sleep(0))  # let closed transports be released
+            loop.run_until_complete(self._release())
         except BaseException as error:
             if started.done():
                 raise
@@ -104,6 +104,14 @@ class Simulator:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+    async def _release(self) -> None:
+        """Let closed transports be released; a client that was being accepted meanwhile is one of them."""
+        accepting = asyncio.all_tasks() - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting, timeout=1.0)
+        while self._engine is not None and self._engine.http.connections:
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Close everything and join the thread. No effect if it is not running.
@@ -156,8 +164,13 @@ class Simulator:
         server, self._server = self._server, None
         if server is None:
             return False
-        server.close()
+        loop = server.get_loop()
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
         engine.http.abort_all()
+        # Later: a client that was accepted in this turn of the loop has yet to attach itself to the server, and would
+        # leak if that were closed (CPython's `Server._attach`).
+        loop.call_soon(server.close)
         return True
 
     def _crash(self) -> None:

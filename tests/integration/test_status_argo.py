@@ -78,7 +78,7 @@ class Connection:
             return self.retained.get(topic, {}).get("status")
 
         with self.changed:
-            assert self.changed.wait_for(lambda: shown() == status, timeout_s), (name, shown())
+            assert self.changed.wait_for(lambda: shown() == status, scaled(timeout_s)), (name, shown())
             return self.retained.get(topic, {})
 
 
@@ -156,6 +156,12 @@ def create(simulator: Simulator, name: str, template: dict[str, object], labels:
         client.call(HttpRequest("POST", f"/api/v1/workflows/{NS}", body), "create")
 
 
+def resume(simulator: Simulator, name: str) -> None:
+    """Let a suspended workflow go on."""
+    with ArgoClient(argo_at(simulator.url)) as client:
+        client.call(HttpRequest("PUT", f"/api/v1/workflows/{NS}/{name}/resume", b"{}"), "resume")
+
+
 def eventually(check: Callable[[], object], timeout_s: float = DEADLINE_S) -> None:
     """Wait until something holds; polls a fact that nothing announces."""
     until = time.monotonic() + scaled(timeout_s)
@@ -168,8 +174,9 @@ def eventually(check: Callable[[], object], timeout_s: float = DEADLINE_S) -> No
 def test_a_workflow_is_shown_from_its_creation_to_its_deletion(world: World) -> None:
     """Running and its end are retained and streamed, the event is reported, and a DELETE clears the topic."""
     bridge = world.start()
-    world.create("boil-1", {"suspend": {"duration": "1s"}})
+    world.create("boil-1", {"suspend": {}})
     world.broker.wait_for("boil-1", "Running")
+    resume(world.simulator, "boil-1")
     done = world.broker.wait_for("boil-1", "Succeeded")
     assert done["progress"] == "100%"
     assert (b"boil-1".ljust(32), NS, "boil-1") in bridge.events
