@@ -13,7 +13,6 @@ Thread: the ``control`` thread of a running bridge, or the command's own if no b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from bridge.core.errors import PermanentError
 from bridge.core.log import fields, logger
@@ -36,37 +35,36 @@ _log = logger(__name__)
 DELIVERY_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayParts:
-    """What a replay uses.
+class Replay:
+    """Replays dead letters one by one.
 
-    Attributes:
+    Args:
         spool: the dead letters, and where their events go.
         topics: the bridge's.
         requests: reads trigger messages.
         operations: reads the other requests.
         mapped: evaluates mappings.
         max_payload_bytes: larger payloads are refused.
-    """
-
-    spool: Spool
-    topics: Topics
-    requests: Requests
-    operations: OperationIntake
-    mapped: MappedEvents
-    max_payload_bytes: int
-
-
-class Replay:
-    """Replays dead letters one by one.
-
-    Args:
-        parts: see `ReplayParts`.
         on_stored: called with the lanes that have new rows, to wake dispatch.
     """
 
-    def __init__(self, parts: ReplayParts, on_stored: Callable[[frozenset[str]], None]) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        topics: Topics,
+        requests: Requests,
+        operations: OperationIntake,
+        mapped: MappedEvents,
+        max_payload_bytes: int,
+        on_stored: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._spool = spool
+        self._topics = topics
+        self._requests = requests
+        self._operations = operations
+        self._mapped = mapped
+        self._max_payload_bytes = max_payload_bytes
         self._on_stored = on_stored
 
     def letter(self, seq: int) -> Replayed:
@@ -77,7 +75,7 @@ class Replay:
                 ``not-replayable``, ``nothing-to-do``, or the reason for which it is refused again.
             SpoolError: it still exists; a retry may succeed later.
         """
-        kept = self._parts.spool.dead_letter(seq)
+        kept = self._spool.dead_letter(seq)
         if kept is None:
             raise _no_such_letter(seq)
         events = () if kept.letter.event_id else tuple(self._events(kept))
@@ -87,7 +85,7 @@ class Replay:
                 "older release"
             )
             raise PermanentError(text, code="order-gone", hint="publish it again")
-        replayed = self._parts.spool.replay(seq, events)
+        replayed = self._spool.replay(seq, events)
         if replayed is None:
             raise _no_such_letter(seq)
         keys = fields(
@@ -101,22 +99,22 @@ class Replay:
     def _events(self, kept: DeadLetter) -> Iterator[NewEvent]:
         message = self._message(kept)
         delivery = _LetterDeliveries(kept).of(message)
-        meaning = self._parts.topics.parse(message.topic)
+        meaning = self._topics.parse(message.topic)
         if isinstance(meaning, Request):
             yield self._requested(message, meaning, delivery)
-        elif meaning is not None or self._parts.topics.is_interface(message.topic):
+        elif meaning is not None or self._topics.is_interface(message.topic):
             raise PermanentError(
                 "its topic belongs to the interface and never starts a workflow", code="not-replayable"
             )
         else:
-            yield from self._mapped(kept.letter.mapping, message, delivery)
+            yield from self._mapped_events(kept.letter.mapping, message, delivery)
 
     def _message(self, kept: DeadLetter) -> Message:
         letter = kept.letter
         if letter.reason == SET_ASIDE:
             raise PermanentError("it is a message of the bridge itself", code="not-replayable")
-        if letter.payload_bytes > self._parts.max_payload_bytes:
-            limit = self._parts.max_payload_bytes
+        if letter.payload_bytes > self._max_payload_bytes:
+            limit = self._max_payload_bytes
             text = f"its payload has {letter.payload_bytes} bytes, the maximum is {limit} (interface.max-payload)"
             raise PermanentError(text, code="payload-too-large")
         text = ""
@@ -136,17 +134,17 @@ class Replay:
             )
             raise PermanentError(text, code="not-replayable")
         body = messages.decode_request(message)
-        self._parts.requests.check_operation(request.operation)
+        self._requests.check_operation(request.operation)
         if request.operation is Operation.TRIGGER:
-            return self._parts.requests.trigger(message, request, body, delivery)
-        return self._parts.operations.event(message, request, body, delivery)
+            return self._requests.trigger(message, request, body, delivery)
+        return self._operations.event(message, request, body, delivery)
 
-    def _mapped(self, mapping: str, message: Message, delivery: DeliveryIdentity) -> Iterator[NewEvent]:
-        matches = [match for match in self._parts.mapped.matches(message) if mapping in ("", match.mapping.name)]
+    def _mapped_events(self, mapping: str, message: Message, delivery: DeliveryIdentity) -> Iterator[NewEvent]:
+        matches = [match for match in self._mapped.matches(message) if mapping in ("", match.mapping.name)]
         if not matches:
             which = f'mapping "{mapping}"' if mapping else "a mapping"
             raise PermanentError(f"no {which} matches its topic any more", code="nothing-to-do")
-        results = [self._parts.mapped.result(match, message, delivery) for match in matches]
+        results = [self._mapped.result(match, message, delivery) for match in matches]
         for result in results:
             if isinstance(result, Refusal):
                 raise PermanentError(

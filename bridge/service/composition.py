@@ -29,21 +29,20 @@ from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 from bridge.mapping.mapping_set import MappingSet
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
-from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.housekeeping import Housekeeping
-from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
+from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake
 from bridge.pipeline.intake.requests import Requests
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.outbox import OutboxSender
 from bridge.pipeline.reads.reader import MAX_AT_ONCE as READS_AT_ONCE
-from bridge.pipeline.reads.reader import Reads, ReadsParts
+from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.replay import Replay
 from bridge.service.connections import ConnectionParts, thread_names
-from bridge.service.replaying import replay_parts, request_rules
+from bridge.service.replaying import build_replay, request_rules
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
@@ -147,36 +146,34 @@ class Service:
         refusals = self._refusals
         settlement = Settlement(self._spool, refusals, metrics, clock, self._outbox.wake)
         self._dispatcher = Dispatcher(
-            settings.bridge.id,
-            DispatchParts(
-                spool=self._spool,
-                exchanges=self._exchanges,
-                schema=self._schema,
-                gate=self._gate,
-                settlement=settlement,
-                metrics=metrics,
-                reports=self._reports,
-                clock=clock,
-            ),
-            settings.argo.max_attempts,
+            bridge_id=settings.bridge.id,
+            max_attempts=settings.argo.max_attempts,
+            spool=self._spool,
+            exchanges=self._exchanges,
+            schema=self._schema,
+            gate=self._gate,
+            settlement=settlement,
+            metrics=metrics,
+            reports=self._reports,
+            clock=clock,
         )
         self._reads = self._build_reads(refusals)
         rules = request_rules(settings, self._schema)
         self._ingest = Ingest(
-            IngestRules(self._topics, settings.interface.max_payload_bytes, self._reply_addresses()),
-            IngestParts(
-                spool=self._spool,
-                requests=Requests(rules),
-                operations=OperationIntake(rules),
-                reads=self._reads,
-                mapped=MappedEvents(settings.bridge.id, self._mappings, metrics, clock),
-                updates=StatusUpdates(rules.policy, settings.status.external_keep_s),
-                refusals=refusals,
-                metrics=metrics,
-                reports=self._reports,
-                clock=clock,
-            ),
-            IngestCallbacks(
+            topics=self._topics,
+            max_payload_bytes=settings.interface.max_payload_bytes,
+            addresses=self._reply_addresses(),
+            spool=self._spool,
+            requests=Requests(rules),
+            operations=OperationIntake(rules),
+            reads=self._reads,
+            mapped=MappedEvents(settings.bridge.id, self._mappings, metrics, clock),
+            updates=StatusUpdates(rules.policy, settings.status.external_keep_s),
+            refusals=refusals,
+            metrics=metrics,
+            reports=self._reports,
+            clock=clock,
+            callbacks=IngestCallbacks(
                 stored=self._dispatcher.stored,
                 outbox=self._outbox.wake,
                 retained_seen=self._status.retained_seen,
@@ -185,8 +182,9 @@ class Service:
             ),
         )
         self._ingest_slot.receiver = self._ingest
-        parts = replay_parts(settings, self._mappings, self._spool, self._schema, metrics)
-        replay = Replay(parts, self._dispatcher.stored)
+        replay = build_replay(
+            settings, self._mappings, self._spool, self._schema, metrics, on_stored=self._dispatcher.stored
+        )
         commands = DeadLetterCommands(self._spool, replay.letter)
         self._control = ControlServer(settings.bridge.data_dir / SOCKET_FILE, commands.ask, self._reports, clock)
 
@@ -205,16 +203,14 @@ class Service:
     def _build_reads(self, refusals: Refusals) -> Reads:
         exchanges = Exchanges(self._client.options, self._client.credentials, READS_AT_ONCE)
         return Reads(
-            ReadsParts(
-                spool=self._spool,
-                exchanges=exchanges,
-                refusals=refusals,
-                metrics=self.metrics,
-                reports=self._reports,
-                clock=self._clock,
-                max_publish_bytes=lambda name: self._transports[name].max_publish_bytes,
-                on_outbox=self._outbox.wake,
-            )
+            spool=self._spool,
+            exchanges=exchanges,
+            refusals=refusals,
+            metrics=self.metrics,
+            reports=self._reports,
+            clock=self._clock,
+            max_publish_bytes=lambda name: self._transports[name].max_publish_bytes,
+            on_outbox=self._outbox.wake,
         )
 
     def _build_status(self) -> None:

@@ -6,7 +6,7 @@ Thread: the command's own, or the main thread while it builds a bridge.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bridge.control.client import ControlClient
@@ -22,7 +22,7 @@ from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake
 from bridge.pipeline.intake.requests import RequestRules, Requests
-from bridge.pipeline.replay import Replay, ReplayParts
+from bridge.pipeline.replay import Replay
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
@@ -58,19 +58,24 @@ def request_rules(settings: Settings, schema: ClusterSchema) -> RequestRules:
     )
 
 
-def replay_parts(
-    settings: Settings, mappings: MappingSet, spool: Spool, schema: ClusterSchema, metrics: Metrics
-) -> ReplayParts:
-    """Return the parts of a replay; its objects are new, so that no other thread shares their state."""
-    topics = Topics(settings.interface.prefix, settings.bridge.id)
+def build_replay(
+    settings: Settings,
+    mappings: MappingSet,
+    spool: Spool,
+    schema: ClusterSchema,
+    metrics: Metrics,
+    on_stored: Callable[[frozenset[str]], None],
+) -> Replay:
+    """Return a replay; its parts are new, so that no other thread shares their state."""
     rules = request_rules(settings, schema)
-    return ReplayParts(
+    return Replay(
         spool=spool,
-        topics=topics,
+        topics=Topics(settings.interface.prefix, settings.bridge.id),
         requests=Requests(rules),
         operations=OperationIntake(rules),
         mapped=MappedEvents(settings.bridge.id, mappings, metrics, SystemClock()),
         max_payload_bytes=settings.interface.max_payload_bytes,
+        on_stored=on_stored,
     )
 
 
@@ -158,5 +163,6 @@ class _Offline:
         if self._mappings is None:
             raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check lists them")
         schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
-        parts = replay_parts(self._settings, self._mappings, self._spool, schema, Metrics())
-        return Replay(parts, lambda _lanes: None)
+        return build_replay(
+            self._settings, self._mappings, self._spool, schema, Metrics(), on_stored=lambda _lanes: None
+        )

@@ -56,31 +56,6 @@ MAX_QUESTIONS = 4
 """Requests of one attempt (create, look up, create, look up) before it counts as a fault of the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class DispatchParts:
-    """What dispatch uses.
-
-    Attributes:
-        spool: the rows, and their ends.
-        exchanges: HTTP towards the Argo Server.
-        schema: checks each manifest by what the cluster runs now.
-        gate: how many requests at a time, and how many a second.
-        settlement: collects the ends of rows into commits.
-        metrics: counters.
-        reports: report files of unexpected exceptions.
-        clock: monotonic time for the gate.
-    """
-
-    spool: Spool
-    exchanges: Exchanges
-    schema: ClusterSchema
-    gate: Gate
-    settlement: Settlement
-    metrics: Metrics
-    reports: ErrorReports
-    clock: Clock
-
-
 @dataclass(slots=True)
 class _RowInFlight:
     event: WaitingEvent
@@ -95,26 +70,53 @@ class Dispatcher(Worker):
 
     Args:
         bridge_id: label and annotations of every workflow.
-        parts: see `DispatchParts`.
         max_attempts: tries of a row that may fail while others of its namespace succeed; the last one ends it.
+        spool: the rows, and their ends.
+        exchanges: HTTP towards the Argo Server; closed when the thread ends.
+        schema: checks each manifest by what the cluster runs now.
+        gate: how many requests at a time, and how many a second.
+        settlement: collects the ends of rows into commits.
+        metrics: counters.
+        reports: report files of unexpected exceptions.
+        clock: monotonic time for the gate.
     """
 
-    def __init__(self, bridge_id: str, parts: DispatchParts, max_attempts: int) -> None:
+    def __init__(
+        self,
+        *,
+        bridge_id: str,
+        max_attempts: int,
+        spool: Spool,
+        exchanges: Exchanges,
+        schema: ClusterSchema,
+        gate: Gate,
+        settlement: Settlement,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+    ) -> None:
         super().__init__("dispatch")
-        self._parts = parts
         self._max_attempts = max_attempts
+        self._spool = spool
+        self._exchanges = exchanges
+        self._schema = schema
+        self._gate = gate
+        self._settlement = settlement
+        self._metrics = metrics
+        self._reports = reports
+        self._clock = clock
         # By namespace: what ails a whole namespace is no row's fault.
         self._successes: Counter[str] = Counter()
         self._successes_at_failure: Counter[str] = Counter()
         self._successes_at_try: dict[int, int] = {}
-        self._lanes = Lanes(parts.spool)
-        self._plans = Plans(bridge_id, parts.schema)
+        self._lanes = Lanes(spool)
+        self._plans = Plans(bridge_id, schema)
         self._flights: dict[int, _RowInFlight] = {}
         self._look_first: set[int] = set()
         self._untouched: set[int] = set()
         self._news: deque[frozenset[str]] = deque()
         self._changed = threading.Event()
-        self._renewals = parts.exchanges.token_renewals
+        self._renewals = exchanges.token_renewals
         self._seen: deque[bytes] = deque()
         self._causes: dict[str, str] = {}
         self._next_expiry_s = 0.0
@@ -122,18 +124,18 @@ class Dispatcher(Worker):
         self._knows_version = False
         self._asks_version = False
         self._give_up_s = inf
-        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
 
     def stop(self, deadline_s: float) -> list[str]:
         """Start nothing new, wait for what is under way, mark it, end; returns the thread's name if it is late.
 
         What the Argo Server has not answered by then is asked for after the next start: its row waits.
         """
-        self._give_up_s = self._parts.clock.monotonic_s() + deadline_s * DRAIN_SHARE
+        self._give_up_s = self._clock.monotonic_s() + deadline_s * DRAIN_SHARE
         return super().stop(deadline_s)
 
     def _interrupt(self) -> None:
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     @property
     def causes(self) -> dict[str, str]:
@@ -143,38 +145,38 @@ class Dispatcher(Worker):
     @property
     def problem(self) -> SpoolError | None:
         """Why ends of rows could not be stored just now, or None. Thread: any."""
-        return self._parts.settlement.problem
+        return self._settlement.problem
 
     def stored(self, lanes: frozenset[str]) -> None:
         """Say that new rows were committed. Thread: any."""
         self._news.append(lanes)
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     def changed(self) -> None:
         """Say that what was refused may be granted now: lanes that wait for it try at once. Thread: any."""
         self._changed.set()
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     def event_seen(self, event_id: bytes) -> None:
         """Say that Argo has, or had, a workflow of this event: its row is done. Thread: any."""
         self._seen.append(event_id)
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     def run(self) -> None:
         """Run on the thread."""
         try:
             while not self._is_drained():
                 self.step()
-            self._parts.settlement.flush(self._lanes)
+            self._settlement.flush(self._lanes)
         except SpoolError as error:
             _log.error("dispatch stops with unmarked rows: %s", error, extra=fields(action="dispatch"))
         finally:
-            self._parts.exchanges.close()
+            self._exchanges.close()
 
     def _is_drained(self) -> bool:
         if not self._stop.is_set():
             return False
-        return not self._flights or self._parts.clock.monotonic_s() >= self._give_up_s
+        return not self._flights or self._clock.monotonic_s() >= self._give_up_s
 
     def step(self) -> None:
         """Take what may be taken, wait for an answer or for something to do, mark what has ended.
@@ -182,13 +184,13 @@ class Dispatcher(Worker):
         Thread: ``dispatch`` alone, which does nothing else. Public for tests, which drive it without the thread.
         """
         self._with_spool(self._begin)
-        for key, answer in self._parts.exchanges.poll(self._patience_s()):
+        for key, answer in self._exchanges.poll(self._patience_s()):
             if isinstance(key, int):
                 self._answered(key, answer)
             else:
                 self._version_answered(answer)
-        self._parts.metrics.submissions_in_flight.set(len(self._flights))
-        self._with_spool(lambda: self._parts.settlement.settle_if_due(self._lanes, idle=not self._flights))
+        self._metrics.submissions_in_flight.set(len(self._flights))
+        self._with_spool(lambda: self._settlement.settle_if_due(self._lanes, idle=not self._flights))
         self._causes = self._lanes.causes
 
     def _begin(self) -> None:
@@ -199,7 +201,7 @@ class Dispatcher(Worker):
 
     def _with_spool(self, work: Callable[[], None]) -> None:
         """Do `work`, but leave the spool alone for a moment after it failed; answers are heard meanwhile."""
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         if now_s < self._spool_retry_s:
             return
         try:
@@ -210,31 +212,31 @@ class Dispatcher(Worker):
             self._seldom.warning("spool", text, error, action="dispatch", code=error.code)
 
     def _patience_s(self) -> float:
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         if now_s < self._spool_retry_s:
             return self._spool_retry_s - now_s
-        return max(0.0, min(IDLE_S, self._parts.settlement.patience_s(), self._row_in_s(now_s)))
+        return max(0.0, min(IDLE_S, self._settlement.patience_s(), self._row_in_s(now_s)))
 
     def _row_in_s(self, now_s: float) -> float:
         """Seconds until a row can be sent by time alone; infinity if an answer or a call must come first."""
-        if self._stop.is_set() or self._asks_version or not self._parts.settlement.has_room:
+        if self._stop.is_set() or self._asks_version or not self._settlement.has_room:
             return inf
-        row_s = self._lanes.wait_s(self._parts.spool.age.now_s())
-        permit_s = self._parts.gate.next_permit_in_s(now_s)
+        row_s = self._lanes.wait_s(self._spool.age.now_s())
+        permit_s = self._gate.next_permit_in_s(now_s)
         return inf if row_s is None or permit_s is None else max(row_s, permit_s)
 
     def _drain_inbox(self) -> None:
-        renewals = self._parts.exchanges.token_renewals
+        renewals = self._exchanges.token_renewals
         if self._changed.is_set() or renewals != self._renewals:
             self._changed.clear()
             self._renewals = renewals
-            self._lanes.probe_parked(self._parts.spool.age.now_s())
+            self._lanes.probe_parked(self._spool.age.now_s())
         while self._news:
             self._lanes.stored(self._news.popleft())
         undecided: list[bytes] = []
         try:
             while self._seen:
-                event = self._parts.spool.find_waiting(self._seen[0])
+                event = self._spool.find_waiting(self._seen[0])
                 event_id = self._seen.popleft()
                 if event is not None and not self._end_seen(event):
                     undecided.append(event_id)
@@ -249,33 +251,33 @@ class Dispatcher(Worker):
         elif self._lanes.claim(event):
             self._look_first.discard(event.seq)
             self._successes_at_try.pop(event.seq, None)
-            self._parts.settlement.done(event)
+            self._settlement.done(event)
         else:
             return False  # postponed and not committed yet: once more after the commit
         return True
 
     def _expire(self) -> None:
-        now_s = self._parts.spool.age.now_s()
+        now_s = self._spool.age.now_s()
         if now_s < self._next_expiry_s:
             return
         self._next_expiry_s = now_s + EXPIRY_EVERY_S
-        busy = frozenset(self._flights) | self._parts.settlement.seqs | self._look_first
-        for event in self._parts.spool.expired(now_s, EXPIRY_PAGE, busy):
+        busy = frozenset(self._flights) | self._settlement.seqs | self._look_first
+        for event in self._spool.expired(now_s, EXPIRY_PAGE, busy):
             if _may_exist(event):
                 self._look_first.add(event.seq)
             elif self._lanes.claim(event):
                 self._end_dead(event, _expired(event))
 
     def _is_over(self, event: WaitingEvent) -> bool:
-        return event.expires_at_s is not None and event.expires_at_s <= self._parts.spool.age.now_s()
+        return event.expires_at_s is not None and event.expires_at_s <= self._spool.age.now_s()
 
     def _fill(self) -> None:
-        permits = self._parts.gate.permits(self._parts.clock.monotonic_s())
+        permits = self._gate.permits(self._clock.monotonic_s())
         if permits > 0 and not self._knows_version:
             self._ask_version()
             return
-        while permits > 0 and self._parts.settlement.has_room:
-            event = self._lanes.take(self._parts.spool.age.now_s())
+        while permits > 0 and self._settlement.has_room:
+            event = self._lanes.take(self._spool.age.now_s())
             if event is None:
                 return
             is_over = self._is_over(event)
@@ -296,17 +298,17 @@ class Dispatcher(Worker):
         """Ask what the cluster runs before the first row after a start or an outage: it may have been upgraded."""
         if not self._asks_version:
             self._asks_version = True
-            self._parts.exchanges.start(_VERSION, HttpRequest("GET", VERSION_PATH))
+            self._exchanges.start(_VERSION, HttpRequest("GET", VERSION_PATH))
 
     def _version_answered(self, answer: Answer) -> None:
         self._asks_version = False
         version = (answer.body or {}).get("version")
         if answer.ok and isinstance(version, str):
-            self._parts.schema.learn(version)
+            self._schema.learn(version)
         elif answer.strains:
             # A failed probe like any other. A success says little: it is answered while all behind it is away.
-            self._parts.gate.started()
-            self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=False)
+            self._gate.started()
+            self._gate.finished(answer, answer.elapsed_s, self._clock.monotonic_s(), is_create=False)
             return
         self._knows_version = True
 
@@ -322,22 +324,22 @@ class Dispatcher(Worker):
             self._internal_error(flight, error)
         else:
             if not event.is_quarantined:
-                self._parts.gate.started()
-            self._parts.exchanges.start(event.seq, request)
+                self._gate.started()
+            self._exchanges.start(event.seq, request)
 
     def _answered(self, seq: int, answer: Answer) -> None:
         flight = self._flights[seq]
         is_create = flight.plan.is_create
         if not flight.event.is_quarantined:
-            was_away = self._parts.gate.is_away
-            self._parts.gate.finished(answer, answer.elapsed_s, self._parts.clock.monotonic_s(), is_create=is_create)
-            if was_away and not self._parts.gate.is_away:
+            was_away = self._gate.is_away
+            self._gate.finished(answer, answer.elapsed_s, self._clock.monotonic_s(), is_create=is_create)
+            if was_away and not self._gate.is_away:
                 self._changed.set()
             self._knows_version = self._knows_version and not answer.strains
         if is_create:
-            self._parts.metrics.submit_seconds.observe(answer.elapsed_s)
+            self._metrics.submit_seconds.observe(answer.elapsed_s)
         if not answer.ok:
-            self._parts.metrics.submit_failures.labels(answer.code).inc()
+            self._metrics.submit_failures.labels(answer.code).inc()
         try:
             self._conclude(flight, flight.plan.answered(answer))
         except Exception as error:  # noqa: BLE001 - as in _ask
@@ -376,17 +378,17 @@ class Dispatcher(Worker):
             self._changed.set()
         self._lanes.unpark(event.event.lane)
         if operation_of(event.event) in CREATING:
-            self._parts.metrics.workflows_created.labels(event.event.order.namespace).inc()
-        self._parts.settlement.done(event)
+            self._metrics.workflows_created.labels(event.event.order.namespace).inc()
+        self._settlement.done(event)
 
     def _end_dead(self, event: WaitingEvent, verdict: Refusal) -> None:
         self._untouched.discard(event.seq)
         self._successes_at_try.pop(event.seq, None)
-        self._parts.settlement.dead(event, verdict)
+        self._settlement.dead(event, verdict)
 
     def _noted(self, event: WaitingEvent, verdict: Note) -> GoOn | Again:
         try:
-            self._parts.spool.note(event.seq, verdict.text)
+            self._spool.note(event.seq, verdict.text)
         except SpoolError as error:
             keys = fields(action="dispatch", code=error.code)
             _log.warning("an operation waits for the spool: %s", error, extra=keys)
@@ -399,7 +401,7 @@ class Dispatcher(Worker):
         if not self._lanes.is_parked(lane):
             keys = fields(action="park", mapping=event.event.mapping, topic=event.event.topic)
             _log.warning("the mapping waits and retries from time to time: %s", verdict.cause, extra=keys)
-        self._lanes.park(lane, self._parts.spool.age.now_s(), verdict.cause)
+        self._lanes.park(lane, self._spool.age.now_s(), verdict.cause)
         self._lanes.give_back(event)
 
     def _again(self, flight: _RowInFlight, verdict: Again) -> None:
@@ -419,8 +421,8 @@ class Dispatcher(Worker):
         delay_s = (QUARANTINE_BACKOFF if is_quarantined else ROW_BACKOFF).delay_s(tried.attempts)
         if is_quarantined and not event.is_quarantined:
             _say_quarantined(tried, verdict.cause, delay_s)
-        now_s = self._parts.spool.age.now_s()
-        self._parts.settlement.postpone(event, Postponed(event.seq, tried.attempts, now_s + delay_s, own_failures))
+        now_s = self._spool.age.now_s()
+        self._settlement.postpone(event, Postponed(event.seq, tried.attempts, now_s + delay_s, own_failures))
         self._lanes.failed(event, now_s, verdict.cause)
 
     def _is_own_failure(self, event: WaitingEvent) -> bool:
@@ -455,9 +457,9 @@ class Dispatcher(Worker):
         self._flights.pop(flight.event.seq, None)
         event = flight.event.event
         facts = {"topic": event.topic, "mapping": event.mapping, "event_id": event.id.hex()}
-        self._parts.reports.unexpected("dispatch", error, **facts)
+        self._reports.unexpected("dispatch", error, **facts)
         text = "unexpected error in the bridge with this event; a report was written"
-        self._parts.settlement.dead(flight.event, Refusal("internal-error", text))
+        self._settlement.dead(flight.event, Refusal("internal-error", text))
 
 
 def _as_again(verdict: Verdict) -> Again:

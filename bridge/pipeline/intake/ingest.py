@@ -70,26 +70,13 @@ class IngestCallbacks:
     updates: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class IngestRules:
-    """What ingest works by.
+class Ingest:
+    """The `Receiver` of every transport.
 
-    Attributes:
+    Args:
         topics: the bridge's.
         max_payload_bytes: larger payloads are refused.
         addresses: where requests may want their replies.
-    """
-
-    topics: Topics
-    max_payload_bytes: int
-    addresses: ReplyAddresses
-
-
-@dataclass(frozen=True, slots=True)
-class IngestParts:
-    """What ingest uses.
-
-    Attributes:
         spool: where everything goes.
         requests: reads trigger messages.
         operations: reads the other requests.
@@ -100,32 +87,45 @@ class IngestParts:
         metrics: counters.
         reports: report files of unexpected exceptions.
         clock: for throttled log lines and report times.
-    """
-
-    spool: Spool
-    requests: Requests
-    operations: OperationIntake
-    reads: Reads
-    mapped: MappedEvents
-    updates: StatusUpdates
-    refusals: Refusals
-    metrics: Metrics
-    reports: ErrorReports
-    clock: Clock
-
-
-class Ingest:
-    """The `Receiver` of every transport.
+        callbacks: what follows a commit.
 
     Attributes:
         received: connection and name of each mapping that a message came for since the start.
     """
 
-    def __init__(self, rules: IngestRules, parts: IngestParts, callbacks: IngestCallbacks) -> None:
-        self._rules = rules
-        self._parts = parts
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        max_payload_bytes: int,
+        addresses: ReplyAddresses,
+        spool: Spool,
+        requests: Requests,
+        operations: OperationIntake,
+        reads: Reads,
+        mapped: MappedEvents,
+        updates: StatusUpdates,
+        refusals: Refusals,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+        callbacks: IngestCallbacks,
+    ) -> None:
+        self._topics = topics
+        self._max_payload_bytes = max_payload_bytes
+        self._addresses = addresses
+        self._spool = spool
+        self._requests = requests
+        self._operations = operations
+        self._reads = reads
+        self._mapped = mapped
+        self._updates = updates
+        self._refusals = refusals
+        self._metrics = metrics
+        self._reports = reports
+        self._clock = clock
         self._tell = callbacks
-        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
         self._problem: SpoolError | None = None
         self._new_sessions: set[str] = set()
         self._kept: dict[str, list[Draft]] = {}
@@ -147,7 +147,7 @@ class Ingest:
 
     def standing_still(self) -> list[tuple[str, float]]:
         """Return the connections whose batch is under way for too long, and for how many seconds. Thread: any."""
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         return [(name, now_s - at_s) for name, at_s in list(self._begun_s.items()) if now_s - at_s > STANDS_STILL_S]
 
     def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
@@ -158,7 +158,7 @@ class Ingest:
                 to is decided once, and what of it was stored by then is not stored again.
         """
         connections = {delivery.message.connection for delivery in batch}
-        self._begun_s |= dict.fromkeys(connections, self._parts.clock.monotonic_s())
+        self._begun_s |= dict.fromkeys(connections, self._clock.monotonic_s())
         try:
             return self._receive(batch, waiting)
         finally:
@@ -180,7 +180,7 @@ class Ingest:
             self._problem = error if isinstance(error, SpoolError) else self._problem
             self._keep([*earlier, *drafts])
             for read in places:
-                self._parts.reads.release(read)
+                self._reads.release(read)
             raise
         left_over = []
         for delivery, draft in zip(batch, drafts, strict=False):
@@ -190,7 +190,7 @@ class Ingest:
             elif draft.read is None:
                 delivery.ack()
             else:
-                self._parts.reads.submit(draft.read, delivery.ack)
+                self._reads.submit(draft.read, delivery.ack)
         self._keep([*earlier, *(draft for draft in drafts if id(draft) in left)])
         return Left(left_over, batch[len(drafts) :])
 
@@ -238,33 +238,33 @@ class Ingest:
         for draft in drafts:
             if draft.read is None:
                 continue
-            if self._parts.reads.reserve(draft.read):
+            if self._reads.reserve(draft.read):
                 places.append(draft.read)
             else:
-                draft.add(self._parts.refusals.of_read(draft.message, BUSY, draft.read.address))
+                draft.add(self._refusals.of_read(draft.message, BUSY, draft.read.address))
                 draft.read = None
         return places
 
     def _forget_sessions(self) -> None:
         for connection in list(self._new_sessions):
-            self._parts.spool.forget_inflight(connection)
+            self._spool.forget_inflight(connection)
             self._new_sessions.discard(connection)
 
     def _drafts(self, batch: Sequence[Delivery]) -> Iterable[Draft]:
-        deliveries = Deliveries(self._parts.spool.delivery_id)
+        deliveries = Deliveries(self._spool.delivery_id)
         kept = {id(draft.message): draft for draft in self._kept_of(batch)}
-        until_s = self._parts.clock.monotonic_s() + MAX_READING_S
+        until_s = self._clock.monotonic_s() + MAX_READING_S
         for delivery in batch:
             message = delivery.message
             yield kept.get(id(message)) or self._draft(deliveries.of(message), message)
-            if self._parts.clock.monotonic_s() >= until_s:
+            if self._clock.monotonic_s() >= until_s:
                 return
 
     def _draft(self, delivery: DeliveryIdentity, message: Message) -> Draft:
         draft = Draft(message)
         known = delivery.known()
         if known == REFUSED:
-            self._parts.metrics.messages_skipped.labels("redelivered").inc()
+            self._metrics.messages_skipped.labels("redelivered").inc()
             return draft
         try:
             self._read(message, delivery, draft)
@@ -291,66 +291,64 @@ class Ingest:
 
     def _read(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
         # No mapping ever sees the interface's own topics: with topic "#" its workflows' status would start more.
-        meaning = self._rules.topics.parse(message.topic)
+        meaning = self._topics.parse(message.topic)
         if message.flaw is not None:
             self._flawed(message, message.flaw, meaning, draft)
         elif message.retain:
-            self._parts.metrics.messages_skipped.labels("retained").inc()
+            self._metrics.messages_skipped.labels("retained").inc()
             if isinstance(meaning, RetainedStatus):
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
         elif isinstance(meaning, Request):
             self._request(message, meaning, delivery, draft)
         elif isinstance(meaning, StatusStream):
             self._status_update(message, draft)
-        elif self._rules.topics.is_interface(message.topic):
+        elif self._topics.is_interface(message.topic):
             self._tell.published(message.connection, message.topic, message.payload)
-            self._parts.metrics.messages_skipped.labels("interface").inc()
+            self._metrics.messages_skipped.labels("interface").inc()
         else:
-            self._mapped(message, delivery, draft)
+            self._map(message, delivery, draft)
 
     def _flawed(self, message: Message, flaw: Flaw, meaning: object, draft: Draft) -> None:
         """Refuse what its transport could not read."""
         if isinstance(meaning, Request):
-            draft.reply = self._address(message, self._rules.topics.response(meaning.operation))
+            draft.reply = self._address(message, self._topics.response(meaning.operation))
         elif isinstance(meaning, StatusStream):
-            draft.reply = self._address(message, self._rules.topics.status_response)
+            draft.reply = self._address(message, self._topics.status_response)
         elif message.properties.reply_queue:
             # It has no topic that names an operation, and its sender waits for an answer all the same.
-            draft.reply = self._address(message, self._rules.topics.response(Operation.TRIGGER))
+            draft.reply = self._address(message, self._topics.response(Operation.TRIGGER))
         self._refuse_wholly(draft, Refusal(flaw.code, flaw.message))
 
-    def _mapped(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
-        if len(message.payload) > self._rules.max_payload_bytes:
-            draft.add(self._parts.refusals.of_message(message, self._too_large(message)))
+    def _map(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
+        if len(message.payload) > self._max_payload_bytes:
+            draft.add(self._refusals.of_message(message, self._too_large(message)))
             return
-        for match in self._parts.mapped.matches(message):
+        for match in self._mapped.matches(message):
             self.received.add((message.connection, match.mapping.name))
             try:
-                result = self._parts.mapped.result(match, message, delivery)
+                result = self._mapped.result(match, message, delivery)
             except SpoolError:
                 raise
             except Exception as error:  # noqa: BLE001 - the other mappings' events must not be lost with it
                 result = self._internal_error(message, error)
             if isinstance(result, Refusal):
-                draft.add(self._parts.refusals.of_message(message, result, mapping=match.mapping.name))
+                draft.add(self._refusals.of_message(message, result, mapping=match.mapping.name))
             elif result is not None:
                 draft.events.append(result)
 
     def _request(self, message: Message, request: Request, delivery: DeliveryIdentity, draft: Draft) -> None:
-        draft.reply = address = self._address(message, self._rules.topics.response(request.operation))
+        draft.reply = address = self._address(message, self._topics.response(request.operation))
         try:
-            if len(message.payload) > self._rules.max_payload_bytes:
+            if len(message.payload) > self._max_payload_bytes:
                 refusal = self._too_large(message)
                 raise PermanentError(refusal.message, code=refusal.reason)
             body = messages.decode_request(message)
             draft.reply = address = replace(address, request_id=messages.request_id(body.keys))
-            self._parts.requests.check_operation(request.operation)
+            self._requests.check_operation(request.operation)
             if not is_spooled(request.operation):
-                draft.read = self._parts.operations.read(message, request, body, address)
+                draft.read = self._operations.read(message, request, body, address)
                 return
-            reads = (
-                self._parts.requests.trigger if request.operation is Operation.TRIGGER else self._parts.operations.event
-            )
+            reads = self._requests.trigger if request.operation is Operation.TRIGGER else self._operations.event
             event = reads(message, request, body, delivery)
         except PermanentError as error:
             self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
@@ -359,26 +357,26 @@ class Ingest:
 
     def _status_update(self, message: Message, draft: Draft) -> None:
         if is_from_bridge(message.payload):
-            self._parts.metrics.messages_skipped.labels("bridge-status").inc()
+            self._metrics.messages_skipped.labels("bridge-status").inc()
             return
-        draft.reply = address = self._address(message, self._rules.topics.status_response)
-        if len(message.payload) > self._rules.max_payload_bytes:
+        draft.reply = address = self._address(message, self._topics.status_response)
+        if len(message.payload) > self._max_payload_bytes:
             self._refuse_wholly(draft, self._too_large(message))
             return
         try:
-            body = self._parts.updates.decode(message)
+            body = self._updates.decode(message)
             draft.reply = address = replace(address, request_id=messages.request_id(body.keys))
-            draft.external.append(self._parts.updates.read(body))
+            draft.external.append(self._updates.read(body))
         except PermanentError as error:
             self._refuse_wholly(draft, Refusal(error.code, error.message, error.details))
             return
         draft.outbox.append(OutboxMessage(address.connection, replies.status_received(address)))
-        self._parts.metrics.replies.labels("200").inc()
+        self._metrics.replies.labels("200").inc()
 
     def _address(self, message: Message, default_topic: str) -> ReplyAddress:
-        address = reply_address(message, default_topic, self._rules.addresses)
+        address = reply_address(message, default_topic, self._addresses)
         if address.refused:
-            self._parts.metrics.replies_unsendable.labels("reply-address").inc()
+            self._metrics.replies_unsendable.labels("reply-address").inc()
             key = f"reply-address {message.connection} {address.refused}"
             keys = fields(action="reply", connection=message.connection, topic=message.topic)
             wanted = cut(message.properties.response_topic or message.properties.reply_queue)
@@ -387,19 +385,19 @@ class Ingest:
         return address
 
     def _too_large(self, message: Message) -> Refusal:
-        limit = self._rules.max_payload_bytes
+        limit = self._max_payload_bytes
         text = f"the payload has {len(message.payload)} bytes, the maximum is {limit} (interface.max-payload)"
         return Refusal("payload-too-large", text)
 
     def _internal_error(self, message: Message, error: Exception) -> Refusal:
         facts = {"topic": message.topic, "connection": message.connection, "payload_bytes": len(message.payload)}
-        self._parts.reports.unexpected("ingest", error, **facts)
+        self._reports.unexpected("ingest", error, **facts)
         return Refusal("internal-error", _INTERNAL_TEXT)
 
     def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
         draft.clear()
         draft.read = None
-        draft.add(self._parts.refusals.of_message(draft.message, refusal, reply=draft.reply))
+        draft.add(self._refusals.of_message(draft.message, refusal, reply=draft.reply))
         draft.inflight += refused_delivery(draft.message)
 
     def _commit(self, drafts: Sequence[Draft]) -> None:
@@ -439,8 +437,8 @@ class Ingest:
             self._committed(drafts, committed)
 
     def _store(self, drafts: Sequence[Draft]) -> Committed:
-        with self._parts.metrics.commit_seconds.time():
-            return self._parts.spool.commit(*drafts)
+        with self._metrics.commit_seconds.time():
+            return self._spool.commit(*drafts)
 
     def _committed(self, drafts: Sequence[Draft], committed: Committed) -> None:
         events = [(event, draft) for draft in drafts for event in draft.events]
@@ -464,7 +462,7 @@ class Ingest:
         for outcome in reversed(known):
             event, draft = by_id[outcome.id].pop()
             if outcome.reused:
-                self._parts.metrics.event_id_reused.labels(event.mapping).inc()
+                self._metrics.event_id_reused.labels(event.mapping).inc()
             if outcome.reused and event.content_digest:
                 self._refuse_wholly(draft, _REUSED)
                 continue
@@ -474,10 +472,10 @@ class Ingest:
                 draft.outbox.append(OutboxMessage(event.reply.connection, answer))
         for rest in by_id.values():
             for event, _ in rest:
-                self._parts.metrics.events_stored.labels(event.mapping).inc()
+                self._metrics.events_stored.labels(event.mapping).inc()
 
     def _count_known(self, event: NewEvent, outcome: StoredOutcome) -> None:
-        self._parts.metrics.events_duplicate.labels(event.mapping).inc()
+        self._metrics.events_duplicate.labels(event.mapping).inc()
         if not outcome.reused:
             return
         text = "event-id-reused: a known event id came with a different payload"
@@ -486,9 +484,9 @@ class Ingest:
 
     def _first_outcome(self, address: ReplyAddress, operation: Operation, outcome: StoredOutcome) -> OutgoingMessage:
         if outcome.outcome is Outcome.DONE:
-            self._parts.metrics.replies.labels("200").inc()
+            self._metrics.replies.labels("200").inc()
             return replies.done(address, operation, outcome.name)
-        self._parts.metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
+        self._metrics.replies.labels(str(replies.http_code(outcome.code))).inc()
         return replies.refused(address, Refusal(outcome.code, outcome.error))
 
 

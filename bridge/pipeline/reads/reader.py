@@ -59,31 +59,6 @@ _TOO_LARGE = Refusal("reply-too-large", "the reply does not fit into the largest
 _INTERNAL = Refusal("internal-error", "unexpected error in the bridge with this request; a report was written")
 
 
-@dataclass(frozen=True, slots=True)
-class ReadsParts:
-    """What reads use.
-
-    Attributes:
-        spool: its outbox, and its dead letters.
-        exchanges: HTTP towards the Argo Server; closed when the thread ends.
-        refusals: builds dead letters and error replies.
-        metrics: counters.
-        reports: report files of unexpected exceptions.
-        clock: monotonic time of the limits.
-        max_publish_bytes: largest payload that a connection takes now, by its name.
-        on_outbox: called after a commit that holds messages to send.
-    """
-
-    spool: Spool
-    exchanges: Exchanges
-    refusals: Refusals
-    metrics: Metrics
-    reports: ErrorReports
-    clock: Clock
-    max_publish_bytes: Callable[[str], int]
-    on_outbox: Callable[[], None]
-
-
 @dataclass(slots=True)
 class _ReadInFlight:
     read: ReadRequest
@@ -106,12 +81,37 @@ class Reads(Worker):
     """The thread that reads.
 
     Args:
-        parts: see `ReadsParts`.
+        spool: its outbox, and its dead letters.
+        exchanges: HTTP towards the Argo Server; closed when the thread ends.
+        refusals: builds dead letters and error replies.
+        metrics: counters.
+        reports: report files of unexpected exceptions.
+        clock: monotonic time of the limits.
+        max_publish_bytes: largest payload that a connection takes now, by its name.
+        on_outbox: called after a commit that holds messages to send.
     """
 
-    def __init__(self, parts: ReadsParts) -> None:
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        exchanges: Exchanges,
+        refusals: Refusals,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+        max_publish_bytes: Callable[[str], int],
+        on_outbox: Callable[[], None],
+    ) -> None:
         super().__init__("reads")
-        self._parts = parts
+        self._spool = spool
+        self._exchanges = exchanges
+        self._refusals = refusals
+        self._metrics = metrics
+        self._reports = reports
+        self._clock = clock
+        self._max_publish_bytes = max_publish_bytes
+        self._on_outbox = on_outbox
         self._lock = threading.Lock()
         self._reserved = 0
         self._reserved_followed = 0
@@ -120,10 +120,10 @@ class Reads(Worker):
         self._told: list[_PendingReply] = []
         self._number = 0
         self._spool_retry_s = 0.0
-        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
 
     def _interrupt(self) -> None:
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     def reserve(self, read: ReadRequest) -> bool:
         """Take a place for `read`; False: there is none, refuse it as `BUSY`. Thread: any."""
@@ -145,7 +145,7 @@ class Reads(Worker):
     def submit(self, read: ReadRequest, ack: Callable[[], None]) -> None:
         """Answer `read`, which has a place, and acknowledge its delivery with `ack`. Thread: any."""
         self._inbox.append((read, ack))
-        self._parts.exchanges.wake()
+        self._exchanges.wake()
 
     def run(self) -> None:
         """Run on the thread."""
@@ -160,7 +160,7 @@ class Reads(Worker):
             keys = fields(action="reads", code=error.code)
             _log.warning("reads stop without their replies and will be redelivered: %s", error, extra=keys)
         finally:
-            self._parts.exchanges.close()
+            self._exchanges.close()
 
     def step(self) -> None:
         """Take what was asked, wait for an answer or a limit, hand over what is to be told.
@@ -168,23 +168,23 @@ class Reads(Worker):
         Thread: ``reads`` alone. Public for tests, which drive it without the thread.
         """
         self._drain_inbox()
-        for number, answer in self._parts.exchanges.poll(self._patience_s()):
+        for number, answer in self._exchanges.poll(self._patience_s()):
             if number in self._flights:
                 self._guarded(number, partial(self._answered, number, answer))
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         for number in list(self._flights):
             self._guarded(number, partial(self._look_at, number, now_s))
         self._hand_over(now_s)
 
     def _patience_s(self) -> float:
-        if self._inbox or (self._told and self._parts.clock.monotonic_s() >= self._spool_retry_s):
+        if self._inbox or (self._told and self._clock.monotonic_s() >= self._spool_retry_s):
             return 0.0
         return ACTIVE_S if self._flights or self._told else IDLE_S
 
     def _drain_inbox(self) -> None:
         while self._inbox:
             read, ack = self._inbox.popleft()
-            now_s = self._parts.clock.monotonic_s()
+            now_s = self._clock.monotonic_s()
             self._number += 1
             # A plan that asks nothing, until it is known that there can be one.
             self._flights[self._number] = _ReadInFlight(read, ack, ReadPlan(read), now_s, now_s)
@@ -194,7 +194,7 @@ class Reads(Worker):
         flight = self._flights[number]
         read = flight.read
         if read.operation is Operation.LOGS:
-            flight.plan = log_plan(read, flight.began_s, self._parts.max_publish_bytes(read.address.connection))
+            flight.plan = log_plan(read, flight.began_s, self._max_publish_bytes(read.address.connection))
         else:
             flight.plan = PLANS[read.operation](read)
         self._ask(number)
@@ -203,16 +203,16 @@ class Reads(Worker):
         flight = self._flights[number]
         request = flight.plan.request()
         sink = partial(self._heard, flight) if flight.plan.is_stream else None
-        self._parts.exchanges.start(number, request, sink)
+        self._exchanges.start(number, request, sink)
 
     def _heard(self, flight: _ReadInFlight, piece: bytes) -> None:
-        flight.heard_s = self._parts.clock.monotonic_s()
+        flight.heard_s = self._clock.monotonic_s()
         flight.plan.heard(piece)
-        self._parts.exchanges.interrupt()
+        self._exchanges.interrupt()
 
     def _answered(self, number: int, answer: Answer) -> None:
         flight = self._flights[number]
-        flight.heard_s = self._parts.clock.monotonic_s()
+        flight.heard_s = self._clock.monotonic_s()
         result = flight.plan.answered(answer)
         if result is None:
             self._ask(number)
@@ -236,27 +236,27 @@ class Reads(Worker):
     def _end(self, number: int, result: Result) -> None:
         """Note the last reply of a request, and what comes before it."""
         flight = self._flights[number]
-        self._parts.exchanges.give_up(number)
+        self._exchanges.give_up(number)
         for keys in flight.plan.rest(self._room(flight)):
             self._told.append(_PendingReply(flight, self._reply(flight, keys), is_last=False))
         if isinstance(result, Answered):
             rows = self._reply(flight, result.keys(self._room(flight)))
-            largest = self._parts.max_publish_bytes(flight.read.address.connection)
+            largest = self._max_publish_bytes(flight.read.address.connection)
             result = _TOO_LARGE if len(rows.outbox[0].message.payload) > largest else result
         if isinstance(result, Answered):
             self._told.append(_PendingReply(flight, rows, is_last=True))
-            self._parts.metrics.replies.labels("200").inc()
+            self._metrics.replies.labels("200").inc()
         else:
             self._refuse(flight, result)
         del self._flights[number]
 
     def _refuse(self, flight: _ReadInFlight, refusal: Refusal) -> None:
-        rows = self._parts.refusals.of_read(flight.read.message, refusal, flight.read.address)
+        rows = self._refusals.of_read(flight.read.message, refusal, flight.read.address)
         self._told.append(_PendingReply(flight, rows, is_last=True))
 
     def _room(self, flight: _ReadInFlight) -> int:
         bare = replies.succeeded(flight.read.address, flight.read.operation, {})
-        return self._parts.max_publish_bytes(flight.read.address.connection) - len(bare.payload)
+        return self._max_publish_bytes(flight.read.address.connection) - len(bare.payload)
 
     def _reply(self, flight: _ReadInFlight, keys: Keys) -> NewRows:
         address = flight.read.address
@@ -274,10 +274,10 @@ class Reads(Worker):
 
     def _internal_error(self, number: int, error: Exception) -> None:
         flight = self._flights.pop(number)
-        self._parts.exchanges.give_up(number)
+        self._exchanges.give_up(number)
         message = flight.read.message
-        self._parts.reports.unexpected("reads", error, topic=message.topic, connection=message.connection)
-        rows = self._parts.refusals.of_message(message, _INTERNAL, reply=flight.read.address)
+        self._reports.unexpected("reads", error, topic=message.topic, connection=message.connection)
+        rows = self._refusals.of_message(message, _INTERNAL, reply=flight.read.address)
         self._told.append(_PendingReply(flight, rows, is_last=True))
 
     def _hand_over(self, now_s: float) -> None:
@@ -302,7 +302,7 @@ class Reads(Worker):
         except PermanentError:
             self._store_each()
         told, self._told = self._told, []
-        self._parts.on_outbox()
+        self._on_outbox()
         for one in told:
             one.flight.ack()
             if one.is_last:
@@ -321,7 +321,7 @@ class Reads(Worker):
     def _store(self, told: Iterable[_PendingReply]) -> None:
         for one in told:
             one.rows.outbox = [message for message in one.rows.outbox if message.message.topic]
-        self._parts.spool.commit(*(one.rows for one in told))
+        self._spool.commit(*(one.rows for one in told))
 
 
 def _follows(read: ReadRequest) -> bool:

@@ -19,7 +19,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress, WorkflowOrder
 from bridge.core.report import ErrorReports
-from bridge.pipeline.dispatch.dispatcher import Dispatcher, DispatchParts
+from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import NewEvent, NewRows
@@ -206,18 +206,16 @@ class DispatchBench:
         self.exchanges.started.clear()
         self.gate = Gate(GateOptions(probe=Backoff(0.25, 5.0)))
         self.dispatcher = Dispatcher(
-            "plant-1",
-            DispatchParts(
-                spool=self.spool,  # type: ignore[arg-type]  # as above
-                exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
-                schema=self.schema,  # type: ignore[arg-type]  # a fake
-                gate=self.gate,
-                settlement=self.settlement,
-                metrics=self.metrics,
-                reports=ErrorReports(self.folder, self.metrics, self.clock),
-                clock=self.clock,
-            ),
+            bridge_id="plant-1",
             max_attempts=20,
+            spool=self.spool,  # type: ignore[arg-type]  # as above
+            exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
+            schema=self.schema,  # type: ignore[arg-type]  # a fake
+            gate=self.gate,
+            settlement=self.settlement,
+            metrics=self.metrics,
+            reports=ErrorReports(self.folder, self.metrics, self.clock),
+            clock=self.clock,
         )
 
     def _outbox(self) -> None:

@@ -21,7 +21,7 @@ from bridge.interface.topics import Topics
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.compiled import Outcome as MappingOutcome
 from bridge.mapping.routes import Match
-from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks, IngestParts, IngestRules
+from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake, ReadRequest
 from bridge.pipeline.intake.requests import RequestRules, Requests
@@ -158,7 +158,11 @@ class IngestBench:
             frozenset({Operation.TRIGGER, Operation.STOP, Operation.RETRY, Operation.GET}),
             self._check,
         )
-        parts = IngestParts(
+        allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")
+        self.ingest = Ingest(
+            topics=TOPICS,
+            max_payload_bytes=256 * 1024,
+            addresses=ReplyAddresses(TOPICS, InterfaceOptions(response_topics=allowed), frozenset({"office/+"})),
             spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
             requests=Requests(rules),
             operations=OperationIntake(rules),
@@ -169,13 +173,7 @@ class IngestBench:
             metrics=self.metrics,
             reports=ErrorReports(folder, self.metrics, self.clock),
             clock=self.clock,
-        )
-        allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")
-        replies = ReplyAddresses(TOPICS, InterfaceOptions(response_topics=allowed), frozenset({"office/+"}))
-        self.ingest = Ingest(
-            IngestRules(TOPICS, 256 * 1024, replies),
-            parts,
-            IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
+            callbacks=IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
         )
 
     def _check(self, workflow: Any) -> None:

@@ -21,7 +21,7 @@ from bridge.core.report import ErrorReports
 from bridge.interface.operation_options import SPECS
 from bridge.interface.operations import Operation
 from bridge.pipeline.intake.operations import ReadRequest
-from bridge.pipeline.reads.reader import Reads, ReadsParts
+from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
 
 
@@ -95,16 +95,14 @@ class ReadsBench:
         self.max_bytes = 256 * 1024
         self.outbox_calls = 0
         self.reads = Reads(
-            ReadsParts(
-                spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
-                exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
-                refusals=Refusals(TOPICS, self.metrics, self.clock),
-                metrics=self.metrics,
-                reports=ErrorReports(folder, self.metrics, self.clock),
-                clock=self.clock,
-                max_publish_bytes=lambda _name: self.max_bytes,
-                on_outbox=self._outbox,
-            )
+            spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
+            exchanges=self.exchanges,  # type: ignore[arg-type]  # a fake
+            refusals=Refusals(TOPICS, self.metrics, self.clock),
+            metrics=self.metrics,
+            reports=ErrorReports(folder, self.metrics, self.clock),
+            clock=self.clock,
+            max_publish_bytes=lambda _name: self.max_bytes,
+            on_outbox=self._outbox,
         )
 
     def _outbox(self) -> None:

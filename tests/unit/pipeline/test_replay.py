@@ -17,8 +17,7 @@ from bridge.interface.topics import Topics
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.intake.identity import mapped_event, requested_event
 from bridge.pipeline.refusals import Refusals
-from bridge.pipeline.replay import Replay
-from bridge.service.replaying import replay_parts
+from bridge.service.replaying import build_replay
 from bridge.settings.configuration import load
 from bridge.spool.options import SpoolOptions
 from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome
@@ -51,9 +50,11 @@ class Scene:
         self.spool = Spool.in_memory(clock=clock, limits=limits)
         self.woken = []
         schema = ClusterSchema(SchemaLibrary(), "auto", None)
-        parts = replay_parts(loaded.settings, loaded.compiled, self.spool, schema, Metrics())
-        self.parts = replace(parts, max_payload_bytes=200_000)
-        self.replay = Replay(self.parts, self.woken.append)
+        interface = replace(loaded.settings.interface, max_payload_bytes=200_000)
+        settings = replace(loaded.settings, interface=interface)
+        self.replay = build_replay(
+            settings, loaded.compiled, self.spool, schema, Metrics(), on_stored=self.woken.append
+        )
         self.refusals = Refusals(Topics("argo/workflows", BRIDGE_ID), Metrics(), clock)
 
     def refused(self, topic, body, name="", **keys):
