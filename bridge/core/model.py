@@ -172,3 +172,18 @@ class WorkflowOrder:
     name: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """Why a part of the bridge does not work now, for the health pages and the ``state`` topic.
+
+    Attributes:
+        code: kebab-case.
+        message: a sentence.
+        subject: the connection, namespace or part concerned, or "".
+    """
+
+    code: str
+    message: str
+    subject: str = ""

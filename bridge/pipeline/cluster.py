@@ -22,7 +22,7 @@ from bridge.core import strict_json
 from bridge.core.errors import BridgeError, PermanentError, SpoolError, cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import WorkflowOrder
+from bridge.core.model import HealthProblem, WorkflowOrder
 from bridge.core.worker import Worker
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.spool.store import Spool
@@ -142,21 +142,6 @@ _OF_ONE_NAMESPACE = frozenset({"not-permitted", "namespace-terminating", "namesp
 """Refusals by a server that is running and accepts the token."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArgoProblem:
-    """A problem at the Argo Server.
-
-    Attributes:
-        code: kebab-case.
-        message: a sentence.
-        namespace: the namespace concerned, or "" for all.
-    """
-
-    code: str
-    message: str
-    namespace: str = ""
-
-
 class VersionWatch(Worker):
     """Asks the Argo Server for its version, and checks that it answers requests that need authorisation.
 
@@ -188,7 +173,7 @@ class VersionWatch(Worker):
         self._metrics = metrics
         self._seldom = SeldomLog(_log, spool.age.now_s)
         self._version = ""
-        self._problems: tuple[ArgoProblem, ...] = (ArgoProblem("argo-not-asked", "not asked yet"),)
+        self._problems: tuple[HealthProblem, ...] = (HealthProblem("argo-not-asked", "not asked yet"),)
 
     @property
     def state(self) -> dict[str, object]:
@@ -199,8 +184,8 @@ class VersionWatch(Worker):
         return state if is_reachable else state | {"problem": problems[0].message}
 
     @property
-    def problems(self) -> tuple[ArgoProblem, ...]:
-        """Return what the Argo Server does not answer, or refuses us. Thread: any."""
+    def problems(self) -> tuple[HealthProblem, ...]:
+        """Return what the Argo Server does not answer, or refuses us; `subject`: the namespace, or "". Thread: any."""
         return self._problems
 
     def run(self) -> None:
@@ -215,19 +200,19 @@ class VersionWatch(Worker):
         is_reachable = _is_reachable(self._problems)
         self._metrics.argo_reachable.set(is_reachable)
         for problem in self._problems:
-            key, text = f"{problem.code} {problem.namespace}", "the Argo Server does not answer: %s"
+            key, text = f"{problem.code} {problem.subject}", "the Argo Server does not answer: %s"
             self._seldom.warning(key, text, problem.message, action="version", code=problem.code)
         if is_reachable and not _is_reachable(before):
             _log.info("the Argo Server answers, version %s", self._version, extra=fields(action="version"))
         if set(before) - set(self._problems):
             self._on_recovered()
 
-    def _ask(self) -> Iterator[ArgoProblem]:
+    def _ask(self) -> Iterator[HealthProblem]:
         """Yield the failures; a server that answers nothing is not asked for each namespace."""
         try:
             version = self._client.version()
         except BridgeError as error:
-            yield ArgoProblem(error.code, str(error))
+            yield HealthProblem(error.code, str(error))
             return
         if version != self._version:
             self._learn(version)
@@ -236,7 +221,7 @@ class VersionWatch(Worker):
                 self._client.check_access(namespace)
             except BridgeError as error:
                 is_of_one = error.code in _OF_ONE_NAMESPACE
-                yield ArgoProblem(error.code, str(error), namespace if is_of_one else "")
+                yield HealthProblem(error.code, str(error), namespace if is_of_one else "")
                 if not is_of_one:
                     return
 
@@ -252,5 +237,5 @@ class VersionWatch(Worker):
             _log.warning("cannot remember Argo's version: %s", error, extra=fields(action="version", code=error.code))
 
 
-def _is_reachable(problems: Sequence[ArgoProblem]) -> bool:
-    return all(problem.namespace for problem in problems)
+def _is_reachable(problems: Sequence[HealthProblem]) -> bool:
+    return all(problem.subject for problem in problems)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge import __version__
@@ -22,6 +23,7 @@ from bridge.control.server import ControlServer
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.interface.operations import Operation
@@ -48,15 +50,15 @@ from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
 from bridge.spool.store import Spool
-from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
+from bridge.status.shown.own_topic import OwnTopic
 from bridge.status.shown.state import StatePublisher
 from bridge.transports.base import ConnectionProblem, Session, Transport
 from bridge.validation.library import SchemaLibrary
-from bridge.web.health import HealthPages, Reason
+from bridge.web.health import HealthPages
 from bridge.web.server import WebServer
 
 _log = logger(__name__)
@@ -222,21 +224,23 @@ class Service:
             notices=status.notify,
             requests=self._mappings.status_requests,
         )
-        transports = list(self._transports.values())
-        parts = StatusParts(
+        transports, set_aside = list(self._transports.values()), self._outbox.set_aside
+        self._status = StatusService(
+            follow=follow,
+            topics=self._topics,
+            on_event_seen=lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id),
             argo=ArgoReader(self._client.options, self._client.credentials),
             store=self._spool,
             transports=transports,
             clock=self._clock,
             metrics=self.metrics,
             reports=self._reports,
-            set_aside=self._outbox.set_aside,
+            set_aside=set_aside,
         )
-        self._status = StatusService(
-            parts, follow, self._topics, lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id)
-        )
-        self._availability = Availability(self._topics.availability, parts)
-        self._state = StatePublisher(self._topics.state, parts, self.state, self._availability)
+        availability = OwnTopic(self._topics.availability, "text/plain", transports, self._clock, set_aside)
+        self._availability = Availability(availability)
+        state = OwnTopic(self._topics.state, "application/json", transports, self._clock, set_aside)
+        self._state = StatePublisher(state, self.state, self._availability, self._reports)
         self._housekeeping = Housekeeping(self._spool, self.metrics)
         self._listeners.handler = self
 
@@ -368,31 +372,33 @@ class Service:
         }
         return sorted(silent)[:MAX_NEVER_RECEIVED]
 
-    def liveness(self) -> Sequence[Reason]:
+    def liveness(self) -> Sequence[HealthProblem]:
         """Return problems that only a new process can fix: a thread that ended or hangs, or a damaged spool."""
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
         wanted = [name for worker in self._workers for name in worker.thread_names]
         wanted += [thread for name in self._transports for thread in thread_names(self._settings, name)]
-        ended = [Reason("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive]
+        ended = [
+            HealthProblem("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive
+        ]
         for name, seconds in self._ingest.standing_still():
             text = f"a batch of connection {name} has been in progress for {seconds:.0f} s"
-            ended.append(Reason("ingest-stands-still", text, name))
+            ended.append(HealthProblem("ingest-stands-still", text, name))
         damage = self._spool.damage
-        return ended if damage is None else [*ended, Reason(damage.code, str(damage), "spool")]
+        return ended if damage is None else [*ended, HealthProblem(damage.code, str(damage), "spool")]
 
-    def readiness(self) -> Sequence[Reason]:
+    def readiness(self) -> Sequence[HealthProblem]:
         """Return what prevents messages from being accepted; an Argo Server that is away does not."""
         found = [
-            Reason(problem.code, problem.message, transport.name)
+            HealthProblem(problem.code, problem.message, transport.name)
             for transport in self._transports.values()
             for problem in transport.problems
         ]
         return [*found, *(reason for reason in self._problems() if reason.subject == "spool")]
 
-    def _problems(self) -> list[Reason]:
+    def _problems(self) -> list[HealthProblem]:
         spool = self._spool.damage or self._ingest.problem or self._dispatcher.problem or self._housekeeping.problem
-        found = [] if spool is None else [Reason(spool.code, str(spool), "spool")]
-        found += [Reason(one.code, one.message, one.namespace or "argo") for one in self._version.problems]
-        return found + [Reason(one.code, one.message, one.namespace) for one in self._status.problems()]
+        found = [] if spool is None else [HealthProblem(spool.code, str(spool), "spool")]
+        found += [replace(one, subject=one.subject or "argo") for one in self._version.problems]
+        return found + self._status.problems()

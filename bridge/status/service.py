@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.core import log
+from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
+from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.interface.topics import RetainedStatus, Topics
+from bridge.spool.store import Spool
 from bridge.status.decided.tracker import Tracker
-from bridge.status.parts import StatusParts
-from bridge.status.problems import StatusProblem
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.events import Connected, Disconnected, Event, Ready, UpdatesStored
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import Lookups
@@ -22,7 +26,7 @@ from bridge.status.seen.retained import read_live, read_retained
 from bridge.status.seen.sources import EventSeen, FollowedWorkflows
 from bridge.status.seen.watcher import Watcher
 from bridge.status.shown.publisher import Publisher
-from bridge.transports.base import Session
+from bridge.transports.base import Session, SetAside, Transport
 
 _LOG = log.logger(__name__)
 _IDLE_WAIT_S = 10.0
@@ -35,26 +39,80 @@ class StatusService(Worker):
     """Follows workflows and keeps their retained status correct.
 
     Args:
-        parts: the common parts of status.
         follow: the workflows to follow.
         topics: the interface's topics.
         on_event_seen: called for each event whose workflow is seen, including deleted ones, on the status thread.
+        argo: reads workflows.
+        store: the spool's tables for status.
+        transports: every connection; status goes to all.
+        clock: time.
+        metrics: counters.
+        reports: for unexpected exceptions.
+        set_aside: told of a message on which a broker ends its connection; comes on the transport's thread.
     """
 
-    def __init__(self, parts: StatusParts, follow: FollowedWorkflows, topics: Topics, on_event_seen: EventSeen) -> None:
+    def __init__(
+        self,
+        *,
+        follow: FollowedWorkflows,
+        topics: Topics,
+        on_event_seen: EventSeen,
+        argo: ArgoReader,
+        store: Spool,
+        transports: Sequence[Transport],
+        clock: Clock,
+        metrics: Metrics,
+        reports: ErrorReports,
+        set_aside: SetAside,
+    ) -> None:
         super().__init__("status")
-        self._parts = parts
         self._follow = follow
         self._topics = topics
         self._on_event_seen = on_event_seen
+        self._argo = argo
+        self._store = store
+        self._clock = clock
+        self._reports = reports
         self._inbox = Inbox()
-        self._publisher = Publisher(parts, topics.status_stream, self._inbox.signal)
+        self._publisher = Publisher(
+            store=store,
+            transports=transports,
+            clock=clock,
+            stream=topics.status_stream,
+            signal=self._inbox.signal,
+            set_aside=set_aside,
+        )
         self._watchers = [
-            Watcher(namespace, follow.selector, parts, self._inbox, self._stop) for namespace in follow.namespaces
+            Watcher(
+                namespace,
+                follow.selector,
+                argo=argo,
+                clock=clock,
+                reports=reports,
+                inbox=self._inbox,
+                stop=self._stop,
+            )
+            for namespace in follow.namespaces
         ]
-        places = [(namespace, follow.selector) for namespace in follow.namespaces]
-        self._lookups = Lookups(parts, self._inbox, self._stop, places)
-        self._tracker = Tracker(parts, follow, topics, self._publisher, self._lookups.propose, self._event_seen)
+        self._lookups = Lookups(
+            follow.namespaces,
+            follow.selector,
+            argo=argo,
+            clock=clock,
+            reports=reports,
+            inbox=self._inbox,
+            stop=self._stop,
+        )
+        self._tracker = Tracker(
+            follow=follow,
+            topics=topics,
+            publisher=self._publisher,
+            propose=self._lookups.propose,
+            on_event_seen=self._event_seen,
+            store=store,
+            clock=clock,
+            metrics=metrics,
+        )
         self._workers: tuple[Worker, ...] = (self._lookups, *self._watchers)
         self._stop_flush_s = 0.0
 
@@ -73,15 +131,15 @@ class StatusService(Worker):
         Returns:
             Names of the threads that did not come.
         """
-        until_s = self._parts.clock.monotonic_s() + deadline_s
+        until_s = self._clock.monotonic_s() + deadline_s
         self._stop_flush_s = min(1.0, deadline_s / 2)
         late = super().stop(deadline_s)
         for worker in self._workers:
-            late += worker.stop(max(0.0, until_s - self._parts.clock.monotonic_s()))
+            late += worker.stop(max(0.0, until_s - self._clock.monotonic_s()))
         return late
 
     def _interrupt(self) -> None:
-        self._parts.argo.interrupt()
+        self._argo.interrupt()
         self._inbox.close()
 
     def connected(self, connection: str, session: Session) -> None:
@@ -116,7 +174,7 @@ class StatusService(Worker):
         """Names of the threads, each of which must run as long as the service does."""
         return super().thread_names + [name for worker in self._workers for name in worker.thread_names]
 
-    def problems(self) -> list[StatusProblem]:
+    def problems(self) -> list[HealthProblem]:
         """Return the reasons why status may be wrong now; [] if there are none. Thread: any."""
         found = [watcher.problem for watcher in self._watchers]
         return [problem for problem in (*found, self._publisher.problem) if problem is not None]
@@ -132,7 +190,7 @@ class StatusService(Worker):
     def _load_retained(self) -> None:
         while not self._stop.is_set():
             try:
-                self._tracker.adopt(self._parts.store.retained())
+                self._tracker.adopt(self._store.retained())
             except SpoolError as error:
                 _LOG.warning("cannot read which topics are retained: %s", error, extra=log.fields(code=error.code))
                 self._stop.wait(_SPOOL_PAUSE_S)
@@ -159,12 +217,12 @@ class StatusService(Worker):
             self._report(error)
 
     def _report(self, error: Exception) -> None:
-        self._parts.reports.unexpected("status", error)
+        self._reports.unexpected("status", error)
 
     def _flush(self) -> None:
         self._tracker.release_all()
-        until = self._parts.clock.monotonic_s() + self._stop_flush_s
+        until = self._clock.monotonic_s() + self._stop_flush_s
         while True:
             self._handle(self._inbox.take(_FLUSH_WAIT_S))
-            if self._publisher.is_settled or self._parts.clock.monotonic_s() >= until:
+            if self._publisher.is_settled or self._clock.monotonic_s() >= until:
                 return

@@ -127,6 +127,8 @@ class PublishResult(Enum):
 
 
 PublishDone = Callable[[PublishResult], None]
+SetAside = Callable[[str, OutgoingMessage], None]
+"""Told of a message on which a broker ends its connection: (connection, message). Comes on the transport's thread."""
 
 
 class Transport(Protocol):

@@ -11,28 +11,14 @@ from dataclasses import dataclass
 import orjson
 
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 
 JSON = "application/json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why the bridge is not ready, or not alive.
-
-    Attributes:
-        code: kebab-case.
-        message: a sentence.
-        subject: the connection, namespace or part concerned, or "".
-    """
-
-    code: str
-    message: str
-    subject: str = ""
-
-
-Check = Callable[[], Sequence[Reason]]
+Check = Callable[[], Sequence[HealthProblem]]
 """Returns the problems; [] if there are none. Must not block."""
 
 
@@ -76,7 +62,7 @@ class HealthPages:
         return None
 
 
-def _verdict(word: str, reasons: Sequence[Reason]) -> Page:
+def _verdict(word: str, reasons: Sequence[HealthProblem]) -> Page:
     listed = [
         {"code": reason.code, "message": reason.message} | ({"subject": reason.subject} if reason.subject else {})
         for reason in reasons

@@ -21,7 +21,6 @@ from bridge.interface.topics import Topics
 from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
 from bridge.spool.store import Spool
 from bridge.status.options import ScopeKind, StatusScope
-from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
@@ -90,17 +89,18 @@ class Bridge:
         followed = StatusScope(ScopeKind(scope.get("scope", "bridge")), scope.get("selector", ""))
         selector = scope_selector("plant-1", followed)
         self.events: list[tuple[bytes, str, str]] = []
-        parts = StatusParts(
-            ArgoReader(options, Credentials(None)),
-            spool,
-            [connection],
-            SystemClock(),
-            Metrics(),
-            ErrorReports(folder, Metrics(), SystemClock()),
-            lambda *_: None,
+        self.status = StatusService(
+            follow=FollowedWorkflows("plant-1", (NS,), selector),
+            topics=TOPICS,
+            on_event_seen=lambda *event: self.events.append(event),
+            argo=ArgoReader(options, Credentials(None)),
+            store=spool,
+            transports=[connection],
+            clock=SystemClock(),
+            metrics=Metrics(),
+            reports=ErrorReports(folder, Metrics(), SystemClock()),
+            set_aside=lambda *_: None,
         )
-        follow = FollowedWorkflows("plant-1", (NS,), selector)
-        self.status = StatusService(parts, follow, TOPICS, lambda *event: self.events.append(event))
         self.status.start()
         self.status.connected(connection.name, Session.NEW)
         self.status.ready(connection.name)
@@ -289,7 +289,7 @@ def test_a_missing_right_is_a_problem_and_stop_is_prompt(tmp_path: Path) -> None
     try:
         bridge = world.start()
         eventually(lambda: bridge.status.problems()[0].code == "not-permitted")
-        assert bridge.status.problems()[0].namespace == NS
+        assert bridge.status.problems()[0].subject == NS
         begin = time.monotonic()
         world.stop()
         assert time.monotonic() - begin < scaled(3.0)

@@ -21,11 +21,11 @@ from bridge.core.report import ErrorReports
 from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
 from bridge.spool.store import Spool
-from bridge.status.parts import StatusParts
 from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
+from bridge.status.shown.own_topic import OwnTopic
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.mqtt.transport import MqttTransport
@@ -48,18 +48,20 @@ class Bridge:
         self.transport = MqttTransport(options, self, self, Metrics())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
         argo = ArgoReader(argo_at(simulator.url), Credentials(None))
-        parts = StatusParts(
-            argo,
-            spool,
-            [self.transport],
-            SystemClock(),
-            Metrics(),
-            ErrorReports(folder, Metrics(), SystemClock()),
-            lambda *_: None,
+        self.status = StatusService(
+            follow=FollowedWorkflows("plant-1", (NS,), f"{BRIDGE_LABEL}=plant-1"),
+            topics=TOPICS,
+            on_event_seen=lambda *_: None,
+            argo=argo,
+            store=spool,
+            transports=[self.transport],
+            clock=SystemClock(),
+            metrics=Metrics(),
+            reports=ErrorReports(folder, Metrics(), SystemClock()),
+            set_aside=lambda *_: None,
         )
-        follow = FollowedWorkflows("plant-1", (NS,), f"{BRIDGE_LABEL}=plant-1")
-        self.status = StatusService(parts, follow, TOPICS, lambda *_: None)
-        self.availability = Availability(TOPICS.availability, parts)
+        own = OwnTopic(TOPICS.availability, "text/plain", [self.transport], SystemClock(), lambda *_: None)
+        self.availability = Availability(own)
         self.status.start()
         self.transport.start()
 

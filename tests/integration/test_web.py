@@ -12,8 +12,9 @@ import pytest
 
 from bridge.core.errors import ConfigError
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 from bridge.web import server as server_module
-from bridge.web.health import HealthPages, Page, Reason
+from bridge.web.health import HealthPages, Page
 from bridge.web.server import MAX_REQUESTS, WebServer
 from tests.support.transport_ends import wait_until
 
@@ -21,7 +22,7 @@ from tests.support.transport_ends import wait_until
 def find(path: str) -> Page | None:
     if path == "/defect":
         raise ValueError("defect")
-    return HealthPages(list, lambda: [Reason("unreachable", "broker away")], Metrics()).page(path)
+    return HealthPages(list, lambda: [HealthProblem("unreachable", "broker away")], Metrics()).page(path)
 
 
 @pytest.fixture

@@ -15,14 +15,16 @@ import logging
 import orjson
 
 from bridge.core import log
+from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.status import status_document
 from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus
+from bridge.spool.store import Spool
 from bridge.status.decided.registry import Registry
 from bridge.status.decided.transitions import transition
-from bridge.status.parts import StatusParts
 from bridge.status.shown.publisher import Publisher
 
 _LOG = log.logger(__name__)
@@ -39,7 +41,9 @@ class Externals:
     """The unfinished statuses from other systems.
 
     Args:
-        parts: the common parts of status.
+        store: the spool's table of them.
+        clock: monotonic time.
+        metrics: counters.
         topics: the interface's topics.
         publisher: gets the retained messages.
         registry: the workflows known to Argo.
@@ -47,11 +51,19 @@ class Externals:
     """
 
     def __init__(
-        self, parts: StatusParts, topics: Topics, publisher: Publisher, registry: Registry, bridge_id: str
+        self,
+        *,
+        store: Spool,
+        clock: Clock,
+        metrics: Metrics,
+        topics: Topics,
+        publisher: Publisher,
+        registry: Registry,
+        bridge_id: str,
     ) -> None:
-        self._store = parts.store
-        self._clock = parts.clock
-        self._counted = parts.metrics.external_statuses
+        self._store = store
+        self._clock = clock
+        self._counted = metrics.external_statuses
         self._topics = topics
         self._publisher = publisher
         self._registry = registry

@@ -1,6 +1,6 @@
 """The followed workflows, and which of them a mapping's own status topic shows. Bookkeeping only.
 
-Thread: the status thread owns it; `len` may be called from any thread.
+Thread: the status thread owns it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from bridge.interface.topics import Topics
 from bridge.status.decided.registry import Tracked
 from bridge.status.decided.transitions import Observed, Statement, digest_of
 from bridge.status.decided.windows import Window
-from bridge.status.parts import StatusParts
 from bridge.status.shown.publisher import Publisher
 
 HOUR_S = 3600.0
@@ -51,7 +50,7 @@ class Reports:
     """The reports of the followed namespaces.
 
     Args:
-        parts: the common parts of status.
+        clock: monotonic and wall time.
         topics: the interface's topics.
         publisher: gets the reports.
         bridge_id: id of this bridge.
@@ -59,9 +58,9 @@ class Reports:
     """
 
     def __init__(
-        self, parts: StatusParts, topics: Topics, publisher: Publisher, bridge_id: str, namespaces: Iterable[str]
+        self, clock: Clock, topics: Topics, publisher: Publisher, bridge_id: str, namespaces: Iterable[str]
     ) -> None:
-        self._clock: Clock = parts.clock
+        self._clock = clock
         self._topics = topics
         self._publisher = publisher
         self._bridge_id = bridge_id

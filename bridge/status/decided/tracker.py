@@ -4,7 +4,7 @@ The rules: a workflow is gone when a DELETED frame says so, when GET answers 404
 (``Persisted``). Absence from a list proves nothing, and a list that no watch goes on from only proposes.
 It does no I/O: values go to the publisher, and `propose` queues a GET. When messages are made, `Announcer` decides.
 
-Thread: the status thread owns it; `size` may be read from any thread.
+Thread: the status thread owns it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import orjson
 from bridge.argo.marks import BRIDGE_LABEL
 from bridge.argo.watch import WatchFrame
 from bridge.core import log
+from bridge.core.clock import Clock
+from bridge.core.metrics import Metrics
 from bridge.core.model import Phase, WorkflowRef
 from bridge.interface.status import NO_REQUESTS
 from bridge.interface.topics import RetainedStatus, Topics, published_problem
 from bridge.spool.records import ExternalStatus, RetainedTopic
+from bridge.spool.store import Spool
 from bridge.status.decided.external import Externals
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.decided.registry import Registry, Tracked
 from bridge.status.decided.reports import Reports
 from bridge.status.decided.transitions import Observed, is_newer, observe
-from bridge.status.parts import StatusParts
 from bridge.status.seen.events import (
     Connected,
     Disconnected,
@@ -57,22 +59,27 @@ class Tracker:
     """Every workflow of the followed namespaces.
 
     Args:
-        parts: what it works with.
         follow: which workflows.
         topics: the interface's topics.
         publisher: takes what the topics show.
         propose: queues a GET; asking twice is one GET.
         on_event_seen: told of each event whose workflow is seen.
+        store: the spool's tables for status.
+        clock: time.
+        metrics: counters.
     """
 
     def __init__(
         self,
-        parts: StatusParts,
+        *,
         follow: FollowedWorkflows,
         topics: Topics,
         publisher: Publisher,
         propose: Propose,
         on_event_seen: EventSeen,
+        store: Spool,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._follow = follow
         self._topics = topics
@@ -80,18 +87,29 @@ class Tracker:
         self._propose = propose
         self._on_event_seen = on_event_seen
         self._registry = Registry(topics)
-        self._announcer = Announcer(parts, follow, self._registry, publisher, topics.status_stream, propose)
-        self._externals = Externals(parts, topics, publisher, self._registry, follow.bridge_id)
-        self._reports = Reports(parts, topics, publisher, follow.bridge_id, follow.namespaces)
+        self._announcer = Announcer(
+            clock=clock,
+            metrics=metrics,
+            follow=follow,
+            registry=self._registry,
+            publisher=publisher,
+            stream=topics.status_stream,
+            propose=propose,
+        )
+        self._externals = Externals(
+            store=store,
+            clock=clock,
+            metrics=metrics,
+            topics=topics,
+            publisher=publisher,
+            registry=self._registry,
+            bridge_id=follow.bridge_id,
+        )
+        self._reports = Reports(clock, topics, publisher, follow.bridge_id, follow.namespaces)
         self._listed: set[str] = set()
         self._orphans: dict[WorkflowRef, set[str]] = {}
         self._hints: dict[str, NodeDetail] = {}
         self._ended: dict[str, str] = {}
-
-    @property
-    def size(self) -> int:
-        """How many workflows are followed. Thread: any."""
-        return len(self._registry)
 
     def adopt(self, rows: Iterable[RetainedTopic]) -> None:
         """Take over what an earlier process retained; call it before the first event."""

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 
 from bridge.core import log
 from bridge.core.backoff import JITTER, Backoff
-from bridge.core.clock import StopEvent
+from bridge.core.clock import Clock, StopEvent
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.model import WorkflowRef
+from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
-from bridge.status.parts import StatusParts
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
 
@@ -32,33 +33,37 @@ class Lookups(Worker):
     """The questions to Argo that are open.
 
     Args:
-        parts: what it works with.
+        namespaces: listed every 5 minutes or so.
+        selector: label selector, "" for all workflows.
+        argo: reads workflows.
+        clock: monotonic time.
+        reports: for unexpected exceptions.
         inbox: takes the answers.
         stop: ends `run`.
-        namespaces: listed every 5 minutes or so; namespace and label selector.
-        relist_s: how often, seconds.
     """
 
     def __init__(
         self,
-        parts: StatusParts,
+        namespaces: Sequence[str],
+        selector: str,
+        *,
+        argo: ArgoReader,
+        clock: Clock,
+        reports: ErrorReports,
         inbox: Inbox,
         stop: StopEvent,
-        namespaces: Sequence[tuple[str, str]],
-        *,
-        relist_s: float = RELIST_S,
     ) -> None:
         super().__init__("status-lookups", stop)
-        self._argo = parts.argo
-        self._parts = parts
-        self._clock = parts.clock
+        self._argo = argo
+        self._selector = selector
+        self._clock = clock
+        self._reports = reports
         self._inbox = inbox
-        self._relist_s = relist_s
         self._backoff = Backoff(initial_s=0.5, cap_s=5.0)
         self._changed = threading.Condition()
         self._open: dict[WorkflowRef, bool] = {}
         self._refused: dict[WorkflowRef, float] = {}
-        self._lists = {place: self._clock.monotonic_s() + self._period_s() for place in namespaces}
+        self._lists = {namespace: self._clock.monotonic_s() + self._period_s() for namespace in namespaces}
         self._failures = 0
         self._renewals = 0
 
@@ -81,7 +86,7 @@ class Lookups(Worker):
                 self._pause(error)
             except Exception as error:  # noqa: BLE001 - one bad answer never ends the thread
                 self._failures += 1
-                self._parts.reports.unexpected("status-lookups", error)
+                self._reports.unexpected("status-lookups", error)
                 self._stop.wait(self._backoff.delay_s(self._failures))
             else:
                 self._failures = 0
@@ -101,9 +106,10 @@ class Lookups(Worker):
         if question is not None:
             self._look_up(*question)
             return
-        place = self._next_list()
-        if place is not None:
-            self._list(*place)
+        now = self._clock.monotonic_s()
+        namespace = next((namespace for namespace, at_s in self._lists.items() if at_s <= now), None)
+        if namespace is not None:
+            self._list(namespace)
 
     def _next_question(self) -> tuple[WorkflowRef, bool] | None:
         with self._changed:
@@ -119,7 +125,7 @@ class Lookups(Worker):
                 return free, self._open[free]
             if not self._stop.is_set():
                 times = [*self._refused.values(), *self._lists.values()]
-                wait_s = min(times, default=now + self._relist_s) - now
+                wait_s = min(times, default=now + RELIST_S) - now
                 self._changed.wait(max(0.0, min(wait_s, TOKEN_LOOK_S) if self._refused else wait_s))
             return None
 
@@ -139,14 +145,10 @@ class Lookups(Worker):
         self._inbox.put(LookedUp(ref, workflow, nodes))
 
     def _period_s(self) -> float:
-        return self._relist_s * (1 + _SPREAD * (JITTER.random() - 0.5))
+        return RELIST_S * (1 + _SPREAD * (JITTER.random() - 0.5))
 
-    def _next_list(self) -> tuple[str, str] | None:
-        now = self._clock.monotonic_s()
-        return next((place for place, at_s in self._lists.items() if at_s <= now), None)
-
-    def _list(self, namespace: str, selector: str) -> None:
+    def _list(self, namespace: str) -> None:
         # Set before asking: a failed one is the watcher's to report, the next one comes all the same.
-        self._lists[namespace, selector] = self._clock.monotonic_s() + self._period_s()
-        listing = self._argo.list(namespace, selector)
+        self._lists[namespace] = self._clock.monotonic_s() + self._period_s()
+        listing = self._argo.list(namespace, self._selector)
         self._inbox.put(Listed(namespace, listing.items, starts_watch=False))

@@ -11,11 +11,12 @@ import logging
 
 from bridge.core import log
 from bridge.core.backoff import Backoff
-from bridge.core.clock import StopEvent
+from bridge.core.clock import Clock, StopEvent
 from bridge.core.errors import BridgeError
+from bridge.core.model import HealthProblem
+from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
-from bridge.status.parts import StatusParts
-from bridge.status.problems import StatusProblem
+from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
 
@@ -35,18 +36,30 @@ class Watcher(Worker):
     Args:
         namespace: which one.
         selector: label selector, "" for all workflows.
-        parts: what it works with.
+        argo: reads workflows.
+        clock: monotonic time.
+        reports: for unexpected exceptions.
         inbox: takes lists and frames; a full one slows the watch down.
         stop: ends `run`.
     """
 
-    def __init__(self, namespace: str, selector: str, parts: StatusParts, inbox: Inbox, stop: StopEvent) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        selector: str,
+        *,
+        argo: ArgoReader,
+        clock: Clock,
+        reports: ErrorReports,
+        inbox: Inbox,
+        stop: StopEvent,
+    ) -> None:
         super().__init__(f"status-watch-{namespace}", stop)
         self.namespace = namespace
         self._selector = selector
-        self._parts = parts
-        self._argo = parts.argo
-        self._clock = parts.clock
+        self._argo = argo
+        self._clock = clock
+        self._reports = reports
         self._inbox = inbox
         self._backoff = Backoff(initial_s=0.2, cap_s=5.0)
         self._failures = 0
@@ -54,7 +67,7 @@ class Watcher(Worker):
         self._version = ""
         self._heard_at_s = 0.0
         self._renewals = 0
-        self.problem: StatusProblem | None = StatusProblem(
+        self.problem: HealthProblem | None = HealthProblem(
             "status-not-listed", f'namespace "{namespace}" has not been listed yet', namespace
         )
 
@@ -112,7 +125,7 @@ class Watcher(Worker):
         self._failures += 1
         is_denied = error.code in _DENIED
         delay_s = AUTH_PAUSE_S if is_denied else self._backoff.delay_s(self._failures)
-        self.problem = StatusProblem(error.code, f'cannot follow namespace "{self.namespace}": {error}', self.namespace)
+        self.problem = HealthProblem(error.code, f'cannot follow namespace "{self.namespace}": {error}', self.namespace)
         extra = log.fields(action="status-watch", code=error.code, attempt=self._failures, delay_s=round(delay_s, 1))
         level = logging.WARNING if self._failures == 1 or is_denied else logging.DEBUG
         _LOG.log(level, "cannot follow namespace %s: %s", self.namespace, error, extra=extra)
@@ -132,5 +145,5 @@ class Watcher(Worker):
 
     def _report(self, error: Exception) -> None:
         self._failures += 1
-        self._parts.reports.unexpected("status-watch", error, namespace=self.namespace)
+        self._reports.unexpected("status-watch", error, namespace=self.namespace)
         self._stop.wait(self._backoff.delay_s(self._failures))

@@ -19,7 +19,6 @@ from bridge.interface.status import NoticeKind
 from bridge.status.decided.nodes import NodeDetail, read_nodes
 from bridge.status.decided.registry import Registry, Tracked
 from bridge.status.decided.transitions import Observed, Overlay, is_newer, transition, update_of
-from bridge.status.parts import StatusParts
 from bridge.status.seen.sources import FollowedWorkflows, Workflow
 from bridge.status.shown.publisher import Publisher
 
@@ -37,7 +36,8 @@ class Announcer:
     """Makes messages from states.
 
     Args:
-        parts: the common parts of status.
+        clock: monotonic time.
+        metrics: counters.
         follow: for ``details.bridge`` and the notifications.
         registry: the topics of workflows.
         publisher: gets the messages.
@@ -47,15 +47,17 @@ class Announcer:
 
     def __init__(
         self,
-        parts: StatusParts,
+        *,
+        clock: Clock,
+        metrics: Metrics,
         follow: FollowedWorkflows,
         registry: Registry,
         publisher: Publisher,
         stream: str,
         propose: Propose,
     ) -> None:
-        self._clock: Clock = parts.clock
-        self._metrics: Metrics = parts.metrics
+        self._clock = clock
+        self._metrics = metrics
         self._follow = follow
         self._registry = registry
         self._publisher = publisher

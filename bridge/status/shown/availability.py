@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 
 from bridge.interface.topics import OFFLINE, ONLINE
-from bridge.status.parts import StatusParts
 from bridge.status.shown.own_topic import OwnTopic
 from bridge.transports.base import PublishResult
 
@@ -20,13 +19,11 @@ class Availability:
     """The ``availability`` topic of one bridge.
 
     Args:
-        topic: ``argo/bridge/ID/availability``.
-        parts: what it works with.
+        own: the topic, ``argo/bridge/ID/availability``.
     """
 
-    def __init__(self, topic: str, parts: StatusParts) -> None:
-        self._own = OwnTopic(topic, "text/plain", parts.transports, parts.clock, parts.set_aside)
-        self._transports = {transport.name: transport for transport in parts.transports}
+    def __init__(self, own: OwnTopic) -> None:
+        self._own = own
         self._lock = threading.Lock()
         self._ready: set[str] = set()
         self._is_over = False
@@ -69,11 +66,10 @@ class Availability:
             self._is_over = True
             self._ready.clear()
         last = _Countdown()
-        for transport in self._transports.values():
-            if transport.is_ready:
-                last.add()
-                if not transport.publish(self._own.message(OFFLINE), last.done):
-                    last.done(PublishResult.LOST)
+        for transport in self._own.ready():
+            last.add()
+            if not transport.publish(self._own.message(OFFLINE), last.done):
+                last.done(PublishResult.LOST)
         return last.wait(deadline_s)
 
 

@@ -8,11 +8,11 @@ Thread: any.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.clock import Clock
 from bridge.core.model import OutgoingMessage
-from bridge.transports.base import PublishResult, Transport
+from bridge.transports.base import PublishResult, SetAside, Transport
 
 REFUSED_PAUSE_S = 60.0
 
@@ -34,9 +34,9 @@ class OwnTopic:
         content_type: str,
         transports: Sequence[Transport],
         clock: Clock,
-        on_set_aside: Callable[[str, OutgoingMessage], None],
+        on_set_aside: SetAside,
     ) -> None:
-        self.topic = topic
+        self._topic = topic
         self._content_type = content_type
         self._transports = {transport.name: transport for transport in transports}
         self._clock = clock
@@ -45,9 +45,13 @@ class OwnTopic:
         self._told: dict[str, tuple[bytes, float]] = {}
         self._pause_until_s: dict[str, float] = {}
 
+    def ready(self) -> list[Transport]:
+        """Return the connections that take messages now."""
+        return [transport for transport in self._transports.values() if transport.is_ready]
+
     def message(self, payload: bytes) -> OutgoingMessage:
         """Return the message that makes `payload` the topic's value."""
-        return OutgoingMessage(self.topic, payload, qos=1, retain=True, content_type=self._content_type)
+        return OutgoingMessage(self._topic, payload, qos=1, retain=True, content_type=self._content_type)
 
     def bring(self, connection: str, payload: bytes, repeat_s: float = float("inf")) -> None:
         """Publish `payload`, unless it was sent within the last `repeat_s` seconds or has just been refused."""

@@ -4,7 +4,7 @@ The rules for a retained topic: its row is in the spool before the first publish
 acknowledged the clearing publish. So everything a crash leaves behind is found again. It decides nothing about
 workflows.
 
-Thread: the status thread owns it; `unpublished` and `problem` may be read from any thread.
+Thread: the status thread owns it; `problem` may be read from any thread.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core import log
+from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
-from bridge.core.model import OutgoingMessage, WorkflowRef
+from bridge.core.model import HealthProblem, OutgoingMessage, WorkflowRef
 from bridge.spool.records import RetainedTopic
+from bridge.spool.store import Spool
 from bridge.status.decided.transitions import Statement, digest_of
-from bridge.status.parts import StatusParts
-from bridge.status.problems import StatusProblem
 from bridge.status.seen.events import Event, PublishEnded
 from bridge.status.shown.destination import REFUSED_PAUSE_S, Key, Link
-from bridge.transports.base import PublishDone, PublishResult, Session
+from bridge.transports.base import PublishDone, PublishResult, Session, SetAside, Transport
 
 _LOG = log.logger(__name__)
 _SPOOL_PAUSE_S = 2.0
@@ -34,18 +34,29 @@ class Publisher:
     """The values of topics, and for each connection those it must still get.
 
     Args:
-        parts: the common parts of status.
+        store: the spool's table of retained topics.
+        transports: every connection.
+        clock: monotonic time.
         stream: the topic of the stream of updates.
         signal: passes `PublishEnded` from transport threads to the status thread.
+        set_aside: called, on a transport's thread, with a message on which the broker ends the connection.
     """
 
-    def __init__(self, parts: StatusParts, stream: str, signal: Callable[[Event], None]) -> None:
-        self._store = parts.store
-        self._clock = parts.clock
-        self._metrics = parts.metrics
+    def __init__(
+        self,
+        *,
+        store: Spool,
+        transports: Sequence[Transport],
+        clock: Clock,
+        stream: str,
+        signal: Callable[[Event], None],
+        set_aside: SetAside,
+    ) -> None:
+        self._store = store
+        self._clock = clock
         self._stream = stream
         self._signal = signal
-        self._links = {transport.name: Link(transport) for transport in parts.transports}
+        self._links = {transport.name: Link(transport) for transport in transports}
         self._values: dict[Key, Statement] = {}
         self._gone: dict[Key, None] = {}
         self._told: dict[str, set[str]] = {}
@@ -54,8 +65,8 @@ class Publisher:
         self._initial_until_s = float("inf")
         self._seldom = log.SeldomLog(_LOG, self._clock.monotonic_s)
         self._mended = log.Throttle(MEND_PAUSE_S)
-        self._set_aside = parts.set_aside
-        self.problem: StatusProblem | None = None
+        self._set_aside = set_aside
+        self.problem: HealthProblem | None = None
 
     def adopt(self, row: RetainedTopic, *, saved: bool) -> bool:
         """Take over a topic that may have a retained message of ours; False if its connection is not configured.
@@ -277,7 +288,7 @@ class Publisher:
             if new:
                 self._store.retain(new)
         except SpoolError as error:
-            self.problem = StatusProblem("status-spool", f"cannot store which topics are retained: {error}")
+            self.problem = HealthProblem("status-spool", f"cannot store which topics are retained: {error}")
             self._spool_retry_at_s = now + _SPOOL_PAUSE_S
             return False
         self.problem = None

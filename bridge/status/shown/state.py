@@ -13,13 +13,11 @@ from typing import Any
 
 import orjson
 
-from bridge.core import log
+from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
-from bridge.status.parts import StatusParts
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
 
-_LOG = log.logger(__name__)
 LOOK_S = 1.0
 REPEAT_S = 60.0
 
@@ -30,20 +28,21 @@ class StatePublisher(Worker):
     """The ``state`` topic of one bridge; it also ensures that ``online`` is published.
 
     Args:
-        topic: ``argo/bridge/ID/state``.
-        parts: what it works with.
+        own: the topic, ``argo/bridge/ID/state``.
         read: returns the current state, JSON-ready: ``version``, ``argo``, ``spool``, ``mappings``, ``connections``,
             ``waiting``. Called at most once a second, on the thread ``state``; must not block.
         availability: its `retry` is called at each check.
+        reports: for unexpected exceptions.
     """
 
-    def __init__(self, topic: str, parts: StatusParts, read: Callable[[], State], availability: Availability) -> None:
+    def __init__(
+        self, own: OwnTopic, read: Callable[[], State], availability: Availability, reports: ErrorReports
+    ) -> None:
         super().__init__("state")
-        self._own = OwnTopic(topic, "application/json", parts.transports, parts.clock, parts.set_aside)
-        self._transports = parts.transports
+        self._own = own
         self._read = read
         self._availability = availability
-        self._reports = parts.reports
+        self._reports = reports
 
     def disconnected(self, connection: str) -> None:
         """Note that the sent state may be lost: send it again."""
@@ -66,6 +65,5 @@ class StatePublisher(Worker):
         """Publish the state if it changed or was last sent a minute ago."""
         self._availability.retry()
         payload = orjson.dumps(dict(self._read()), default=str)
-        for transport in self._transports:
-            if transport.is_ready:
-                self._own.bring(transport.name, payload, REPEAT_S)
+        for transport in self._own.ready():
+            self._own.bring(transport.name, payload, REPEAT_S)

@@ -187,7 +187,7 @@ def test_what_one_namespace_refuses_is_a_problem_and_no_outage(code: str) -> Non
     bench.client.access = {"factory": TransientError("read workflows in factory: forbidden", code=code)}
     bench.look()
     assert bench.watch.state["reachable"] is True
-    assert [(problem.code, problem.namespace) for problem in bench.watch.problems] == [(code, "factory")]
+    assert [(problem.code, problem.subject) for problem in bench.watch.problems] == [(code, "factory")]
     assert bench.client.asked == ["factory", "lab"]
 
 

@@ -214,17 +214,6 @@ class FakeStore:
         self.commits += 1
 
 
-@dataclass
-class Parts:
-    """What publisher and tracker work with."""
-
-    store: FakeStore
-    transports: Sequence[FakeTransport]
-    clock: FakeClock
-    metrics: Metrics
-    set_aside: Callable[[str, OutgoingMessage], None]
-
-
 class Bench:
     """Tracker and publisher with fakes around them, run by hand on one thread."""
 
@@ -244,20 +233,27 @@ class Bench:
         self.open: dict[WorkflowRef, bool] = {}
         self.events_seen: list[tuple[bytes, str, str]] = []
         self.set_aside: list[tuple[str, OutgoingMessage]] = []
-        told = lambda *message: self.set_aside.append(message)  # noqa: E731 - as the service wires it
-        parts = Parts(self.store, transports, self.clock, Metrics(), told)
-        self.metrics = parts.metrics
-        self.publisher = Publisher(parts, STREAM, self.signals.append)
+        self.metrics = Metrics()
+        self.publisher = Publisher(
+            store=self.store,
+            transports=transports,
+            clock=self.clock,
+            stream=STREAM,
+            signal=self.signals.append,
+            set_aside=lambda *message: self.set_aside.append(message),
+        )
         self.tracker = Tracker(
-            parts,
-            self.follow,
-            TOPICS,
-            self.publisher,
-            lambda ref, nodes: self.open.update({ref: nodes or self.open.get(ref, False)}),
-            lambda *event: self.events_seen.append(event),
+            follow=self.follow,
+            topics=TOPICS,
+            publisher=self.publisher,
+            propose=lambda ref, nodes: self.open.update({ref: nodes or self.open.get(ref, False)}),
+            on_event_seen=lambda *event: self.events_seen.append(event),
+            store=self.store,
+            clock=self.clock,
+            metrics=self.metrics,
         )
         if not reports:  # one more retained topic, which most tests have nothing to do with
-            self.tracker._reports = Reports(parts, TOPICS, self.publisher, self.follow.bridge_id, ())
+            self.tracker._reports = Reports(self.clock, TOPICS, self.publisher, self.follow.bridge_id, ())
         self.tracker.adopt(self.store.retained())
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 from status_fakes import NS, workflow
 from test_status_watcher import Stop
@@ -17,7 +16,7 @@ from bridge.core.model import WorkflowRef
 from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
-from bridge.status.seen.lookups import Lookups
+from bridge.status.seen.lookups import RELIST_S, Lookups
 
 AWAY = TransientError("get: unreachable", code="unreachable")
 ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")
@@ -52,15 +51,15 @@ class Argo:
 
 
 def run(
-    folder: Path, outcomes: list[object], *refs: tuple[WorkflowRef, bool], **more: float
+    folder: Path, outcomes: list[object], *refs: tuple[WorkflowRef, bool], later_s: float = 0.0
 ) -> tuple[Argo, Stop, list]:
     clock = FakeClock()
     stop = Stop(clock)
     argo = Argo(stop, outcomes, lambda: True)
     inbox = Inbox()
-    metrics = Metrics()
-    parts = SimpleNamespace(argo=argo, clock=clock, metrics=metrics, reports=ErrorReports(folder, metrics, clock))
-    lookups = Lookups(parts, inbox, stop, [(NS, "")], **more)
+    reports = ErrorReports(folder, Metrics(), clock)
+    lookups = Lookups([NS], "", argo=argo, clock=clock, reports=reports, inbox=inbox, stop=stop)
+    clock.advance(later_s)
     for ref, nodes in refs:
         lookups.propose(ref, nodes)
     lookups.run()
@@ -105,7 +104,7 @@ def test_an_unexpected_exception_is_reported_and_asked_again(tmp_path: Path) -> 
 
 def test_a_namespace_is_listed_from_time_to_time(tmp_path: Path) -> None:
     """When it is time, a list is asked for, and it says of itself that no watch goes on from it."""
-    argo, _, events = run(tmp_path, [], relist_s=0.0)
+    argo, _, events = run(tmp_path, [], later_s=2 * RELIST_S)
     assert argo.lists == 1
     (event,) = events
     assert isinstance(event, Listed)

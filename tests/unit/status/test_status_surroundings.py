@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -23,6 +22,7 @@ from bridge.status.seen.inbox import MAX_WAITING_BYTES, Inbox
 from bridge.status.seen.retained import read_live, read_retained
 from bridge.status.seen.sources import scope_selector
 from bridge.status.shown.availability import Availability
+from bridge.status.shown.own_topic import OwnTopic
 from bridge.status.shown.state import REPEAT_S, StatePublisher
 from bridge.transports.base import PublishResult
 from tests.support.machine import scaled
@@ -44,8 +44,8 @@ def transport(broker: FakeBroker) -> FakeTransport:
 
 def made(transport: FakeTransport) -> Availability:
     """Availability alone."""
-    parts = SimpleNamespace(transports=[transport], clock=FakeClock(), set_aside=lambda *_: None)
-    return Availability(TOPICS.availability, parts)
+    own = OwnTopic(TOPICS.availability, "text/plain", [transport], FakeClock(), lambda *_: None)
+    return Availability(own)
 
 
 # -- availability ------------------------------------------------------------------------------------------------
@@ -114,15 +114,13 @@ class Board:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.set_aside: list[tuple[str, OutgoingMessage]] = []
-        parts = SimpleNamespace(
-            transports=[transport],
-            clock=self.clock,
-            metrics=self.metrics,
-            reports=ErrorReports(folder, self.metrics, self.clock),
-            set_aside=lambda *message: self.set_aside.append(message),
-        )
-        self.availability = Availability(TOPICS.availability, parts)
-        self.publisher = StatePublisher(TOPICS.state, parts, self.read, self.availability)
+        self.availability = Availability(self.own(transport, TOPICS.availability, "text/plain"))
+        state = self.own(transport, TOPICS.state, "application/json")
+        reports = ErrorReports(folder, self.metrics, self.clock)
+        self.publisher = StatePublisher(state, self.read, self.availability, reports)
+
+    def own(self, transport: FakeTransport, topic: str, content_type: str) -> OwnTopic:
+        return OwnTopic(topic, content_type, [transport], self.clock, lambda *message: self.set_aside.append(message))
 
     def read(self) -> dict[str, object]:
         self.was_read.set()

@@ -50,7 +50,7 @@ def test_a_workflow_shows_from_its_first_frame_to_its_deletion(bench: Bench, bro
     assert phases(broker, STREAM) == ["Pending", "Running", "Succeeded"]
     assert broker.retained == {}
     assert bench.store.rows == {}
-    assert bench.tracker.size == 0
+    assert len(bench.tracker._registry) == 0
 
 
 @pytest.mark.parametrize("others", [{"labels": {"argo-bridge/bridge": "plant-2"}}, {"labels": PERSISTED}])
@@ -65,7 +65,7 @@ def test_a_name_that_another_workflow_has_by_now_is_cleared(
     bench.answer(REF, workflow(uid="u2", version=9, phase="Running", **others))
     bench.wait(2)
     assert broker.retained == {}
-    assert (bench.tracker.size, bench.store.rows) == (0, {})
+    assert (len(bench.tracker._registry), bench.store.rows) == (0, {})
 
 
 def test_a_burst_within_a_second_is_two_messages(bench: Bench, broker: FakeBroker) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 from status_fakes import NS, workflow
 
@@ -103,9 +102,8 @@ def follow(folder: Path, *steps: object, inbox: Inbox | None = None) -> tuple[Sc
     stop = Stop(clock)
     script = Script(stop, *steps)
     inbox = inbox or Inbox()
-    metrics = Metrics()
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=ErrorReports(folder, metrics, clock))
-    watcher = Watcher(NS, "", parts, inbox, stop)
+    reports = ErrorReports(folder, Metrics(), clock)
+    watcher = Watcher(NS, "", argo=script, clock=clock, reports=reports, inbox=inbox, stop=stop)
     assert watcher.problem is not None
     watcher.run()
     return script, watcher, stop, _taken(inbox)
@@ -169,7 +167,7 @@ def test_a_missing_right_is_a_problem_with_a_long_pause(tmp_path: Path) -> None:
     _, watcher, stop, _ = follow(tmp_path, DENIED, PermanentError("no", code="invalid"))
     assert sum(stop.waits[: int(AUTH_PAUSE_S / TOKEN_LOOK_S)]) == AUTH_PAUSE_S
     assert watcher.problem is not None
-    assert (watcher.problem.code, watcher.problem.namespace) == ("invalid", NS)
+    assert (watcher.problem.code, watcher.problem.subject) == ("invalid", NS)
 
 
 def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
@@ -189,9 +187,8 @@ def test_a_new_token_is_tried_at_once(tmp_path: Path) -> None:
     clock = FakeClock()
     stop = Stop(clock)
     script = Renewed(stop, DENIED, WorkflowList((), "7"))
-    metrics = Metrics()
-    parts = SimpleNamespace(argo=script, clock=clock, metrics=metrics, reports=ErrorReports(tmp_path, metrics, clock))
-    Watcher(NS, "", parts, Inbox(), stop).run()
+    reports = ErrorReports(tmp_path, Metrics(), clock)
+    Watcher(NS, "", argo=script, clock=clock, reports=reports, inbox=Inbox(), stop=stop).run()
     assert script.calls[:2] == ["list", "list"]
     assert script.waited[1] == 3
 

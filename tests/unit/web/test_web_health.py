@@ -6,16 +6,17 @@ import orjson
 import pytest
 
 from bridge.core.metrics import Metrics
-from bridge.web.health import HealthPages, Reason
+from bridge.core.model import HealthProblem
+from bridge.web.health import HealthPages
 
 
-def pages(alive: list[Reason], ready: list[Reason], metrics: Metrics | None = None) -> HealthPages:
+def pages(alive: list[HealthProblem], ready: list[HealthProblem], metrics: Metrics | None = None) -> HealthPages:
     return HealthPages(lambda: alive, lambda: ready, metrics or Metrics())
 
 
 def test_health_is_200_or_503_with_the_reasons() -> None:
     """Both verdicts are JSON; every reason is named with code and message, and with its subject where it has one."""
-    made = pages([], [Reason("unreachable", "broker away", "plant"), Reason("x", "y")])
+    made = pages([], [HealthProblem("unreachable", "broker away", "plant"), HealthProblem("x", "y")])
     alive, ready = made.page("/livez"), made.page("/readyz")
     assert alive is not None
     assert ready is not None
@@ -32,7 +33,7 @@ def test_health_is_200_or_503_with_the_reasons() -> None:
 
 def test_liveness_has_a_verdict_of_its_own() -> None:
     """A bridge that is broken for good is not alive, whatever readiness says."""
-    page = pages([Reason("spool-unusable", "gone")], []).page("/livez")
+    page = pages([HealthProblem("spool-unusable", "gone")], []).page("/livez")
     assert page is not None
     assert page.status == 503
 
