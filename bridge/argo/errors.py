@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from bridge.core.errors import BridgeError, PermanentError, TransientError, cut
+from bridge.core.record import record
 
 MAX_RETRY_AFTER_S = 3600.0
 
@@ -50,7 +51,7 @@ class Fault(Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """One classified response.
 

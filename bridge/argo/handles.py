@@ -22,12 +22,13 @@ from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, nam
 from bridge.argo.options import ArgoOptions, system_ca_file
 from bridge.core.errors import cut
 from bridge.core.foreign import conceal_bytes
+from bridge.core.record import record
 
 _SSE = "text/event-stream"
 _CA_CACHE_TIMEOUT = 321  # CURLOPT_CA_CACHE_TIMEOUT, libcurl 7.87; pycurl has no name for it
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HttpRequest:
     """One request to the Argo Server.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from bridge.core.record import record
 from bridge.interface.loose_json import object_at, text_at
 
 BRIDGE_LABEL = "argo-bridge/bridge"
@@ -21,7 +20,7 @@ PREVIOUS_LABEL = f"{ARGO_PREFIX}resubmitted-from-workflow"
 ARCHIVING_LABEL = f"{ARGO_PREFIX}workflow-archiving-status"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Marks:
     """What says on a workflow that it is ours, and whose. "" leaves an annotation out.
 

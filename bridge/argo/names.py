@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import unicodedata
+from functools import lru_cache
 
 MAX_BASE = 46
-_HASH_CHARACTERS = 16
+# Source: RFC 4648 section 6, in lower case. Two characters each: 10 bits.
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
+_SHIFTS = range(70, -10, -10)
 _OTHER = re.compile(r"[^a-z0-9]+")
 
 
@@ -19,11 +22,12 @@ def workflow_name(base: str, event_id: bytes) -> str:
             without letters or digits becomes ``workflow``.
         event_id: at least 10 bytes of a digest; HASH is 80 bits of it as 16 base32 characters.
     """
-    digest = base64.b32encode(event_id[:10]).decode("ascii").lower()[:_HASH_CHARACTERS]
-    return f"{_label(base)}-{digest}"
-
-
-def _label(base: str) -> str:
+    number = int.from_bytes(event_id[:10], "big")
     # Only the beginning matters; a base may come from a message and have any length.
-    plain = unicodedata.normalize("NFKD", base[:512]).encode("ascii", "ignore").decode("ascii").lower()
+    return f"{_label(base[:512])}-{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
+
+
+@lru_cache(maxsize=1024)
+def _label(base: str) -> str:
+    plain = unicodedata.normalize("NFKD", base).encode("ascii", "ignore").decode("ascii").lower()
     return _OTHER.sub("-", plain).strip("-")[:MAX_BASE].rstrip("-") or "workflow"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+__all__ = ["Counter", "Metrics"]
+
 
 class Metrics:
     """Every metric of the bridge, under its documented name (docs/operations.md)."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from bridge.core.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class MessageProperties:
     """Properties of a message besides topic and payload.
 
@@ -50,7 +52,7 @@ class Flaw:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Message:
     """One message as received from a broker.
 
@@ -78,7 +80,7 @@ class Message:
     flaw: Flaw | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OutgoingMessage:
     """One message to publish.
 
@@ -103,7 +105,7 @@ class OutgoingMessage:
     queue: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WorkflowRef:
     """Addresses one workflow object: a name can be reused after a deletion, a uid never is."""
 
@@ -131,7 +133,7 @@ class Phase(Enum):
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ReplyAddress:
     """Where and how the reply to one request goes.
 
@@ -152,7 +154,7 @@ class ReplyAddress:
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WorkflowOrder:
     """A workflow to create, complete except for what the spool adds. The same order always gives the same object.
 

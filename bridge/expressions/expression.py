@@ -58,7 +58,7 @@ class PathValue:
     """A bare path."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._root, self._steps = path, path.root, path.steps
         self.result = "STRING" if path.root in (TOPIC, HEADERS, MESSAGE) and path.steps else "DYN"
 
     def value(self, scope: Scope) -> Any:
@@ -67,12 +67,11 @@ class PathValue:
         Raises:
             EvaluationError: the value is missing or null.
         """
-        path = self._path
-        found = walk(scope.root(path.root), path.steps)
+        found = walk(scope.root(self._root), self._steps)
         if found is MISSING:
-            raise EvaluationError(f"{path} is missing")
+            raise EvaluationError(f"{self._path} is missing")
         if found is None:
-            raise EvaluationError(f"{path} is null")
+            raise EvaluationError(f"{self._path} is null")
         return found
 
 

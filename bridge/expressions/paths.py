@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bridge.core.record import record
+
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
@@ -40,7 +42,7 @@ class Path:
         return self.root + "".join(_written(step) for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scope:
     """The variables of expressions for one message.
 

@@ -16,6 +16,7 @@ from bridge.configfile.nodes import quote
 from bridge.core import topic_filter
 from bridge.core.errors import PermanentError
 from bridge.core.model import WorkflowOrder
+from bridge.core.record import record
 from bridge.expressions.cel import EvaluationError
 from bridge.expressions.paths import Scope
 from bridge.interface.replies import Refusal
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from bridge.mapping.render import Template
 
 _NAME = re.compile(DNS_LABEL)
+_NOT_IN_LEVEL = re.compile("[/+#\0]")
 _LONGEST_KEY = 128
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Fired:
     """The message starts a workflow.
 
@@ -242,7 +244,7 @@ def _workflow_name(template: Template, scope: Scope) -> str:
 
 
 def _status_topic(template: Template, scope: Scope) -> str:
-    topic = "".join(part if isinstance(part, str) else _status_level(part, scope) for part in template.parts)
+    topic = "".join([part if isinstance(part, str) else _status_level(part, scope) for part in template.parts])
     problem = topic_filter.name_problem(topic)
     if problem:
         raise PermanentError(f"render status topic: {problem}", code="invalid-status-topic")
@@ -254,7 +256,7 @@ def _status_level(part: Any, scope: Scope) -> str:
         value = to_text(part.value(scope))
     except EvaluationError as error:
         raise PermanentError(f"render status topic: {error}", code="expression-error") from error
-    if not value or value.startswith("$") or any(char in value for char in "/+#\0"):
+    if not value or value[0] == "$" or _NOT_IN_LEVEL.search(value):
         message = f"render status topic: {quote(value, 64)} is empty, begins with $, or has one of / + # NUL"
         raise PermanentError(message, code="invalid-status-topic")
     return value

@@ -104,7 +104,7 @@ class JsonDecoder(Decoder):
         if not isinstance(decoded, (dict, list, float)):
             return decoded
         try:
-            return json.loads(payload.decode(), object_pairs_hook=_unique)
+            return _EXACT.decode(payload.decode())
         except ValueError as error:  # an integer longer than Python converts (4,300 digits)
             raise PayloadError(f"decode payload: {cut(str(error))}") from error
 
@@ -221,3 +221,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise PayloadError(f'decode payload: key "{cut(twice, 64)}" occurs twice', code="duplicate-key")
     return unique
+
+
+_EXACT = json.JSONDecoder(object_pairs_hook=_unique)

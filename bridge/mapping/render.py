@@ -65,8 +65,8 @@ class Template:
             EvaluationError: an expression has no result, or none with a text form.
             BracesError: the result has more `{{` than the mapping's own text.
         """
-        text = "".join(part if isinstance(part, str) else to_text(part.value(scope)) for part in self.parts)
-        if _count_braces(text) > self.braces:
+        text = "".join([part if isinstance(part, str) else to_text(part.value(scope)) for part in self.parts])
+        if "{{" in text and _count_braces(text) > self.braces:
             raise BracesError("a value from the message contains {{, which Argo would expand")
         return text
 
@@ -134,7 +134,7 @@ def to_text(value: Any) -> str:
 
 def _count_braces(text: str) -> int:
     """Count `{{`, including overlapping ones: `{` before the mapping's own `{{` must not pass."""
-    return len(_OPENING.findall(text)) if "{{" in text else 0
+    return len(_OPENING.findall(text))
 
 
 def _float_text(value: float) -> str:

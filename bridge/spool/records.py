@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
+from bridge.core.record import record
 
 
 class Outcome(Enum):
@@ -30,7 +31,7 @@ class Asked:
     options: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NewEvent:
     """One event to store; becomes exactly one workflow, or one operation carried out.
 
@@ -74,7 +75,7 @@ REMEMBERED_DIGEST_BYTES = 16
 """Bytes of a digest that the spool keeps for a delivery."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Inflight:
     """Maps a packet id to its delivery, so that a message with DUP=1 is the same event.
 
@@ -91,7 +92,7 @@ class Inflight:
     delivery_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OutboxMessage:
     """A message that must reach a broker: a reply or a dead-letter notice.
 
@@ -173,7 +174,7 @@ class ExternalStatus:
     seq: int
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class NewRows:
     """Rows that one commit stores together or not at all: the results of one message.
 
@@ -246,7 +247,7 @@ QUARANTINE_FAILURES = 3
 """Own failures after which a row is quarantined; the spool's indexes and statements have the same number."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WaitingEvent:
     """A row for dispatch.
 
@@ -280,7 +281,7 @@ class WaitingEvent:
         return self.own_failures >= QUARANTINE_FAILURES
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finished:
     """An event's outcome, with everything that the same commit stores.
 
@@ -304,7 +305,7 @@ class Finished:
     answered: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Postponed:
     """A row that failed for now.
 

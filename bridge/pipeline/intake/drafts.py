@@ -12,7 +12,7 @@ from bridge.pipeline.intake.operations import ReadRequest
 from bridge.spool.records import NewRows
 
 
-@dataclass
+@dataclass(slots=True)
 class Draft(NewRows):
     """What one message leads to and has not led to yet: what is committed is taken out.
 

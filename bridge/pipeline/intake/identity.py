@@ -24,12 +24,11 @@ DeliveryLookup = Callable[[str, int, bytes], bytes | None]
 
 def digest(*parts: str | bytes) -> bytes:
     """Return the SHA-256 of `parts`, each preceded by its length, so that different lists of parts differ."""
-    hasher = hashlib.sha256()
+    framed: list[bytes] = []
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-        hasher.update(len(data).to_bytes(8, "big"))
-        hasher.update(data)
-    return hasher.digest()
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        framed += (len(data).to_bytes(8, "big"), data)
+    return hashlib.sha256(b"".join(framed)).digest()
 
 
 def mapped_event(bridge_id: str, mapping: str, topic: str, event_id: str) -> bytes:

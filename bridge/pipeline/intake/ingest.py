@@ -11,6 +11,7 @@ Thread: each transport's own. What is kept between batches belongs to one connec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -453,14 +454,16 @@ class Ingest:
         self._known(events, committed.known)
         self._commit(drafts)
 
-    def _known(self, events: Iterable[tuple[NewEvent, Draft]], known: Sequence[StoredOutcome]) -> None:
+    def _known(self, events: Sequence[tuple[NewEvent, Draft]], known: Sequence[StoredOutcome]) -> None:
         """Count what was stored and what was known; answer the known requests that have ended, refuse the others."""
+        stored = Counter(event.mapping for event, _ in events)
         by_id: dict[bytes, list[tuple[NewEvent, Draft]]] = {}
-        for event, draft in events:
+        for event, draft in events if known else ():
             by_id.setdefault(event.id, []).append((event, draft))
         # From behind: of several in one batch the first may be the one that was stored.
         for outcome in reversed(known):
             event, draft = by_id[outcome.id].pop()
+            stored[event.mapping] -= 1
             if outcome.reused:
                 self._metrics.event_id_reused.labels(event.mapping).inc()
             if outcome.reused and event.content_digest:
@@ -470,9 +473,9 @@ class Ingest:
             if event.reply and outcome.outcome is not None:
                 answer = self._first_outcome(event.reply, operation_of(event), outcome)
                 draft.outbox.append(OutboxMessage(event.reply.connection, answer))
-        for rest in by_id.values():
-            for event, _ in rest:
-                self._metrics.events_stored.labels(event.mapping).inc()
+        for mapping, count in stored.items():
+            if count:
+                self._metrics.events_stored.labels(mapping).inc(count)
 
     def _count_known(self, event: NewEvent, outcome: StoredOutcome) -> None:
         self._metrics.events_duplicate.labels(event.mapping).inc()

@@ -5,15 +5,14 @@ Thread: the transport's, through ingest. Does no I/O.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 from bridge.argo.names import workflow_name
 from bridge.core.clock import Clock
 from bridge.core.errors import PermanentError
 from bridge.core.log import SeldomLog, fields, logger
-from bridge.core.metrics import Metrics
-from bridge.core.model import Message
+from bridge.core.metrics import Counter, Metrics
+from bridge.core.model import Message, WorkflowOrder
 from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import Fired, Mapping, Quiet
 from bridge.mapping.mapping_set import MappingSet
@@ -21,7 +20,7 @@ from bridge.mapping.routes import Match
 from bridge.pipeline.intake import identity
 from bridge.pipeline.intake.requests import DEFAULT_MAX_AGE_S
 from bridge.spool.records import NewEvent
-from bridge.validation.policy import check_braces
+from bridge.validation.policy import BRACES, check_braces
 
 _log = logger(__name__)
 
@@ -40,6 +39,7 @@ class MappedEvents:
         self._bridge_id = bridge_id
         self._mappings = mappings
         self._metrics = metrics
+        self._skipped: dict[str, Counter] = {}
         self._clock = clock
         self._seldom = SeldomLog(_log, clock.monotonic_s)
 
@@ -58,11 +58,12 @@ class MappedEvents:
             return None
         if isinstance(result, Refusal):
             return result
-        try:
-            # What the mapping's texts took from the message was looked at when they were rendered.
-            check_braces({"topic": message.topic, "status topic": result.status_topic})
-        except PermanentError as error:
-            return Refusal(error.code, f"the {error.message}", error.details)
+        # What the mapping's texts took from the message was looked at when they were rendered.
+        if BRACES in message.topic or BRACES in result.status_topic:
+            try:
+                check_braces({"topic": message.topic, "status topic": result.status_topic})
+            except PermanentError as error:
+                return Refusal(error.code, f"the {error.message}", error.details)
         return self._event(match.mapping, message, result, delivery)
 
     def _event(self, mapping: Mapping, message: Message, fired: Fired, delivery: identity.DeliveryIdentity) -> NewEvent:
@@ -72,7 +73,10 @@ class MappedEvents:
             event_id = identity.mapped_event(self._bridge_id, mapping.name, message.topic, fired.event_id)
         order = fired.order
         if not order.name:
-            order = dataclasses.replace(order, name=workflow_name(order.base, event_id))
+            name = workflow_name(order.base, event_id)
+            order = WorkflowOrder(
+                order.namespace, order.base, order.manifest, name, order.parameters, order.annotations
+            )
         max_age = DEFAULT_MAX_AGE_S if fired.max_age_s is None else fired.max_age_s
         expiry = message.properties.message_expiry_s
         return NewEvent(
@@ -89,7 +93,10 @@ class MappedEvents:
         )
 
     def _quiet(self, mapping: Mapping, message: Message, quiet: Quiet) -> None:
-        self._metrics.messages_skipped.labels(quiet.cause).inc()
+        skipped = self._skipped.get(quiet.cause)
+        if skipped is None:
+            skipped = self._skipped[quiet.cause] = self._metrics.messages_skipped.labels(quiet.cause)
+        skipped.inc()
         if not quiet.message:
             return
         self._metrics.expression_errors.labels(mapping.name).inc()

@@ -24,6 +24,7 @@ from bridge.argo.marks import (
     is_archived_only,
 )
 from bridge.core.model import Phase, WorkflowRef
+from bridge.core.record import record
 from bridge.interface.failures import message_for
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import body, status_document
@@ -36,7 +37,7 @@ _WHOLE = 1 << 20
 _PACK_OVER = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Observed:
     """What one frame, list item or GET says of a workflow.
 
@@ -225,7 +226,7 @@ def digest_of(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=16).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Statement:
     """A status message in its final form, small: it is all that is kept of what an ended workflow said.
 
