@@ -223,6 +223,14 @@ def named(answer: Answer, name: str) -> Answer:
     return replace(answer, kind=AnswerKind.MISCONFIGURED, code="not-argo", message=text, ambiguous=True, body=None)
 
 
+def is_named(body: bytes, name: str) -> bool:
+    """Whether `body` is whole and begins as Argo writes the object `name` (recordings ``create``, five releases).
+
+    If not, it may be the object all the same: parse it.
+    """
+    return body.startswith(b'{"metadata":{"name":"%b",' % name.encode()) and body.rstrip().endswith(b"}")
+
+
 def stream_error(body: bytes) -> Answer:
     """Return the meaning of a stream's error frame: ``{"error": {"http_code": 429, "message": "EOF", ...}}``."""
     try:

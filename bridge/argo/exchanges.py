@@ -211,9 +211,10 @@ class Exchanges:
         wanted = _WANTED.get(what)
         if wanted is None:
             self._watched.discard(descriptor)
-            # libcurl may have closed it already; epoll then forgot it by itself.
-            with contextlib.suppress(OSError):
+            try:  # noqa: SIM105 - `contextlib.suppress` takes as long as the call, once a request
                 self._epoll.unregister(descriptor)
+            except OSError:
+                pass  # libcurl has closed it already, and epoll has forgotten it by itself
             return
         if descriptor in self._watched:
             # Closed and reopened with the same number: epoll no longer knows it.

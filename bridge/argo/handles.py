@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pycurl
 
 from bridge import __version__
-from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, named
+from bridge.argo.errors import Answer, AnswerKind, Fault, classify, failure, is_named, named
 from bridge.argo.options import ArgoOptions, system_ca_file
 from bridge.core.errors import cut
 from bridge.core.foreign import conceal_bytes
@@ -39,6 +39,7 @@ class HttpRequest:
         timeout_s: seconds for the whole exchange; None = `ArgoOptions.timeout_s`.
         expects: ``metadata.name`` that the object of a 200 must have, "" = any. Other servers also answer 200 with
             JSON, and an event must not count as submitted because of that.
+        is_read: False: of a 200 with the expected name nothing else is needed, and `Answer.body` may be None.
     """
 
     method: str
@@ -46,6 +47,7 @@ class HttpRequest:
     body: bytes | None = None
     timeout_s: float | None = None
     expects: str = ""
+    is_read: bool = True
 
 
 Sink = Callable[[bytes], None]
@@ -81,6 +83,7 @@ class Handle:
         self._headers: list[bytes] = []
         self._sink: Sink | None = None
         self._expects = ""
+        self._is_read = True
         self._method = ""
         self._shape: tuple[str, str] | None = None
         self._path = ""
@@ -115,7 +118,7 @@ class Handle:
         self._let_go()
         self._is_too_large = False
         self._headers.clear()
-        self._sink, self._expects = sink, request.expects
+        self._sink, self._expects, self._is_read = sink, request.expects, request.is_read
         self._set_method(request.method)
         self._set_headers(authorization, "application/json" if sink is None else _SSE)
         curl = self.curl
@@ -184,8 +187,11 @@ class Handle:
         status = self.curl.getinfo(pycurl.RESPONSE_CODE)
         if self._sink is not None and status == 200:
             return self._stream_answer(elapsed_s)
+        data = b"".join(body)
+        if status == 200 and not self._is_read and is_named(data, self._expects):
+            return Answer(AnswerKind.OK, 200, "ok", elapsed_s=elapsed_s)
         headers = {} if status == 200 else _parse(self._headers)
-        answer = classify(status, headers, conceal_bytes(b"".join(body)), time.time(), elapsed_s)
+        answer = classify(status, headers, conceal_bytes(data), time.time(), elapsed_s)
         return named(answer, self._expects) if self._expects else answer
 
     def _stream_answer(self, elapsed_s: float) -> Answer:

@@ -7,9 +7,55 @@ Thread: any; prometheus-client locks each value.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import time
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from threading import Lock
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 __all__ = ["Counter", "Metrics"]
+
+
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Durations(Collector):
+    """A histogram of seconds. The library's own takes five times as long to observe one, which every event does."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name, text
+        self._lock = Lock()
+        self._counts = [0] * (len(_BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        """Count one."""
+        with self._lock:
+            self._counts[bisect_left(_BUCKETS_S, duration_s)] += 1
+            self._sum_s += duration_s
+
+    @contextmanager
+    def time(self) -> Iterator[None]:
+        """Count how long the block takes."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(time.perf_counter() - started_s)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield it for the exposition."""
+        with self._lock:
+            counts, sum_s = list(self._counts), self._sum_s
+        names = [*map(str, _BUCKETS_S), "+Inf"]
+        buckets = list(zip(names, accumulate(counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=sum_s)
 
 
 class Metrics:
@@ -55,9 +101,10 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"argo_bridge_{name}", text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str) -> Histogram:
-        buckets = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-        return Histogram(f"argo_bridge_{name}", text, registry=self._registry, buckets=buckets)
+    def _histogram(self, name: str, text: str) -> Durations:
+        durations = Durations(f"argo_bridge_{name}", text)
+        self._registry.register(durations)
+        return durations
 
     def value(self, name: str, **labels: str) -> float:
         """Return one sample by its name without prefix, e.g. ``value("dead_letters_total", reason="x")``.

@@ -107,6 +107,7 @@ class Dispatcher(Worker):
         self._clock = clock
         # By namespace: what ails a whole namespace is no row's fault.
         self._successes: Counter[str] = Counter()
+        self._created: Counter[str] = Counter()
         self._successes_at_failure: Counter[str] = Counter()
         self._successes_at_try: dict[int, int] = {}
         self._lanes = Lanes(spool)
@@ -190,6 +191,9 @@ class Dispatcher(Worker):
             else:
                 self._version_answered(answer)
         self._metrics.submissions_in_flight.set(len(self._flights))
+        for namespace, count in self._created.items():
+            self._metrics.workflows_created.labels(namespace).inc(count)
+        self._created.clear()
         self._with_spool(lambda: self._settlement.settle_if_due(self._lanes, idle=not self._flights))
         self._causes = self._lanes.causes
 
@@ -378,7 +382,7 @@ class Dispatcher(Worker):
             self._changed.set()
         self._lanes.unpark(event.event.lane)
         if operation_of(event.event) in CREATING:
-            self._metrics.workflows_created.labels(event.event.order.namespace).inc()
+            self._created[event.event.order.namespace] += 1
         self._settlement.done(event)
 
     def _end_dead(self, event: WaitingEvent, verdict: Refusal) -> None:

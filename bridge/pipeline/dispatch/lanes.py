@@ -149,10 +149,12 @@ class Lanes:
 
     def settled(self, event: WaitingEvent) -> None:
         """Note that a row was finished or postponed in the spool."""
-        self._of(event).taken.discard(event.seq)
-        # The next row with its order key may be due now; it is in its lane even if this row was quarantined.
-        for name in {event.event.lane, self._of(event).name}:
-            self._lane(name).look_due = True
+        lane = self._of(event)
+        lane.taken.discard(event.seq)
+        lane.look_due = True
+        if event.is_quarantined:
+            # The next row with its order key may be due now, and is in its own lane.
+            self._lane(event.event.lane).look_due = True
 
     def postponed(self) -> None:
         """Note that rows were postponed in the spool, and some may be quarantined now."""

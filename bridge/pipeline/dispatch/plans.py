@@ -86,7 +86,7 @@ def create(order: WorkflowOrder, marks: Marks, manifests: Manifests) -> HttpRequ
         PermanentError: the request cannot be built (`Manifests.create_body`).
     """
     body = manifests.create_body(order, marks)
-    return HttpRequest("POST", workflows_path(order.namespace), body, expects=order.name)
+    return HttpRequest("POST", workflows_path(order.namespace), body, expects=order.name, is_read=False)
 
 
 def marks_of(bridge_id: str, event: NewEvent) -> Marks:

@@ -73,9 +73,10 @@ class Settlement:
 
     def done(self, event: WaitingEvent) -> None:
         """The row's workflow exists, or its operation was carried out."""
-        operation, name = operation_of(event.event), event.event.order.name
-        outbox = tuple(OutboxMessage(a.connection, replies.done(a, operation, name)) for a in event.replies)
-        if outbox:
+        outbox: tuple[OutboxMessage, ...] = ()
+        if event.replies:
+            operation, name = operation_of(event.event), event.event.order.name
+            outbox = tuple(OutboxMessage(a.connection, replies.done(a, operation, name)) for a in event.replies)
             self._metrics.replies.labels("200").inc(len(outbox))
         self._finish(event, Finished(event.seq, Outcome.DONE, outbox=outbox, answered=len(event.replies)))
 
