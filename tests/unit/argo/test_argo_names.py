@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 
@@ -49,3 +50,9 @@ def test_another_event_gives_another_name():
     other = hashlib.sha256(b"other").digest()
     assert workflow_name("a", EVENT)[-16:] != workflow_name("a", other)[-16:]
     assert workflow_name("a", EVENT)[-16:] == workflow_name("b", EVENT)[-16:]
+
+
+@given(st.binary(min_size=10, max_size=32))
+def test_the_hash_is_base32(event_id):
+    """16 characters of RFC 4648 base32, in lower case: what earlier releases wrote for the same event."""
+    assert workflow_name("a", event_id) == "a-" + base64.b32encode(event_id[:10]).decode().lower()
