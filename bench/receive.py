@@ -20,6 +20,7 @@ from bridge.transports.base import ConnectionProblem, Delivery, Session
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
+from tests.support.transport_ends import reports_of
 
 TOPIC = "bench/receive"
 PAYLOAD = b'{"value": 95.5, "unit": "C", "seq": 1234567}'.ljust(200)
@@ -119,7 +120,8 @@ def _drain_with_paho(broker: Mosquitto, client_id: str, version: MqttVersion, co
 def _drain_with_bridge(broker: Mosquitto, client_id: str, version: MqttVersion, count: int) -> None:
     receiver = _AckingReceiver(count)
     options = MqttOptions(name="bench", url=broker.url, client_id=client_id, version=version)
-    transport = MqttTransport(options, receiver, _Listener(), Metrics())
+    metrics = Metrics()
+    transport = MqttTransport(options, receiver, _Listener(), metrics, reports_of(metrics))
     transport.subscribe(frozenset({TOPIC}), frozenset())
     transport.start()
     try:

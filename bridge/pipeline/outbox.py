@@ -19,6 +19,7 @@ from bridge.core.errors import SpoolError, cut
 from bridge.core.log import fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.interface import replies
 from bridge.pipeline.refusals import Refusals
@@ -53,14 +54,23 @@ class OutboxSender(Worker):
         transports: by connection name.
         refusals: makes dead letters.
         metrics: counters.
+        reports: for unexpected exceptions.
     """
 
-    def __init__(self, spool: Spool, transports: Mapping[str, Transport], refusals: Refusals, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        transports: Mapping[str, Transport],
+        refusals: Refusals,
+        metrics: Metrics,
+        reports: ErrorReports,
+    ) -> None:
         super().__init__("outbox")
         self._spool = spool
         self._transports = transports
         self._refusals = refusals
         self._metrics = metrics
+        self._reports = reports
         self._cursors = {name: _Cursor() for name in transports}
         self._confirmed: deque[tuple[str, int, OutgoingMessage, PublishResult]] = deque()
         self._aside: deque[tuple[str, OutgoingMessage]] = deque()
@@ -186,11 +196,9 @@ class OutboxSender(Worker):
             else:
                 message = replace(row.message, payload=payload)
                 taken = transport.publish(message, lambda result: self._done(name, seq, message, result))
-        except Exception:  # noqa: BLE001 - one message's surprise must not end the thread; once more after a reconnect
+        except Exception as error:  # noqa: BLE001 - one message's surprise must not end the thread; once more after a reconnect
             cursor.in_flight.discard(seq)
-            self._metrics.internal_errors.labels("outbox").inc()
-            keys = fields(action="outbox", connection=name, topic=row.message.topic)
-            _log.exception("unexpected error while sending a message", extra=keys)
+            self._reports.unexpected("outbox", error, connection=name, topic=row.message.topic)
         if not taken:
             cursor.in_flight.discard(seq)
         return taken

@@ -43,7 +43,7 @@ from bridge.pipeline.outbox import OutboxSender
 from bridge.pipeline.reads.reader import MAX_AT_ONCE as READS_AT_ONCE
 from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
-from bridge.service.connections import ConnectionParts, thread_names
+from bridge.service.connections import build_transport
 from bridge.service.replaying import build_replay, request_rules
 from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings.model import Settings
@@ -95,16 +95,18 @@ class Service:
         self._build_transports()
         self._build_status()
         self._build_pipeline()
-        # In the order in which they end: the last results of dispatch and reads must still be sent.
-        self._workers: tuple[Worker, ...] = (
+        # In the order in which they start and end: the last results of dispatch and reads must still be sent, and
+        # ``offline`` behind the last status.
+        self._threads: tuple[Worker | Transport, ...] = (
             self._control,
             self._dispatcher,
             self._reads,
             self._outbox,
             self._version,
             self._status,
-            self._state,
             self._housekeeping,
+            self._state,
+            *self._transports.values(),
         )
         self._web = self._build_web()
         self._is_started = False
@@ -132,16 +134,22 @@ class Service:
         self._listeners = ListenerSlot()
         self._ingest_slot = ReceiverSlot()
         self._transports: dict[str, Transport] = {}
-        parts = ConnectionParts(
-            self._settings, self._ingest_slot, self._listeners, self._spool, self.metrics, self._clock
-        )
         for name in self._settings.connections:
-            transport = parts.transport(name)
+            transport = build_transport(
+                name,
+                self._settings,
+                receiver=self._ingest_slot,
+                listener=self._listeners,
+                spool=self._spool,
+                metrics=self.metrics,
+                reports=self._reports,
+                clock=self._clock,
+            )
             requests = self._topics.request_filters(frozenset(Operation)) | {self._topics.status_stream}
             transport.subscribe(requests | self._mappings.filters(name), frozenset({self._topics.retained_filter}))
             self._transports[name] = transport
         self._refusals = Refusals(self._topics, self.metrics, self._clock)
-        self._outbox = OutboxSender(self._spool, self._transports, self._refusals, self.metrics)
+        self._outbox = OutboxSender(self._spool, self._transports, self._refusals, self.metrics, self._reports)
 
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
@@ -260,10 +268,8 @@ class Service:
             _log.error("the spool was damaged; it was set aside as %s, and a new one created", self._spool.set_aside)
         if self._web is not None:
             self._web.start()
-        for worker in self._workers:
-            worker.start()
-        for transport in self._transports.values():
-            transport.start()
+        for thread in self._threads:
+            thread.start()
         self._is_started = True
         keys = fields(action="start", bridge=self._settings.bridge.id, mappings=len(self._mappings))
         _log.info("argo-bridge %s started", __version__, extra=keys)
@@ -282,9 +288,8 @@ class Service:
         def left_s() -> float:
             return max(0.1, until_s - self._clock.monotonic_s())
 
-        late = [name for worker in self._workers for name in worker.stop(left_s() / 2)]
-        self._availability.stop(left_s() / 2)
-        late += [f"connection {name}" for name, part in self._transports.items() if not part.stop(left_s())]
+        # Half for each: one that hangs leaves time for those behind it.
+        late = [name for thread in self._threads for name in thread.stop(left_s() / 2)]
         if self._web is not None:
             late += self._web.stop(left_s())
         self._client.close()
@@ -377,10 +382,11 @@ class Service:
         if not self._is_started:
             return []
         alive = {thread.name for thread in threading.enumerate()}
-        wanted = [name for worker in self._workers for name in worker.thread_names]
-        wanted += [thread for name in self._transports for thread in thread_names(self._settings, name)]
         ended = [
-            HealthProblem("thread-ended", f"thread {name} has ended", name) for name in wanted if name not in alive
+            HealthProblem("thread-ended", f"thread {name} has ended", name)
+            for thread in self._threads
+            for name in thread.thread_names
+            if name not in alive
         ]
         for name, seconds in self._ingest.standing_still():
             text = f"a batch of connection {name} has been in progress for {seconds:.0f} s"

@@ -5,12 +5,11 @@ Thread: the main thread, before any other starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import orjson
 
 from bridge.core.clock import Clock
 from bridge.core.metrics import Metrics
+from bridge.core.report import ErrorReports
 from bridge.pipeline.intake.redeliveries import Redeliveries
 from bridge.settings.model import Settings
 from bridge.spool.store import Spool
@@ -19,51 +18,45 @@ from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.mqtt.transport import MqttTransport
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionParts:
-    """The common parts of every transport.
+def build_transport(
+    name: str,
+    settings: Settings,
+    *,
+    receiver: Receiver,
+    listener: Listener,
+    spool: Spool,
+    metrics: Metrics,
+    reports: ErrorReports,
+    clock: Clock,
+) -> Transport:
+    """Return the transport of one connection, not started.
 
-    Attributes:
+    Args:
+        name: the connection's, in bridge.yaml.
         settings: the bridge's.
         receiver: receives the messages.
-        listener: informed about each connection's life.
+        listener: informed about the connection's life.
         spool: remembers what brokers cannot list.
         metrics: counters.
+        reports: for unexpected exceptions.
         clock: time.
+
+    Raises:
+        ConfigError: its URL cannot be used.
+        SpoolError: the remembered state cannot be read.
     """
+    connection = settings.connections[name]
+    if connection.mqtt is not None:
+        memory = _filter_memory(spool, f"filters:{name}")
+        return MqttTransport(connection.mqtt, receiver, listener, metrics, reports, clock=clock, memory=memory)
+    assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
+    # pika is loaded only if a connection needs it.
+    from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 
-    settings: Settings
-    receiver: Receiver
-    listener: Listener
-    spool: Spool
-    metrics: Metrics
-    clock: Clock
-
-    def transport(self, name: str) -> Transport:
-        """Return the transport of one connection, not started.
-
-        Raises:
-            ConfigError: its URL cannot be used.
-            SpoolError: the remembered state cannot be read.
-        """
-        connection = self.settings.connections[name]
-        if connection.mqtt is not None:
-            memory = self._filter_memory(f"filters:{name}")
-            return MqttTransport(connection.mqtt, self.receiver, self.listener, self.metrics, self.clock, memory)
-        assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
-        # pika is loaded only if a connection needs it.
-        from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
-
-        known = AmqpMemory(self._filter_memory(f"bindings:{name}"), Redeliveries(self.spool, name))
-        return AmqpTransport(connection.amqp, self.receiver, self.listener, self.metrics, self.clock, known)
-
-    def _filter_memory(self, key: str) -> FilterMemory:
-        known = frozenset(orjson.loads(self.spool.meta(key) or "[]"))
-        return FilterMemory(known, lambda filters: self.spool.set_meta(key, orjson.dumps(sorted(filters)).decode()))
+    known = AmqpMemory(_filter_memory(spool, f"bindings:{name}"), Redeliveries(spool, name))
+    return AmqpTransport(connection.amqp, receiver, listener, metrics, reports, clock=clock, memory=known)
 
 
-def thread_names(settings: Settings, name: str) -> tuple[str, ...]:
-    """Return the names of a connection's threads, which must run as long as the bridge."""
-    if settings.connections[name].mqtt is not None:
-        return (f"mqtt-{name}",)
-    return (f"amqp-{name}", f"amqp-{name}-link")
+def _filter_memory(spool: Spool, key: str) -> FilterMemory:
+    known = frozenset(orjson.loads(spool.meta(key) or "[]"))
+    return FilterMemory(known, lambda filters: spool.set_meta(key, orjson.dumps(sorted(filters)).decode()))

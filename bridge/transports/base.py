@@ -179,8 +179,12 @@ class Transport(Protocol):
         Thread: any.
         """
 
-    def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after everything passed to `publish` was sent; True if the thread ended in time.
+    @property
+    def thread_names(self) -> list[str]:
+        """Names of its threads, each of which must run as long as the bridge does."""
+
+    def stop(self, deadline_s: float) -> list[str]:
+        """Disconnect cleanly after everything passed to `publish` was sent; returns the names of late threads.
 
         MQTT: with a DISCONNECT, so the last will is not sent; publish ``offline`` first.
         """

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 
 from bridge.core.clock import Clock
-from bridge.core.log import logger
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
 from bridge.transports.base import PublishDone, PublishResult
 from bridge.transports.suspects import Suspects
 
@@ -27,8 +27,6 @@ CLOSES_WITHIN_S = 5.0
 Handed = tuple[OutgoingMessage, PublishDone]
 """A message, and the callback for its result."""
 
-_log = logger(__name__)
-
 
 class Outgoing:
     """A window of messages: waiting to be sent, for the socket (QoS 0), or for PUBACK or confirm.
@@ -36,12 +34,14 @@ class Outgoing:
     Args:
         wake: called, on the publisher's thread, when there is something to send.
         clock: monotonic time.
+        reports: for unexpected exceptions of `done`.
     """
 
-    def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, wake: Callable[[], None], clock: Clock, reports: ErrorReports) -> None:
         """Create it closed."""
         self._wake = wake
         self._clock = clock
+        self._reports = reports
         self._suspects = Suspects(clock)
         self._lock = threading.Lock()
         self._window = 0
@@ -118,7 +118,7 @@ class Outgoing:
         alone.
         """
         while self._refused:
-            finish(self._refused.popleft()[1], PublishResult.REFUSED)
+            self.report(self._refused.popleft()[1], PublishResult.REFUSED)
         with self._lock:
             return self._next()
 
@@ -182,7 +182,7 @@ class Outgoing:
         with self._lock:
             self._suspects.acquit(message)
         self._is_alone = self._is_alone and bool(self._unconfirmed or self._unwritten)
-        finish(done, result)
+        self.report(done, result)
 
     def fail_all(self, *, is_suspicious: bool = False) -> None:
         """The connection is gone: close, and report every message as not done.
@@ -210,14 +210,13 @@ class Outgoing:
             result = PublishResult.SET_ASIDE if is_set_aside else result
         self._is_alone = False
         for _, done in sent:
-            finish(done, result)
+            self.report(done, result)
         for _, done in rest:
-            finish(done, PublishResult.LOST)
+            self.report(done, PublishResult.LOST)
 
-
-def finish(done: PublishDone, result: PublishResult) -> None:
-    """Call `done`; its exceptions are only logged."""
-    try:
-        done(result)
-    except Exception:  # noqa: BLE001  (a publisher's fault must not end the connection's thread)
-        _log.exception("a publisher's callback failed")
+    def report(self, done: PublishDone, result: PublishResult) -> None:
+        """Call `done`; never raises."""
+        try:
+            done(result)
+        except Exception as error:  # noqa: BLE001  (a publisher's fault must not end the connection's thread)
+            self._reports.unexpected("publish", error)

@@ -69,7 +69,7 @@ def test_a_stop_is_heeded_at_any_time(place):
         away = place.start("a", url=f"amqp://127.0.0.1:{free_port()}", backoff=Backoff(initial_s=60.0, cap_s=60.0))
         away.await_problem("unreachable")
         for wired in (silent, away, place.make("a")):
-            assert wired.transport.stop(10)
+            assert wired.transport.stop(10) == []
             assert not wired.transport.is_ready
         proxy.resume()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("amqp-plant")]
@@ -322,7 +322,7 @@ def test_the_redelivery_limit_of_the_broker_costs_nothing(place):
 def test_what_expires_in_the_queue_comes_as_expired(place):
     """RabbitMQ takes out a message whose expiration is over: it arrives by the third queue with no time left."""
     first = place.start("sensors/+").await_ready()
-    assert first.transport.stop(10)
+    assert first.transport.stop(10) == []
     place.client.publish("sensors/a", b"old", expiration="1")
     wait_until(lambda: place.client.depth(place.queue("redelivered")) == 1, "the dead-lettering by the broker")
     second = place.start("sensors/+").await_ready()
@@ -351,7 +351,7 @@ def test_a_visit_leaves_nothing_behind(place):
     outcomes = visit.publish("out/b", b"said")
     wait_until(lambda: outcomes.results == [PublishResult.CONFIRMED], "a confirmation")
     queues = set(place.broker.ctl("list_queues", "name").split())
-    assert visit.transport.stop(10)
+    assert visit.transport.stop(10) == []
     gone = queues - set(place.broker.ctl("list_queues", "name").split())
     assert len(gone) == 1
     assert next(iter(gone)).startswith("amq.gen-")

@@ -37,7 +37,7 @@ def test_each_scheme_carries_messages_both_ways(
     outcomes = [wired.publish(f"loop/{number}", payload) for number, payload in enumerate(payloads)]
     wired.await_payloads(*payloads)
     wait_until(lambda: all(each.results == [PublishResult.CONFIRMED] for each in outcomes), "all confirmations")
-    assert wired.transport.stop(5)
+    assert wired.transport.stop(5) == []
 
 
 def test_a_client_certificate_is_shown(
@@ -159,11 +159,11 @@ def test_a_stop_interrupts_a_handshake(transports: TransportMaker, scheme: str) 
     with ScriptedBroker() as broker:
         wired = transports.start(broker.url.replace("mqtt", scheme, 1), connect_timeout_s=30.0)
         broker.next_connection()
-        assert wired.transport.stop(2)
+        assert wired.transport.stop(2) == []
 
 
 def test_a_stop_interrupts_the_wait_between_attempts(transports: TransportMaker) -> None:
     """stop() does not wait for the backoff."""
     wired = transports.start(f"mqtt://127.0.0.1:{free_port()}")
     wired.await_problem("unreachable")
-    assert wired.transport.stop(1)
+    assert wired.transport.stop(1) == []

@@ -32,6 +32,7 @@ from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 from tests.support.mosquitto import Mosquitto
+from tests.support.transport_ends import reports_of
 
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")
@@ -45,7 +46,7 @@ class Bridge:
 
     def __init__(self, mosquitto: Mosquitto, simulator: Simulator, folder: Path, spool: Spool) -> None:
         options = MqttOptions(name="plant", url=mosquitto.url, client_id="argo-bridge-plant-1-plant", topics=TOPICS)
-        self.transport = MqttTransport(options, self, self, Metrics())
+        self.transport = MqttTransport(options, self, self, Metrics(), reports_of())
         self.transport.subscribe(frozenset(), frozenset({TOPICS.retained_filter}))
         argo = ArgoReader(argo_at(simulator.url), Credentials(None))
         self.status = StatusService(
@@ -92,7 +93,7 @@ class Bridge:
     def stop(self) -> None:
         assert self.status.stop(5.0) == []
         assert self.availability.stop(5.0)
-        assert self.transport.stop(5.0)
+        assert self.transport.stop(5.0) == []
 
 
 @pytest.fixture

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from bridge.core.clock import SystemClock
 from bridge.core.errors import SpoolError
+from bridge.core.metrics import Metrics
 from bridge.core.model import Message
+from bridge.core.report import ErrorReports
 from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, PublishResult, Session
 from tests.support.machine import scaled
 
@@ -103,3 +108,8 @@ class Outcomes:
 
     def __call__(self, result: PublishResult) -> None:
         self.results.append(result)
+
+
+def reports_of(metrics: Metrics | None = None) -> ErrorReports:
+    """Reports that count in `metrics`; their files are of no interest."""
+    return ErrorReports(Path(tempfile.gettempdir()) / "argo-bridge-tests", metrics or Metrics(), SystemClock())

@@ -13,7 +13,7 @@ from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
 from bridge.transports.base import Transport
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
 from bridge.transports.mqtt.transport import MqttTransport
-from tests.support.transport_ends import Outcomes, RecordingListener, RecordingReceiver, wait_until
+from tests.support.transport_ends import Outcomes, RecordingListener, RecordingReceiver, reports_of, wait_until
 
 QUICK = Backoff(initial_s=0.02, cap_s=0.05)
 
@@ -81,7 +81,9 @@ class TransportMaker:
         )
         wired_receiver = receiver or RecordingReceiver()
         listener, metrics = RecordingListener(), Metrics()
-        transport = MqttTransport(replace(base, **options), wired_receiver, listener, metrics, memory=memory)
+        transport = MqttTransport(
+            replace(base, **options), wired_receiver, listener, metrics, reports_of(metrics), memory=memory
+        )
         transport.subscribe(frozenset(filters), frozenset(retained))
         self._made.append(transport)
         return Wired(transport, wired_receiver, listener, metrics)
@@ -106,7 +108,9 @@ class TransportMaker:
         wired_receiver = receiver or RecordingReceiver()
         listener, metrics = RecordingListener(), Metrics()
         known = AmqpMemory(memory or FilterMemory(), deliveries or NoMemory())
-        transport = AmqpTransport(replace(base, **options), wired_receiver, listener, metrics, memory=known)
+        transport = AmqpTransport(
+            replace(base, **options), wired_receiver, listener, metrics, reports_of(metrics), memory=known
+        )
         transport.subscribe(frozenset(filters), frozenset())
         self._made.append(transport)
         return Wired(transport, wired_receiver, listener, metrics)
@@ -119,5 +123,5 @@ class TransportMaker:
 
     def stop_all(self) -> None:
         """Stop all; each must come to its end in time."""
-        late = [transport for transport in self._made if not transport.stop(15)]
+        late = [transport for transport in self._made if transport.stop(15)]
         assert not late

@@ -12,15 +12,19 @@ from __future__ import annotations
 import dataclasses
 import queue
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Self
 
+from bridge.core.clock import SystemClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, OutgoingMessage
+from bridge.core.report import ErrorReports
 from bridge.core.topic_filter import matches
 from bridge.interface.topics import ONLINE
 from bridge.transports.amqp.options import AmqpOptions
@@ -248,12 +252,14 @@ class BrokerVisit:
 
 
 def _transport(options: VisitOptions, receiver: Receiver, listener: Listener) -> Transport:
+    metrics = Metrics()
+    reports = ErrorReports(Path(tempfile.gettempdir()), metrics, SystemClock())
     if isinstance(options, MqttOptions):
-        return MqttTransport(options, receiver, listener, Metrics())
+        return MqttTransport(options, receiver, listener, metrics, reports)
     # pika is loaded only if a connection needs it.
     from bridge.transports.amqp.transport import AmqpTransport
 
-    return AmqpTransport(options, receiver, listener, Metrics())
+    return AmqpTransport(options, receiver, listener, metrics, reports)
 
 
 def _nothing(_result: PublishResult) -> None:

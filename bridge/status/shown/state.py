@@ -52,6 +52,12 @@ class StatePublisher(Worker):
         """Process a message published to the topic; the next check corrects it."""
         self._own.seen(connection, payload)
 
+    def stop(self, deadline_s: float) -> list[str]:
+        """End the thread, then publish ``offline``; returns the thread's name if it is late."""
+        late = super().stop(deadline_s / 2)
+        self._availability.stop(deadline_s / 2)
+        return late
+
     def run(self) -> None:
         """Run on the thread."""
         while not self._stop.is_set():

@@ -11,16 +11,16 @@ Thread: the transport's. Does no I/O except through the receiver and the memory.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
+from bridge.core.report import ErrorReports
 from bridge.transports.amqp.messages import Arrival, MessageReader, Read, Skip, unreadable
 from bridge.transports.amqp.options import DeliveryMemory
 from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
@@ -40,44 +40,51 @@ UNSEEN_S = 60.0
 """Unacknowledged messages come again before anything else; after a minute without a redelivery none is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeParts:
-    """What the intake works with.
+class AmqpIntake:
+    """Passes messages from the queues to the receiver.
 
-    Attributes:
+    Args:
         name: of the connection.
         receiver: receives the batches.
         session: the unacknowledged deliveries.
         reader: parses messages.
         memory: of stored deliveries.
         metrics: counters.
+        reports: for unexpected exceptions.
         clock: time.
         give_back: asks the link to stop consuming and return unacknowledged messages.
         misrouted: called if the exchange does not use routing keys.
-    """
-
-    name: str
-    receiver: Receiver
-    session: AmqpSession
-    reader: MessageReader
-    memory: DeliveryMemory
-    metrics: Metrics
-    clock: Clock
-    give_back: Callable[[], None]
-    misrouted: Callable[[], None]
-
-
-class AmqpIntake:
-    """Passes messages from the queues to the receiver.
 
     Attributes:
         problem: why consuming stopped, or what waits for room; None while everything is stored.
         is_paused: whether consuming stopped.
     """
 
-    def __init__(self, parts: IntakeParts) -> None:
-        self._parts = parts
-        self._seldom = SeldomLog(_log, parts.clock.monotonic_s)
+    def __init__(
+        self,
+        *,
+        name: str,
+        receiver: Receiver,
+        session: AmqpSession,
+        reader: MessageReader,
+        memory: DeliveryMemory,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+        give_back: Callable[[], None],
+        misrouted: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._receiver = receiver
+        self._session = session
+        self._reader = reader
+        self._memory = memory
+        self._metrics = metrics
+        self._reports = reports
+        self._clock = clock
+        self._give_back = give_back
+        self._misrouted = misrouted
+        self._seldom = SeldomLog(_log, clock.monotonic_s)
         self._held: list[AmqpDelivery] = []
         self._left: list[AmqpDelivery] = []
         self._held_since_s = 0.0
@@ -87,7 +94,7 @@ class AmqpIntake:
         self._next_number = 1
         self._settled: deque[tuple[float, list[int]]] = deque()
         self._unseen_at_s = float("inf")
-        self._received = parts.metrics.messages_received.labels(connection=parts.name)
+        self._received = metrics.messages_received.labels(connection=name)
         self.problem: ConnectionProblem | None = None
 
     def begin(self) -> None:
@@ -97,7 +104,7 @@ class AmqpIntake:
 
     def hand_in(self, arrivals: Sequence[Arrival]) -> None:
         """Pass one batch to the receiver; return it to the broker if the receiver cannot store it."""
-        current = [each for each in arrivals if self._parts.session.is_current(each.token)]
+        current = [each for each in arrivals if self._session.is_current(each.token)]
         if not current:
             return
         try:
@@ -110,40 +117,39 @@ class AmqpIntake:
             self._hand_in(batch)
 
     def _deliveries(self, arrivals: Sequence[Arrival]) -> list[AmqpDelivery]:
-        parts, now_s = self._parts, self._parts.clock.wall_s()
+        now_s = self._clock.wall_s()
         self._read_memory()
         found = []
         for arrival in arrivals:
             read = self._read(arrival, now_s)
-            delivery = parts.session.arrived(self._numbered(read.message), arrival.token, arrival.tag)
+            delivery = self._session.arrived(self._numbered(read.message), arrival.token, arrival.tag)
             if read.skip is None:
                 found.append(delivery)
                 continue
-            parts.metrics.messages_skipped.labels(cause=read.skip.value).inc()
+            self._metrics.messages_skipped.labels(cause=read.skip.value).inc()
             delivery.ack()
             if read.skip is Skip.MISROUTED:
-                parts.misrouted()
+                self._misrouted()
         return found
 
     def _read(self, arrival: Arrival, now_s: float) -> Read:
         try:
-            return self._parts.reader.read(arrival, now_s)
-        except Exception:  # noqa: BLE001  (one message's surprise must not be met again for ever)
-            self._parts.metrics.internal_errors.labels(where="amqp").inc()
-            _log.exception("a message could not be read", extra=fields(connection=self._parts.name))
-            return Read(unreadable(self._parts.name, arrival))
+            return self._reader.read(arrival, now_s)
+        except Exception as error:  # noqa: BLE001  (one message's surprise must not be met again for ever)
+            self._reports.unexpected("amqp", error, connection=self._name)
+            return Read(unreadable(self._name, arrival))
 
     def _read_memory(self) -> None:
         if self._must_begin:
-            self._next_number = max(self._next_number, self._parts.memory.begin() + 1)
+            self._next_number = max(self._next_number, self._memory.begin() + 1)
             self._must_begin = False
-            self._unseen_at_s = self._parts.clock.monotonic_s() + UNSEEN_S
+            self._unseen_at_s = self._clock.monotonic_s() + UNSEEN_S
 
     def _numbered(self, message: Message) -> Message:
         number = 0
         if message.dup:
-            number = self._parts.memory.number(message)
-            self._unseen_at_s = self._parts.clock.monotonic_s() + UNSEEN_S
+            number = self._memory.number(message)
+            self._unseen_at_s = self._clock.monotonic_s() + UNSEEN_S
         if not number:
             number = self._next_number
             self._next_number += 1
@@ -163,14 +169,12 @@ class AmqpIntake:
         """Return whether any of it could be stored."""
         try:
             self._read_memory()
-            left = self._parts.receiver.receive(batch, self._held)
+            left = self._receiver.receive(batch, self._held)
         except SpoolError as error:
             self._stop_consuming(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
             return False
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
-            self._parts.metrics.internal_errors.labels(where="receive").inc()
-            keys = fields(connection=self._parts.name)
-            self._seldom.warning("receiver", "the receiver failed", level=logging.ERROR, error=error, **keys)
+            self._reports.unexpected("receive", error, connection=self._name)
             text = f"consuming is paused: {type(error).__name__}"
             self._stop_consuming(batch, ConnectionProblem("internal-error", text))
             return False
@@ -179,7 +183,7 @@ class AmqpIntake:
 
     def _wait_for_room(self, left: list[AmqpDelivery]) -> bool:
         """Keep messages without room; return whether consuming may continue."""
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         if left and not self._held:
             self._held_since_s = self._held_since_s or now_s
             self._retry_at_s = now_s + RETRY_S
@@ -188,7 +192,7 @@ class AmqpIntake:
             return True  # passed in completely before consuming continues: repetitions must be recognised
         if not self._held:
             if self.is_paused:
-                _log.info("consuming continues", extra=fields(connection=self._parts.name))
+                _log.info("consuming continues", extra=fields(connection=self._name))
             self._held_since_s = 0.0
             self.is_paused = False
             self.problem = None
@@ -205,20 +209,20 @@ class AmqpIntake:
 
     def _stop_consuming(self, batch: list[AmqpDelivery], problem: ConnectionProblem) -> None:
         self._held += [delivery for delivery in batch if not delivery.is_acked]
-        self._retry_at_s = self._parts.clock.monotonic_s() + RETRY_S
+        self._retry_at_s = self._clock.monotonic_s() + RETRY_S
         if not self.is_paused:
-            self._parts.session.ended_all(is_returned=True)
-            self._parts.give_back()
+            self._session.ended_all(is_returned=True)
+            self._give_back()
         self.is_paused = True
         self._tell(problem)
 
     def _tell(self, problem: ConnectionProblem) -> None:
         self.problem = problem
-        self._seldom.warning("held", "%s", problem.message, connection=self._parts.name, code=problem.code)
+        self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
 
     def retry(self) -> bool:
         """Pass in kept messages again after a second; True if consuming may continue."""
-        if self.problem is None or self._parts.clock.monotonic_s() < self._retry_at_s:
+        if self.problem is None or self._clock.monotonic_s() < self._retry_at_s:
             return False
         was_paused = self.is_paused
         # While consuming, messages of an ended channel come again.
@@ -237,9 +241,9 @@ class AmqpIntake:
 
     def settled(self, token: int, tag: int) -> None:
         """Note that the broker has received a consumer's acknowledgements up to `tag`."""
-        numbers = self._parts.session.settled(token, tag)
+        numbers = self._session.settled(token, tag)
         if numbers:
-            self._settled.append((self._parts.clock.monotonic_s() + GRACE_S, numbers))
+            self._settled.append((self._clock.monotonic_s() + GRACE_S, numbers))
 
     def forget_due(self, *, everything: bool = False) -> None:
         """Forget deliveries that cannot come again; if that cannot be written now, it is done later.
@@ -247,17 +251,17 @@ class AmqpIntake:
         Args:
             everything: also those that the broker has received just now (a clean end).
         """
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         numbers: list[int] = []
         if everything or (self._settled and self._settled[0][0] + FORGET_EVERY_S <= now_s):
             while self._settled and (everything or self._settled[0][0] <= now_s):
                 numbers += self._settled.popleft()[1]
         try:
             if numbers:
-                self._parts.memory.forget(numbers)
+                self._memory.forget(numbers)
             if self._unseen_at_s <= now_s and not self.is_paused:
                 self._unseen_at_s = float("inf")
-                self._parts.memory.forget_unseen()
+                self._memory.forget_unseen()
         except SpoolError:
             self._settled.appendleft((now_s + GRACE_S, numbers))
 
@@ -268,7 +272,7 @@ class AmqpIntake:
             times.append(self._retry_at_s)
         if self._settled:
             times.append(self._settled[0][0] + FORGET_EVERY_S)
-        return min(3600.0, max(0.0, min(times) - self._parts.clock.monotonic_s()))
+        return min(3600.0, max(0.0, min(times) - self._clock.monotonic_s()))
 
 
 def _ours(deliveries: Sequence[Delivery]) -> list[AmqpDelivery]:

@@ -12,10 +12,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from bridge.core.clock import Clock
 from bridge.core.errors import cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
@@ -37,26 +35,18 @@ _numbers = itertools.count(1)
 CLOSE_WITHIN_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class LinkParts:
-    """Parts that outlive a network connection."""
-
-    options: AmqpOptions
-    loop: AmqpLoop
-    outgoing: Outgoing
-    metrics: Metrics
-    tell: Tell
-    clock: Clock
-    seldom: SeldomLog
-
-
 class AmqpLink:
-    """One attempt to connect.
+    """One attempt to connect. All that it gets but the broker outlives it.
 
     Args:
-        parts: see `LinkParts`.
         broker: the node to connect to.
         may_consume: whether messages are wanted at once; otherwise after `resume`.
+        options: the connection's.
+        loop: the thread.
+        outgoing: the messages handed over.
+        metrics: counters.
+        tell: takes the events.
+        seldom: the log.
 
     Attributes:
         number: of this attempt.
@@ -64,19 +54,33 @@ class AmqpLink:
         is_settled: declared, bound, consuming and able to publish, or refused; nothing is pending.
     """
 
-    def __init__(self, parts: LinkParts, broker: Broker, *, may_consume: bool) -> None:
-        self._parts = parts
-        self._options = parts.options
-        self._loop = parts.loop
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        may_consume: bool,
+        options: AmqpOptions,
+        loop: AmqpLoop,
+        outgoing: Outgoing,
+        metrics: Metrics,
+        tell: Tell,
+        seldom: SeldomLog,
+    ) -> None:
         self._broker = broker
+        self._options = options
+        self._loop = loop
+        self._outgoing = outgoing
+        self._metrics = metrics
+        self._tell = tell
+        self._seldom = seldom
         self._may_consume = may_consume
         self._consuming: RawConnection | None = None
         self._publishing: RawConnection | None = None
-        self._topology = Topology(parts.options)
+        self._topology = Topology(options)
         self._consumers: dict[QueueKind, QueueConsumer] = {}
         self._publisher = AmqpPublisher(
-            parts.options,
-            parts.outgoing,
+            options,
+            outgoing,
             self._publisher_opened,
             self._reopen_publisher,
             self._unroutable,
@@ -164,13 +168,13 @@ class AmqpLink:
             return
         self._is_over = True
         self.is_settled = False
-        self._parts.outgoing.fail_all()
+        self._outgoing.fail_all()
         self._close_connections()
-        self._parts.tell(Ended(self.number, problem))
+        self._tell(Ended(self.number, problem))
 
     def crashed(self, error: Exception) -> None:
         """End this attempt after an unexpected error."""
-        self._end(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the log"))
+        self._end(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
         self._drop_connections()
 
     # Declaring, binding and consuming.
@@ -190,7 +194,7 @@ class AmqpLink:
 
     def _declared(self) -> None:
         self._hold()
-        self._parts.tell(Declared(self.number, bool(self._topology.had_queues)))
+        self._tell(Declared(self.number, bool(self._topology.had_queues)))
 
     def bind(self, wanted: WantedBindings, stale: Iterable[Binding]) -> None:
         """Bind and unbind, then start missing consumers; `Settled` reports the end."""
@@ -209,7 +213,7 @@ class AmqpLink:
             if queue.kind not in self._consumers:
                 name = self._topology.names[queue.kind]
                 ended = functools.partial(self._consumer_ended, f'queue "{name}"')
-                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_numbers), self._parts.tell, ended)
+                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_numbers), self._tell, ended)
                 self._consumers[queue.kind] = consumer
                 consumer.start(self._consuming, self._options.prefetch, functools.partial(self._started, name))
         self._is_busy = False
@@ -257,7 +261,7 @@ class AmqpLink:
             return
         if self._retry is None and (self._topology.problems or not self._options.is_visit):
             self._schedule(self._options.retry_s)
-        self._parts.tell(Settled(self.number, self._is_news))
+        self._tell(Settled(self.number, self._is_news))
         self._is_news = False
 
     def _schedule(self, delay_s: float) -> None:
@@ -370,9 +374,9 @@ class AmqpLink:
             self._publisher.open(self._publishing)
 
     def _unroutable(self) -> None:
-        self._parts.metrics.replies_unsendable.labels("unroutable").inc()
+        self._metrics.replies_unsendable.labels("unroutable").inc()
 
     def _say_not_taken(self, topic: str, text: str) -> None:
         # One line per minute, whatever the topic: if one is refused, thousands may be.
         keys = fields(action="publish", connection=self._options.name, topic=cut(topic))
-        self._parts.seldom.warning("refused", "%s", text, **keys)
+        self._seldom.warning("refused", "%s", text, **keys)

@@ -21,9 +21,11 @@ from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, EventInbox, Over, Settled
-from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake, IntakeParts
-from bridge.transports.amqp.link import AmqpLink, LinkParts
+from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake
+from bridge.transports.amqp.link import AmqpLink
 from bridge.transports.amqp.messages import MessageReader
 from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory, parse_nodes
 from bridge.transports.amqp.session import AmqpSession
@@ -31,7 +33,7 @@ from bridge.transports.amqp.topology import Binding, WantedBindings, read_bindin
 from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
 from bridge.transports.mqtt.options import FilterMemory
-from bridge.transports.outgoing import Outgoing, finish
+from bridge.transports.outgoing import Outgoing
 
 _log = logger(__name__)
 
@@ -53,7 +55,7 @@ class AmqpMemory:
     deliveries: DeliveryMemory
 
 
-class AmqpTransport:
+class AmqpTransport(Worker):
     """One AMQP connection (see `base.Transport`)."""
 
     def __init__(
@@ -62,6 +64,8 @@ class AmqpTransport:
         receiver: Receiver,
         listener: Listener,
         metrics: Metrics,
+        reports: ErrorReports,
+        *,
         clock: Clock | None = None,
         memory: AmqpMemory | None = None,
     ) -> None:
@@ -72,26 +76,40 @@ class AmqpTransport:
             receiver: receives the messages, on the transport's thread.
             listener: informed about the connection's life, on the transport's thread.
             metrics: where to count.
+            reports: for unexpected exceptions.
             clock: time; None = the machine's.
             memory: state of earlier runs; None = nothing.
 
         Raises:
             ConfigError: a URL cannot be used.
         """
+        super().__init__(f"amqp-{options.name}")
         self._options = options
         nodes = parse_nodes(options.url, options.hosts)
         self._nodes = itertools.cycle(nodes)
         self._listener = listener
         self._metrics = metrics
+        self._reports = reports
         self._clock = clock or SystemClock()
         self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         self._inbox = EventInbox()
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
-        self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock)
+        self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock, reports)
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
         self._reader = MessageReader(options)
-        self._intake = self._make_intake(receiver)
+        self._intake = AmqpIntake(
+            name=self.name,
+            receiver=receiver,
+            session=self._session,
+            reader=self._reader,
+            memory=self._memory.deliveries,
+            metrics=metrics,
+            reports=reports,
+            clock=self._clock,
+            give_back=lambda: self._on_link(AmqpLink.pause),
+            misrouted=lambda: self._on_link(AmqpLink.misrouted),
+        )
         self._wanted = wanted_bindings(options, frozenset(), frozenset())
         self._asked: WantedBindings | None = None
         self._known = read_bindings(self._memory.bindings.known)
@@ -100,24 +118,7 @@ class AmqpTransport:
         self._connect_at_s = 0.0
         self._attempt = 0
         self._problem = ConnectionProblem("connecting", f"not connected to broker {nodes[0]} yet")
-        self._is_stopping = False
         self._stop_until_s = 0.0
-        self._thread: threading.Thread | None = None
-
-    def _make_intake(self, receiver: Receiver) -> AmqpIntake:
-        return AmqpIntake(
-            IntakeParts(
-                name=self.name,
-                receiver=receiver,
-                session=self._session,
-                reader=self._reader,
-                memory=self._memory.deliveries,
-                metrics=self._metrics,
-                clock=self._clock,
-                give_back=lambda: self._on_link(AmqpLink.pause),
-                misrouted=lambda: self._on_link(AmqpLink.misrouted),
-            )
-        )
 
     def __repr__(self) -> str:
         problems = ", ".join(problem.code for problem in self.problems) or "none"
@@ -156,9 +157,13 @@ class AmqpTransport:
 
     def start(self) -> None:
         """Start the threads; returns at once. A broker that is away is no error."""
-        self._thread = threading.Thread(target=self._run, name=f"amqp-{self.name}")
         self._loop.start()
-        self._thread.start()
+        super().start()
+
+    @property
+    def thread_names(self) -> list[str]:
+        """Names of the threads, each of which must run as long as the bridge does."""
+        return super().thread_names + self._loop.thread_names
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
         """Set the bindings: bind new ones, unbind those of earlier runs that are no longer wanted.
@@ -180,39 +185,35 @@ class AmqpTransport:
 
         Thread: any; `done` is called on the link's.
         """
-        if self._is_stopping:
+        if self._stop.is_set():
             return False
         if message.retain and not message.payload:
             is_ready = self.is_ready
             if is_ready:
-                self._loop.call(functools.partial(finish, done, PublishResult.CONFIRMED))
+                self._loop.call(functools.partial(self._outgoing.report, done, PublishResult.CONFIRMED))
             return is_ready
         return self._outgoing.offer(message, done)
 
-    def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after everything passed to `publish` was sent; True if the threads ended in time.
+    def stop(self, deadline_s: float) -> list[str]:
+        """Disconnect cleanly after everything passed to `publish` was sent; returns the names of late threads.
 
         Thread: any but the transport's.
         """
         until_s = self._clock.monotonic_s() + deadline_s
         self._stop_until_s = until_s - deadline_s * 0.2
-        self._is_stopping = True
+        late = super().stop(deadline_s)
+        return late + self._loop.stop(max(0.1, until_s - self._clock.monotonic_s()))
+
+    def _interrupt(self) -> None:
         self._inbox.close()
-        if self._thread is not None:
-            self._thread.join(deadline_s)
-        is_late = self._thread is not None and self._thread.is_alive()
-        return self._loop.stop(max(0.1, until_s - self._clock.monotonic_s())) and not is_late
 
-    # The transport's thread.
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Connect, again and again, until it is stopped."""
         self._session.own()
-        while not self._is_stopping:
+        while not self._stop.is_set():
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001  (a fault of ours ends this connection, never the thread)
-                self._metrics.internal_errors.labels(where="amqp").inc()
-                _log.exception("the connection failed unexpectedly", extra=fields(connection=self.name))
                 self._loop.call(functools.partial(self._crashed, error))
         self._shut()
 
@@ -247,16 +248,16 @@ class AmqpTransport:
 
     def _connect(self) -> None:
         self._attempt += 1
-        parts = LinkParts(
-            self._options,
-            self._loop,
-            self._outgoing,
-            self._metrics,
-            self._inbox.put,
-            self._clock,
-            self._seldom,
+        self._link = AmqpLink(
+            next(self._nodes),
+            may_consume=not self._intake.is_paused,
+            options=self._options,
+            loop=self._loop,
+            outgoing=self._outgoing,
+            metrics=self._metrics,
+            tell=self._inbox.put,
+            seldom=self._seldom,
         )
-        self._link = AmqpLink(parts, next(self._nodes), may_consume=not self._intake.is_paused)
         self._asked = None
         self._loop.call(self._link.open)
 
@@ -325,7 +326,7 @@ class AmqpTransport:
         if was_accepted:
             self._metrics.connected.labels(connection=self.name).set(0)
             self._metrics.disconnects.labels(connection=self.name, reason=event.problem.code).inc()
-        if not self._is_stopping:
+        if not self._stop.is_set():
             keys = fields(connection=self.name, code=event.problem.code, attempt=self._attempt, delay_s=delay_s)
             self._seldom.warning(event.problem.message, "%s", event.problem.message, **keys)
         self._listener.disconnected(self.name, event.problem)
@@ -370,6 +371,7 @@ class AmqpTransport:
             link.pump()
 
     def _crashed(self, error: Exception) -> None:
+        self._reports.unexpected("amqp", error, connection=self.name)
         link = self._link
         if link is not None:
             link.crashed(error)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +23,11 @@ from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
 
 from bridge import __version__
-from bridge.core.log import logger
+from bridge.core.worker import Worker
 from bridge.transports.amqp.options import AmqpLogin, AmqpOptions, virtual_host
 from bridge.transports.broker import Broker
 from bridge.transports.password_file import read_password
 from bridge.transports.tls import client_context
-
-_log = logger(__name__)
 
 _HEADER = 2
 _FRAME_HEAD_BYTES = 7
@@ -90,7 +87,7 @@ def parameters(options: AmqpOptions, broker: Broker) -> pika.ConnectionParameter
     )
 
 
-class AmqpLoop:
+class AmqpLoop(Worker):
     """The thread that runs pika.
 
     Args:
@@ -99,17 +96,13 @@ class AmqpLoop:
     """
 
     def __init__(self, name: str, crashed: Callable[[Exception], None]) -> None:
+        super().__init__(name)
         # pika's log is not used: the bridge reports problems itself.
         logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
         self._loop = IOLoop()
         self.services = SelectorIOServicesAdapter(self._loop)
         self._crashed = crashed
-        self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name=name)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        self._is_over = False
 
     def call(self, work: Callable[[], object]) -> None:
         """Run `work` on the thread soon. Thread: any."""
@@ -124,25 +117,21 @@ class AmqpLoop:
         """Cancel a `call_later`. Thread: the loop's."""
         self._loop.remove_timeout(handle)
 
-    def stop(self, deadline_s: float) -> bool:
-        """End the thread, if it was started; True if it ended in time."""
+    def _interrupt(self) -> None:
         if self._thread.ident is None:
             self._loop.close()
-            return True
-        if self._thread.is_alive():
+        elif self._thread.is_alive():
             self.call(self._end)
-            self._thread.join(deadline_s)
-        return not self._thread.is_alive()
 
     def _end(self) -> None:
-        self._is_stopping = True
+        self._is_over = True
         self._loop.stop()
 
-    def _run(self) -> None:
-        while not self._is_stopping:
+    def run(self) -> None:
+        """Run pika until it is stopped."""
+        while not self._is_over:
             try:
                 self._loop.start()
             except Exception as error:  # noqa: BLE001  (a fault ends the connections, never the thread)
-                _log.exception("the connection failed unexpectedly")
                 self._crashed(error)
         self._loop.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from bridge.core.clock import Clock
@@ -16,6 +16,7 @@ from bridge.core.errors import cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
 from bridge.transports.base import Listener, PublishResult, Session
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.keepalive import KeepAlive
@@ -45,24 +46,8 @@ class Stop(NamedTuple):
     end_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Parts that outlive a network connection, each owned by the transport's thread."""
-
-    options: MqttOptions
-    session: DeliverySession
-    intake: Intake
-    outgoing: Outgoing
-    subscriptions: Subscriptions
-    wakeup: Wakeup
-    listener: Listener
-    metrics: Metrics
-    clock: Clock
-    seldom: SeldomLog
-
-
 class Conversation:
-    """One network connection in use.
+    """One network connection in use. All that it gets but the link outlives it.
 
     Attributes:
         connack: the broker's acceptance; None before.
@@ -71,17 +56,42 @@ class Conversation:
         probe: tests whether messages are delivered.
     """
 
-    def __init__(self, parts: Parts, link: Link) -> None:
-        self._parts = parts
-        self.probe = Probe(parts.options, parts.outgoing, parts.clock)
+    def __init__(
+        self,
+        link: Link,
+        *,
+        options: MqttOptions,
+        session: DeliverySession,
+        intake: Intake,
+        outgoing: Outgoing,
+        subscriptions: Subscriptions,
+        wakeup: Wakeup,
+        listener: Listener,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+        seldom: SeldomLog,
+    ) -> None:
         self._link = link
-        self._name = parts.options.name
-        self._has_properties = parts.options.version is MqttVersion.V5
-        now_s = parts.clock.monotonic_s()
+        self._options = options
+        self._session = session
+        self._intake = intake
+        self._outgoing = outgoing
+        self._subscriptions = subscriptions
+        self._wakeup = wakeup
+        self._listener = listener
+        self._metrics = metrics
+        self._reports = reports
+        self._clock = clock
+        self._seldom = seldom
+        self.probe = Probe(options, outgoing, clock)
+        self._name = options.name
+        self._has_properties = options.version is MqttVersion.V5
+        now_s = clock.monotonic_s()
         self._keepalive = KeepAlive(0, now_s)
-        self._accept_by_s = now_s + parts.options.connect_timeout_s
+        self._accept_by_s = now_s + options.connect_timeout_s
         self._poll = select.poll()
-        self._poll.register(parts.wakeup.fileno(), select.POLLIN)
+        self._poll.register(wakeup.fileno(), select.POLLIN)
         self._has_more = False
         self._was_reading = True
         self._was_ready = False
@@ -94,7 +104,7 @@ class Conversation:
 
         Thread: any.
         """
-        return self.connack is not None and self._parts.subscriptions.is_settled
+        return self.connack is not None and self._subscriptions.is_settled
 
     def run(self, stop: Callable[[], Stop | None]) -> None:
         """Run until `stop` returns something; then finish work in progress and disconnect.
@@ -105,7 +115,7 @@ class Conversation:
         try:
             while (stopping := stop()) is None:
                 self._turn(is_stopping=False)
-            while self._is_busy() and self._parts.clock.monotonic_s() < stopping.drain_until_s:
+            while self._is_busy() and self._clock.monotonic_s() < stopping.drain_until_s:
                 self._turn(is_stopping=True, latest_s=stopping.drain_until_s)
         except LinkLost as lost:
             if lost.by_peer:
@@ -116,57 +126,56 @@ class Conversation:
         self._link.disconnect(stopping.end_s)
 
     def _is_busy(self) -> bool:
-        return self.connack is not None and (self._parts.outgoing.count > 0 or self._link.socket.wants_write)
+        return self.connack is not None and (self._outgoing.count > 0 or self._link.socket.wants_write)
 
     @property
     def _is_behind(self) -> bool:
         """Whether there is work with messages read already."""
-        return self._has_more or self._parts.intake.has_left
+        return self._has_more or self._intake.has_left
 
     def _turn(self, *, is_stopping: bool, latest_s: float = float("inf")) -> None:
-        intake = self._parts.intake
         self._say_what_is_due()
-        is_reading = is_stopping or not intake.is_paused()
+        is_reading = is_stopping or not self._intake.is_paused()
         if is_reading and not self._was_reading:
-            self._keepalive.heard(self._parts.clock.monotonic_s())
+            self._keepalive.heard(self._clock.monotonic_s())
         self._was_reading = is_reading
         is_readable = self._wait(latest_s, is_reading=is_reading)
         if is_reading:
             heard = is_readable and not self._is_behind and self._link.read()
             if heard:
-                self._keepalive.heard(self._parts.clock.monotonic_s())
+                self._keepalive.heard(self._clock.monotonic_s())
             self._handle_packets(is_stopping=is_stopping)
             self._check_alive(was_heard=heard)
         if not is_stopping:
-            intake.retry()
+            self._intake.retry()
 
     # What we say.
 
     def _say_what_is_due(self) -> None:
-        link, parts = self._link, self._parts
+        link = self._link
         if self.connack is not None:
-            if parts.subscriptions.has_news:
+            if self._subscriptions.has_news:
                 self._send_subscriptions()
             # Each alone, so that it is known which of them ended the connection.
-            if not parts.outgoing.is_unanswered and (optional := parts.subscriptions.optional_changes()):
-                parts.subscriptions.asking(self._link.subscribe(optional))
-            if parts.outgoing.count and not parts.subscriptions.is_asking:
+            if not self._outgoing.is_unanswered and (optional := self._subscriptions.optional_changes()):
+                self._subscriptions.asking(self._link.subscribe(optional))
+            if self._outgoing.count and not self._subscriptions.is_asking:
                 self._send_outgoing()
-            acknowledgements = parts.session.take_acknowledgements()
+            acknowledgements = self._session.take_acknowledgements()
             if acknowledgements:
                 link.acknowledge(acknowledgements)
-            self.probe.check(parts.clock.monotonic_s())
-            if self._keepalive.is_ping_due(parts.clock.monotonic_s()):
+            self.probe.check(self._clock.monotonic_s())
+            if self._keepalive.is_ping_due(self._clock.monotonic_s()):
                 link.ping()
-                self._keepalive.pinged(parts.clock.monotonic_s())
+                self._keepalive.pinged(self._clock.monotonic_s())
         if link.socket.wants_write and link.flush():
-            self._keepalive.sent(parts.clock.monotonic_s())
-            parts.outgoing.written(link.socket.sent_bytes)
+            self._keepalive.sent(self._clock.monotonic_s())
+            self._outgoing.written(link.socket.sent_bytes)
         self._announce_ready()
 
     def _send_subscriptions(self) -> None:
         self._was_ready = False
-        subscriptions = self._parts.subscriptions
+        subscriptions = self._subscriptions
         subscribe, unsubscribe = subscriptions.changes()
         for start in range(0, len(unsubscribe), FILTERS_PER_PACKET):
             filters = unsubscribe[start : start + FILTERS_PER_PACKET]
@@ -178,23 +187,22 @@ class Conversation:
     def _announce_ready(self) -> None:
         if not self._was_ready and self.is_ready:
             self._was_ready = True
-            for problem in self._parts.subscriptions.problems:
+            for problem in self._subscriptions.problems:
                 _log.error("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
-            self._parts.listener.ready(self._name)
+            self._listener.ready(self._name)
 
     def _send_outgoing(self) -> None:
-        outgoing = self._parts.outgoing
-        while (taken := outgoing.take()) is not None:
+        while (taken := self._outgoing.take()) is not None:
             self._send(taken)
 
     def _send(self, handed: Handed) -> None:
         message, _ = handed
-        if message.retain and not self._parts.options.retain:
+        if message.retain and not self._options.retain:
             if not message.payload:
-                self._parts.outgoing.unsent(handed, PublishResult.CONFIRMED)  # there is nothing to clear
+                self._outgoing.unsent(handed, PublishResult.CONFIRMED)  # there is nothing to clear
                 return
             message = replace(message, retain=False)
-        outgoing, limit = self._parts.outgoing, self.connack.maximum_packet_bytes if self.connack else None
+        limit = self.connack.maximum_packet_bytes if self.connack else None
         packet_id, cause = 0, "no packet id is free"
         if limit is not None and _size_bytes(message) > limit:
             # Sent to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
@@ -206,43 +214,43 @@ class Conversation:
                 cause = str(error)
             except (struct.error, OverflowError, TypeError) as error:
                 # Checks that paho does not make: one message fails, the connection continues.
-                self._parts.metrics.internal_errors.labels(where="mqtt").inc()
+                self._reports.unexpected("mqtt", error, connection=self._name, topic=message.topic)
                 cause = f"unexpected {type(error).__name__}: {error}"
         if not packet_id:
             self._say_refused(message, f"cannot publish: {cause}")
-            outgoing.unsent(handed, PublishResult.REFUSED)
+            self._outgoing.unsent(handed, PublishResult.REFUSED)
         elif message.qos:
-            outgoing.await_confirmed(packet_id, handed)
+            self._outgoing.await_confirmed(packet_id, handed)
         else:
-            outgoing.await_written(self._link.socket.written_bytes, handed)
+            self._outgoing.await_written(self._link.socket.written_bytes, handed)
 
     def _say_refused(self, message: OutgoingMessage, text: str) -> None:
         # One line per minute, whatever the topic: if one is refused, thousands may be.
         keys = fields(action="publish", connection=self._name, topic=cut(message.topic))
-        self._parts.seldom.warning("refused", "%s", text, **keys)
+        self._seldom.warning("refused", "%s", text, **keys)
 
     # What we hear.
 
     def _wait(self, latest_s: float, *, is_reading: bool) -> bool:
         """Wait until there is work; True if the broker's side is readable (or closed)."""
-        parts, sock = self._parts, self._link.socket
+        sock = self._link.socket
         mask = (select.POLLIN if is_reading else select.POLLRDHUP) | (select.POLLOUT if sock.wants_write else 0)
         self._poll.register(sock.fileno(), mask)
         timeout_s = 0.0
         if not (is_reading and (self._is_behind or sock.pending())):
-            now_s = parts.clock.monotonic_s()
+            now_s = self._clock.monotonic_s()
             limit_s = self._accept_by_s if self.connack is None else latest_s
             timeout_s = min(
                 self._keepalive.next_check_s(now_s),
                 self.probe.next_check_s(now_s),
-                parts.intake.next_retry_s(),
+                self._intake.next_retry_s(),
                 max(0.0, limit_s - now_s),
                 3600.0,
             )
         # Rounded up: a poll that returns too early would spin.
         events = dict(self._poll.poll(int(timeout_s * 1000) + (timeout_s > 0)))
-        if parts.wakeup.fileno() in events:
-            parts.wakeup.clear()
+        if self._wakeup.fileno() in events:
+            self._wakeup.clear()
         event = events.get(sock.fileno(), 0)
         if not is_reading and event & _GONE:
             raise self._link.closed("")
@@ -250,7 +258,7 @@ class Conversation:
 
     def _handle_packets(self, *, is_stopping: bool) -> None:
         """Handle the packets that were read, up to one batch."""
-        intake = self._parts.intake
+        intake = self._intake
         if intake.has_left and not is_stopping:
             intake.hand_in_left()
             return
@@ -283,63 +291,62 @@ class Conversation:
         if message.qos:
             # QoS 2 only comes from a session that another program subscribed; paho answers the broker's PUBREL.
             acknowledgement = (_PUBREC if packet[0] & _QOS_2 else _PUBACK) + message.packet_id.to_bytes(2, "big")
-        delivery = self._parts.session.arrived(message, acknowledgement)
+        delivery = self._session.arrived(message, acknowledgement)
         self.probe.heard()
         if message.topic:
             if message.topic != self.probe.topic:
                 return delivery
             delivery.ack()
             return None
-        self._parts.metrics.messages_skipped.labels(cause="bad-topic").inc()
+        self._metrics.messages_skipped.labels(cause="bad-topic").inc()
         _log.warning("skipped a message whose topic is not a topic name", extra=fields(connection=self._name))
         delivery.ack()
         return None
 
     def _act_on_answers(self) -> None:
-        link, parts = self._link, self._parts
+        link, subscriptions = self._link, self._subscriptions
         if self.connack is None and link.connack is not None:
             self._accept(link.connack)
         while link.answers:
             answer = link.answers.popleft()
             if isinstance(answer, Suback):
                 if answer.codes is None:
-                    parts.subscriptions.unsuback(answer.packet_id)
+                    subscriptions.unsuback(answer.packet_id)
                 else:
-                    parts.subscriptions.suback(answer.packet_id, answer.codes)
-                    self.probe.subscribed(parts.subscriptions.granted_optional)
+                    subscriptions.suback(answer.packet_id, answer.codes)
+                    self.probe.subscribed(subscriptions.granted_optional)
             else:
                 self._puback(answer)
 
     def _puback(self, answer: Puback) -> None:
         if answer.code < 0x80:
-            self._parts.outgoing.answered(answer.packet_id, PublishResult.CONFIRMED)
-        elif (message := self._parts.outgoing.denied(answer.packet_id)) is not None:
+            self._outgoing.answered(answer.packet_id, PublishResult.CONFIRMED)
+        elif (message := self._outgoing.denied(answer.packet_id)) is not None:
             text = f"the broker refused a message: {reason_name(answer.code)}; check its access rules"
             self._say_refused(message, text)
 
     def _accept(self, connack: Connack) -> None:
-        parts = self._parts
-        now_s = parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         self._keepalive = KeepAlive(connack.keepalive_s, now_s)
-        is_lost = parts.subscriptions.connected(is_new_session=not connack.session_present)
-        parts.metrics.connects.labels(connection=self._name).inc()
-        parts.metrics.connected.labels(connection=self._name).set(1)
+        is_lost = self._subscriptions.connected(is_new_session=not connack.session_present)
+        self._metrics.connects.labels(connection=self._name).inc()
+        self._metrics.connected.labels(connection=self._name).set(1)
         self.accepted_at_s = now_s
         self.connack = connack
         session = Session.RESUMED if connack.session_present else Session.NEW
         _log.info("connected, session %s", session.value, extra=fields(connection=self._name))
-        if is_lost and parts.options.session_expiry_s:
+        if is_lost and self._options.session_expiry_s:
             text = (
                 "the broker no longer has the session of client id %s, and its queued messages are lost: another "
                 "client used this id with a clean start, the session expired, or the broker lost its data"
             )
             keys = fields(connection=self._name, code="session-lost")
-            _log.warning(text, parts.options.client_id, extra=keys)
-        parts.listener.connected(self._name, session)
-        parts.outgoing.open(connack.receive_maximum)
+            _log.warning(text, self._options.client_id, extra=keys)
+        self._listener.connected(self._name, session)
+        self._outgoing.open(connack.receive_maximum)
 
     def _check_alive(self, *, was_heard: bool) -> None:
-        now_s = self._parts.clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
         if self.connack is None:
             if now_s >= self._accept_by_s:
                 raise self._link.closed("no CONNACK in time", is_silent=True)

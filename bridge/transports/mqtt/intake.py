@@ -8,13 +8,13 @@ have room.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
+from bridge.core.report import ErrorReports
 from bridge.transports.base import ConnectionProblem, Delivery, Receiver
 from bridge.transports.mqtt.options import Bounds
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
@@ -38,12 +38,21 @@ class Intake:
     """
 
     def __init__(
-        self, name: str, receiver: Receiver, session: DeliverySession, metrics: Metrics, *, clock: Clock, bounds: Bounds
+        self,
+        name: str,
+        receiver: Receiver,
+        session: DeliverySession,
+        *,
+        metrics: Metrics,
+        reports: ErrorReports,
+        clock: Clock,
+        bounds: Bounds,
     ) -> None:
         self._name = name
         self._receiver = receiver
         self._session = session
         self._metrics = metrics
+        self._reports = reports
         self._clock = clock
         self._bounds = bounds
         self._seldom = SeldomLog(_log, clock.monotonic_s)
@@ -78,9 +87,7 @@ class Intake:
         except SpoolError as error:
             self._stop_reading(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
-            self._metrics.internal_errors.labels(where="receive").inc()
-            keys = fields(connection=self._name)
-            self._seldom.warning("receiver", "the receiver failed", level=logging.ERROR, error=error, **keys)
+            self._reports.unexpected("receive", error, connection=self._name)
             self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
             self._left = [*_ours(left.no_time), *self._left]

@@ -10,15 +10,16 @@ It does not deduplicate, decides nothing about a message, and keeps nothing to p
 from __future__ import annotations
 
 import select
-import threading
 
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
+from bridge.core.worker import Worker
 from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
 from bridge.transports.broker import MQTT_PORTS, parse_broker
-from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
+from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.intake import Intake
 from bridge.transports.mqtt.link import Link
@@ -41,7 +42,7 @@ _STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge
 _SUBSCRIBING = ConnectionProblem("subscribing", "connected; the broker has not answered every subscription yet")
 
 
-class MqttTransport:
+class MqttTransport(Worker):
     """One MQTT connection (see `base.Transport`)."""
 
     def __init__(
@@ -50,6 +51,8 @@ class MqttTransport:
         receiver: Receiver,
         listener: Listener,
         metrics: Metrics,
+        reports: ErrorReports,
+        *,
         clock: Clock | None = None,
         memory: FilterMemory | None = None,
     ) -> None:
@@ -60,40 +63,41 @@ class MqttTransport:
             receiver: receives the messages, on the transport's thread.
             listener: informed about the connection's life, on the transport's thread.
             metrics: where to count.
+            reports: for unexpected exceptions.
             clock: monotonic time; None = the machine's.
             memory: the subscriptions of earlier runs; None = none.
 
         Raises:
             ConfigError: the URL cannot be used.
         """
+        super().__init__(f"mqtt-{options.name}")
         self._options = options
         self._broker = parse_broker(options.url, MQTT_PORTS)
         self._listener = listener
         self._metrics = metrics
+        self._reports = reports
         self._clock = clock or SystemClock()
         self._wakeup = Wakeup()
         self._dialler = Dialler(self._wakeup)
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         late_acks = metrics.late_acks.labels(connection=options.name)
-        session = DeliverySession(self._wakeup.wake, late_acks.inc)
-        intake = Intake(options.name, receiver, session, metrics, clock=self._clock, bounds=options.bounds)
-        self._parts = Parts(
-            options,
-            session,
-            intake,
-            Outgoing(self._wakeup.wake, self._clock),
-            Subscriptions(memory or FilterMemory(), options.topics.own_filters if options.topics else frozenset()),
-            self._wakeup,
-            listener,
-            metrics,
-            self._clock,
-            self._seldom,
+        self._session = DeliverySession(self._wakeup.wake, late_acks.inc)
+        self._intake = Intake(
+            options.name,
+            receiver,
+            self._session,
+            metrics=metrics,
+            reports=reports,
+            clock=self._clock,
+            bounds=options.bounds,
         )
+        self._outgoing = Outgoing(self._wakeup.wake, self._clock, reports)
+        own_filters = options.topics.own_filters if options.topics else frozenset()
+        self._subscriptions = Subscriptions(memory or FilterMemory(), own_filters)
         self._conversation: Conversation | None = None
         self._problem = ConnectionProblem("connecting", f"not connected to broker {self._broker} yet")
         self._rival: ConnectionProblem | None = None
-        self._stop: Stop | None = None
-        self._thread: threading.Thread | None = None
+        self._ending: Stop | None = None
         self._attempt = 0
         self._takeovers = 0
         self._quick_closes = 0
@@ -117,14 +121,14 @@ class MqttTransport:
         accepted_at_s = conversation.accepted_at_s if conversation is not None else None
         if conversation is None or accepted_at_s is None:
             return (self._problem,)
-        found = [*self._parts.subscriptions.problems, *conversation.probe.problems]
+        found = [*self._subscriptions.problems, *conversation.probe.problems]
         limit = conversation.connack.maximum_packet_bytes if conversation.connack else None
         if limit is not None and limit < MIN_PACKET_BYTES:
             found.append(packet_limit(self._broker, limit))
         if not conversation.is_ready:
             found.append(_SUBSCRIBING)
-        if self._parts.intake.problem is not None:
-            found.append(self._parts.intake.problem)
+        if self._intake.problem is not None:
+            found.append(self._intake.problem)
         # Two clients that take the session from each other both connect fine each time: trust a connection only after a
         # while.
         if rival is not None and self._clock.monotonic_s() - accepted_at_s < SETTLED_S:
@@ -153,11 +157,6 @@ class MqttTransport:
             return self._options.max_publish_bytes
         return min(self._options.max_publish_bytes, limit - min(PACKET_MARGIN_BYTES, limit // 2))
 
-    def start(self) -> None:
-        """Start the thread; returns at once. A broker that is away is no error."""
-        self._thread = threading.Thread(target=self._run, name=f"mqtt-{self.name}")
-        self._thread.start()
-
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
         """Set the subscriptions: subscribe new ones, unsubscribe those that the session has and that are not wanted.
 
@@ -168,7 +167,7 @@ class MqttTransport:
 
         Thread: any.
         """
-        self._parts.subscriptions.want(filters, retained)
+        self._subscriptions.want(filters, retained)
         self._wakeup.wake()
 
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
@@ -176,39 +175,39 @@ class MqttTransport:
 
         Thread: any.
         """
-        return self._stop is None and self._parts.outgoing.offer(message, done)
+        return self._ending is None and self._outgoing.offer(message, done)
 
-    def stop(self, deadline_s: float) -> bool:
-        """Disconnect cleanly after everything passed to `publish` was sent; True if the thread ended in time.
+    def stop(self, deadline_s: float) -> list[str]:
+        """Disconnect cleanly after everything passed to `publish` was sent; returns the thread's name if it is late.
 
         The broker gets a DISCONNECT, so it drops the will.
 
         Thread: any but the transport's.
         """
         now_s = self._clock.monotonic_s()
-        self._stop = Stop(now_s + deadline_s * 0.7, now_s + deadline_s * 0.9)
-        self._dialler.abort()
-        if self._thread is None:
+        self._ending = Stop(now_s + deadline_s * 0.7, now_s + deadline_s * 0.9)
+        if self._thread.ident is None:
             self._wakeup.close()
-            return True
-        self._thread.join(deadline_s)
-        return not self._thread.is_alive()
+            return []
+        return super().stop(deadline_s)
 
-    # The thread.
+    def _interrupt(self) -> None:
+        self._dialler.abort()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Connect, again and again, until it is stopped."""
         try:
-            while self._stop is None:
+            while self._ending is None:
                 self._sleep(self._connect_once())
         finally:
-            self._parts.outgoing.fail_all()
+            self._outgoing.fail_all()
             self._wakeup.close()
 
     def _sleep(self, delay_s: float) -> None:
         poll = select.poll()
         poll.register(self._wakeup.fileno(), select.POLLIN)
         end_s = self._clock.monotonic_s() + delay_s
-        while self._stop is None and (left_s := end_s - self._clock.monotonic_s()) > 0:
+        while self._ending is None and (left_s := end_s - self._clock.monotonic_s()) > 0:
             if poll.poll(int(left_s * 1000) + 1):
                 self._wakeup.clear()
 
@@ -216,51 +215,61 @@ class MqttTransport:
         """Connect, run until the connection ends, and return the seconds to wait before the next one."""
         self._attempt += 1
         link = Link(self._options, self._broker)
-        conversation = Conversation(self._parts, link)
+        conversation = Conversation(
+            link,
+            options=self._options,
+            session=self._session,
+            intake=self._intake,
+            outgoing=self._outgoing,
+            subscriptions=self._subscriptions,
+            wakeup=self._wakeup,
+            listener=self._listener,
+            metrics=self._metrics,
+            reports=self._reports,
+            clock=self._clock,
+            seldom=self._seldom,
+        )
         try:
-            self._parts.session.begin()
+            self._session.begin()
             link.open(self._dialler)
             self._conversation = conversation
-            conversation.run(lambda: self._stop)
+            conversation.run(lambda: self._ending)
             lost = LinkLost(_STOPPED)
         except LinkLost as error:
             lost = error
         except Exception as error:  # noqa: BLE001  (a fault of ours ends this connection, never the thread)
-            self._metrics.internal_errors.labels(where="mqtt").inc()
-            _log.exception("the connection failed unexpectedly", extra=fields(connection=self.name))
-            lost = LinkLost(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the log"))
+            self._reports.unexpected("mqtt", error, connection=self.name)
+            lost = LinkLost(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
         finally:
             link.close()
         return self._end(conversation, lost)
 
     def _end(self, conversation: Conversation, lost: LinkLost) -> float:
         accepted_at_s = conversation.accepted_at_s
-        if self._stop is not None and accepted_at_s is None:
+        if self._ending is not None and accepted_at_s is None:
             lost = LinkLost(_STOPPED)  # the attempt was interrupted: not the broker's fault
         lived_s = None if accepted_at_s is None else self._clock.monotonic_s() - accepted_at_s
         problem, delay_s = self._judge(lost, lived_s)
         self._problem = problem
         self._conversation = None
-        parts = self._parts
-        parts.session.begin()
-        parts.intake.connection_lost()
+        self._session.begin()
+        self._intake.connection_lost()
         if accepted_at_s is not None:
             self._metrics.connected.labels(connection=self.name).set(0)
             self._metrics.disconnects.labels(connection=self.name, reason=problem.code).inc()
-        if self._stop is None:
+        if self._ending is None:
             keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=round(delay_s, 3))
             self._seldom.warning(problem.message, "%s", problem.message, **keys)
-        parts.outgoing.fail_all(is_suspicious=lost.is_suspicious)
-        parts.subscriptions.ended(is_suspicious=lost.is_suspicious)
+        self._outgoing.fail_all(is_suspicious=lost.is_suspicious)
+        self._subscriptions.ended(is_suspicious=lost.is_suspicious)
         self._tell(problem)
         return delay_s
 
     def _tell(self, problem: ConnectionProblem) -> None:
         try:
             self._listener.disconnected(self.name, problem)
-        except Exception:  # noqa: BLE001  (the listener's fault must not end the thread)
-            self._metrics.internal_errors.labels(where="mqtt").inc()
-            _log.exception("the connection's listener failed", extra=fields(connection=self.name))
+        except Exception as error:  # noqa: BLE001  (the listener's fault must not end the thread)
+            self._reports.unexpected("mqtt", error, connection=self.name)
 
     def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
         """Return the problem to show and the seconds to wait; counts signs of a rival."""
@@ -272,7 +281,7 @@ class MqttTransport:
             self._quick_closes += 1
             if self._quick_closes >= QUICK_CLOSES:
                 problem = probably_taken_over(self._options)
-        elif lost.is_suspicious and self._parts.outgoing.may_be_to_blame:
+        elif lost.is_suspicious and self._outgoing.may_be_to_blame:
             self._attempt = 1  # what the broker does not accept is set aside after few such ends: no reason to wait
         if problem.code != "taken-over":
             return problem, self._options.backoff.delay_s(self._attempt)
@@ -290,7 +299,7 @@ class MqttTransport:
         if lived_s is None:
             self._quick_closes = 0
             return False
-        subscriptions = self._parts.subscriptions
-        if not subscriptions.is_settled or subscriptions.is_asking or self._parts.outgoing.may_be_to_blame:
+        subscriptions = self._subscriptions
+        if not subscriptions.is_settled or subscriptions.is_asking or self._outgoing.may_be_to_blame:
             return False
         return lived_s < SETTLED_S and lost.by_peer and lost.is_suspicious

@@ -124,7 +124,7 @@ def test_what_was_published_while_away_arrives_after(ground: Ground) -> None:
     """The persistent session collects messages while the bridge is down; the next process gets them."""
     ground.require_strict()
     first = ground.start("a")
-    assert first.transport.stop(5)
+    assert first.transport.stop(5) == []
     with ground.client() as client:
         client.publish("a", b"meanwhile")
     second = ground.start("a")
@@ -137,7 +137,7 @@ def test_a_filter_of_an_earlier_run_is_unsubscribed(ground: Ground) -> None:
     reported: list[frozenset[str]] = []
     first = ground.start("old", "kept", memory=FilterMemory(changed=reported.append))
     assert len(reported[-1]) == 2
-    assert first.transport.stop(5)
+    assert first.transport.stop(5) == []
     second = ground.start("kept", "new", memory=FilterMemory(reported[-1], reported.append))
     wait_until(lambda: [len(each) for each in reported[-3:]] == [2, 3, 2], f"what is remembered: {reported}")
     if not ground.is_amqp:  # which remembers bindings, not filters
@@ -257,7 +257,7 @@ def test_a_stop_sends_what_was_taken_and_no_will(ground: Ground) -> None:
         client.subscribe(TOPICS.availability)
         client.subscribe("out")
         outcomes = [wired.publish("out", b"%d" % number) for number in range(50)]
-        assert wired.transport.stop(5)
+        assert wired.transport.stop(5) == []
         assert [outcome.results for outcome in outcomes] == [[PublishResult.CONFIRMED]] * 50
         client.publish(TOPICS.availability, b"end")
         wait_until(lambda: b"end" in client.payloads, "the last message")

@@ -17,6 +17,7 @@ from bridge.pipeline.outbox import PAGE, OutboxSender
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import NewRows
 from bridge.transports.base import PublishDone, PublishResult
+from tests.support.transport_ends import reports_of
 
 
 class FakeTransport:
@@ -67,7 +68,7 @@ class OutboxBench:
     def restart(self) -> None:
         """A new process."""
         refusals = Refusals(Topics("argo/workflows", "plant-1"), self.metrics, self.clock)
-        self.sender = OutboxSender(self.spool, self.transports, refusals, self.metrics)  # type: ignore[arg-type]  # fakes
+        self.sender = OutboxSender(self.spool, self.transports, refusals, self.metrics, reports_of(self.metrics))
 
     def put(self, *texts: str, connection: str = "plant", topic: str = "replies/me") -> None:
         """Commit messages to send."""

@@ -11,14 +11,14 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import CLOSES_WITHIN_S, WINDOW, Outgoing
 from bridge.transports.suspects import SET_ASIDE_S
-from tests.support.transport_ends import Outcomes
+from tests.support.transport_ends import Outcomes, reports_of
 
 MESSAGE = OutgoingMessage("t", b"x")
 
 
 def opened(receive_maximum: int = 65_535) -> Outgoing:
     """A connected one."""
-    outgoing = Outgoing(lambda: None, FakeClock())
+    outgoing = Outgoing(lambda: None, FakeClock(), reports_of())
     outgoing.open(receive_maximum)
     return outgoing
 
@@ -26,7 +26,7 @@ def opened(receive_maximum: int = 65_535) -> Outgoing:
 def test_closed_it_takes_nothing() -> None:
     """Before the connection and after it, the answer is False and nothing is told."""
     outcomes = Outcomes()
-    outgoing = Outgoing(lambda: None, FakeClock())
+    outgoing = Outgoing(lambda: None, FakeClock(), reports_of())
     assert not outgoing.offer(MESSAGE, outcomes)
     outgoing.open(10)
     assert outgoing.offer(MESSAGE, outcomes)
@@ -120,7 +120,7 @@ def test_a_denied_message_is_the_cause_of_an_end_that_follows_at_once(
 ) -> None:
     """Its topic is set aside then, and what was on its way beside it is not suspected; a nack is no cause of an end."""
     clock = FakeClock()
-    outgoing, outcomes, again = Outgoing(lambda: None, clock), Outcomes(), Outcomes()
+    outgoing, outcomes, again = Outgoing(lambda: None, clock, reports_of()), Outcomes(), Outcomes()
     outgoing.open(10)
     for packet_id in (1, 2, 3):
         outgoing.await_confirmed(packet_id, (replace(MESSAGE, topic=f"t/{packet_id}"), outcomes))
@@ -142,7 +142,7 @@ def test_a_denied_message_is_the_cause_of_an_end_that_follows_at_once(
 def test_the_end_of_a_channel_sets_a_topic_aside_for_a_minute_only() -> None:
     """The refusal and the end of the channel are one event: the time is not doubled."""
     clock = FakeClock()
-    outgoing, outcomes = Outgoing(lambda: None, clock), Outcomes()
+    outgoing, outcomes = Outgoing(lambda: None, clock, reports_of()), Outcomes()
     outgoing.open(10)
     outgoing.await_confirmed(7, (MESSAGE, outcomes))
     outgoing.refused(7)
@@ -169,7 +169,7 @@ def test_a_callback_that_raises_is_contained() -> None:
 def test_the_sender_is_woken() -> None:
     """Each taken message wakes the thread that sends."""
     woken: list[int] = []
-    outgoing = Outgoing(lambda: woken.append(1), FakeClock())
+    outgoing = Outgoing(lambda: woken.append(1), FakeClock(), reports_of())
     outgoing.offer(MESSAGE, Outcomes())
     assert woken == []
     outgoing.open(1)

@@ -13,6 +13,7 @@ from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 from bridge.transports.suspects import ENDS_ALONE, SET_ASIDE_S, SUSPECTED_S, Suspects
+from tests.support.transport_ends import reports_of
 
 
 def message(topic: str, payload: bytes = b"x", *, retain: bool = False) -> OutgoingMessage:
@@ -25,7 +26,7 @@ class Bench:
 
     def __init__(self, poison: frozenset[str]) -> None:
         self.clock = FakeClock()
-        self.outgoing = Outgoing(lambda: None, self.clock)
+        self.outgoing = Outgoing(lambda: None, self.clock, reports_of())
         self.poison = poison
         self.results: dict[str, PublishResult] = {}
         self.pending: dict[str, OutgoingMessage] = {}
@@ -131,7 +132,7 @@ def test_suspects_do_not_wait_for_the_others_for_ever() -> None:
 
 def test_a_suspect_is_sent_with_nothing_else_on_its_way() -> None:
     """Neither before its answer nor beside what is unanswered: the next end must prove something."""
-    outgoing = Outgoing(lambda: None, FakeClock())
+    outgoing = Outgoing(lambda: None, FakeClock(), reports_of())
     outgoing.open(65_535)
     for packet_id, topic in enumerate(("one", "two"), 1):
         outgoing.offer(message(topic), lambda _: None)
@@ -157,7 +158,7 @@ def test_a_suspect_is_sent_with_nothing_else_on_its_way() -> None:
 def test_an_end_that_is_nobodys_fault_proves_nothing(is_suspicious: bool) -> None:
     """Silence, a shutdown of the broker, a rival: however often, nothing is set aside for them."""
     results: list[PublishResult] = []
-    outgoing = Outgoing(lambda: None, FakeClock())
+    outgoing = Outgoing(lambda: None, FakeClock(), reports_of())
     for _ in range(ENDS_ALONE):
         outgoing.open(65_535)
         outgoing.offer(message("a"), results.append)

@@ -17,13 +17,13 @@ from bridge.transports.amqp.intake import (
     RETRY_S,
     UNSEEN_S,
     AmqpIntake,
-    IntakeParts,
 )
 from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.base import Delivery, Left
 from tests.support.amqp_memory import DeliveryNotes
+from tests.support.transport_ends import reports_of
 
 HEADER = b"\0\0"
 
@@ -69,18 +69,18 @@ class Rig:
         self.waiting: list[bytes] = []
         self.batches: list[list[Message]] = []
         options = AmqpOptions(name="office", url="amqp://localhost", bridge_id="plant-1")
-        parts = IntakeParts(
+        self.intake = AmqpIntake(
             name="office",
             receiver=self,
             session=self.session,
             reader=MessageReader(options),
             memory=self.notes,
             metrics=self.metrics,
+            reports=reports_of(self.metrics),
             clock=self.clock,
             give_back=self._give_back,
             misrouted=self._misrouted,
         )
-        self.intake = AmqpIntake(parts)
 
     def _count_late(self) -> None:
         self.late += 1

@@ -12,6 +12,7 @@ from bridge.transports.base import Delivery, Left
 from bridge.transports.mqtt.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
 from bridge.transports.mqtt.options import Bounds
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
+from tests.support.transport_ends import reports_of
 
 
 class Rig:
@@ -22,7 +23,15 @@ class Rig:
         self.metrics = Metrics()
         self.session = DeliverySession(lambda: None, lambda: None)
         self.session.begin()
-        self.intake = Intake("plant", self, self.session, self.metrics, clock=self.clock, bounds=bounds or Bounds())
+        self.intake = Intake(
+            "plant",
+            self,
+            self.session,
+            metrics=self.metrics,
+            reports=reports_of(self.metrics),
+            clock=self.clock,
+            bounds=bounds or Bounds(),
+        )
         self.error: Exception | None = None
         self.takes_s = 0.0
         self.takes_count = 10_000

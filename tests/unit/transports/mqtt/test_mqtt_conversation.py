@@ -14,7 +14,7 @@ from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem, PublishResult
-from bridge.transports.mqtt.conversation import Conversation, Parts, Stop
+from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.link import Connack, Puback
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PacketReader
@@ -23,7 +23,7 @@ from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
 from tests.support.scripted_broker import publish
-from tests.support.transport_ends import RecordingListener
+from tests.support.transport_ends import RecordingListener, reports_of
 
 KEEPALIVE_S = 10
 
@@ -143,20 +143,21 @@ class Bench:
         self.clock = FakeClock()
         self.link = FakeLink(descriptors[0])
         self.intake = FakeIntake()
-        self.outgoing = Outgoing(lambda: None, self.clock)
-        parts = Parts(
-            MqttOptions(name="plant", url="mqtt://broker", client_id="bridge-1", version=MqttVersion.V311),
-            DeliverySession(lambda: None, lambda: None),
-            self.intake,  # type: ignore[arg-type]
-            self.outgoing,
-            Subscriptions(FilterMemory()),
-            NoWakeup(descriptors[1]),  # type: ignore[arg-type]
-            RecordingListener(),
-            Metrics(),
-            self.clock,
-            SeldomLog(logger(__name__), self.clock.monotonic_s),
+        self.outgoing = Outgoing(lambda: None, self.clock, reports_of())
+        self.conversation = Conversation(
+            self.link,  # type: ignore[arg-type]
+            options=MqttOptions(name="plant", url="mqtt://broker", client_id="bridge-1", version=MqttVersion.V311),
+            session=DeliverySession(lambda: None, lambda: None),
+            intake=self.intake,  # type: ignore[arg-type]
+            outgoing=self.outgoing,
+            subscriptions=Subscriptions(FilterMemory()),
+            wakeup=NoWakeup(descriptors[1]),  # type: ignore[arg-type]
+            listener=RecordingListener(),
+            metrics=Metrics(),
+            reports=reports_of(),
+            clock=self.clock,
+            seldom=SeldomLog(logger(__name__), self.clock.monotonic_s),
         )
-        self.conversation = Conversation(parts, self.link)  # type: ignore[arg-type]
         self.link.send(b"\x20\x02\0\0")
 
     def run(self, *steps: Callable[[], object], at_stop: Callable[[], object] = lambda: None) -> None:
