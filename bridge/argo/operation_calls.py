@@ -64,7 +64,7 @@ def change(operation: Operation, namespace: str, name: str, options: Mapping[str
         operation: stop, terminate, suspend, resume, retry, set, delete, suspend-cron or resume-cron.
         namespace: of the object.
         name: of the workflow, or of the CronWorkflow.
-        options: as returned by `bridge.interface.operation_requests`.
+        options: as returned by `bridge.interface.messages`.
 
     Raises:
         PermanentError: ``bad-name``.

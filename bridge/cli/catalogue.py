@@ -10,8 +10,7 @@ import argparse
 from dataclasses import dataclass
 from importlib import import_module
 
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.core.errors import cut
+from bridge.interface.keys import ANY_TEXT, ValueKind, declared, keys_of
 from bridge.interface.loose_json import list_at, object_at, text_at
 
 _CHILD = re.compile(r"child '([^']+)' (?:failed|errored)")
@@ -30,27 +31,20 @@ _NOT_RUN = frozenset({"Skipped", "Omitted"})
 _MAX_TEXT = 1024
 
 Node = Mapping[str, Any]
+_EXIT_CODE = ValueKind("whole number or null", {"type": ["integer", "null"]})
 
 
 @dataclass(frozen=True, slots=True)
 class FailedNode:
-    """The node that made a workflow fail.
+    """The node that made a workflow fail: ``details.failedNode`` of a status message.
 
-    Attributes:
-        name: its display name, e.g. ``measure``.
-        template: the template that it ran, or "".
-        message: Argo's text, at most 1,024 characters.
-        exit_code: of its main container, or None.
+    Its name is the display name, e.g. ``measure``; the message has at most 1,024 characters.
     """
 
-    name: str
-    template: str
-    message: str
-    exit_code: int | None
-
-    def details(self) -> dict[str, object]:
-        """Return ``details.failedNode`` of a status message."""
-        return {"name": self.name, "template": self.template, "message": self.message, "exitCode": self.exit_code}
+    name: str = declared(ANY_TEXT, "of the node")
+    template: str = declared(ANY_TEXT, "of the node")
+    message: str = declared(ANY_TEXT, "Argo's message")
+    exit_code: int | None = declared(_EXIT_CODE, "exit code of its main container, null if it had none", None)
 
     def sentence(self) -> str:
         """Return e.g. ``step "measure" (template probe) failed with exit code 3: sensor away``."""
@@ -60,8 +54,11 @@ class FailedNode:
         return f'step "{self.name}"{template} failed{code}' + (f": {text}" if text else "")
 
 
+FAILED_NODE_KEYS = keys_of(FailedNode)
+
+
 def from_details(value: object) -> FailedNode | None:
-    """Return the node in a ``details.failedNode`` as written by `FailedNode.details`, None for anything else."""
+    """Return the node in a ``details.failedNode`` as `body_of` writes it, None for anything else."""
     name = text_at(value, "name")
     if not isinstance(value, Mapping) or not name:
         return None

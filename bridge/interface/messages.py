@@ -1,68 +1,88 @@
-"""Parses trigger messages; every unknown key is refused by name. Pure.
+"""Parses the bodies of requests; every unknown key is refused by name. Pure.
 
-Format: ``{"namespace": str, "workflow": {...}}`` or ``{"namespace": str, "submit": {"template": str, ...}}``, with
-``requestId`` (any JSON value, echoed) and ``eventId`` (text or number: identifies the event).
+A trigger message is ``{"namespace": str, "workflow": {...}}`` or ``{"namespace": str, "submit": {"template": str,
+...}}``; the other requests are in the table of operations. Each may have ``requestId`` (any JSON value, echoed) and
+``eventId`` (text or number: identifies the event). Only the format is checked here; whether the request is allowed, and
+its result, is decided later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Message
 from bridge.core.nearest import did_you_mean
-from bridge.interface.operation_options import INTERFACE_KEYS
-
-TRIGGER_KEYS = ("namespace", "workflow", "submit", "requestId", "eventId")
-SUBMIT_KEYS = (
-    "template",
-    "clusterTemplate",
-    "parameters",
-    "name",
-    "generateName",
-    "entrypoint",
-    "serviceAccount",
-    "labels",
-    "annotations",
+from bridge.interface.keys import (
+    MAX_SHOWN,
+    NAME,
+    TEXTS,
+    VALUES,
+    BodyKey,
+    MisfitError,
+    ValueKind,
+    declared,
+    json_type,
+    keys_of,
+    misfit,
+    read_keys,
+    ref,
 )
-KNOWN_KEYS = INTERFACE_KEYS - frozenset(SUBMIT_KEYS)
-"""Top-level keys of a trigger message. Those of ``submit`` would have no effect here."""
+from bridge.interface.operations import SPECS, Operation
+
 MAX_REQUEST_ID_BYTES = 1024
 MAX_UNKNOWN_KEYS = 20
-MAX_SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """The ``submit`` key: run a stored template.
+    """The ``submit`` key: run a stored template. Parameters are text, objects and arrays as JSON text."""
 
-    Attributes:
-        template: name of a WorkflowTemplate, or "".
-        cluster_template: name of a ClusterWorkflowTemplate, or ""; exactly one of the two is given.
-        parameters: by name, as text; objects and arrays are converted to JSON text.
-        name: metadata.name, or "".
-        generate_name: metadata.generateName, or "".
-        entrypoint: or "".
-        service_account: or "".
-        labels: text to text.
-        annotations: text to text.
-    """
+    template: str = declared(NAME, "name of a WorkflowTemplate; exactly one of this and clusterTemplate is required")
+    cluster_template: str = declared(NAME, "name of a ClusterWorkflowTemplate")
+    parameters: Mapping[str, str] = declared(
+        VALUES, "values by name; numbers, booleans, lists and objects are converted to JSON text", dict
+    )
+    name: str = declared(NAME, "metadata.name of the workflow")
+    generate_name: str = declared(NAME, "prefix of the generated name")
+    entrypoint: str = declared(NAME, "template to begin with; default: the template's own")
+    service_account: str = declared(NAME, "service account of the pods; default: the template's own")
+    labels: Mapping[str, str] = declared(TEXTS, "added to the workflow", dict)
+    annotations: Mapping[str, str] = declared(TEXTS, "added to the workflow", dict)
 
-    template: str = ""
-    cluster_template: str = ""
-    parameters: dict[str, str] = field(default_factory=dict)
-    name: str = ""
-    generate_name: str = ""
-    entrypoint: str = ""
-    service_account: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
-    annotations: dict[str, str] = field(default_factory=dict)
 
-    def by_key(self) -> dict[str, object]:
-        """Return the given values by the keys of a request; the fields are in the order of `SUBMIT_KEYS`."""
-        return dict(zip(SUBMIT_KEYS, astuple(self), strict=True))
+SUBMIT_KEYS = keys_of(Submit)
+SUBMIT_NAMES = tuple(key.name for key in SUBMIT_KEYS)
+
+
+def _event_id(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise misfit("a text or a number", value)
+    return value if isinstance(value, str) else strict_json.dumps(value).decode()
+
+
+NAMESPACE = BodyKey("namespace", NAME, "namespace; default: the one in the topic, else the first of argo.namespaces")
+REQUEST_ID = BodyKey("requestId", ValueKind("any JSON value", ref("RequestId")))
+EVENT_ID = BodyKey("eventId", ValueKind("text or number", ref("EventId"), _event_id))
+COMMON_KEYS = (NAMESPACE, REQUEST_ID, EVENT_ID)
+TRIGGER_KEYS = (
+    *COMMON_KEYS,
+    BodyKey(
+        "workflow",
+        ValueKind("object", {"type": ["object", "null"]}),
+        "a Workflow in Argo's format: metadata and spec; its schemas are in schemas/argo",
+    ),
+    BodyKey("submit", ValueKind("object", {"oneOf": [ref("Submit"), {"type": "null"}]}), "a stored template to run"),
+)
+TRIGGER_NAMES = tuple(key.name for key in TRIGGER_KEYS)
+_NAMES = {operation: tuple(key.name for key in (*COMMON_KEYS, *spec.keys)) for operation, spec in SPECS.items()}
+_READ = {operation: (NAMESPACE, *spec.keys) for operation, spec in SPECS.items()}
+INTERFACE_KEYS = frozenset(TRIGGER_NAMES).union(*_NAMES.values())
+"""Every key that any request may have: a key of another operation is accepted."""
+KNOWN_KEYS = INTERFACE_KEYS - frozenset(SUBMIT_NAMES)
+"""Top-level keys of a trigger message. Those of ``submit`` would have no effect here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,26 @@ class RequestBody:
     """
 
     keys: dict[str, object]
+    event_identity: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """A well-formed request other than a trigger message.
+
+    Attributes:
+        operation: the operation.
+        namespace: as given, or "".
+        name: of the workflow, template or CronWorkflow; "" if the operation names none.
+        options: the given values, each in one form, JSON-ready: parameters and outputs as texts by name, phases as a
+            list, times as seconds since 1970; and the defaults of the others.
+        event_identity: as `TriggerMessage.event_identity`.
+    """
+
+    operation: Operation
+    namespace: str
+    name: str
+    options: Mapping[str, object]
     event_identity: tuple[str, ...] = ()
 
 
@@ -148,10 +188,10 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
     Raises:
         PermanentError: ``unknown-key`` with a suggestion, or ``invalid-request``; the message names the key.
     """
-    body = decoded.keys
+    body, where = decoded.keys, "the trigger message"
     _refuse_misplaced(body)
-    refuse_unknown(body, KNOWN_KEYS, (*TRIGGER_KEYS, "workflowId"), "the trigger message")
-    namespace = text_of(body, "namespace", "the trigger message")
+    refuse_unknown(body, KNOWN_KEYS, (*TRIGGER_NAMES, "workflowId"), where)
+    namespace = _values((NAMESPACE,), body, where).get("namespace", "")
     workflow, submit = body.get("workflow"), body.get("submit")
     if (workflow is None) == (submit is None):
         found = "both" if workflow is not None else "neither"
@@ -159,11 +199,37 @@ def trigger_message(message: Message, decoded: RequestBody) -> TriggerMessage:
     if workflow is not None and not isinstance(workflow, dict):
         raise _invalid(f"workflow must be an object, found {json_type(workflow)}")
     return TriggerMessage(
-        namespace=namespace,
+        namespace=str(namespace),
         workflow=workflow,
         submit=None if submit is None else _submit(submit),
         event_identity=event_identity(message, decoded),
     )
+
+
+def operation_request(operation: Operation, message: Message, decoded: RequestBody) -> OperationRequest:
+    """Parse the body of a request other than a trigger message.
+
+    Args:
+        operation: from the topic; not ``trigger``.
+        message: as for `trigger_message`.
+        decoded: likewise.
+
+    Raises:
+        PermanentError: likewise.
+    """
+    spec, where = SPECS[operation], f"the {operation.value} request"
+    refuse_unknown(decoded.keys, INTERFACE_KEYS, _NAMES[operation], where)
+    options = _values(_READ[operation], decoded.keys, where)
+    namespace, name = options.pop("namespace", ""), options.pop(spec.name_key, "")
+    return OperationRequest(operation, str(namespace), str(name), options, event_identity(message, decoded))
+
+
+def _values(keys: Iterable[BodyKey], body: dict[str, object], where: str) -> dict[str, object]:
+    values, wrong = read_keys(keys, body)
+    for key, text in wrong:
+        meaning = f", the {key.meaning}" if key.kind is NAME else f": {key.meaning}"
+        raise _invalid(f"{key.name} of {where} {text}" if text else f"{where} has no {key.name}{meaning}")
+    return values
 
 
 def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
@@ -172,27 +238,34 @@ def event_identity(message: Message, decoded: RequestBody) -> tuple[str, ...]:
     Raises:
         PermanentError: ``invalid-request``: ``eventId`` is neither a text nor a number.
     """
-    return _event_id(decoded.keys) or decoded.event_identity or _message_id(message)
+    if "eventId" in decoded.keys:
+        try:
+            return ("eventId", _event_id(decoded.keys["eventId"]))
+        except MisfitError as error:
+            raise _invalid(f"eventId {error}") from None
+    given = message.properties.message_id
+    return decoded.event_identity or (("message-id", given) if given else ())
 
 
 def _refuse_misplaced(body: dict[str, object]) -> None:
-    misplaced = sorted(key for key in SUBMIT_KEYS if key in body)
+    misplaced = sorted(key for key in SUBMIT_NAMES if key in body)
     if misplaced:
         texts = [f'the key "{key}" of a trigger message must be placed under submit' for key in misplaced]
         details = tuple({"pointer": f"/{key}", "message": text} for key, text in zip(misplaced, texts, strict=True))
         raise PermanentError("; ".join(texts), code="unknown-key", details=details)
 
 
-def refuse_unknown(body: dict[str, object], known: Iterable[str], proposals: Iterable[str], where: str) -> None:
+def refuse_unknown(body: dict[str, object], known: Container[str], proposals: Iterable[str], where: str) -> None:
     """Raise for the keys of `body` that are not in `known`, suggesting the nearest of `proposals`.
 
     Raises:
         PermanentError: ``unknown-key``, one detail per key; after `MAX_UNKNOWN_KEYS` only their number is reported,
             because a suggestion costs time and a payload can have thousands.
     """
-    unknown = sorted(set(body) - set(known))
+    unknown = [key for key in body if key not in known]
     if not unknown:
         return
+    unknown.sort()
     details = []
     for key in unknown[:MAX_UNKNOWN_KEYS]:
         text = f'unknown key "{cut(key, MAX_SHOWN)}" in {where}{did_you_mean(key, proposals)}'
@@ -202,91 +275,17 @@ def refuse_unknown(body: dict[str, object], known: Iterable[str], proposals: Ite
     raise PermanentError(f"{text}{more}", code="unknown-key", details=tuple(details))
 
 
-def text_of(body: dict[str, object], key: str, where: str) -> str:
-    """Return the text under `key`, "" if the key is absent.
-
-    Raises:
-        PermanentError: ``invalid-request``: not a text, or empty.
-    """
-    value = body.get(key)
-    if value is None and key not in body:
-        return ""
-    if not isinstance(value, str) or not value:
-        raise _invalid(f"{key} of {where} must be a non-empty text, found {json_type(value)}")
-    return value
-
-
-def _event_id(body: dict[str, object]) -> tuple[str, ...]:
-    if "eventId" not in body:
-        return ()
-    value = body["eventId"]
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
-        raise _invalid(f"eventId must be a text or a number, found {json_type(value)}")
-    return ("eventId", value if isinstance(value, str) else strict_json.dumps(value).decode())
-
-
-def _message_id(message: Message) -> tuple[str, ...]:
-    given = message.properties.message_id
-    return ("message-id", given) if given else ()
-
-
 def _submit(value: object) -> Submit:
     if not isinstance(value, dict):
         raise _invalid(f"submit must be an object, found {json_type(value)}")
-    refuse_unknown(value, SUBMIT_KEYS, SUBMIT_KEYS, "submit")
-    texts = {key: text_of(value, key, "submit") for key in SUBMIT_KEYS if key not in _MAPS}
-    if bool(texts["template"]) == bool(texts["clusterTemplate"]):
+    refuse_unknown(value, SUBMIT_NAMES, SUBMIT_NAMES, "submit")
+    values, wrong = read_keys(SUBMIT_KEYS, value)
+    for key, text in wrong:
+        raise _invalid(f"submit.{key.name} {text}")
+    submit = Submit(**values)
+    if bool(submit.template) == bool(submit.cluster_template):
         raise _invalid("submit must have either template or clusterTemplate")
-    return Submit(
-        template=texts["template"],
-        cluster_template=texts["clusterTemplate"],
-        parameters={name: _parameter(name, given) for name, given in _map(value, "parameters").items()},
-        name=texts["name"],
-        generate_name=texts["generateName"],
-        entrypoint=texts["entrypoint"],
-        service_account=texts["serviceAccount"],
-        labels=_text_map(value, "labels"),
-        annotations=_text_map(value, "annotations"),
-    )
-
-
-_MAPS = frozenset({"parameters", "labels", "annotations"})
-
-
-def _map(body: dict[str, object], key: str) -> dict[str, object]:
-    value = body.get(key, {})
-    if not isinstance(value, dict):
-        raise _invalid(f"submit.{key} must be an object, found {json_type(value)}")
-    return value
-
-
-def _text_map(body: dict[str, object], key: str) -> dict[str, str]:
-    result = {}
-    for name, value in _map(body, key).items():
-        if not isinstance(value, str):
-            raise _invalid(f'submit.{key} "{cut(name, MAX_SHOWN)}" must be a text, found {json_type(value)}')
-        result[name] = value
-    return result
-
-
-def _parameter(name: str, value: object) -> str:
-    if value is None:
-        raise _invalid(f'submit.parameters "{cut(name, MAX_SHOWN)}" has no value')
-    # The Argo Server turns objects and arrays into empty strings, and rounds integers over 2^53.
-    return value if isinstance(value, str) else strict_json.dumps(value).decode()
-
-
-def json_type(value: object) -> str:
-    """Return the JSON name of a value's type, in words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "a text" if value else "an empty text"
-    return "an array" if isinstance(value, list) else "an object"
+    return submit
 
 
 def _invalid(message: str) -> PermanentError:

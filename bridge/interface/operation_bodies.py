@@ -16,6 +16,7 @@ import orjson
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Phase
 from bridge.interface.failures import find_failed_node, message_for
+from bridge.interface.keys import ANY_TEXT, REQUIRED, declared
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import percentage
 
@@ -216,24 +217,15 @@ def _left(value: Any, paths: list[list[str]]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line written by a container.
+    """One line written by a container: an item of ``lines``, which orjson writes as it is."""
 
-    Attributes:
-        pod: name of the pod.
-        text: without its line break.
-    """
-
-    pod: str
-    text: str
-
-    def json(self) -> dict[str, str]:
-        """Return it as an item of ``lines``."""
-        return {"pod": self.pod, "text": self.text}
+    pod: str = declared(ANY_TEXT, "the pod that wrote it", REQUIRED)
+    text: str = declared(ANY_TEXT, "the line, without its line break", REQUIRED)
 
 
 def line_cut(line: LogLine, room: int) -> LogLine:
     """Return `line` with its text cut to fit into `room` bytes of JSON."""
-    while len(orjson.dumps(line.json())) > room and len(line.text) > 1:
+    while len(orjson.dumps(line)) > room and len(line.text) > 1:
         line = LogLine(line.pod, line.text[: len(line.text) // 2] + "…" if len(line.text) > 2 else "…")
     return line
 
@@ -242,7 +234,7 @@ def last_lines(lines: Sequence[LogLine], room: int) -> tuple[list[LogLine], bool
     """Return the last of `lines` that fit into `room` bytes, and whether any was left out or cut."""
     kept: list[LogLine] = []
     for line in reversed(lines):
-        size = len(orjson.dumps(line.json())) + 1
+        size = len(orjson.dumps(line)) + 1
         if size > room:
             return (kept[::-1], True) if kept else ([line_cut(line, room)], True)
         room -= size
@@ -256,7 +248,7 @@ def in_packets(lines: Sequence[LogLine], room: int) -> Iterator[tuple[list[LogLi
     left, is_cut = room, False
     for line in lines:
         fit = line_cut(line, room - 1)
-        size = len(orjson.dumps(fit.json())) + 1
+        size = len(orjson.dumps(fit)) + 1
         if size > left and group:
             yield group, is_cut
             group, left, is_cut = [], room, False

@@ -13,8 +13,7 @@ import orjson
 
 from bridge.core import strict_json
 from bridge.core.model import OutgoingMessage, ReplyAddress
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 
 CONTENT_TYPE = "application/json"
 REFUSED_ADDRESS = "reply-address-refused"
@@ -120,7 +119,7 @@ def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMess
     """Return the success reply of an operation with only a name: the spooled ones, and trigger."""
     if operation is Operation.TRIGGER:
         return triggered(address, name)
-    return succeeded(address, operation, {SPECS[operation].reply[0].key: name})
+    return succeeded(address, operation, {SPECS[operation].reply[0].name: name})
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:

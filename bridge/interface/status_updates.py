@@ -8,49 +8,72 @@ have ``details.bridge`` and are not updates.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
 
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
-from bridge.core.model import Phase
-from bridge.core.nearest import did_you_mean
-from bridge.interface.messages import MAX_SHOWN, json_type, refuse_unknown
-from bridge.interface.operation_options import PHASES
+from bridge.interface.keys import (
+    ANY_TEXT,
+    MAX_SHOWN,
+    NAME,
+    OBJECT,
+    PHASE,
+    REQUIRED,
+    MisfitError,
+    ValueKind,
+    declared,
+    json_type,
+    keys_of,
+    read_keys,
+)
+from bridge.interface.messages import REQUEST_ID, refuse_unknown
 from bridge.interface.status import PERCENTAGE
 
-UPDATE_KEYS = ("namespace", "workflowId", "status", "progress", "message", "details", "requestId")
 INVALID_UPDATE = "Invalid status update format"
 INVALID_REASON = "invalid-status-update"
-NO_PROGRESS = "0%"
 
 # Source: Kubernetes, "Object Names and IDs": the names of objects; nothing else may be used as a topic level.
-NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-_NAME = re.compile(NAME)
-_PROGRESS = re.compile(PERCENTAGE)
+WORKFLOW_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 
 
-@dataclass(frozen=True, slots=True)
+def _workflow_name(value: object) -> str:
+    name = str(NAME.read(value))
+    if not re.fullmatch(WORKFLOW_NAME, name):
+        raise MisfitError(f'"{cut(name, MAX_SHOWN)}" cannot be the name of a workflow')
+    return name
+
+
+def _progress(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(PERCENTAGE, value):
+        shown = f'"{cut(value, MAX_SHOWN)}"' if isinstance(value, str) else json_type(value)
+        raise MisfitError(f"must be a text from 0% to 100%, found {shown}")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalUpdate:
-    """Another system's status of a workflow.
+    """Another system's status of a workflow; texts that are not given are ""."""
 
-    Attributes:
-        namespace: as given, or "".
-        workflow: its name.
-        phase: the phase according to that system.
-        progress: ``0%`` to ``100%``, or "" if not given.
-        message: a sentence, or "".
-        details: further facts, without ``bridge``.
-    """
+    namespace: str = declared(NAME, "namespace of the workflow; default: the first of argo.namespaces")
+    workflow_id: str = declared(
+        ValueKind("text", {"type": "string", "pattern": f"^{WORKFLOW_NAME}$"}, _workflow_name),
+        "name of the workflow",
+        REQUIRED,
+    )
+    status: str = declared(PHASE, "the phase according to that system", REQUIRED)
+    progress: str = declared(
+        ValueKind("text", {"type": "string", "pattern": f"^{PERCENTAGE}$"}, _progress), "progress in percent"
+    )
+    message: str = declared(ANY_TEXT, "a sentence")
+    details: Mapping[str, object] = declared(OBJECT, "any object without the key bridge", dict)
 
-    namespace: str
-    workflow: str
-    phase: Phase
-    progress: str
-    message: str
-    details: Mapping[str, object]
+
+_KEYS = keys_of(ExternalUpdate)
+UPDATE_KEYS = (*_KEYS, REQUEST_ID)
+_NAMES = [key.name for key in UPDATE_KEYS]
 
 
 def is_from_bridge(payload: bytes) -> bool:
@@ -71,18 +94,18 @@ def external_update(body: dict[str, object]) -> ExternalUpdate:
     Raises:
         PermanentError: ``invalid-status-update``, with one detail per finding.
     """
-    details = [*_unknown(body), *_findings(body)]
-    if details:
-        raise invalid(details)
-    more = body.get("details", {})
-    return ExternalUpdate(
-        namespace=str(body.get("namespace", "")),
-        workflow=str(body["workflowId"]),
-        phase=Phase(body["status"]),
-        progress=str(body.get("progress", "")),
-        message=str(body.get("message", "")),
-        details=more if isinstance(more, dict) else {},
-    )
+    findings: list[object] = []
+    try:
+        refuse_unknown(body, _NAMES, _NAMES, "the status update")
+    except PermanentError as error:
+        findings += error.details
+    values, wrong = read_keys(_KEYS, body)
+    for key, text in wrong:
+        message = f"{key.name} {text or 'is missing'}"
+        findings.append({"pointer": strict_json.pointer([key.name]), "message": message})
+    if findings:
+        raise invalid(findings)
+    return ExternalUpdate(**values)
 
 
 def invalid(details: list[object]) -> PermanentError:
@@ -92,46 +115,3 @@ def invalid(details: list[object]) -> PermanentError:
         details: the findings, JSON-ready.
     """
     return PermanentError(INVALID_UPDATE, code=INVALID_REASON, details=tuple(details))
-
-
-def _unknown(body: dict[str, object]) -> Iterator[object]:
-    try:
-        refuse_unknown(body, UPDATE_KEYS, UPDATE_KEYS, "the status update")
-    except PermanentError as error:
-        yield from error.details
-
-
-def _findings(body: dict[str, object]) -> Iterator[object]:
-    yield from _text(body, "namespace", required=False)
-    name = body.get("workflowId")
-    yield from _text(body, "workflowId", required=True)
-    if isinstance(name, str) and name and not _NAME.fullmatch(name):
-        yield _finding("workflowId", f'"{cut(name, MAX_SHOWN)}" cannot be the name of a workflow')
-    phase = body.get("status")
-    yield from _text(body, "status", required=True)
-    if isinstance(phase, str) and phase and phase not in PHASES:
-        hint = did_you_mean(phase, PHASES)
-        yield _finding("status", f'status is one of {", ".join(PHASES)}, found "{cut(phase, MAX_SHOWN)}"{hint}')
-    progress = body.get("progress", NO_PROGRESS)
-    if not isinstance(progress, str) or not _PROGRESS.fullmatch(progress):
-        yield _finding("progress", f"progress must be a text from 0% to 100%, found {_shown(progress)}")
-    if not isinstance(body.get("message", ""), str):
-        yield _finding("message", f"message must be a text, found {json_type(body['message'])}")
-    if not isinstance(body.get("details", {}), dict):
-        yield _finding("details", f"details must be an object, found {json_type(body['details'])}")
-
-
-def _text(body: dict[str, object], key: str, *, required: bool) -> Iterator[object]:
-    if key not in body:
-        if required:
-            yield _finding(key, f"{key} is missing")
-    elif not isinstance(body[key], str) or not body[key]:
-        yield _finding(key, f"{key} must be a non-empty text, found {json_type(body[key])}")
-
-
-def _finding(key: str, message: str) -> object:
-    return {"pointer": strict_json.pointer([key]), "message": message}
-
-
-def _shown(value: object) -> str:
-    return f'"{cut(value, MAX_SHOWN)}"' if isinstance(value, str) else json_type(value)

@@ -7,19 +7,8 @@ from collections.abc import Iterator
 
 import orjson
 
-from bridge.interface.operation_options import SPECS, Kind, OperationSpec, Option
-
-_SHOWN = {
-    Kind.TEXT: "text",
-    Kind.BOOLEAN: "true or false",
-    Kind.INTEGER: "whole number",
-    Kind.TIME: "time (RFC 3339)",
-    Kind.PARAMETERS: "object, or list of texts",
-    Kind.OUTPUTS: "object, or text",
-    Kind.PHASES: "text, or list of texts",
-    Kind.OBJECT: "object",
-    Kind.LIST: "list of objects",
-}
+from bridge.interface.keys import BodyKey
+from bridge.interface.operations import SPECS, OperationSpec
 
 
 def operations() -> str:
@@ -35,30 +24,27 @@ def _reference() -> Iterator[str]:
         yield textwrap.fill(f"{spec.meaning[0].upper()}{spec.meaning[1:]}. {kept}", 120)
         yield ""
         yield from _keys(spec)
-        told = [f"`{one.key}` ({_SHOWN[one.kind]}: {one.meaning})" for one in spec.reply]
+        told = [f"`{one.name}` ({one.kind.words}: {one.meaning})" for one in spec.reply]
         success = "; ".join([f'Success: `"status": "{spec.success}"`', *told])
         yield textwrap.fill(f"{success}.", 120, break_on_hyphens=False)
         yield ""
 
 
 def _keys(spec: OperationSpec) -> Iterator[str]:
-    rows = [f"| `{spec.name_key}` | text | {spec.name_meaning}; required |"] if spec.name_key else []
-    rows += [f"| `{option.key}` | {_value(option)} | {option.meaning}{_default(option)} |" for option in spec.options]
-    if rows:
+    if spec.keys:
         yield "| key | value | meaning |"
         yield "| --- | --- | --- |"
-        yield from rows
+        yield from (f"| `{key.name}` | {_value(key)} | {key.meaning}{_default(key)} |" for key in spec.keys)
         yield ""
 
 
-def _value(option: Option) -> str:
-    if option.choices:
-        return ", ".join(f"`{choice}`" for choice in option.choices)
-    bounds = f", {option.least} to {option.most}" if option.most is not None else ""
-    return _SHOWN[option.kind] + bounds
+def _value(key: BodyKey) -> str:
+    # A list of phases is described in words, because it may also be a single one.
+    choices = () if key.kind.each else key.kind.choices
+    return ", ".join(f"`{choice}`" for choice in choices) or key.kind.words
 
 
-def _default(option: Option) -> str:
-    if option.required:
+def _default(key: BodyKey) -> str:
+    if key.required:
         return "; required"
-    return "" if option.default is None else f"; default `{orjson.dumps(option.default).decode()}`"
+    return "" if key.default is None else f"; default `{orjson.dumps(key.default).decode()}`"

@@ -15,7 +15,7 @@ from bridge.cli.main import build_parser
 from bridge.configfile.fields import Section
 from bridge.configfile.problems import Code
 from bridge.core.metrics import Metrics
-from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS
+from bridge.interface.messages import SUBMIT_NAMES, TRIGGER_NAMES
 from bridge.interface.operations import Operation
 from bridge.interface.replies import HTTP_CODES
 from bridge.mapping.definition import MappingFile
@@ -151,7 +151,7 @@ def test_every_exit_code_is_explained() -> None:
 def test_every_key_of_a_request_is_in_the_reference() -> None:
     """Keys of trigger messages and of submit, and all operations."""
     reference = read("docs/interface.md")
-    names = [*TRIGGER_KEYS, *SUBMIT_KEYS, *(operation.value for operation in Operation)]
+    names = [*TRIGGER_NAMES, *SUBMIT_NAMES, *(operation.value for operation in Operation)]
     assert [name for name in names if f"`{name}`" not in reference] == []
 
 

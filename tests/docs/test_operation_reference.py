@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.model import Message
 from bridge.interface import messages
-from bridge.interface.operation_requests import operation_request
+from bridge.interface.messages import operation_request
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
 from tests.support.documents import blocks

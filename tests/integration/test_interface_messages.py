@@ -11,8 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 from tests.support.bridge_files import NAMESPACE, TEMPLATE
 from tests.support.interface_check import PREFIX, misfits, schema_of
 from tests.support.mosquitto import Mosquitto
@@ -115,7 +114,7 @@ def all_refusals(asking: Asking) -> None:
         assert "error" in asking.ask(name, {"namespace": "elsewhere"}, at=f"{PREFIX}{name}/{NAMESPACE}")
         spec = SPECS.get(operation)
         if spec and spec.name_key:
-            required = {option.key: "displayName=a" for option in spec.options if option.required}
+            required = {option.name: "displayName=a" for option in spec.options if option.required}
             assert "error" in asking.ask(name, {spec.name_key: "nowhere", **required})
     typo = {"workflow": {"metadata": {"name": "a"}, "spec": {"entrypont": "main", "templates": []}}}
     assert asking.ask("trigger", typo)["details"]

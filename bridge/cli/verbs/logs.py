@@ -21,8 +21,7 @@ from bridge.cli.visit.asking import Asking
 from bridge.cli.visit.request import Reply
 from bridge.cli.visit.target import add_timeout, read_target
 from bridge.core.foreign import harmless_json
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 
 FOLLOW_S = 11 * 60.0
 """The bridge ends a stream after 10 minutes with a reply that says so; the command waits a little longer."""

@@ -25,8 +25,7 @@ from bridge.cli.visit.request import Question, Reply
 from bridge.cli.visit.target import Target, add_target_options, add_timeout, read_target
 from bridge.core.foreign import harmless_json
 from bridge.core.topic_filter import name_problem
-from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS, Kind, OperationSpec
-from bridge.interface.operations import Operation
+from bridge.interface.operations import NAMED, OPERATION_MAX_AGE_S, SPECS, Operation, OperationSpec
 
 _FOLLOWED = frozenset(
     {
@@ -78,7 +77,7 @@ def add_verb(
     )
     parser.add_argument("--json", action="store_true", help="print the reply as JSON, as the bridge sent it")
     if spec.name_key:
-        parser.add_argument("name", metavar="NAME", help=f"{spec.name_meaning}, or NAMESPACE/NAME")
+        parser.add_argument("name", metavar="NAME", help=f"{NAMED[spec.name_key].meaning}, or NAMESPACE/NAME")
     add_operation_options(parser, spec)
     parser.set_defaults(parser=parser, spec=spec)
     return parser
@@ -133,9 +132,8 @@ def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Q
     body = operation_body(args, spec)
     if spec.name_key:
         body[spec.name_key] = subject.name
-    for option in spec.options:
-        if option.kind is Kind.OBJECT:
-            body[option.key] = read_manifest(args.file)
+    if "file" in args:
+        body["workflow"] = read_manifest(args.file)
     return target.question(spec.operation, subject.namespace, orjson.dumps(body))
 
 

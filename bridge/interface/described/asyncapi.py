@@ -23,8 +23,7 @@ from bridge.interface.described.asyncapi_components import (
     server,
 )
 from bridge.interface.described.asyncapi_model import ANY_BRIDGE, Described, MappedTopics, address_of
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 
 ASYNCAPI_VERSION = "3.0.0"
 _ABOUT = (

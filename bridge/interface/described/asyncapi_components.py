@@ -10,9 +10,8 @@ from typing import Any
 
 from bridge.interface import replies
 from bridge.interface.described.asyncapi_model import Described, MappedTopics, Server
-from bridge.interface.described.schema_parts import DEFINITIONS, Schema, fixed, relocated, text
-from bridge.interface.described.schema_requests import words
-from bridge.interface.described.schemas import named_schemas
+from bridge.interface.described.schemas import COUNT, kind, named_schemas, words
+from bridge.interface.keys import ANY_TEXT, DEFINITIONS, BodyKey, Schema, always, object_schema
 from bridge.interface.operations import Operation
 
 Part = dict[str, Any]
@@ -74,9 +73,9 @@ def camel(operation: Operation) -> str:
 def components(described: Described) -> Part:
     """Return the whole of ``components``."""
     return {
-        "schemas": {name: relocated(schema, DEFINITIONS, SCHEMAS) for name, schema in named_schemas().items()}
+        "schemas": {name: _relocated(schema, DEFINITIONS, SCHEMAS) for name, schema in named_schemas().items()}
         | {
-            _schema_name(mapping): relocated(mapping.schema, "#", SCHEMAS + _schema_name(mapping))
+            _schema_name(mapping): _relocated(mapping.schema, "#", SCHEMAS + _schema_name(mapping))
             for mapping in described.mappings
             if mapping.schema is not None
         },
@@ -158,17 +157,14 @@ def _of_operation(operation: Operation) -> Iterator[tuple[str, Part]]:
     name, word = camel(operation), words(operation)
     request = {"$ref": f"{SCHEMAS}{word}Request"}
     yield f"{name}Request", _message(f"{name}Request", f"requests {operation.value}", request, JSON, "request")
-    event: Schema = {
-        "type": "object",
-        "properties": {
-            "specversion": fixed("1.0"),
-            "source": text("with id: identifies the event"),
-            "id": text("see source"),
-            "type": text("type of event"),
-            "data": request,
-        },
-        "required": ["specversion", "source", "id", "type", "data"],
-    }
+    envelope = (
+        always("specversion", kind(type="string", const="1.0")),
+        always("source", ANY_TEXT, "with id: identifies the event"),
+        always("id", ANY_TEXT, "see source"),
+        always("type", ANY_TEXT, "type of event"),
+        always("data", kind(**request)),
+    )
+    event = object_schema("", envelope, is_open=True)
     summary = f"requests {operation.value}, as a CloudEvent in structured mode"
     yield f"{name}CloudEvent", _message(f"{name}CloudEvent", summary, event, CLOUD_EVENT, "request")
     answer = {"$ref": f"{SCHEMAS}{word}Success"}
@@ -203,37 +199,53 @@ def _message(name: str, summary: str, payload: Schema | None, content_type: str,
 
 def _traits() -> Part:
     correlation = {"correlationId": {"$ref": "#/components/correlationIds/correlation"}}
-    identity = text("MQTT 5.0 Correlation Data (any bytes), AMQP correlation_id")
-    topic = text("MQTT 5.0 Response Topic, AMQP reply_to: where the reply goes")
-    expiry: Schema = {
-        "description": "MQTT 5.0 Message Expiry Interval in seconds, AMQP expiration in milliseconds: a request that "
-        "was not carried out by then is refused",
-        "type": "integer",
-        "minimum": 0,
-    }
+    identity = BodyKey("correlationData", ANY_TEXT, "MQTT 5.0 Correlation Data (any bytes), AMQP correlation_id")
     codes = sorted({"200", "400", *(str(code) for code in replies.HTTP_CODES.values())})
-    code = text("MQTT 5.0 user property, AMQP header; MQTT 3.1.1 has none", enum=codes)
     mqtt = {"correlationData": {"type": "string"}, "bindingVersion": MQTT_BINDING}
     binary = "CloudEvents in binary mode, MQTT 5.0 user property or AMQP header"
-    asked = {
-        "responseTopic": topic,
-        "correlationData": identity,
-        "messageExpiry": expiry,
-        "specversion": text(f"{binary}: 1.0 if source and id are given"),
-        "source": text(f"{binary}: with id, identifies the event"),
-        "id": text(f"{binary}: see source"),
-    }
-    refused = text("why the reply was not sent to the Response Topic or reply_to; also a user property or header")
-    answered = {"code": code, replies.REFUSED_ADDRESS: refused, "correlationData": identity}
+    asked = (
+        BodyKey("responseTopic", ANY_TEXT, "MQTT 5.0 Response Topic, AMQP reply_to: where the reply goes"),
+        identity,
+        BodyKey(
+            "messageExpiry",
+            COUNT,
+            "MQTT 5.0 Message Expiry Interval in seconds, AMQP expiration in milliseconds: a request that "
+            "was not carried out by then is refused",
+        ),
+        BodyKey("specversion", ANY_TEXT, f"{binary}: 1.0 if source and id are given"),
+        BodyKey("source", ANY_TEXT, f"{binary}: with id, identifies the event"),
+        BodyKey("id", ANY_TEXT, f"{binary}: see source"),
+    )
+    answered = (
+        BodyKey("code", kind(type="string", enum=codes), "MQTT 5.0 user property, AMQP header; MQTT 3.1.1 has none"),
+        BodyKey(
+            replies.REFUSED_ADDRESS,
+            ANY_TEXT,
+            "why the reply was not sent to the Response Topic or reply_to; also a user property or header",
+        ),
+        identity,
+    )
     return {
         "request": {
-            "headers": {"type": "object", "properties": asked},
+            "headers": object_schema("", asked, is_open=True),
             **correlation,
             "bindings": {"mqtt": {**mqtt, "responseTopic": {"type": "string"}}},
         },
         "answer": {
-            "headers": {"type": "object", "properties": answered},
+            "headers": object_schema("", answered, is_open=True),
             **correlation,
             "bindings": {"mqtt": mqtt},
         },
     }
+
+
+def _relocated(schema: Any, old: str, new: str) -> Any:
+    """Return a schema in which references that began with `old` begin with `new`."""
+    if isinstance(schema, dict):
+        return {
+            key: new + value.removeprefix(old)
+            if key == "$ref" and isinstance(value, str) and value.startswith(old)
+            else _relocated(value, old, new)
+            for key, value in schema.items()
+        }
+    return [_relocated(value, old, new) for value in schema] if isinstance(schema, list | tuple) else schema

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from bridge.argo.names import workflow_name
 from bridge.argo.options import segment
 from bridge.core.model import Message, ReplyAddress, WorkflowOrder
-from bridge.interface.messages import RequestBody
-from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS
-from bridge.interface.operation_requests import OperationRequest, operation_request
-from bridge.interface.operations import Operation
+from bridge.interface.messages import OperationRequest, RequestBody, operation_request
+from bridge.interface.operations import OPERATION_MAX_AGE_S, SPECS, Operation
 from bridge.interface.topics import Request
 from bridge.pipeline.intake import identity
 from bridge.pipeline.intake.identity import DeliveryIdentity

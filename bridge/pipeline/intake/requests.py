@@ -18,7 +18,8 @@ from bridge.argo.options import segment
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress, WorkflowOrder
 from bridge.interface import messages
-from bridge.interface.messages import RequestBody, Submit, TriggerMessage
+from bridge.interface.keys import body_of
+from bridge.interface.messages import SUBMIT_KEYS, RequestBody, Submit, TriggerMessage
 from bridge.interface.operations import Operation
 from bridge.interface.replies import INVALID_WORKFLOW
 from bridge.interface.reply_addresses import ReplyAddresses
@@ -126,7 +127,7 @@ class Requests:
 
     def _order(self, trigger: TriggerMessage, namespace: str, event_id: bytes) -> WorkflowOrder:
         if trigger.submit is not None:
-            check_braces(trigger.submit.by_key(), ("submit",))
+            check_braces(body_of(SUBMIT_KEYS, trigger.submit), ("submit",))
             return self._submit_order(trigger.submit, namespace, event_id)
         workflow = dict(trigger.workflow or {})
         self._rules.policy.check_manifest(workflow, namespace)
@@ -165,7 +166,7 @@ class Requests:
             base=base,
             manifest=manifest,
             name=submit.name or workflow_name(base, event_id),
-            parameters=submit.parameters,
+            parameters=dict(submit.parameters),
         )
 
 

@@ -48,7 +48,7 @@ class StatusUpdates:
         reported = external_update(body.keys)
         namespace = self._policy.namespace(None, reported.namespace)
         document = {
-            "status": reported.phase.value,
+            "status": reported.status,
             "progress": reported.progress,
             "message": reported.message,
             "details": reported.details,
@@ -58,4 +58,4 @@ class StatusUpdates:
         except TypeError as error:
             # A number of more than 64 bits in the details: other readers would round it.
             raise invalid([{"pointer": "/details", "message": str(error)}]) from error
-        return NewExternalStatus(namespace, reported.workflow, text, self._keep_s)
+        return NewExternalStatus(namespace, reported.workflow_id, text, self._keep_s)

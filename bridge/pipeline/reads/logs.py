@@ -59,7 +59,7 @@ class _Log(ReadPlan):
         raise NotImplementedError
 
     def _keys(self, lines: list[LogLine], *, more: bool, is_cut: bool = False, ended: str = "") -> dict[str, Any]:
-        keys: dict[str, Any] = {"workflowId": self.read.name, "lines": [line.json() for line in lines], "more": more}
+        keys: dict[str, Any] = {"workflowId": self.read.name, "lines": lines, "more": more}
         keys |= {"ended": ended} if ended else {}
         return keys | ({"details": {"truncated": True}} if is_cut else {})
 

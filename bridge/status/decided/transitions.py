@@ -25,14 +25,15 @@ from bridge.argo.marks import (
 )
 from bridge.core.model import Phase, WorkflowRef
 from bridge.core.record import record
-from bridge.interface.failures import message_for
+from bridge.interface.failures import FAILED_NODE_KEYS, message_for
+from bridge.interface.keys import body_of
 from bridge.interface.loose_json import list_at, object_at, text_at
 from bridge.interface.status import body, status_document
-from bridge.interface.status_updates import NAME
+from bridge.interface.status_updates import WORKFLOW_NAME
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.seen.sources import Workflow
 
-_NAME = re.compile(NAME)
+_NAME = re.compile(WORKFLOW_NAME)
 _WHOLE = 1 << 20
 _PACK_OVER = 2048
 
@@ -196,7 +197,7 @@ def update_of(
             "stopping": (running and seen.shutdown == "Stop") or None,
             "terminating": (running and seen.shutdown == "Terminate") or None,
             "outputs": None if running else seen.outputs,
-            "failedNode": failed.details() if failed else None,
+            "failedNode": body_of(FAILED_NODE_KEYS, failed) if failed else None,
             "nodes": list(detail.nodes) if detail else None,
             "truncated": (detail is not None and detail.is_cut) or None,
         },

@@ -7,18 +7,11 @@ import pytest
 from bridge.cli.main import build_parser
 from bridge.cli.visit.operation_arguments import flag, operation_body
 from bridge.core.model import Message
-from bridge.interface.messages import RequestBody
-from bridge.interface.operation_options import SPECS, Kind
-from bridge.interface.operation_requests import operation_request
+from bridge.interface.keys import BOOLEAN, OBJECT
+from bridge.interface.messages import RequestBody, operation_request
+from bridge.interface.operations import SPECS
 
-EXAMPLES = {
-    Kind.TEXT: "text",
-    Kind.INTEGER: "7",
-    Kind.TIME: "2026-11-24T14:00:00Z",
-    Kind.PARAMETERS: "a=b=c",
-    Kind.OUTPUTS: "a=1",
-    Kind.PHASES: "Failed",
-}
+EXAMPLES = {"TEXT": "text", "N": "7", "TIME": "2026-11-24T14:00:00Z", "NAME=VALUE": "a=b=c"}
 
 
 def parse(*arguments):
@@ -28,26 +21,26 @@ def parse(*arguments):
 
 def positionals(spec):
     """What stands without an option."""
-    return ["w-1"] * bool(spec.name_key) + ["-"] * any(option.kind is Kind.OBJECT for option in spec.options)
+    return ["w-1"] * bool(spec.name_key) + ["-"] * any(option.kind is OBJECT for option in spec.options)
 
 
 def given(option):
     """An option with a value."""
-    if option.kind is Kind.BOOLEAN:
-        return [flag(option.key)]
-    return [flag(option.key), option.choices[0] if option.choices else EXAMPLES[option.kind]]
+    if option.kind is BOOLEAN:
+        return [flag(option.name)]
+    return [flag(option.name), option.kind.choices[0] if option.kind.choices else EXAMPLES[option.kind.argument]]
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=lambda spec: spec.operation.value)
 def test_every_option_can_be_given(spec):
     """And becomes the key that the bridge reads, in a form that it takes."""
-    options = [option for option in spec.options if option.kind is not Kind.OBJECT]
+    options = [option for option in spec.options if option.kind is not OBJECT]
     words = [word for option in options for word in given(option)]
     args = parse(spec.operation.value, *positionals(spec), *words)
     body = operation_body(args, spec)
-    assert body.keys() == {option.key for option in options}
+    assert body.keys() == {option.name for option in options}
     whole = body | ({spec.name_key: "w-1"} if spec.name_key else {})
-    whole |= {option.key: {} for option in spec.options if option.kind is Kind.OBJECT}
+    whole |= {option.name: {} for option in spec.options if option.kind is OBJECT}
     request = operation_request(spec.operation, Message("plant", "x", b""), RequestBody(whole))
     assert request.options.keys() >= body.keys()
 
@@ -56,10 +49,10 @@ def test_every_option_can_be_given(spec):
 def test_what_is_not_given_is_not_sent(spec):
     """So that the bridge's defaults hold, also those of a later release."""
     required = [
-        word for option in spec.options if option.required and option.kind is not Kind.OBJECT for word in given(option)
+        word for option in spec.options if option.required and option.kind is not OBJECT for word in given(option)
     ]
     body = operation_body(parse(spec.operation.value, *positionals(spec), *required), spec)
-    assert body.keys() == {option.key for option in spec.options if option.required and option.kind is not Kind.OBJECT}
+    assert body.keys() == {option.name for option in spec.options if option.required and option.kind is not OBJECT}
 
 
 def test_values_may_be_given_several_times():

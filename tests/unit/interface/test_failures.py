@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.interface.failures import FailedNode, find_failed_node, from_details, message_for
+from bridge.interface.failures import FAILED_NODE_KEYS, FailedNode, find_failed_node, from_details, message_for
+from bridge.interface.keys import body_of
 
 RECORDING = Path(__file__).parents[2] / "contract/recordings/v4.1.2/node-trees.json"
 RECORDED: dict[str, Any] = json.loads(RECORDING.read_text())["cases"]
@@ -172,7 +173,7 @@ def test_only_a_useless_message_is_replaced(own: str, is_replaced: bool) -> None
 def test_details_are_read_back() -> None:
     """What a status message says of a failed node is understood by the next process; anything else is not."""
     failed = FailedNode("m", "p", "boom", 3)
-    assert from_details(failed.details()) == failed
+    assert from_details(body_of(FAILED_NODE_KEYS, failed)) == failed
     assert [from_details(value) for value in (None, [], {}, {"name": 1}, "x")] == [None] * 5
 
 

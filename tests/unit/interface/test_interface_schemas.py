@@ -13,10 +13,16 @@ from bridge.core.errors import PermanentError
 from bridge.core.model import Message, Phase, ReplyAddress, WorkflowRef
 from bridge.interface import replies
 from bridge.interface.described.schemas import interface_schemas
-from bridge.interface.messages import SUBMIT_KEYS, TRIGGER_KEYS, RequestBody, trigger_message
-from bridge.interface.operation_options import INTERFACE_KEYS, SPECS, Kind
-from bridge.interface.operation_requests import operation_request
-from bridge.interface.operations import Operation
+from bridge.interface.keys import BOOLEAN, OBJECT, OUTPUTS, PARAMETERS, PHASE_OR_PHASES, TEXT, TIME
+from bridge.interface.messages import (
+    INTERFACE_KEYS,
+    SUBMIT_NAMES,
+    TRIGGER_NAMES,
+    RequestBody,
+    operation_request,
+    trigger_message,
+)
+from bridge.interface.operations import SPECS, Operation
 from bridge.interface.replies import Refusal
 from bridge.interface.status import body, status_document
 from bridge.interface.status_updates import UPDATE_KEYS, external_update
@@ -30,21 +36,20 @@ scalars = st.sampled_from([None, True, 0, -1, 1.0, 1.5, 501, 20_000, "", "a", "x
 anything = scalars | st.lists(scalars, max_size=2) | st.dictionaries(names, scalars, max_size=2)
 values = st.dictionaries(names, scalars.filter(lambda value: value is not None), max_size=2)
 RIGHT = {
-    Kind.TEXT: st.sampled_from(["Succeeded", "Failed", "x" * 4096]),
-    Kind.BOOLEAN: st.booleans(),
-    Kind.INTEGER: st.sampled_from([1, 2.0, 500]),
-    Kind.TIME: st.sampled_from(["2026-11-24T14:00:00Z", "2026-11-24t14:00:00.123456789+01:00"]),
-    Kind.PARAMETERS: values | st.lists(st.sampled_from(["a=1", "b=", "c=="]), unique=True),
-    Kind.OUTPUTS: values | st.just('{"a": 1}'),
-    Kind.PHASES: st.sampled_from(["Failed", ["Error"], ["Pending", "Running"], ["Error", "Error"]]),
-    Kind.OBJECT: st.dictionaries(names, scalars, max_size=2),
+    TEXT: st.sampled_from(["Succeeded", "Failed", "x" * 4096]),
+    BOOLEAN: st.booleans(),
+    TIME: st.sampled_from(["2026-11-24T14:00:00Z", "2026-11-24t14:00:00.123456789+01:00"]),
+    PARAMETERS: values | st.lists(st.sampled_from(["a=1", "b=", "c=="]), unique=True),
+    OUTPUTS: values | st.just('{"a": 1}'),
+    PHASE_OR_PHASES: st.sampled_from(["Failed", ["Error"], ["Pending", "Running"], ["Error", "Error"]]),
+    OBJECT: st.dictionaries(names, scalars, max_size=2),
 }
 WRONG = {
-    Kind.TIME: anything | st.sampled_from(["2026-11-24", "now", "2026-13-24T14:00:00Z"]),
-    Kind.PARAMETERS: anything | st.sampled_from([["=d"], ["e"], [5], {"a": None}]),
+    TIME: anything | st.sampled_from(["2026-11-24", "now", "2026-13-24T14:00:00Z"]),
+    PARAMETERS: anything | st.sampled_from([["=d"], ["e"], [5], {"a": None}]),
     # No texts: whether one is the JSON of an object is more than a schema can tell.
-    Kind.OUTPUTS: st.sampled_from([None, True, 1, [], {"a": None}, ["a=1"]]),
-    Kind.PHASES: anything | st.sampled_from(["failed", [], ["Error", "no"], [["Error"]]]),
+    OUTPUTS: st.sampled_from([None, True, 1, [], {"a": None}, ["a=1"]]),
+    PHASE_OR_PHASES: anything | st.sampled_from(["failed", [], ["Error", "no"], [["Error"]]]),
 }
 COMMON = {
     "namespace": st.just("factory"),
@@ -113,9 +118,9 @@ def walk(schema):
 def test_the_schema_of_a_request_takes_what_the_parser_takes(operation):
     """And refuses what it refuses: names, types, bounds, choices, unknown keys."""
     spec = SPECS[operation]
-    right = {option.key: choices_of(option) for option in spec.options}
-    wrong = {option.key: WRONG[option.kind] for option in spec.options if option.kind in WRONG}
-    required = [option.key for option in spec.options if option.required]
+    right = {option.name: right_of(option) for option in spec.options}
+    wrong = {option.name: WRONG[option.kind] for option in spec.options if option.kind in WRONG}
+    required = [option.name for option in spec.options if option.required]
     if spec.name_key:
         right[spec.name_key] = st.just("w-1")
         required.append(spec.name_key)
@@ -132,16 +137,18 @@ def test_the_schema_of_a_request_takes_what_the_parser_takes(operation):
     assert outcomes == {True, False}, "the search is broken"
 
 
-def choices_of(option):
-    """Good values of an option."""
-    return st.sampled_from(option.choices) if option.choices else RIGHT[option.kind]
+def right_of(option):
+    """Good values of an option; the kinds that are not in the table are choices and whole numbers."""
+    if option.kind in RIGHT:
+        return RIGHT[option.kind]
+    return st.sampled_from(option.kind.choices or [1, 2.0, 500])
 
 
 submits = st.fixed_dictionaries(
     {"template": st.just("a")},
     optional={
         "clusterTemplate": st.just("b"),
-        **{key: st.sampled_from(["a", ""]) for key in SUBMIT_KEYS if "emplate" not in key},
+        **{key: st.sampled_from(["a", ""]) for key in SUBMIT_NAMES if "emplate" not in key},
         "parameters": st.dictionaries(names, scalars, max_size=2),
         "labels": st.dictionaries(names, st.text(max_size=2), max_size=2),
         "annotations": st.dictionaries(names, scalars, max_size=1),
@@ -154,7 +161,7 @@ cluster = st.builds(lambda name: {"clusterTemplate": name}, st.sampled_from(["a"
 @given(
     bodies(
         {"workflow": st.none() | st.dictionaries(names, scalars), "submit": st.none() | submits | cluster},
-        others={*INTERFACE_KEYS, *SUBMIT_KEYS, *TRIGGER_KEYS},
+        others={*INTERFACE_KEYS, *SUBMIT_NAMES, *TRIGGER_NAMES},
     )
 )
 def test_the_schema_of_a_trigger_message_takes_what_the_parser_takes(request_body):
@@ -178,7 +185,7 @@ def test_the_schema_of_a_trigger_message_takes_what_the_parser_takes(request_bod
             "status": anything | st.sampled_from(["Done", "failed"]),
             "progress": anything | st.sampled_from(["101%", "5", "07%", "5%\n"]),
         },
-        UPDATE_KEYS,
+        [key.name for key in UPDATE_KEYS],
     )
 )
 def test_the_schema_of_a_status_update_takes_what_the_parser_takes(update):

@@ -16,7 +16,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=15,
 )
-KEYS = st.sampled_from([*messages.TRIGGER_KEYS, *messages.SUBMIT_KEYS, "workflowId", "typo"])
+KEYS = st.sampled_from([*messages.TRIGGER_NAMES, *messages.SUBMIT_NAMES, "workflowId", "typo"])
 NEARLY = st.dictionaries(KEYS, st.dictionaries(KEYS, JSON, max_size=4) | JSON, max_size=5)
 WORKFLOW = {"spec": {"workflowTemplateRef": {"name": "t"}}}
 

@@ -165,7 +165,7 @@ def test_a_foreign_continue_is_refused(text: str) -> None:
 def test_the_last_lines_that_fit_are_kept(lines: list[LogLine], room: int) -> None:
     """In order, from the end on; whether any is missing or cut is said."""
     kept, is_cut = bodies.last_lines(lines, room)
-    assert sum(len(orjson.dumps(line.json())) + 1 for line in kept) <= room + 1
+    assert sum(len(orjson.dumps(line)) + 1 for line in kept) <= room + 1
     if is_cut:
         assert len(kept) < len(lines) or kept != lines
         assert kept
@@ -181,7 +181,7 @@ def test_all_lines_go_out_in_packets_that_fit(lines: list[LogLine], room: int) -
     packets = list(bodies.in_packets(lines, room))
     assert all(group for group, _ in packets)
     for group, _ in packets:
-        assert sum(len(orjson.dumps(line.json())) + 1 for line in group) <= room
+        assert sum(len(orjson.dumps(line)) + 1 for line in group) <= room
     flat = [line for group, _ in packets for line in group]
     assert [line.pod for line in flat] == [line.pod for line in lines]
     if not any(is_cut for _, is_cut in packets):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, MessageProperties
 from bridge.interface import messages
-from bridge.interface.operation_options import INTERFACE_KEYS, MAX_TEXT, SPECS, Kind
-from bridge.interface.operation_requests import OperationRequest, operation_request
-from bridge.interface.operations import Operation
+from bridge.interface.keys import BOOLEAN, MAX_TEXT, OBJECT, OUTPUTS, PARAMETERS, PHASE_OR_PHASES, TEXT, TIME, BodyKey
+from bridge.interface.messages import INTERFACE_KEYS, OperationRequest, operation_request
+from bridge.interface.operations import SPECS, Operation
 
 ASKED = [operation for operation in Operation if operation is not Operation.TRIGGER]
 JSON = st.recursive(
@@ -21,15 +21,19 @@ JSON = st.recursive(
 )
 NEARLY = st.dictionaries(st.sampled_from(sorted(INTERFACE_KEYS)) | st.text(max_size=5), JSON, max_size=6)
 GOOD = {
-    Kind.TEXT: "Failed",
-    Kind.BOOLEAN: True,
-    Kind.INTEGER: 7,
-    Kind.TIME: "2026-11-24T14:00:00Z",
-    Kind.PARAMETERS: {"a": "1"},
-    Kind.OUTPUTS: {"a": "1"},
-    Kind.PHASES: ["Failed"],
-    Kind.OBJECT: {"spec": {}},
+    TEXT: "Failed",
+    BOOLEAN: True,
+    TIME: "2026-11-24T14:00:00Z",
+    PARAMETERS: {"a": "1"},
+    OUTPUTS: {"a": "1"},
+    PHASE_OR_PHASES: ["Failed"],
+    OBJECT: {"spec": {}},
 }
+
+
+def good(option: BodyKey) -> object:
+    """A value of an option's kind; those that are not in the table are choices and whole numbers."""
+    return GOOD.get(option.kind) or (option.kind.choices[0] if option.kind.choices else 7)
 
 
 def read(operation: Operation, body: object, **properties: object) -> OperationRequest:
@@ -50,14 +54,14 @@ def least(operation: Operation, **more: object) -> dict[str, object]:
     """The smallest body that an operation takes."""
     spec = SPECS[operation]
     named = {spec.name_key: "x"} if spec.name_key else {}
-    return named | {option.key: GOOD[option.kind] for option in spec.options if option.required} | more
+    return named | {option.name: good(option) for option in spec.options if option.required} | more
 
 
 def test_every_operation_but_trigger_is_in_the_table() -> None:
     """Nothing can be asked for that the parser does not know; names of keys are unique within an operation."""
     assert set(SPECS) == set(ASKED)
     for spec in SPECS.values():
-        keys = [spec.name_key, *(option.key for option in spec.options)]
+        keys = [spec.name_key, *(option.name for option in spec.options)]
         assert len(keys) == len(set(keys))
 
 
@@ -80,11 +84,11 @@ def test_any_json_is_a_request_or_a_sentence(operation: Operation, body: object)
 def test_every_option_is_read(operation: Operation) -> None:
     """A body with every option of the table is taken, and each is there; absent ones have their defaults."""
     spec = SPECS[operation]
-    body = least(operation) | {option.key: GOOD[option.kind] for option in spec.options}
-    assert set(read(operation, body).options) == {option.key for option in spec.options}
+    body = least(operation) | {option.name: good(option) for option in spec.options}
+    assert set(read(operation, body).options) == {option.name for option in spec.options}
     given_none = read(operation, least(operation)).options
     assert given_none == {
-        option.key: GOOD[option.kind] if option.required else option.default
+        option.name: good(option) if option.required else option.default
         for option in spec.options
         if option.required or option.default is not None
     }
@@ -94,7 +98,7 @@ def test_every_option_is_read(operation: Operation) -> None:
 def test_a_key_of_another_operation_is_accepted_and_means_nothing(operation: Operation) -> None:
     """What the interface knows is no typo, whatever its value."""
     spec = SPECS[operation]
-    own = {spec.name_key, "namespace", "requestId", "eventId", *(option.key for option in spec.options)}
+    own = {spec.name_key, "namespace", "requestId", "eventId", *(option.name for option in spec.options)}
     others = {key: ["no value of it"] for key in INTERFACE_KEYS - own}
     assert read(operation, least(operation, **others)) == read(operation, least(operation))
 

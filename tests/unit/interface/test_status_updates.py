@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.errors import PermanentError
-from bridge.core.model import Phase
 from bridge.interface.status_updates import INVALID_UPDATE, external_update, is_from_bridge
 
 SEED: dict[str, Any] = {
@@ -25,8 +24,8 @@ SEED: dict[str, Any] = {
 def test_the_seeds_update_is_read() -> None:
     """The interface description's own example, to the letter."""
     update = external_update(SEED)
-    assert (update.namespace, update.workflow) == ("example-namespace", "example-workflow-id")
-    assert (update.phase, update.progress, update.message) == (Phase.RUNNING, "50%", SEED["message"])
+    assert (update.namespace, update.workflow_id) == ("example-namespace", "example-workflow-id")
+    assert (update.status, update.progress, update.message) == ("Running", "50%", SEED["message"])
 
 
 def test_only_the_workflow_and_its_status_must_be_there() -> None:
@@ -96,7 +95,7 @@ JSON = st.recursive(
 def test_any_body_is_read_or_refused(body: dict[str, Any]) -> None:
     """No JSON object makes it raise anything but a refusal with details."""
     try:
-        name = external_update(body).workflow
+        name = external_update(body).workflow_id
     except PermanentError as error:
         name = "" if error.details else "/"
     assert "/" not in name

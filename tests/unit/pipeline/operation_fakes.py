@@ -13,8 +13,7 @@ from bridge.argo.errors import Answer, classify
 from bridge.argo.exchanges import HttpRequest
 from bridge.argo.names import workflow_name
 from bridge.core.model import ReplyAddress, WorkflowOrder
-from bridge.interface.operation_options import OPERATION_MAX_AGE_S
-from bridge.interface.operations import Operation
+from bridge.interface.operations import OPERATION_MAX_AGE_S, Operation
 from bridge.pipeline.intake.identity import digest
 from bridge.spool.records import Asked, NewEvent
 

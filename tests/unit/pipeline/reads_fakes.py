@@ -18,8 +18,7 @@ from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, ReplyAddress
 from bridge.core.report import ErrorReports
-from bridge.interface.operation_options import SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
@@ -111,7 +110,7 @@ class ReadsBench:
     def ask(self, operation: Operation, name: str = "w", **options: Any) -> FakeDelivery:
         """Submit one request; its delivery tells whether it was acknowledged."""
         delivery = FakeDelivery(Message("plant", f"argo/workflows/{operation.value}", b"{}", qos=1))
-        defaults = {option.key: option.default for option in SPECS[operation].options if option.default is not None}
+        defaults = {option.name: option.default for option in SPECS[operation].options if option.default is not None}
         address = ReplyAddress("plant", "answers", b"c", '"r"')
         read = ReadRequest(operation, "factory", name, defaults | options, delivery.message, address)
         assert self.reads.reserve(read)

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from operation_fakes import OperationsModel, model_of, operation_event
 
-from bridge.interface.operation_options import OPERATION_MAX_AGE_S, SPECS
-from bridge.interface.operations import Operation
+from bridge.interface.operations import OPERATION_MAX_AGE_S, SPECS, Operation
 
 LOST = ["cut after", "504 after", "not-argo after"]
 SIMPLE = [Operation.STOP, Operation.TERMINATE, Operation.SUSPEND]
