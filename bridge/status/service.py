@@ -45,10 +45,10 @@ class StatusService(Worker):
         argo: reads workflows.
         store: the spool's tables for status.
         transports: every connection; status goes to all.
-        clock: time.
+        clock: monotonic and wall time.
         metrics: counters.
         reports: for unexpected exceptions.
-        set_aside: told of a message on which a broker ends its connection; comes on the transport's thread.
+        set_aside: see `SetAside`.
     """
 
     def __init__(
@@ -123,14 +123,7 @@ class StatusService(Worker):
             worker.start()
 
     def stop(self, deadline_s: float) -> list[str]:
-        """End every thread; call it while the transports still run, so that the last values are sent.
-
-        Args:
-            deadline_s: maximum time in total, seconds.
-
-        Returns:
-            Names of the threads that did not come.
-        """
+        """End every thread, while the transports still run: the last values are sent. Returns names of late ones."""
         until_s = self._clock.monotonic_s() + deadline_s
         self._stop_flush_s = min(1.0, deadline_s / 2)
         late = super().stop(deadline_s)

@@ -48,11 +48,7 @@ class _Aside:
 
 
 class Suspects:
-    """The suspects among one connection's outgoing messages, over all of its network connections.
-
-    Args:
-        clock: monotonic time.
-    """
+    """The suspects among one connection's outgoing messages, over all of its network connections."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -200,10 +200,7 @@ class BrokerVisit:
             raise TransientError(text, code="not-acknowledged")
 
     def offer(self, topic: str, payload: bytes) -> bool:
-        """Hand one message to the broker without waiting; False if the broker cannot accept one now.
-
-        Thread: any.
-        """
+        """Hand one message to the broker without waiting; False if the broker cannot accept one now. Thread: any."""
         return self._transport.publish(OutgoingMessage(topic, payload), _nothing)
 
     def next(self, timeout_s: float) -> Message | None:

@@ -38,17 +38,7 @@ Place = tuple[str, str]
 
 
 class Externals:
-    """The unfinished statuses from other systems.
-
-    Args:
-        store: the spool's table of them.
-        clock: monotonic time.
-        metrics: counters.
-        topics: the interface's topics.
-        publisher: gets the retained messages.
-        registry: the workflows known to Argo.
-        bridge_id: for ``details.bridge``, which says who may clear them.
-    """
+    """The unfinished statuses from other systems; `bridge_id` is for ``details.bridge``: who may clear them."""
 
     def __init__(
         self,
@@ -83,7 +73,7 @@ class Externals:
         self._must_load = True
 
     def load(self) -> list[ExternalStatus]:
-        """Return some of the new rows of the table; each must be decided (`open_in`, `absent`, ...).
+        """Return some of the new rows, each to be decided (`open_in`, `absent`, ...).
 
         Rows that cannot be read now are read later.
         """

@@ -30,10 +30,8 @@ class NodeDetail:
 
     Attributes:
         version: resourceVersion of that state, "" if it is only what an earlier process had published.
-        started_at: start of the run.
         progress: Argo's ``N/M`` at that time; ``N%`` if it is only what had been published.
         is_failed: the run had failed, so `failed` is known, even if it is None.
-        failed: the node that made it fail.
         waits: whether a Suspend node was running.
         nodes: JSON-ready, () if not requested.
         is_cut: whether there were more than `MAX_NODES`.
@@ -58,12 +56,7 @@ class NodeDetail:
 
 
 def read_nodes(workflow: Workflow, *, listed: bool) -> NodeDetail:
-    """Return what the nodes of `workflow` tell.
-
-    Args:
-        workflow: as returned by GET, including nodes.
-        listed: whether the list of nodes is wanted.
-    """
+    """Return what the nodes of a GET's `workflow` tell; `listed`: with the list of nodes."""
     status = object_at(workflow, "status")
     nodes = [node for node in object_at(status, "nodes").values() if isinstance(node, Mapping)]
     is_failed = text_at(status, "phase") in (Phase.FAILED.value, Phase.ERROR.value)

@@ -6,89 +6,61 @@ Thread: the status thread owns it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bridge.core.model import Phase, WorkflowRef
-from bridge.interface.status import NO_REQUESTS, StatusRequests
+from bridge.interface.status import StatusRequests
 from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.decided.transitions import Observed, Overlay
 
 
+@dataclass(slots=True, eq=False)
 class Tracked:
     """The data kept of one workflow.
 
     Attributes:
-        ref: namespace, name, uid.
-        created: creationTimestamp.
         version: resourceVersion of the last state.
         seen: the last state, None once the final message was made: finished workflows stay small.
+        initial: known from the first list, and not yet published by this process.
         digest: of the last message, b"" before the first.
         status_topic: the mapping's own topic, "" if there is none or a newer workflow shows there.
-        requests: the mapping's status options.
-        detail: the last GET's result about its nodes, None before the first.
-        overlay: another system's status of it, or None.
-        asked_place: its position when GET was used to find out whether it waits, None for never.
-        wait_until_s: monotonic seconds until which the next message waits for nodes, or None.
-        due_s: monotonic seconds at which the message for `seen` is made, or None.
+        detail: the last GET's result about its nodes.
+        overlay: another system's status of it.
+        asked_place: its position when GET was used to find out whether it waits.
+        wait_until_s: monotonic seconds until which the next message waits for nodes.
+        due_s: monotonic seconds at which the message for `seen` is made.
         quiet_until_s: no other message before, so that bursts are merged.
-        noticed_run: startedAt of the run whose end was notified, or None.
-        counted: phase and mapping under which the report counts it, None before.
-        counted_run: startedAt of the run whose end the report has counted, or None.
-        initial: known from the first list, and not yet published by this process.
+        noticed_run: startedAt of the run whose end was notified.
+        counted: phase and mapping under which the report counts it.
+        counted_run: startedAt of the run whose end the report has counted.
         checks: how often GET was used to find out whether it is more than an archive entry.
         is_reported: its event was reported.
     """
 
-    __slots__ = (
-        "asked_place",
-        "checks",
-        "counted",
-        "counted_run",
-        "created",
-        "detail",
-        "digest",
-        "due_s",
-        "initial",
-        "is_reported",
-        "noticed_run",
-        "overlay",
-        "quiet_until_s",
-        "ref",
-        "requests",
-        "seen",
-        "status_topic",
-        "version",
-        "wait_until_s",
-    )
-
-    def __init__(self, seen: Observed, *, initial: bool, requests: StatusRequests = NO_REQUESTS) -> None:
-        self.ref = seen.ref
-        self.created = seen.created
-        self.version = seen.resource_version
-        self.seen: Observed | None = seen
-        self.digest = b""
-        self.status_topic = ""
-        self.requests = requests
-        self.detail: NodeDetail | None = None
-        self.overlay: Overlay | None = None
-        self.asked_place: tuple[str, str] | None = None
-        self.wait_until_s: float | None = None
-        self.due_s: float | None = None
-        self.quiet_until_s = 0.0
-        self.noticed_run: str | None = None
-        self.counted: tuple[Phase, str] | None = None
-        self.counted_run: str | None = None
-        self.initial = initial
-        self.checks = 0
-        self.is_reported = False
+    ref: WorkflowRef
+    created: str
+    version: str
+    seen: Observed | None
+    initial: bool
+    requests: StatusRequests
+    digest: bytes = b""
+    status_topic: str = ""
+    detail: NodeDetail | None = None
+    overlay: Overlay | None = None
+    asked_place: tuple[str, str] | None = None
+    wait_until_s: float | None = None
+    due_s: float | None = None
+    quiet_until_s: float = 0.0
+    noticed_run: str | None = None
+    counted: tuple[Phase, str] | None = None
+    counted_run: str | None = None
+    checks: int = 0
+    is_reported: bool = False
 
 
 class Registry:
-    """Workflows by uid and by name.
-
-    Args:
-        topics: the interface's topics.
-    """
+    """Workflows by uid and by name."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics

@@ -47,15 +47,7 @@ class _Namespace:
 
 
 class Reports:
-    """The reports of the followed namespaces.
-
-    Args:
-        clock: monotonic and wall time.
-        topics: the interface's topics.
-        publisher: gets the reports.
-        bridge_id: id of this bridge.
-        namespaces: the followed ones; each has a report once it was listed.
-    """
+    """The reports of the followed `namespaces`; each has one once it was listed."""
 
     def __init__(
         self, clock: Clock, topics: Topics, publisher: Publisher, bridge_id: str, namespaces: Iterable[str]

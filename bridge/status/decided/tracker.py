@@ -65,7 +65,7 @@ class Tracker:
         propose: queues a GET; asking twice is one GET.
         on_event_seen: told of each event whose workflow is seen.
         store: the spool's tables for status.
-        clock: time.
+        clock: monotonic and wall time.
         metrics: counters.
     """
 
@@ -287,7 +287,7 @@ class Tracker:
     def _admit(self, seen: Observed, *, initial: bool) -> Tracked | None:
         is_own = seen.bridge == self._follow.bridge_id
         requests = self._follow.requests(seen.mapping, seen.source_topic) if is_own and seen.mapping else NO_REQUESTS
-        record = Tracked(seen, initial=initial, requests=requests)
+        record = Tracked(seen.ref, seen.created, seen.resource_version, seen, initial, requests)
         other = self._registry.named(seen.ref)
         if other is not None and _is_later(other, seen):
             return None  # a stale answer: names are unique among the living, so the later one lives

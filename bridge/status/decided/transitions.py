@@ -40,25 +40,19 @@ _PACK_OVER = 2048
 
 @record(frozen=True, slots=True)
 class Observed:
-    """What one frame, list item or GET says of a workflow.
+    """What one frame, list item or GET says of a workflow. Text is "" where Argo has none.
 
     Attributes:
-        ref: namespace, name, uid.
-        resource_version: of this state.
         created: metadata.creationTimestamp, RFC 3339 in whole seconds UTC (sorts as text).
-        phase: from ``status.phase``.
-        progress: ``N/M`` or "".
-        message: Argo's own.
-        started_at: begin of this run, "" while it has none.
-        finished_at: end of this run, "" while it runs.
+        progress: ``N/M``.
+        started_at: begin of this run.
+        finished_at: end of this run.
         outputs: global output parameters by name.
-        suspended: ``spec.suspend``.
         pods_running: condition ``PodRunning``; without a pod a running workflow may be waiting for somebody.
-        shutdown: ``Stop``, ``Terminate`` or "".
+        shutdown: ``Stop`` or ``Terminate``.
         persisted: the answer came from the archive; the workflow itself may be gone.
-        bridge: value of our label, "" where it has none.
+        bridge: value of our label.
         event_id: 32 bytes of annotation ``argo-bridge/event``, b"" where it has none.
-        mapping: from our annotation.
         source_topic: the concrete topic of the message that led to it, from our annotation.
         status_topic: from our annotation, unchecked.
     """
@@ -99,11 +93,10 @@ class Observed:
 
 
 def observe(workflow: Workflow, namespace: str = "") -> Observed | None:
-    """Read a workflow; None without a uid, or a name and namespace that Kubernetes takes: they become topic levels.
+    """Read a workflow as Argo's JSON has it; `namespace`: where it was asked for, in case the answer does not say.
 
-    Args:
-        workflow: as Argo's JSON has it; whatever is missing or null counts as empty.
-        namespace: where it was asked for, in case the answer does not say.
+    None without a uid, or a name and namespace that Kubernetes takes: they become topic levels. Whatever else is
+    missing or null counts as empty.
     """
     metadata, spec, status = (object_at(workflow, key) for key in ("metadata", "spec", "status"))
     labels, annotations = object_at(metadata, "labels"), object_at(metadata, "annotations")
@@ -152,10 +145,9 @@ def _pods_running(status: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What another system says of a running workflow, shown until Argo's next change.
+    """What another system says of a running workflow, shown until `Observed.said` changes.
 
     Attributes:
-        said: `Observed.said` when it came.
         progress: ``N%``, or "" for Argo's own.
         message: or "" for Argo's own.
     """
@@ -168,14 +160,7 @@ class Overlay:
 def update_of(
     seen: Observed, detail: NodeDetail | None, bridge_id: str, overlay: Overlay | None = None
 ) -> dict[str, object]:
-    """Return what a status message says of `seen`.
-
-    Args:
-        seen: the workflow.
-        detail: what GET told of its nodes; what does not belong to this very state is not used.
-        bridge_id: for ``details.bridge``.
-        overlay: what another system says, likewise.
-    """
+    """Return what a status message says of `seen`; detail and overlay of another state than this one are not used."""
     running = not seen.phase.ended
     failed = detail.failed if detail and seen.is_failed and detail.tells_failure_of(seen.started_at) else None
     progress, message = seen.progress, message_for(seen.message, failed)
@@ -234,7 +219,6 @@ class Statement:
     A namespace's report is one, too; its `ref` has no name.
 
     Attributes:
-        ref: which workflow.
         packed: the message without a size limit, compressed where that makes it smaller.
         size: its length in bytes.
         digest: of the message.
@@ -261,12 +245,9 @@ class Statement:
 
 
 def transition(last_digest: bytes, ref: WorkflowRef, said: Mapping[str, object]) -> Statement | None:
-    """Return the message that is due, None when it would say what the last one said.
+    """Return the message that is due, None when it would be the last one again.
 
-    Args:
-        last_digest: `Statement.digest` of the last message of this workflow, b"" before the first.
-        ref: of this workflow.
-        said: the state now, as `update_of` returns it.
+    `last_digest` is that of the last message of this workflow, b"" before the first.
     """
     document = body(said, _WHOLE)
     digest = digest_of(document)

@@ -27,25 +27,14 @@ class _Slice:
 
 
 class Window:
-    """The ends within the last `length_s` seconds, in steps of a sixtieth.
-
-    Args:
-        length_s: seconds.
-    """
+    """The ends within the last `length_s` seconds, in steps of a sixtieth."""
 
     def __init__(self, length_s: float) -> None:
         self._slice_s = length_s / SLICES
         self._slices: dict[int, _Slice] = {}
 
     def add(self, at_s: float, now_s: float, *, succeeded: bool, duration_s: float | None) -> None:
-        """Count an end; one before the window is ignored.
-
-        Args:
-            at_s: its time, monotonic seconds.
-            now_s: monotonic seconds.
-            succeeded: whether the workflow succeeded.
-            duration_s: its duration, seconds, or None if unknown.
-        """
+        """Count an end at `at_s` (monotonic seconds); one before the window is ignored. An unknown duration is None."""
         number = int(at_s // self._slice_s)
         if number <= int(now_s // self._slice_s) - SLICES:
             return
@@ -56,13 +45,9 @@ class Window:
             place.bins[_bin(duration_s)] += 1
 
     def summary(self, now_s: float) -> dict[str, object]:
-        """Return ``ended``, ``succeeded``, ``failed``, ``successRate``, ``p50Seconds`` and ``p95Seconds``.
+        """Return counts (``ended``, ``succeeded``, ``failed``), ``successRate``, ``p50Seconds`` and ``p95Seconds``.
 
-        Args:
-            now_s: monotonic seconds.
-
-        Returns:
-            JSON-ready; rate and durations are None where nothing ended.
+        Rate and durations are None where nothing ended.
         """
         oldest = int(now_s // self._slice_s) - SLICES
         for number in [number for number in self._slices if number <= oldest]:

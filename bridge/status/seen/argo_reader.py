@@ -26,12 +26,7 @@ SILENCE_S = 18.0
 
 
 class ArgoReader:
-    """Reads workflows. Every method raises `TransientError` or `PermanentError` when Argo does not answer it.
-
-    Args:
-        options: where the server is.
-        credentials: shared with the other clients.
-    """
+    """Reads workflows. Every method raises `TransientError` or `PermanentError` when Argo does not answer it."""
 
     def __init__(self, options: ArgoOptions, credentials: Credentials) -> None:
         self._options = options
@@ -51,12 +46,7 @@ class ArgoReader:
         return self._client.list_workflows(namespace, selector)
 
     def get(self, ref: WorkflowRef, *, nodes: bool) -> dict[str, Any] | None:
-        """Return one workflow by namespace and name, None when it certainly does not exist.
-
-        Args:
-            ref: which one; its uid is not asked for.
-            nodes: whether ``status.nodes`` is wanted.
-        """
+        """Return one workflow by namespace and name (not uid), None when it certainly does not exist."""
         try:
             return self._client.get_workflow(ref.namespace, ref.name, with_nodes=nodes)
         except PermanentAnswerError as error:

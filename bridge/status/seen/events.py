@@ -15,11 +15,8 @@ from bridge.transports.base import Session
 class Listed:
     """A namespace was listed.
 
-    Attributes:
-        namespace: which one.
-        workflows: the whole answer.
-        starts_watch: a watch goes on from this list, so together they miss nothing. False: a periodic re-list of
-            a mirror that may lag, which only proposes.
+    `starts_watch`: a watch goes on from this list, so together they miss nothing. False: a periodic re-list of a mirror
+    that may lag, which only proposes.
     """
 
     namespace: str
@@ -29,13 +26,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """The answer of one GET.
-
-    Attributes:
-        ref: the workflow that was asked about.
-        workflow: what Argo has under that name, None for 404.
-        nodes: whether ``status.nodes`` was asked for.
-    """
+    """The answer of one GET about `ref`: None for 404; `nodes`: ``status.nodes`` was asked for."""
 
     ref: WorkflowRef
     workflow: Workflow | None
@@ -44,15 +35,9 @@ class LookedUp:
 
 @dataclass(frozen=True, slots=True)
 class RetainedSeen:
-    """The broker delivered a retained status, of this bridge or of nobody.
+    """The broker delivered a retained status of `ref`, of this bridge (`is_own`) or of nobody.
 
-    Attributes:
-        connection: where from.
-        topic: PREFIX/status/NAMESPACE/NAME.
-        ref: the workflow that it shows.
-        digest: of the payload.
-        is_own: it carries our own ``details.bridge``.
-        hint: what it tells of the workflow's nodes, or None.
+    `hint` is what it tells of the workflow's nodes.
     """
 
     connection: str
@@ -73,13 +58,7 @@ class ForeignSeen:
 
 @dataclass(frozen=True, slots=True)
 class LiveSeen:
-    """Somebody, perhaps we, published to a retained topic of ours just now.
-
-    Attributes:
-        connection: where from.
-        topic: of a status or a report.
-        digest: of the payload.
-    """
+    """Somebody, perhaps we, published a status or a report just now; `digest` is of the payload."""
 
     connection: str
     topic: str
@@ -115,14 +94,11 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class PublishEnded:
-    """A publish was acknowledged, or lost, or refused.
+    """A publish was acknowledged (`done`), or lost, or refused.
 
     Attributes:
-        connection: where.
-        topic: what was published to.
         uid: of the workflow for the stream, "" for a retained topic.
         token: which publish; an older one is ignored.
-        done: True after the broker's acknowledgement.
     """
 
     connection: str

@@ -19,11 +19,7 @@ MAX_WAITING_BYTES = 32 * 2**20
 
 
 class Inbox:
-    """Events for the status thread.
-
-    Args:
-        max_waiting: maximum number of events waiting in `put`'s queue.
-    """
+    """Events for the status thread; at most `max_waiting` of those that are `put`."""
 
     def __init__(self, max_waiting: int = 1000) -> None:
         self._max_waiting = max_waiting
@@ -34,12 +30,7 @@ class Inbox:
         self._closed = False
 
     def put(self, event: Event, size_bytes: int = 0) -> bool:
-        """Add data from Argo, waiting while the queue is full; False if the inbox was closed instead.
-
-        Args:
-            event: the event.
-            size_bytes: of its JSON.
-        """
+        """Add data from Argo, waiting while the queue is full; False if the inbox was closed instead."""
         with self._changed:
             while self._is_full() and not self._closed:
                 self._changed.wait()

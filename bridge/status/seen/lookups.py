@@ -30,17 +30,7 @@ _SPREAD = 0.2
 
 
 class Lookups(Worker):
-    """The questions to Argo that are open.
-
-    Args:
-        namespaces: listed every 5 minutes or so.
-        selector: label selector, "" for all workflows.
-        argo: reads workflows.
-        clock: monotonic time.
-        reports: for unexpected exceptions.
-        inbox: takes the answers.
-        stop: ends `run`.
-    """
+    """The questions to Argo that are open; each of `namespaces` is listed every 5 minutes or so."""
 
     def __init__(
         self,

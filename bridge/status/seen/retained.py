@@ -45,10 +45,7 @@ def read_retained(
 
 
 def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | LiveSeen:
-    """Return whether another bridge has just published a status or a report, or an unknown client (possibly we).
-
-    Pure.
-    """
+    """Return whether another bridge just published a status or a report, or an unknown client (possibly we). Pure."""
     document = _object(payload) if payload else {}
     details = document if topics.is_report(topic) else document.get("details")
     owner = details.get("bridge") if isinstance(details, dict) else None

@@ -26,7 +26,6 @@ class FollowedWorkflows:
     """Which workflows have a status here, and who else is told.
 
     Attributes:
-        bridge_id: ``bridge.id``; goes into ``details.bridge``.
         namespaces: the allow-list, one watcher each.
         selector: Kubernetes label selector; "" follows every workflow of the namespaces.
         notices: topics that are told of every followed workflow's end.

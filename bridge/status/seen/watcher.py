@@ -31,16 +31,9 @@ _DENIED = frozenset({"not-authenticated", "not-permitted", "token-unreadable"})
 
 
 class Watcher(Worker):
-    """List and watch of one namespace.
+    """List and watch of one namespace, by a label selector ("" for all workflows).
 
-    Args:
-        namespace: which one.
-        selector: label selector, "" for all workflows.
-        argo: reads workflows.
-        clock: monotonic time.
-        reports: for unexpected exceptions.
-        inbox: takes lists and frames; a full one slows the watch down.
-        stop: ends `run`.
+    A full inbox slows the watch down.
     """
 
     def __init__(

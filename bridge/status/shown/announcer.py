@@ -33,17 +33,7 @@ Propose = Callable[[WorkflowRef, bool], None]
 
 
 class Announcer:
-    """Makes messages from states.
-
-    Args:
-        clock: monotonic time.
-        metrics: counters.
-        follow: for ``details.bridge`` and the notifications.
-        registry: the topics of workflows.
-        publisher: gets the messages.
-        stream: the topic of the stream of updates.
-        propose: queues a GET; two requests for the same workflow are one GET.
-    """
+    """Makes messages from states; `propose` queues a GET, and two requests for the same workflow are one GET."""
 
     def __init__(
         self,
@@ -77,13 +67,7 @@ class Announcer:
         self._question_waiting(record, seen)
 
     def learn(self, record: Tracked, seen: Observed, workflow: Workflow) -> None:
-        """Process the result of a GET with nodes.
-
-        Args:
-            record: the workflow.
-            seen: the same result, parsed.
-            workflow: the result itself.
-        """
+        """Process the result of a GET with nodes; `seen` is the same, parsed."""
         self._asked.discard(record.ref.uid)
         record.detail = read_nodes(workflow, listed=record.requests.nodes)
         if not is_newer(record.version, seen.resource_version):

@@ -16,11 +16,7 @@ from bridge.transports.base import PublishResult
 
 
 class Availability:
-    """The ``availability`` topic of one bridge.
-
-    Args:
-        own: the topic, ``argo/bridge/ID/availability``.
-    """
+    """The topic ``argo/bridge/ID/availability``."""
 
     def __init__(self, own: OwnTopic) -> None:
         self._own = own
@@ -54,14 +50,7 @@ class Availability:
             self._own.bring(connection, ONLINE)
 
     def stop(self, deadline_s: float) -> bool:
-        """Publish ``offline`` on every connection that is up; ``online`` is not published any more.
-
-        Args:
-            deadline_s: maximum wait for the brokers' acknowledgements, seconds.
-
-        Returns:
-            Whether all came.
-        """
+        """Publish ``offline`` wherever it can be, and ``online`` never again; returns whether all was confirmed."""
         with self._lock:
             self._is_over = True
             self._ready.clear()

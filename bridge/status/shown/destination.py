@@ -58,9 +58,6 @@ class Echoes:
 class Link:
     """One connection.
 
-    Args:
-        transport: where to publish.
-
     Attributes:
         owned: topics that may have a retained message of ours, with the workflow of their row in the spool.
         unsaved: topics found retained without a row; the row is written before anything else.
@@ -72,7 +69,6 @@ class Link:
         seen: digests of the retained messages from the broker; kept until the start-up is over, and after each
             reconnect until it is settled.
         foreign: owned topics whose last message is another bridge's, which we must not clear.
-        echoes: our own messages that will come back.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -130,10 +126,7 @@ class Link:
         ``autosave_interval``). So recently acknowledged messages are sent again, and all others are compared with the
         retained messages it delivers. A broker that kept nothing has lost everything.
 
-        Args:
-            session: the broker's statement.
-            shown: keys that have a value. An owned topic without one is undecided, or dirty already.
-            now_s: monotonic seconds.
+        `shown` are the keys that have a value. An owned topic without one is undecided, or dirty already.
         """
         self.seen.clear()
         self.foreign.clear()

@@ -18,15 +18,7 @@ REFUSED_PAUSE_S = 60.0
 
 
 class OwnTopic:
-    """The last value sent on each connection.
-
-    Args:
-        topic: the topic.
-        content_type: of its values.
-        transports: every connection.
-        clock: monotonic time.
-        on_set_aside: called with a value because of which the broker ends the connection.
-    """
+    """The last value of `topic` sent on each connection."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class Publisher:
         clock: monotonic time.
         stream: the topic of the stream of updates.
         signal: passes `PublishEnded` from transport threads to the status thread.
-        set_aside: called, on a transport's thread, with a message on which the broker ends the connection.
+        set_aside: see `SetAside`.
     """
 
     def __init__(
@@ -71,9 +71,7 @@ class Publisher:
     def adopt(self, row: RetainedTopic, *, saved: bool) -> bool:
         """Take over a topic that may have a retained message of ours; False if its connection is not configured.
 
-        Args:
-            row: the retained message.
-            saved: whether this row is in the spool.
+        `saved`: the row is in the spool.
         """
         link = self._links.get(row.connection)
         if link is None:
@@ -83,24 +81,15 @@ class Publisher:
         return True
 
     def show(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
-        """Make `statement` the value of `topics` (retained).
+        """Make `statement` the retained value of `topics`: PREFIX/status/NAMESPACE/NAME first, then a mapping's own.
 
-        Args:
-            statement: the message.
-            topics: PREFIX/status/NAMESPACE/NAME first, then a mapping's own.
-            initial: it may be older than this process: it is not sent again to a broker that already has it.
+        `initial`: it may be older than this process, and is not sent again to a broker that already has it.
         """
         for position, topic in enumerate(topics):
             self._set((topic, ""), statement, initial=initial and position == 0)
 
     def tell(self, statement: Statement, topics: Iterable[str], *, initial: bool) -> None:
-        """Send `statement` as the last state of its workflow to `topics`, which are not retained.
-
-        Args:
-            statement: the message.
-            topics: the stream of updates, topics of notifications.
-            initial: as with `show`.
-        """
+        """Send `statement` as the last state of its workflow to `topics`, not retained; `initial` as with `show`."""
         for topic in topics:
             self._told.setdefault(statement.ref.uid, set()).add(topic)
             self._set((topic, statement.ref.uid), statement, initial=initial)

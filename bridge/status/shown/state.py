@@ -25,12 +25,12 @@ State = Mapping[str, Any]
 
 
 class StatePublisher(Worker):
-    """The ``state`` topic of one bridge; it also ensures that ``online`` is published.
+    """The topic ``argo/bridge/ID/state``; it also ensures that ``online`` is published, and ``offline`` at the end.
 
     Args:
-        own: the topic, ``argo/bridge/ID/state``.
-        read: returns the current state, JSON-ready: ``version``, ``argo``, ``spool``, ``mappings``, ``connections``,
-            ``waiting``. Called at most once a second, on the thread ``state``; must not block.
+        own: the topic.
+        read: returns the current state, JSON-ready. Called at most once a second, on the thread ``state``; must not
+            block.
         availability: its `retry` is called at each check.
         reports: for unexpected exceptions.
     """

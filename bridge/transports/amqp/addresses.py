@@ -25,11 +25,7 @@ _UNREADABLE = re.compile(r"[+#\0]")
 
 
 class Addresses:
-    """The translation for one exchange.
-
-    Args:
-        is_plain: like the MQTT plugin, without escapes.
-    """
+    """The translation for one exchange; `is_plain`: like the MQTT plugin, without escapes."""
 
     def __init__(self, *, is_plain: bool = False) -> None:
         self._is_plain = is_plain
@@ -46,8 +42,7 @@ class Addresses:
     def topic_of(self, key: str | bytes) -> str:
         """Return the topic name of a routing key, whatever it contains; never one with a wildcard or a NUL.
 
-        Args:
-            key: bytes if it is not UTF-8; each invalid byte appears as `%XX`.
+        A key that is not UTF-8 comes as bytes; each invalid byte appears as `%XX`.
         """
         text = key if isinstance(key, str) else "".join(_shown(char) for char in key.decode("utf-8", "surrogateescape"))
         return "/".join(self._read(word) for word in text.split("."))

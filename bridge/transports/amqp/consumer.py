@@ -35,9 +35,6 @@ class QueueConsumer:
         token: of this consumer, never reused.
         tell: receives what arrives.
         ended: see `Ended`.
-
-    Attributes:
-        is_running: whether the broker sends messages.
     """
 
     def __init__(self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, tell: Tell, ended: Ended) -> None:

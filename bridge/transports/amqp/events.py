@@ -80,10 +80,7 @@ class EventInbox:
         self._is_closed = False
 
     def put(self, item: Event | Arrival) -> None:
-        """Add one item; a message waits for room, at most `PATIENCE_S`, because the broker expects heartbeats.
-
-        Thread: any.
-        """
+        """Add one item; a message waits for room, at most `PATIENCE_S`: the broker expects heartbeats. Thread: any."""
         with self._changed:
             if isinstance(item, Arrival):
                 self._changed.wait_for(lambda: self._bytes < MAX_WAITING_BYTES or self._is_closed, PATIENCE_S)
@@ -103,11 +100,9 @@ class EventInbox:
         self.wake()
 
     def take(self, limit: int, timeout_s: float) -> list[Arrival] | Event | None:
-        """Return the next event, or the messages before it; None after a wake or timeout.
+        """Return the next event, or the messages before it; None after a wake or timeout. Thread: the transport's.
 
         Up to `limit` messages, and no more once they reach `BATCH_BYTES`.
-
-        Thread: the transport's.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._is_woken, timeout_s)

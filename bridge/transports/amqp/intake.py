@@ -51,13 +51,12 @@ class AmqpIntake:
         memory: of stored deliveries.
         metrics: counters.
         reports: for unexpected exceptions.
-        clock: time.
+        clock: monotonic and wall time.
         give_back: asks the link to stop consuming and return unacknowledged messages.
         misrouted: called if the exchange does not use routing keys.
 
     Attributes:
         problem: why consuming stopped, or what waits for room; None while everything is stored.
-        is_paused: whether consuming stopped.
     """
 
     def __init__(
@@ -246,10 +245,9 @@ class AmqpIntake:
             self._settled.append((self._clock.monotonic_s() + GRACE_S, numbers))
 
     def forget_due(self, *, everything: bool = False) -> None:
-        """Forget deliveries that cannot come again; if that cannot be written now, it is done later.
+        """Forget deliveries that cannot come again, and at a clean end those that the broker has received just now.
 
-        Args:
-            everything: also those that the broker has received just now (a clean end).
+        If that cannot be written, it is done later.
         """
         now_s = self._clock.monotonic_s()
         numbers: list[int] = []

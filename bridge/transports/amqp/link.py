@@ -49,7 +49,6 @@ class AmqpLink:
         seldom: the log.
 
     Attributes:
-        number: of this attempt.
         wanted: the last request to `bind`, None before; `is_settled` refers to this one.
         is_settled: declared, bound, consuming and able to publish, or refused; nothing is pending.
     """

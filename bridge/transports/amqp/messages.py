@@ -27,7 +27,6 @@ class Origin(NamedTuple):
     """Where a message came from.
 
     Attributes:
-        kind: of the queue.
         exchange: the exchange it was published to; "" = the default exchange: it was sent directly to the queue.
         routing_key: bytes if it is not UTF-8.
     """
@@ -42,11 +41,9 @@ class Arrival(NamedTuple):
 
     Attributes:
         token: of the consumer.
-        origin: of the queue that delivered it.
         tag: its delivery tag on the channel.
         redelivered: the broker says that it has sent it before.
         header: the properties, not parsed.
-        body: the payload.
     """
 
     token: int
@@ -76,11 +73,7 @@ class Read(NamedTuple):
 
 
 class MessageReader:
-    """Parses the messages of one connection.
-
-    Args:
-        options: the connection's.
-    """
+    """Parses the messages of one connection."""
 
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
@@ -94,12 +87,7 @@ class MessageReader:
         self._request_filters, self._event_filters = tuple(request_filters), tuple(event_filters)
 
     def read(self, arrival: Arrival, now_s: float) -> Read:
-        """Return the message of `arrival`, with packet id 0.
-
-        Args:
-            arrival: the delivery.
-            now_s: wall time, seconds.
-        """
+        """Return the message of `arrival`, with packet id 0; `now_s` is wall time."""
         topic = self._addresses.topic_of(arrival.origin.routing_key)
         read = read_properties(arrival.header, now_s)
         shared, payload, flaw = read.shared, arrival.body, read.flaw

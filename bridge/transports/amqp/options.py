@@ -57,8 +57,7 @@ class Queue:
     """One queue of a connection.
 
     Attributes:
-        kind: its purpose.
-        name: its name; "" lets the broker choose one.
+        name: "" lets the broker choose one.
         arguments: as declared; None = it is never declared, only checked.
         is_own: False = its name and bindings are not the bridge's.
     """
@@ -226,28 +225,16 @@ class DeliveryMemory(Protocol):
     """
 
     def begin(self) -> int:
-        """Note that consuming begins: every remembered delivery may come again. Return the highest number in use.
-
-        Raises:
-            SpoolError: the memory cannot be read.
-        """
+        """Note that consuming begins: every remembered delivery may come again. Return the highest number in use."""
 
     def number(self, message: Message) -> int:
         """Return the number of a redelivered message, or 0 if it was never stored."""
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Forget deliveries that will not come again.
-
-        Raises:
-            SpoolError: it cannot be written; the deliveries are remembered for longer.
-        """
+        """Forget deliveries that will not come again; after a `SpoolError` they are remembered for longer."""
 
     def forget_unseen(self) -> None:
-        """Forget deliveries that were remembered when consuming began and have not come again since.
-
-        Raises:
-            SpoolError: likewise.
-        """
+        """Forget deliveries that were remembered when consuming began and have not come again since."""
 
 
 class NoMemory:

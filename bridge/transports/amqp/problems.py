@@ -98,13 +98,7 @@ def closed(error: BaseException, options: AmqpOptions, broker: Broker) -> Connec
 
 
 def refused(what: str, code: int, text: str) -> ConnectionProblem:
-    """Return the problem for a queue, exchange or binding that the broker refused.
-
-    Args:
-        what: e.g. ``queue "argo-bridge.plant.requests"``.
-        code: the reply code.
-        text: the broker's text.
-    """
+    """Return the problem for `what` (``queue "argo-bridge.plant.requests"``), refused with a reply code and text."""
     shown = cut(text)
     if code == PRECONDITION_FAILED and (found := _TYPE.search(text)):
         return wrong_exchange_type(what, found[1], f"it is a {cut(found[2], 64)} exchange")
@@ -122,13 +116,7 @@ def refused(what: str, code: int, text: str) -> ConnectionProblem:
 
 
 def wrong_exchange_type(what: str, wanted: str, why: str) -> ConnectionProblem:
-    """Return the problem of an exchange with the wrong type.
-
-    Args:
-        what: e.g. ``exchange "amq.fanout"``.
-        wanted: the required type.
-        why: how that is known.
-    """
+    """Return the problem of an exchange that must be of type `wanted`; `why` says how that is known."""
     hint = "use another exchange, or delete this one and let the bridge create it"
     return ConnectionProblem(WRONG_EXCHANGE_TYPE, f"{what} must be a {wanted} exchange: {why}; {hint}")
 

@@ -59,12 +59,7 @@ class MalformedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A table or an array within a table, not parsed.
-
-    Attributes:
-        is_array: otherwise it is a table.
-        body: the bytes after its length.
-    """
+    """A table, or an array within a table, not parsed: the bytes after its length."""
 
     is_array: bool
     body: bytes
@@ -75,12 +70,7 @@ Value = str | bytes | int | float | bool | None | Decimal | Nested
 
 
 class Reader:
-    """Takes values from the front of a byte string.
-
-    Args:
-        data: the bytes.
-        start: where to begin.
-    """
+    """Takes values from the front of a byte string; raises `MalformedError` where it is too short."""
 
     def __init__(self, data: bytes, start: int = 0) -> None:
         self._data = data
@@ -92,11 +82,7 @@ class Reader:
         return self.at >= len(self._data)
 
     def take(self, size: int) -> bytes:
-        """Return the next `size` bytes.
-
-        Raises:
-            MalformedError: there are fewer.
-        """
+        """Return the next `size` bytes."""
         end = self.at + size
         if end > len(self._data):
             raise MalformedError(f"{size} bytes expected at {self.at}, {len(self._data) - self.at} are there")
@@ -117,11 +103,7 @@ class Reader:
         return self.take(self.number(">I"))
 
     def value(self) -> Value:
-        """Return the next field value, preceded by its type.
-
-        Raises:
-            MalformedError: its type is unknown, or it is truncated.
-        """
+        """Return the next field value, preceded by its type; `MalformedError` if the type is unknown."""
         kind = self.take(1)
         if kind in _NUMBERS:
             value: int | float = struct.unpack(_NUMBERS[kind], self.take(struct.calcsize(_NUMBERS[kind])))[0]
@@ -155,11 +137,7 @@ class Reader:
 
 
 def tables_of(value: Value) -> list[dict[str, Value]]:
-    """Return the tables of an array, each one level deep; [] for anything else.
-
-    Raises:
-        MalformedError: it is truncated.
-    """
+    """Return the tables of an array, each one level deep; [] for anything else."""
     if not isinstance(value, Nested) or not value.is_array:
         return []
     reader, found = Reader(value.body), []
@@ -188,10 +166,7 @@ def text_of(value: Value) -> str | None:
 class Death:
     """Why RabbitMQ removed a message from a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``.
 
-    Attributes:
-        queue: its name.
-        reason: as above.
-        exchange: that it was published to, "" = the default exchange.
+    `exchange`: that it was published to, "" = the default exchange.
     """
 
     queue: str
@@ -217,12 +192,7 @@ class AmqpProperties:
 
 
 def read_properties(header: bytes, now_s: float) -> AmqpProperties:
-    """Return the properties of a message.
-
-    Args:
-        header: of the content header frame, from the flags on.
-        now_s: wall time, seconds; what ``timestamp`` is compared with.
-    """
+    """Return the properties in a content header frame, from the flags on; ``timestamp`` is compared with wall time."""
     found: dict[str, bytes | int] = {}
     flaw = None
     try:

@@ -30,7 +30,7 @@ _PERSISTENT, _TRANSIENT = 2, 1
 
 
 class AmqpPublisher:
-    """Publishes on one network connection.
+    """Publishes on one network connection, while `is_open`.
 
     Args:
         options: the connection's.
@@ -39,9 +39,6 @@ class AmqpPublisher:
         reopen: asked to call `open` again later; gets the reason why the exchange is missing, or "".
         unroutable: called for each returned message.
         say: called for each rejected message with its topic or queue, and the reason.
-
-    Attributes:
-        is_open: whether messages can be published.
     """
 
     def __init__(

@@ -17,12 +17,7 @@ from bridge.core.model import Message
 
 
 class AmqpDelivery:
-    """One message and the right to acknowledge it (see `base.Delivery`).
-
-    Attributes:
-        message: the message.
-        is_acked: whether `ack` was called.
-    """
+    """One message and the right to acknowledge it (see `base.Delivery`)."""
 
     __slots__ = ("_session", "is_acked", "message", "tag", "tags")
 
@@ -34,10 +29,7 @@ class AmqpDelivery:
         self.is_acked = False
 
     def ack(self) -> None:
-        """Acknowledge. After the end of its channel this only counts; a second call has no effect.
-
-        Thread: any.
-        """
+        """Acknowledge. After the end of its channel this only counts; a second call has no effect. Thread: any."""
         if not self.is_acked:
             self._session.ack(self)
 

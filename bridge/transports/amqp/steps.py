@@ -18,13 +18,7 @@ Call = Callable[[Any, Callable[[Any], None]], object]
 
 @dataclass(frozen=True, slots=True)
 class BrokerCall:
-    """One request.
-
-    Attributes:
-        call: see `Call`.
-        answered: called with the response.
-        refused: called with the reply code and text if the broker refuses it.
-    """
+    """One request: `answered` gets the response, or `refused` the reply code and text."""
 
     call: Call
     answered: Callable[[Any], None]
@@ -32,13 +26,7 @@ class BrokerCall:
 
 
 class Steps:
-    """Runs steps on a connection, and reports when all are done or refused; never if the connection ends first.
-
-    Args:
-        connection: pika's.
-        steps: the requests.
-        done: called at the end.
-    """
+    """Runs steps on a connection, and reports when all are done or refused; never if the connection ends first."""
 
     def __init__(self, connection: Any, steps: Iterable[BrokerCall], done: Callable[[], None]) -> None:
         self._connection = connection

@@ -56,13 +56,9 @@ def read_bindings(texts: Iterable[str]) -> frozenset[Binding]:
 
 @dataclass(frozen=True, slots=True)
 class WantedBindings:
-    """The bindings that a connection should have, the topic filter of each, and filters that cannot be bound.
+    """The bindings that a connection should have, each with its topic filter, and filters that cannot be bound.
 
-    Attributes:
-        bindings: binding to topic filter.
-        problems: of filters without a binding key.
-        request_filters: the filters whose messages arrive in the request queue.
-        event_filters: those whose messages arrive in the queue for mappings.
+    `request_filters` arrive in the request queue, `event_filters` in the queue for mappings.
     """
 
     bindings: dict[Binding, str]
@@ -72,12 +68,9 @@ class WantedBindings:
 
 
 def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: frozenset[str]) -> WantedBindings:
-    """Return the bindings for `filters`.
+    """Return the bindings for topic filters.
 
-    Args:
-        options: the connection's.
-        filters: topic filters.
-        retained: further ones, for retained messages: AMQP has none. A visit gets messages published from now on.
+    AMQP has no retained messages: of the `retained` filters a visit gets messages published from now on.
     """
     queues = {queue.kind: queue for queue in options.queues()}
     addresses, head = addresses_for(options.exchange), options.prefix + "/"

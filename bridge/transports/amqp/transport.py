@@ -44,12 +44,7 @@ _LOOK_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class AmqpMemory:
-    """State that outlives a run.
-
-    Attributes:
-        bindings: those made by earlier runs; a broker cannot list a queue's bindings.
-        deliveries: those that were stored and may come again.
-    """
+    """State that outlives a run: bindings, which a broker cannot list, and stored deliveries that may come again."""
 
     bindings: FilterMemory
     deliveries: DeliveryMemory
@@ -69,16 +64,7 @@ class AmqpTransport(Worker):
         clock: Clock | None = None,
         memory: AmqpMemory | None = None,
     ) -> None:
-        """Create it; nothing is opened before `start`.
-
-        Args:
-            options: what the connection is told.
-            receiver: receives the messages, on the transport's thread.
-            listener: informed about the connection's life, on the transport's thread.
-            metrics: where to count.
-            reports: for unexpected exceptions.
-            clock: time; None = the machine's.
-            memory: state of earlier runs; None = nothing.
+        """Create it; nothing is opened before `start`. Arguments as for `MqttTransport`.
 
         Raises:
             ConfigError: a URL cannot be used.
@@ -166,24 +152,18 @@ class AmqpTransport(Worker):
         return super().thread_names + self._loop.thread_names
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Set the bindings: bind new ones, unbind those of earlier runs that are no longer wanted.
+        """Set the bindings: bind new ones, unbind those of earlier runs that are no longer wanted. Thread: any.
 
-        Args:
-            filters: for live messages.
-            retained: AMQP retains no messages: only a visit binds these, to see messages published from now on.
-
-        Thread: any.
+        AMQP retains no messages: only a visit binds `retained`, to see messages published from now on.
         """
         self._wanted = wanted_bindings(self._options, filters, retained)
         self._inbox.wake()
 
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
-        """Hand one message to the broker, if it can take one now (see `base.Transport.publish`).
+        """Hand one message to the broker, if it can take one now. Thread: any; `done` is called on the link's.
 
         A message that would clear a retained topic is not sent: AMQP retains none, and an empty message would only
         confuse.
-
-        Thread: any; `done` is called on the link's.
         """
         if self._stop.is_set():
             return False
@@ -195,10 +175,7 @@ class AmqpTransport(Worker):
         return self._outgoing.offer(message, done)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Disconnect cleanly after everything passed to `publish` was sent; returns the names of late threads.
-
-        Thread: any but the transport's.
-        """
+        """Disconnect cleanly after everything passed to `publish` was sent; returns the names of late threads."""
         until_s = self._clock.monotonic_s() + deadline_s
         self._stop_until_s = until_s - deadline_s * 0.2
         late = super().stop(deadline_s)

@@ -88,12 +88,7 @@ def parameters(options: AmqpOptions, broker: Broker) -> pika.ConnectionParameter
 
 
 class AmqpLoop(Worker):
-    """The thread that runs pika.
-
-    Args:
-        name: of the thread.
-        crashed: called, on that thread, with an unhandled exception; the loop continues.
-    """
+    """The thread that runs pika; `crashed` is called on it with an unhandled exception, and the loop continues."""
 
     def __init__(self, name: str, crashed: Callable[[Exception], None]) -> None:
         super().__init__(name)

@@ -74,11 +74,7 @@ class BufferedSocket:
         self._offered_position = 0
 
     def read(self) -> bytes | None:
-        """Return up to `READ_BYTES` from the network, b"" at its end, None if there is nothing now.
-
-        Raises:
-            OSError: the connection is gone.
-        """
+        """Return up to `READ_BYTES`, b"" at the end, None if nothing is there; OSError if the connection is gone."""
         try:
             return self._inner.recv(READ_BYTES)
         except _WOULD_BLOCK:
@@ -95,11 +91,7 @@ class BufferedSocket:
         return bool(self._out)
 
     def flush(self) -> bool:
-        """Send what the network accepts now; True if any byte was sent.
-
-        Raises:
-            OSError: the connection is gone.
-        """
+        """Send what the network accepts now; True if any byte was sent; OSError if the connection is gone."""
         before = self.sent_bytes
         try:
             while self._out:

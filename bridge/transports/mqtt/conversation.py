@@ -52,7 +52,6 @@ class Conversation:
     Attributes:
         connack: the broker's acceptance; None before.
         accepted_at_s: its time, in monotonic seconds; None before.
-        is_ready: whether every SUBACK was read.
         probe: tests whether messages are delivered.
     """
 
@@ -100,10 +99,7 @@ class Conversation:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the broker has accepted us and answered every SUBSCRIBE.
-
-        Thread: any.
-        """
+        """Whether the broker has accepted us and answered every SUBSCRIBE. Thread: any."""
         return self.connack is not None and self._subscriptions.is_settled
 
     def run(self, stop: Callable[[], Stop | None]) -> None:
@@ -354,11 +350,7 @@ class Conversation:
             raise self._link.closed("the broker no longer answers", is_silent=True)
 
     def _read_last_words(self) -> None:
-        """Continue to read after a failed write or a hang-up: a refusal or DISCONNECT with the reason may be there.
-
-        Raises:
-            LinkLost: with the broker's reason.
-        """
+        """Continue to read after a failed write or a hang-up: a refusal or DISCONNECT with the reason may be there."""
         try:
             while self._link.read():
                 for packet in self._link.packets():

@@ -87,10 +87,7 @@ class Dialler:
             self._handshaking = None
 
     def abort(self) -> None:
-        """Abort a connection attempt, and refuse all later ones.
-
-        Thread: any.
-        """
+        """Abort a connection attempt, and refuse all later ones. Thread: any."""
         self._aborted = True
         self._wakeup.wake()
         # A handshake blocks in recv; shutting down the socket ends it, whether it waits already or is about to.

@@ -78,7 +78,7 @@ class Puback(NamedTuple):
 
 
 class Link:
-    """One network connection.
+    """One network connection. Every method that uses it raises `LinkLost` when it could not be made, or has ended.
 
     Attributes:
         connack: None until the broker accepts the connection.
@@ -100,11 +100,7 @@ class Link:
         self.answers: deque[Suback | Puback] = deque()
 
     def open(self, dialler: Dialler) -> None:
-        """Connect and write CONNECT; the CONNACK must then be read.
-
-        Raises:
-            LinkLost: it could not be made.
-        """
+        """Connect and write CONNECT; the CONNACK must then be read."""
         options = self._options
         try:
             client = PahoClient(options, self._broker, dialler)
@@ -186,30 +182,18 @@ class Link:
 
     @property
     def socket(self) -> BufferedSocket:
-        """The connection's socket.
-
-        Raises:
-            LinkLost: the socket is closed.
-        """
+        """The connection's socket."""
         found = self._client.socket() if self._client is not None else None
         if not isinstance(found, BufferedSocket):
             raise self._lost or self.closed("")
         return found
 
     def packets(self) -> Iterator[bytes]:
-        """Yield the unhandled packets that were read.
-
-        Raises:
-            ProtocolError: the bytes are not MQTT.
-        """
+        """Yield the unhandled packets that were read; raises `ProtocolError` if the bytes are not MQTT."""
         return self._packets.packets()
 
     def read(self) -> bool:
-        """Read available data, up to about 2 MiB; True if there was any.
-
-        Raises:
-            LinkLost: the broker closed the connection, it broke, or it does not begin with CONNACK.
-        """
+        """Read available data, up to about 2 MiB; True if there was any."""
         sock = self.socket
         total = 0
         while total < _READ_TURN_BYTES:
@@ -233,11 +217,7 @@ class Link:
         return total > 0
 
     def control(self, packet: bytes) -> None:
-        """Let paho read one packet other than PUBLISH; see `connack` and `answers` for the result.
-
-        Raises:
-            LinkLost: it refused or ended the connection, or is malformed.
-        """
+        """Let paho read one packet other than PUBLISH; see `connack` and `answers` for the result."""
         client, sock = self._client, self.socket
         assert client is not None  # noqa: S101  (there is a socket)
         sock.offer(packet)
@@ -276,11 +256,7 @@ class Link:
         return self.closed(str(error))
 
     def flush(self) -> bool:
-        """Send what was written, as far as the network accepts it; True if any byte was sent.
-
-        Raises:
-            LinkLost: the connection broke.
-        """
+        """Send what was written, as far as the network accepts it; True if any byte was sent."""
         try:
             return self.socket.flush()
         except OSError as error:

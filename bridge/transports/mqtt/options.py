@@ -27,11 +27,9 @@ class MqttVersion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Limits of unacknowledged messages; above either, reading stops until both are at half.
+    """Limits of unacknowledged QoS 1 messages; above either, reading stops until both are at half.
 
-    Attributes:
-        count: QoS 1 messages.
-        size_bytes: their topics, payloads and correlation data.
+    `size_bytes` counts topics, payloads and correlation data.
     """
 
     count: int = 20_000

@@ -26,11 +26,6 @@ WITHIN_S = 10.0
 class Probe:
     """The probe of one network connection.
 
-    Args:
-        options: the connection's.
-        outgoing: where it publishes.
-        clock: monotonic time.
-
     Attributes:
         topic: its topic; "" for a client that is not a bridge, which has no probe.
         problems: `deaf`, or empty.

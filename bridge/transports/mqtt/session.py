@@ -13,12 +13,7 @@ from bridge.core.model import Message
 
 
 class MqttDelivery:
-    """One message and the right to acknowledge it (see `base.Delivery`).
-
-    Attributes:
-        message: the message.
-        is_acked: whether `ack` was called in time.
-    """
+    """One message and the right to acknowledge it (see `base.Delivery`)."""
 
     __slots__ = ("_session", "acknowledgement", "generation", "is_acked", "message", "size_bytes")
 
@@ -31,10 +26,7 @@ class MqttDelivery:
         self.size_bytes = len(message.payload) + len(message.topic) + len(message.properties.correlation_data)
 
     def ack(self) -> None:
-        """Acknowledge; after a reconnect this only counts, and a second call has no effect. Not needed at QoS 0.
-
-        Thread: any.
-        """
+        """Acknowledge; after a reconnect this only counts, a second call has no effect. Thread: any."""
         if not self.acknowledgement:
             self.is_acked = True
         elif not self.is_acked:
@@ -84,12 +76,7 @@ class DeliverySession:
         self._owner = threading.get_ident()
 
     def arrived(self, message: Message, acknowledgement: bytes) -> MqttDelivery:
-        """Note one delivery.
-
-        Args:
-            message: what arrived.
-            acknowledgement: the packet that acknowledges it; b"" at QoS 0.
-        """
+        """Note one delivery; `acknowledgement` is the packet that acknowledges it, b"" at QoS 0."""
         delivery = MqttDelivery(self, message, self.generation, acknowledgement)
         if acknowledgement:
             self._queue.append(delivery)

@@ -58,10 +58,7 @@ class Subscriptions:
         self.granted_optional: frozenset[str] = frozenset()
 
     def want(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Set the wanted filters; a filter in both is subscribed with its retained messages.
-
-        Thread: any.
-        """
+        """Set the wanted filters; a filter in both is subscribed with its retained messages. Thread: any."""
         wanted = {topic_filter: topic_filter in retained for topic_filter in sorted(filters | retained)}
         with self._lock:
             self._wanted = wanted
@@ -80,8 +77,7 @@ class Subscriptions:
     def connected(self, *, is_new_session: bool) -> bool:
         """Note that a network connection begins: all wanted filters are sent again, so that none is missing.
 
-        Returns:
-            whether the broker should have had a session, by what was subscribed earlier, and has none.
+        Returns whether the broker should have had a session, by what was subscribed earlier, and has none.
         """
         is_lost = is_new_session and bool(self._in_session)
         self._sent.clear()

@@ -113,10 +113,7 @@ class MqttTransport(Worker):
 
     @property
     def problems(self) -> tuple[ConnectionProblem, ...]:
-        """Current problems; () when connected, subscribed, and nothing was refused.
-
-        Thread: any.
-        """
+        """Current problems; () when connected, subscribed, and nothing was refused. Thread: any."""
         conversation, rival = self._conversation, self._rival
         accepted_at_s = conversation.accepted_at_s if conversation is not None else None
         if conversation is None or accepted_at_s is None:
@@ -137,19 +134,13 @@ class MqttTransport(Worker):
 
     @property
     def is_ready(self) -> bool:
-        """Connected, and every SUBACK was read.
-
-        Thread: any.
-        """
+        """Connected, and every SUBACK was read. Thread: any."""
         conversation = self._conversation
         return conversation is not None and conversation.is_ready
 
     @property
     def max_publish_bytes(self) -> int:
-        """The largest payload that may be passed to `publish` now.
-
-        Thread: any.
-        """
+        """The largest payload that may be passed to `publish` now. Thread: any."""
         conversation = self._conversation
         connack = conversation.connack if conversation is not None else None
         limit = connack.maximum_packet_bytes if connack is not None else None
@@ -158,31 +149,21 @@ class MqttTransport(Worker):
         return min(self._options.max_publish_bytes, limit - min(PACKET_MARGIN_BYTES, limit // 2))
 
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
-        """Set the subscriptions: subscribe new ones, unsubscribe those that the session has and that are not wanted.
+        """Set the subscriptions (see `base.Transport`). Thread: any.
 
-        Args:
-            filters: subscribed at QoS 1 for live messages (5.0: Retain Handling 2; 3.1.1: retained messages come too,
-                with `Message.retain`).
-            retained: subscribed at QoS 1 with retained messages delivered, again at each reconnect.
-
-        Thread: any.
+        By 3.1.1 retained messages come for `filters` too, with `Message.retain`.
         """
         self._subscriptions.want(filters, retained)
         self._wakeup.wake()
 
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
-        """Hand one message to the broker, if it can take one now (see `base.Transport.publish`).
-
-        Thread: any.
-        """
+        """Hand one message to the broker, if it can take one now (see `base.Transport.publish`). Thread: any."""
         return self._ending is None and self._outgoing.offer(message, done)
 
     def stop(self, deadline_s: float) -> list[str]:
         """Disconnect cleanly after everything passed to `publish` was sent; returns the thread's name if it is late.
 
         The broker gets a DISCONNECT, so it drops the will.
-
-        Thread: any but the transport's.
         """
         now_s = self._clock.monotonic_s()
         self._ending = Stop(now_s + deadline_s * 0.7, now_s + deadline_s * 0.9)
