@@ -15,8 +15,8 @@ from bridge.spool.manifest_table import ManifestTable
 from bridge.spool.records import WaitingEvent
 
 PAGE_BYTES = 4 * 2**20
-_BODY = 12
-"""Index of the number in the columns of a row."""
+_MANIFEST, _BODY = 6, 12
+"""Indexes in the columns of a row."""
 _Row = TypeVar("_Row")
 
 
@@ -124,20 +124,21 @@ def numbered(snapshot: Snapshot, manifests: ManifestTable, seqs: Sequence[int]) 
 
 
 def _page(snapshot: Snapshot, manifests: ManifestTable, rows: Iterable[tuple[Any, ...]]) -> tuple[WaitingEvent, ...]:
-    fitting = list(within(rows, PAGE_BYTES, lambda row: len(row[_BODY])))
-    counted: set[bytes] = set()
+    """Return the rows up to `PAGE_BYTES` of bodies, and of manifests, each of which counts once."""
+    counted: set[int] = set()
 
-    def own_bytes(row: WaitingEvent) -> int:
-        manifest = row.event.order.manifest
-        size = 0 if manifest in counted else len(manifest)
-        counted.add(manifest)
+    def manifest_bytes(row: tuple[Any, ...]) -> int:
+        number = row[_MANIFEST]
+        size = 0 if number in counted else len(manifests.body(snapshot, number))
+        counted.add(number)
         return size
 
-    return tuple(within(_events(snapshot, manifests, fitting), PAGE_BYTES, own_bytes))
+    fitting = within(rows, PAGE_BYTES, lambda row: len(row[_BODY]))
+    return tuple(_events(snapshot, manifests, list(within(fitting, PAGE_BYTES, manifest_bytes))))
 
 
 def _events(snapshot: Snapshot, manifests: ManifestTable, rows: Sequence[tuple[Any, ...]]) -> Iterator[WaitingEvent]:
     extra: dict[int, tuple[ReplyAddress, ...]] = {}
     for seq, address in snapshot.run("select_replies", json_list(row[0] for row in rows)):
         extra[seq] = (*extra.get(seq, ()), decode_reply(address))
-    return (decode_event(row, manifests.body(snapshot, row[6]), extra.get(row[0], ())) for row in rows)
+    return (decode_event(row, manifests.body(snapshot, row[_MANIFEST]), extra.get(row[0], ())) for row in rows)
