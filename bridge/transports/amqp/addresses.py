@@ -45,6 +45,8 @@ class Addresses:
         A key that is not UTF-8 comes as bytes; each invalid byte appears as `%XX`.
         """
         text = key if isinstance(key, str) else "".join(_shown(char) for char in key.decode("utf-8", "surrogateescape"))
+        if "%" not in text and not _UNREADABLE.search(text):
+            return text.replace(".", "/")
         return "/".join(self._read(word) for word in text.split("."))
 
     def _written(self, level: str) -> str:
