@@ -17,11 +17,8 @@ from bridge.interface.operations import SPECS, Operation
 class Verb:
     """One verb.
 
-    Attributes:
-        name: as typed.
-        module: within `bridge.cli.verbs`. Its ``add_parser(subparsers, name, summary)`` adds the verb with its options
-            and sets ``handler``: a function from the parsed arguments to an exit code.
-        summary: its line in the list of commands.
+    `module`, within `bridge.cli.verbs`, has ``add_parser(subparsers, name, summary)``: it adds the verb, its options
+    and sets ``handler``, a function from the parsed arguments to an exit code.
     """
 
     name: str

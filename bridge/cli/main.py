@@ -23,9 +23,8 @@ from bridge.core.report import ReportWriter
 def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of the command.
 
-    Args:
-        asked: the only verb that gets its options; the others are only names, for the list of commands and for the
-            error about an unknown name. None: all get theirs, which imports the module of each.
+    Only the verb `asked` gets its options; the others are only names, for the list of commands and for the error about
+    an unknown name. None: all get theirs, which imports the module of each.
     """
     parser = argparse.ArgumentParser(
         prog="argo-bridge",

@@ -169,7 +169,7 @@ def test_a_wrong_duration_is_wrong_usage(tmp_path, environment):
     """Before anything is started."""
     with running(tmp_path, environment, "--for", "20") as demo:
         assert demo.process.wait(START_S) == 2
-    assert "is not a duration such as 30s" in demo.text
+    assert "is not a duration such as 10s" in demo.text
 
 
 def test_on_a_terminal_it_is_one_picture_and_ends_on_ctrl_c(tmp_path, environment):

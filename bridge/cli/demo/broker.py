@@ -25,18 +25,10 @@ _TURNS_TO_ARRIVE = 5
 
 
 class EmbeddedBroker:
-    """A broker that runs while the context is entered; anonymous clients have all rights.
-
-    Thread: whoever enters it; the broker runs in its own.
-    """
+    """A broker that runs, in its own thread, while the context is entered; anonymous clients have all rights."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Create it.
-
-        Args:
-            host: address to listen on; only 127.0.0.1 keeps others out.
-            port: TCP port, 0 = a free one.
-        """
+        """Create it; only 127.0.0.1 keeps others out. Port 0 is a free one."""
         self._host = host
         self._port = port
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -70,13 +70,7 @@ _TRIGGER = {"submit": {"template": "inspect-boiler", "parameters": {"device": "9
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The demo's files.
-
-    Attributes:
-        config: its bridge.yaml.
-        trigger: a trigger message, for the commands to try.
-        log: the bridge's log.
-    """
+    """The demo's files: bridge.yaml, a trigger message for the commands to try, and the bridge's log."""
 
     config: Path
     trigger: Path
@@ -180,13 +174,7 @@ def _container(name: str, command: str, seconds: str = "1") -> dict[str, Any]:
 
 
 def commands_to_try(scene: Scene, broker_port: int, width: int) -> list[str]:
-    """Return the commands for a second terminal, ready to copy.
-
-    Args:
-        scene: the files of this demo.
-        broker_port: of this demo's broker.
-        width: columns; longer commands are split at words, as a shell accepts them.
-    """
+    """Return the commands for a second terminal, ready to copy, in lines of at most `width` columns."""
     send = [_own_command(), "send --wait", f"--config {shlex.quote(str(scene.config))}"]
     commands = [
         [*send, f"trigger @{shlex.quote(str(scene.trigger))}"],

@@ -27,13 +27,7 @@ _SCALE_WEIGHTS = (12.4, 18.9, 7.2, 34.5, 22.1, 15.8, 9.3, 11.7, 41.2)
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """One device.
-
-    Attributes:
-        topic: where it publishes.
-        period_s: seconds from one reading to the next.
-        read: the payload of the reading with a given number, which counts from 0.
-    """
+    """One device; `read` returns the payload of the reading with a given number, which counts from 0."""
 
     topic: str
     period_s: float
@@ -68,12 +62,7 @@ def scale(site: str, device: str, period_s: float = 1.5) -> Sensor:
 
 
 class Sensors:
-    """Lets sensors publish, each with its own period, while the context is entered.
-
-    Args:
-        sensors: the devices.
-        publish: see `Publish`; called on the thread of the sensors.
-    """
+    """Lets sensors publish, each with its own period, while the context is entered."""
 
     def __init__(self, sensors: Sequence[Sensor], publish: Publish) -> None:
         self._sensors = tuple(sensors)
@@ -93,16 +82,10 @@ class Sensors:
         self._thread.join()
 
     def due(self, passed_s: float) -> float:
-        """Publish each reading that is due, and return when the next one is.
+        """Publish each reading that is due, and return when the next one is (seconds since the start).
 
         A sensor's first reading is due one period after the start. Readings that were missed because publishing took
         long are skipped: a sensor never sends a burst.
-
-        Args:
-            passed_s: seconds since the start.
-
-        Returns:
-            Seconds since the start.
         """
         for position, sensor in enumerate(self._sensors):
             if passed_s >= self._next_s[position]:

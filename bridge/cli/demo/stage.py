@@ -59,16 +59,7 @@ _SENSORS = (boiler("hall-1", "7"), press("hall-2", "3"), scale("hall-3", "2"))
 
 
 class _Stage(NamedTuple):
-    """The running parts.
-
-    Attributes:
-        scene: the demo's files.
-        broker: the broker.
-        argo_url: of the Argo Server.
-        web_port: of the bridge's health pages.
-        service: the bridge.
-        warnings: the lines that it logged as warnings.
-    """
+    """The running parts; `warnings` are the lines that the bridge logged as warnings."""
 
     scene: Scene
     broker: EmbeddedBroker
@@ -165,18 +156,13 @@ class _Warnings(logging.Handler):
         self._warnings = warnings
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler`. Thread: any."""
+        """Put the sentence into the queue, harmless for a terminal. Thread: any."""
         text = record.getMessage()
         self._warnings.put(text if text.isprintable() else ascii(text)[1:-1])
 
 
 class _Display:
-    """The demo's display, from the first table to the last line.
-
-    Args:
-        stage: the running parts.
-        asked: set when it must end.
-    """
+    """The demo's display, from the first table to the last line; `asked` is set when it must end."""
 
     def __init__(self, stage: _Stage, asked: StopEvent) -> None:
         self._stage = stage

@@ -27,14 +27,7 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class SensorRow:
-    """One topic of readings.
-
-    Attributes:
-        topic: the topic.
-        value: the last reading as text.
-        messages: how many arrived.
-        workflows: uids of those triggered by its device.
-    """
+    """One topic of readings; `workflows` are the uids of those triggered by its device."""
 
     topic: str
     value: str = ""
@@ -44,12 +37,7 @@ class SensorRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """One workflow.
-
-    Attributes:
-        status: the last status.
-        device: the trigger's device (the topic without its last level), "" until known.
-    """
+    """One workflow; `device` is the trigger's topic without its last level, "" until known."""
 
     status: WorkflowStatus
     device: str = ""
@@ -62,9 +50,6 @@ class WorkflowRow:
 
 class Story:
     """Everything seen so far.
-
-    Args:
-        topics: the bridge's.
 
     Attributes:
         bridge: the content of its availability topic, "" at first.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bridge.cli.demo.story import Line, SensorRow, Story, WorkflowRow
-from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.plain_text import progress_bar
 from bridge.cli.views.screen import Screen, phase_style, plain_table
 
 _BAR_CELLS = 9
@@ -20,29 +20,8 @@ _MAX_SENSORS = 4
 _MAX_WORKFLOWS = 12
 
 
-class View(Protocol):
-    """A display."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-
-    def tell(self, lines: Sequence[Line]) -> None:
-        """Show lines."""
-
-    def tick(self) -> None:
-        """Called a few times a second, whether or not anything happened."""
-
-
 class PlainView:
-    """One line per event, with the time.
-
-    Args:
-        heading: first lines.
-        clock: seconds since 1970.
-    """
+    """One line per event, with the time, after the lines of `heading`."""
 
     def __init__(self, heading: Sequence[str], clock: Callable[[], float] = time.time) -> None:
         self._heading = heading
@@ -69,14 +48,7 @@ class PlainView:
 
 
 class ScreenView(Screen):
-    """Tables, for terminals of 80 by 24 and larger.
-
-    Args:
-        story: what to show.
-        title: one line.
-        commands: the commands to try, as lines for a given number of columns.
-        console: a terminal.
-    """
+    """Tables, for terminals of 80 by 24 and larger; `commands` returns lines for a number of columns."""
 
     def __init__(self, story: Story, title: str, commands: Callable[[int], Sequence[str]], console: Console) -> None:
         super().__init__(console)
@@ -107,6 +79,10 @@ class ScreenView(Screen):
         workflows = list(self._story.workflows.values())[-max(2, min(room, _MAX_WORKFLOWS)) :]
         title = Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")
         return Group(title, _sensor_table(sensors), Text(), _workflow_table(workflows), *notices, *commands)
+
+
+View = PlainView | ScreenView
+"""`tick` is called a few times a second, whether or not anything happened."""
 
 
 def _sensor_table(rows: Sequence[SensorRow]) -> Table:

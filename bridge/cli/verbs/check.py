@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from bridge.cli import exit_codes
+from bridge.cli.views.plain_text import counted
 from bridge.configfile.problems import Problem, Severity
 from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import Settings
@@ -58,12 +59,8 @@ def _live(loaded: Loaded, settings: Settings, config: Path) -> int:
 def summary(loaded: Loaded) -> str:
     """Return the last line: `config OK: 3 mappings, 1 connection`, or the number of problems."""
     warnings = sum(problem.severity is Severity.WARNING for problem in loaded.problems)
-    told = f", {_counted(warnings, 'warning')}" if warnings else ""
+    told = f", {counted(warnings, 'warning')}" if warnings else ""
     if loaded.settings is None or not loaded.ok:
-        return f"config refused: {_counted(len(loaded.problems) - warnings, 'error')}{told}"
-    connections = _counted(len(loaded.settings.connections), "connection")
-    return f"config OK: {_counted(len(loaded.mappings), 'mapping')}, {connections}{told}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+        return f"config refused: {counted(len(loaded.problems) - warnings, 'error')}{told}"
+    connections = counted(len(loaded.settings.connections), "connection")
+    return f"config OK: {counted(len(loaded.mappings), 'mapping')}, {connections}{told}"

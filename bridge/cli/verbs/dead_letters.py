@@ -18,6 +18,7 @@ from typing import Any
 
 from bridge.cli import exit_codes
 from bridge.cli.views.dead_letters import show_letter, show_list
+from bridge.cli.views.plain_text import counted
 from bridge.configfile.quantities import parse_duration
 from bridge.control.dead_letter_commands import PAGE
 from bridge.control.protocol import Ask
@@ -147,7 +148,7 @@ def run_replay(args: argparse.Namespace) -> int:
     failed = [result for result in results if "error" in result]
     waiting = sum(result.get("waiting", 0) for result in results)
     kept = f", {len(failed)} not replayed" if failed else ""
-    print(f"{_counted(len(results) - len(failed), 'dead letter')} replayed, {_counted(waiting, 'event')} waiting{kept}")
+    print(f"{counted(len(results) - len(failed), 'dead letter')} replayed, {counted(waiting, 'event')} waiting{kept}")
     return exit_codes.PROBLEMS if failed else exit_codes.OK
 
 
@@ -160,9 +161,7 @@ def _all_but_policy(letters: Iterable[dict[str, Any]], reason: str | None) -> It
         else:
             yield letter["id"]
     for code, count in sorted(left.items()):
-        print(
-            f"{_counted(count, 'dead letter')} skipped, refused by policy: to replay them, use --reason {code} or IDs"
-        )
+        print(f"{counted(count, 'dead letter')} skipped, refused by policy: to replay them, use --reason {code} or IDs")
 
 
 def _replayed(ask: Ask, ids: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -177,9 +176,9 @@ def _tell_replay(result: dict[str, Any]) -> dict[str, Any]:
         told = BridgeError(error["message"], code=error["code"], hint=error["hint"])
         print(f"{result['id']}: not replayed: {told.code}: {told}", file=sys.stderr)
         return result
-    known = f", {_counted(result['known'], 'event')} known already" if result["known"] else ""
+    known = f", {counted(result['known'], 'event')} known already" if result["known"] else ""
     not_kept = f"; {result['notKept']} more were only counted and cannot be replayed" if result["notKept"] else ""
-    print(f"{result['id']}: replayed: {_counted(result['waiting'], 'event')} waiting{known}{not_kept}")
+    print(f"{result['id']}: replayed: {counted(result['waiting'], 'event')} waiting{known}{not_kept}")
     return result
 
 
@@ -192,7 +191,7 @@ def run_purge(args: argparse.Namespace) -> int:
         args.parser.error("give IDs, --before, --mapping, --reason, or --all")
     with _desk(args.config) as ask:
         purged = sum(_purged_ids(ask, args.ids) if args.ids else _purged(ask, args))
-    print(f"{_counted(purged, 'dead letter')} purged")
+    print(f"{counted(purged, 'dead letter')} purged")
     return exit_codes.OK
 
 
@@ -228,9 +227,6 @@ def _desk(config: Path) -> Iterator[Ask]:
     """Yield a function that answers questions about the dead letters of the bridge configured in `config`.
 
     Problems in mappings do not matter here, unless they are needed for a replay without a bridge.
-
-    Raises:
-        ConfigError: bridge.yaml or the environment is invalid; each problem has been printed.
     """
     loaded = load(config, os.environ)
     if loaded.settings is None:
@@ -239,7 +235,3 @@ def _desk(config: Path) -> Iterator[Ask]:
         raise ConfigError(f"cannot use {config}", hint="its problems are listed above")
     with dead_letters(loaded.settings, loaded.compiled if loaded.ok else None) as ask:
         yield ask
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

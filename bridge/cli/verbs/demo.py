@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.configfile.quantities import parse_duration
+from bridge.cli.visit.target import duration_s
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         "could not start.",
     )
     parser.add_argument(
-        "--for", dest="duration_s", metavar="DURATION", type=_duration, help="stop after this time, e.g. 30s"
+        "--for", dest="duration_s", metavar="DURATION", type=duration_s, help="stop after this time, e.g. 30s"
     )
     parser.set_defaults(handler=run_demo)
 
@@ -32,10 +32,3 @@ def run_demo(args: argparse.Namespace) -> int:
     from bridge.cli.demo.stage import run_demo
 
     return run_demo(args.duration_s)
-
-
-def _duration(text: str) -> float:
-    seconds = parse_duration(text)
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 30s or 5m")
-    return seconds

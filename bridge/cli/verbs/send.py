@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -69,96 +68,68 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser.set_defaults(handler=run_send)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """The message to send, and how.
-
-    Attributes:
-        target: the bridge.
-        message: what to publish.
-        question: the same as a request, None for a sensor message.
-        listeners: the mappings that a sensor message may trigger; None if the mapping files are invalid.
-        wait: whether to follow the workflows it starts.
-        until_s: when to give up, on the monotonic clock.
-    """
-
-    target: Target
-    message: OutgoingMessage
-    question: Question | None
-    listeners: tuple[Listening, ...] | None
-    wait: bool
-    until_s: float
-
-
 def run_send(args: argparse.Namespace) -> int:
     """Send one message; see the epilog for the exit codes."""
     until_s = time.monotonic() + args.timeout
     target = read_target(args, "argo-bridge-send")
     if target is None:
         return exit_codes.PROBLEMS
-    plan = _plan(args, target, until_s)
-    with target.visit() as visit, SendView() as view:
-        return _ask(plan, plan.question, visit, view) if plan.question else _inform(plan, visit, view)
-
-
-def _plan(args: argparse.Namespace, target: Target, until_s: float) -> _Sending:
     topic, payload = full_topic(args.topic, target.topics), _payload(args.payload)
     request = target.topics.parse(topic)
-    question = target.question_at(topic, request, payload) if isinstance(request, Request) else None
-    return _Sending(
-        target=target,
-        message=question.message if question else OutgoingMessage(topic, payload),
-        question=question,
-        listeners=None if question else _listeners(target.loaded, topic, target.options.name),
-        wait=args.wait,
-        until_s=until_s,
-    )
+    with target.visit() as visit, SendView() as view:
+        if isinstance(request, Request):
+            return _ask(target, target.question_at(topic, request, payload), visit, view, until_s, wait=args.wait)
+        return _inform(target, OutgoingMessage(topic, payload), visit, view, until_s, wait=args.wait)
 
 
-def _listeners(loaded: LoadedSettings, topic: str, connection: str) -> tuple[Listening, ...] | None:
-    problems = Problems()
-    definitions = read_definitions(loaded.mapping_files, problems)
-    return None if problems.has_errors else listening_to(topic, connection, definitions)
-
-
-def _ask(plan: _Sending, question: Question, visit: BrokerVisit, view: SendView) -> int:
+def _ask(target: Target, question: Question, visit: BrokerVisit, view: SendView, until_s: float, *, wait: bool) -> int:
     """Send a request, print its reply, and with --wait follow the workflow."""
-    reply = Asking(question, visit, view, plan.until_s).ask()
+    reply = Asking(question, visit, view, until_s).ask()
     if reply is None:
         return exit_codes.NO_ANSWER
     view.replied(reply)
     print(harmless_json(orjson.dumps(reply.body).decode()), flush=True)
     if reply.error:
         return exit_codes.PROBLEMS
-    if not plan.wait:
+    if not wait:
         return exit_codes.OK
     if not reply.workflow:
         view.say("the reply names no workflow; there is nothing to wait for")
         return exit_codes.OK
-    namespace = question.namespace(plan.target.default_namespace)
-    followed = NamedWorkflow(plan.target.topics.status_of(namespace, reply.workflow))
-    tell_present(plan.target, visit, view, followed, plan.until_s)
-    return follow_named(visit, followed, view, plan.until_s)
+    namespace = question.namespace(target.default_namespace)
+    followed = NamedWorkflow(target.topics.status_of(namespace, reply.workflow))
+    tell_present(target, visit, view, followed, until_s)
+    return follow_named(visit, followed, view, until_s)
 
 
-def _inform(plan: _Sending, visit: BrokerVisit, view: SendView) -> int:
+def _inform(
+    target: Target, message: OutgoingMessage, visit: BrokerVisit, view: SendView, until_s: float, *, wait: bool
+) -> int:
     """Send a sensor message, and with --wait follow the workflows it starts."""
-    topics = plan.target.topics
-    started = StartedWorkflows(plan.target.settings.bridge.id, plan.listeners, topics.state)
-    if plan.wait:
+    topics = target.topics
+    listeners = _listeners(target.loaded, message.topic, target.options.name)
+    started = StartedWorkflows(target.settings.bridge.id, listeners, topics.state)
+    if wait:
         visit.subscribe(retained=frozenset({topics.retained_filter}) | started.device_topics)
     view.wait_for("connecting")
-    visit.await_ready(left_s(plan.until_s))
-    if plan.wait and not await_bridge(visit, view, plan.until_s):
+    visit.await_ready(left_s(until_s))
+    if wait and not await_bridge(visit, view, until_s):
         return exit_codes.NO_ANSWER
-    while (message := visit.next(0)) is not None:
-        started.take(message, time.monotonic())
+    while (earlier := visit.next(0)) is not None:
+        started.take(earlier, time.monotonic())
     started.sent()
-    visit.publish(plan.message, left_s(plan.until_s))
-    if plan.wait:
-        return follow_started(visit, started, view, plan.until_s)
-    view.say(f"the broker accepted it on {plan.message.topic}; --wait follows the workflow it starts")
+    visit.publish(message, left_s(until_s))
+    if wait:
+        return follow_started(visit, started, view, until_s)
+    view.say(f"the broker accepted it on {message.topic}; --wait follows the workflow it starts")
     return exit_codes.OK
+
+
+def _listeners(loaded: LoadedSettings, topic: str, connection: str) -> tuple[Listening, ...] | None:
+    """Return the mappings that a sensor message may trigger; None if the mapping files are invalid."""
+    problems = Problems()
+    definitions = read_definitions(loaded.mapping_files, problems)
+    return None if problems.has_errors else listening_to(topic, connection, definitions)
 
 
 def _payload(text: str) -> bytes:

@@ -81,11 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 
 def run_simulate(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM.
-
-    Returns:
-        0 when it was told to stop, 1 when it cannot listen.
-    """
+    """Serve until SIGINT or SIGTERM; 1 when it cannot listen."""
     host, port = args.listen
     options = SimulatorOptions(
         host=host,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.cli import exit_codes
+from bridge.cli.views.plain_text import counted
 from bridge.configfile import kubernetes_yaml
 from bridge.configfile.nodes import MapNode, Node, ScalarNode, describe, locate, plain
 from bridge.configfile.problems import Code, Position, Problem, Problems
@@ -71,9 +72,8 @@ def run_validate(args: argparse.Namespace) -> int:
     found = problems.in_order()
     for problem in found:
         print(problem.render())
-    what = f"{len(found)} problem{'s' * (len(found) != 1)}" if found else "no problems"
-    total = f"{len(manifests)} manifest{'s' * (len(manifests) != 1)}"
-    print(f"{total} checked against Argo {choice.version}: {what}", file=sys.stderr)
+    what = counted(len(found), "problem") if found else "no problems"
+    print(f"{counted(len(manifests), 'manifest')} checked against Argo {choice.version}: {what}", file=sys.stderr)
     return exit_codes.PROBLEMS if found else exit_codes.OK
 
 

@@ -1,7 +1,4 @@
-"""Formats text for standard output: aligned tables, times, durations. Makes text from outside harmless. Pure.
-
-Thread: any.
-"""
+"""Formats text for a terminal: tables, times, durations, progress bars. Makes text from outside harmless. Pure."""
 
 from __future__ import annotations
 
@@ -26,6 +23,17 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table with columns as wide as their widest cell; the first row is the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, e.g. ``1 error`` and ``2 errors``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def progress_bar(percent: int, cells: int = 20) -> str:
+    """Return a bar of `cells` characters for 0 to 100 percent, e.g. ``━━━━━╺╺╺``."""
+    full = percent * cells // 100
+    return "━" * full + "╺" * (cells - full)
 
 
 def shown_time(text: object) -> str:

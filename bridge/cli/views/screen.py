@@ -18,11 +18,7 @@ _STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cy
 
 
 class Screen(ABC):
-    """Paints from entering the context to leaving it; the last picture stays.
-
-    Args:
-        console: a terminal.
-    """
+    """Paints on a terminal from entering the context to leaving it; the last picture stays."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from bridge.cli.views.plain_text import printable
-from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.plain_text import printable, progress_bar
 from bridge.cli.visit.request import Reply
 from bridge.cli.visit.status_message import WorkflowStatus
 
@@ -21,11 +20,7 @@ _MAX_DETAILS = 10
 
 
 class SendView:
-    """The progress of one message.
-
-    Args:
-        console: the output; None = standard error.
-    """
+    """The progress of one message, on standard error unless a console is given."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, soft_wrap=True, highlight=False, markup=False)

@@ -27,13 +27,6 @@ def tell_present(target: Target, visit: BrokerVisit, view: SendView, followed: N
     """Give `followed` the current status of its workflow, if only a request can find it out.
 
     If a bridge refuses `get` or does not answer it, this does not give up: it waits for the next status.
-
-    Args:
-        target: the bridge.
-        visit: connected.
-        view: shows the state.
-        followed: the workflow; it may already have a status.
-        until_s: when to give up, on the monotonic clock.
     """
     place = target.topics.parse(followed.topic)
     if target.retains or followed.settles_at_s is not None or not isinstance(place, RetainedStatus):

@@ -8,14 +8,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.views.plain_text import printable, shown_duration
-from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.plain_text import printable, progress_bar, shown_duration
 from bridge.cli.views.screen import Screen, phase_style, plain_table
 from bridge.cli.views.watch_story import Change, WatchStory
 from bridge.cli.visit.status_message import WorkflowStatus
@@ -24,28 +23,8 @@ from bridge.core.clock import rfc3339
 _BAR_CELLS = 10
 
 
-class WatchView(Protocol):
-    """A display."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-
-    def changed(self, changes: Iterable[Change]) -> None:
-        """Show changes."""
-
-    def tick(self, problem: str) -> None:
-        """Called a few times a second; `problem` is why nothing can be received now, or ""."""
-
-
 class PlainWatch:
-    """One line per change, with the time.
-
-    Args:
-        wall_s: seconds since 1970.
-    """
+    """One line per change, with the time."""
 
     def __init__(self, wall_s: Callable[[], float] = time.time) -> None:
         self._wall_s = wall_s
@@ -64,21 +43,14 @@ class PlainWatch:
             print(f"{now}  {printable(change.line)}", flush=True)
 
     def tick(self, problem: str) -> None:
-        """Report once per reason that the connection is lost, and once that it is back; on standard error."""
+        """Report on standard error, once per reason, that the connection is lost, and that it is back ("")."""
         if problem != self._problem:
             print(f"not connected: {problem}" if problem else "connected again", file=sys.stderr, flush=True)
         self._problem = problem
 
 
 class ScreenWatch(Screen):
-    """A table.
-
-    Args:
-        story: what to show.
-        title: one line.
-        console: a terminal.
-        wall_s: seconds since 1970.
-    """
+    """A table, with a title of one line."""
 
     def __init__(
         self, story: WatchStory, title: str, console: Console, wall_s: Callable[[], float] = time.time
@@ -121,6 +93,10 @@ class ScreenWatch(Screen):
             cells = (Text(printable(row.ref)), Text(printable(row.phase), style=style), bar, Text(ran))
             table.add_row(*cells, Text(printable(row.message)))
         return table
+
+
+WatchView = PlainWatch | ScreenWatch
+"""`tick` is called a few times a second."""
 
 
 def _line(text: str, style: str) -> Text:

@@ -18,12 +18,7 @@ _RUNNING_FIRST = {Phase.RUNNING.value: 0, Phase.PENDING.value: 1}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change to show.
-
-    Attributes:
-        status: the state of a workflow; for a deleted one its last state.
-        is_gone: it was deleted.
-    """
+    """A change to show: the state of a workflow; for a deleted one its last state."""
 
     status: WorkflowStatus
     is_gone: bool = False

@@ -21,13 +21,8 @@ PATIENCE_S = 1.0
 class Asking:
     """One request and its replies.
 
-    Args:
-        question: the request.
-        visit: entered, not yet connected.
-        view: shows what the command waits for.
-        until_s: when to give up, on the monotonic clock; may be moved.
-
     Attributes:
+        until_s: when to give up, on the monotonic clock; may be moved.
         aside: messages that arrived on other topics while waiting for a reply.
         is_sent: the broker has the request.
     """
@@ -41,12 +36,9 @@ class Asking:
         self.is_sent = False
 
     def ask(self, status_topic: str = "") -> Reply | None:
-        """Connect, send the request once the bridge is online, and return its reply.
+        """Connect, send the request once the bridge is online, and return its reply; None, reported, if none came.
 
-        If none comes, report it and return None.
-
-        Args:
-            status_topic: a retained topic to subscribe to before the request, or "".
+        `status_topic`: a retained topic to subscribe to before the request, or "".
 
         Raises:
             BridgeError: the broker cannot be reached, or does not allow what is needed; the code says why.
@@ -82,13 +74,8 @@ class Asking:
 def await_bridge(visit: BrokerVisit, view: SendView, until_s: float) -> bool:
     """Return whether the bridge accepts messages. Waits for one that is still starting; reports one that is away.
 
-    If nothing is known, the bridge may be online while this user is not allowed to see it. Then most of the time is
-    spent waiting, and the bridge counts as online.
-
-    Args:
-        visit: connected.
-        view: shows what the command waits for.
-        until_s: when to give up, on the monotonic clock.
+    If nothing is known, the bridge may be online while this user is not allowed to see it. Then most of the time until
+    `until_s` (monotonic) is spent waiting, and the bridge counts as online.
     """
     began_s = time.monotonic()
     unheard_until_s = max(until_s - ANSWER_S, (began_s + until_s) / 2)

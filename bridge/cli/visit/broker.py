@@ -63,9 +63,7 @@ _NOT_THERE = frozenset({"not-declared", "not-consumed"})
 def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
     """Return options for a short connection to the broker in `options`: its address, user and TLS, but not its session.
 
-    Args:
-        options: the bridge's own.
-        purpose: prefix of the client id; the rest is random, so that commands never disconnect each other.
+    `purpose` begins the client id; the rest is random, so that commands never disconnect each other.
     """
     if isinstance(options, AmqpOptions):
         return dataclasses.replace(
@@ -89,7 +87,7 @@ class BrokerVisit:
     """One connection, from entering the context to leaving it.
 
     Args:
-        options: see `visitor_options`.
+        options: from `visitor_options`.
         availability: the bridge's availability topic; "" if it does not matter.
 
     Attributes:
@@ -217,7 +215,7 @@ class BrokerVisit:
         batch: Sequence[Delivery],
         waiting: Sequence[Delivery] = (),  # noqa: ARG002 - the receiver's signature
     ) -> Left:
-        """See `base.Receiver`."""
+        """Sort the messages: availability, wanted ones, and AMQP's last status of each workflow."""
         for delivery in batch:
             message = delivery.message
             if message.topic == self._availability:
@@ -234,16 +232,16 @@ class BrokerVisit:
         return NOTHING_LEFT
 
     def connected(self, connection: str, session: Session) -> None:  # noqa: ARG002 - the listener's signature
-        """See `base.Listener`."""
+        """Note that the broker accepted us."""
         self._problem = None
         self.connections += 1
 
     def ready(self, connection: str) -> None:  # noqa: ARG002 - the listener's signature
-        """See `base.Listener`."""
+        """Note that every subscription was answered."""
         self._news.set()
 
     def disconnected(self, connection: str, problem: ConnectionProblem) -> None:  # noqa: ARG002 - likewise
-        """See `base.Listener`."""
+        """Note why the connection ended, or could not be made."""
         self._problem = problem
         self._news.set()
 

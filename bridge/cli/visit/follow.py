@@ -29,9 +29,7 @@ Monotonic = Callable[[], float]
 class NamedWorkflow:
     """The end of the workflow in a retained topic. Pure: it processes messages and the time.
 
-    Args:
-        topic: PREFIX/status/NAMESPACE/NAME.
-        begins_anew: the workflow had finished and is being rerun: the end that its topic retains is the old one.
+    `begins_anew`: the workflow had finished and is being rerun, so the end that its topic retains is the old one.
     """
 
     def __init__(self, topic: str, *, begins_anew: bool = False) -> None:
@@ -83,12 +81,8 @@ class StartedWorkflows:
     """The workflows that start after a sensor message. Pure, as above.
 
     For a mapping with a status topic, the device's topic identifies the workflow for certain. For a mapping without
-    one, every workflow that starts at this moment counts.
-
-    Args:
-        bridge_id: the bridge whose workflows count.
-        listeners: the mappings that may have started them; None = any.
-        state_topic: the bridge's state topic.
+    one, every workflow that starts at this moment counts. `listeners`: the mappings that may have started them; None =
+    any.
     """
 
     def __init__(self, bridge_id: str, listeners: tuple[Listening, ...] | None, state_topic: str) -> None:
@@ -162,17 +156,10 @@ class StartedWorkflows:
 def follow_named(
     visit: BrokerVisit, followed: NamedWorkflow, view: SendView, until_s: float, *, any_end: bool = False
 ) -> int:
-    """Wait until one workflow finishes.
-
-    Args:
-        visit: connected.
-        followed: the workflow; it may already have a status.
-        view: shows the progress.
-        until_s: when to give up, on the monotonic clock.
-        any_end: its end was requested, so every final status is a success.
+    """Wait until one workflow finishes, or until `until_s` on the monotonic clock.
 
     Returns:
-        An exit code: 0 Succeeded, 1 ended otherwise or deleted, 4 neither in time.
+        An exit code: 0 Succeeded (`any_end`: ended in any way), 1 ended otherwise or deleted, 4 neither in time.
     """
     visit.subscribe(retained=frozenset({followed.topic}))
     view.wait_for("waiting for its next status" if followed.status else "waiting for its first status")
@@ -186,13 +173,7 @@ def follow_named(
 
 
 def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView, until_s: float) -> int:
-    """Wait until the workflows started by a sensor message finish.
-
-    Args:
-        visit: connected and subscribed to the retained status topics.
-        started: it knows that the message was sent.
-        view: shows the progress.
-        until_s: when to give up, on the monotonic clock.
+    """Wait until the workflows started by a sensor message, which was sent, finish, or until `until_s`.
 
     Returns:
         An exit code: 0 all Succeeded, 1 any ended otherwise or was deleted, 4 nothing started or ended in time.

@@ -15,12 +15,7 @@ from bridge.mapping.definition import MappingDefinition
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A mapping that matches the topic.
-
-    Attributes:
-        mapping: its name.
-        status_topic: its status topic for this device, or "".
-    """
+    """A mapping that matches the topic, and its status topic for this device, or ""."""
 
     mapping: str
     status_topic: str = ""

@@ -13,10 +13,7 @@ from bridge.core.errors import ConfigError
 
 
 def read_manifest(name: str) -> dict[str, Any]:
-    """Return the manifest in a file, YAML or JSON, parsed as Argo parses it.
-
-    Args:
-        name: path of the file, or ``-`` for standard input.
+    """Return the manifest in a file (``-``: standard input), YAML or JSON, parsed as Argo parses it.
 
     Raises:
         ConfigError: it cannot be read, or does not contain exactly one manifest.

@@ -31,11 +31,9 @@ def full_topic(topic: str, topics: Topics) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply to a request.
+    """The reply to a request, without a ``requestId`` that was added here.
 
-    Attributes:
-        body: as the user expects it: without a ``requestId`` that was added here.
-        code: the HTTP-like code, "" if the protocol carries none (3.1.1).
+    `code` is HTTP-like, "" if the protocol carries none (3.1.1).
     """
 
     body: dict[str, object]

@@ -21,19 +21,14 @@ _ENDED = frozenset(phase.value for phase in Phase if phase.ended)
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStatus:
-    """The content of one status message.
+    """The content of one status message; "" where it says nothing.
 
     Attributes:
-        namespace: of the workflow.
         name: key ``workflowId``.
         phase: key ``status``: Argo's phase, or another system's word.
         progress: a percentage such as ``33%``.
-        message: a sentence, or "".
-        uid: of the workflow, "" if the message has none.
         mapping: the mapping that started it, "" for a trigger message.
         bridge: id of the bridge that sent it, "" for another system.
-        started_at: Argo's time, or "".
-        finished_at: Argo's time, or "".
     """
 
     namespace: str

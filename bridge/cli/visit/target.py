@@ -26,14 +26,7 @@ from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bridge seen from outside.
-
-    Attributes:
-        loaded: its configuration, without the mapping files.
-        settings: the settings, which have no problems.
-        topics: the bridge's own.
-        options: how to connect to its broker.
-    """
+    """A bridge seen from outside: its configuration without the mapping files, and how to connect to its broker."""
 
     loaded: LoadedSettings
     settings: Settings
@@ -95,11 +88,7 @@ def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def duration_s(text: str) -> float:
-    """Return the seconds of a duration on the command line.
-
-    Raises:
-        argparse.ArgumentTypeError: it is not a duration, or is zero.
-    """
+    """Return the seconds of a duration on the command line, more than zero."""
     seconds = parse_duration(text)
     if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 10s or 5m")
@@ -109,9 +98,7 @@ def duration_s(text: str) -> float:
 def read_target(args: argparse.Namespace, purpose: str) -> Target | None:
     """Return the target for ``--config`` and ``--connection``, or None after printing the problems of the file.
 
-    Args:
-        args: the parsed arguments.
-        purpose: prefix of the client id.
+    `purpose` begins the client id.
 
     Raises:
         ConfigError: ``unknown-connection``.

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from bridge.cli.views.progress_bar import progress_bar
+from bridge.cli.views.plain_text import progress_bar
 from bridge.cli.views.send import SendView
 from bridge.cli.visit.request import Reply
 from bridge.cli.visit.status_message import WorkflowStatus
