@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from bridge.interface.keys import (
     ANY_TEXT,
@@ -66,10 +67,13 @@ class OperationSpec:
         success: the text of ``status`` in its success reply.
         name_key: the key of `NAMED` that names the object, or "".
         options: the keys besides ``namespace``, the name, ``requestId`` and ``eventId``.
-        is_spooled: stored before it is acknowledged, retried over restarts, expires after `OPERATION_MAX_AGE_S`;
-            otherwise answered at once.
-        reply: the keys of its success reply besides ``status`` and ``requestId``.
-        streams: whether one request may get several replies (``follow``).
+        told: the keys of its success reply besides ``status``, the name and ``requestId``.
+        repeat: what a repetition after a lost response does, a sentence for the reference; "" for a read.
+        rights: at the Argo Server, beyond those of every bridge, for the reference; "" if there are none.
+        creates: whether it makes a workflow, named after its event, which can be looked up.
+        ends: whether it asks a workflow to finish; that a finished one cannot be asked is success.
+        makes_room: whether it is most needed when the spool and the cluster are full.
+        can_wait: whether the command can follow the workflow until it finishes.
     """
 
     operation: Operation
@@ -77,14 +81,34 @@ class OperationSpec:
     success: str
     name_key: str = ""
     options: tuple[BodyKey, ...] = ()
-    is_spooled: bool = True
-    reply: tuple[BodyKey, ...] = ()
-    streams: bool = False
+    told: tuple[BodyKey, ...] = ()
+    repeat: str = ""
+    rights: str = ""
+    creates: bool = False
+    ends: bool = False
+    makes_room: bool = False
+    can_wait: bool = False
+
+    @property
+    def is_spooled(self) -> bool:
+        """Whether it is stored before it is acknowledged, retried over restarts, and expires after 5 minutes.
+
+        Otherwise it is answered at once.
+        """
+        return bool(self.repeat)
 
     @property
     def keys(self) -> tuple[BodyKey, ...]:
         """The keys of its request except those that every request may have."""
         return (*([NAMED[self.name_key]] if self.name_key else ()), *self.options)
+
+    @property
+    def reply(self) -> tuple[BodyKey, ...]:
+        """The keys of its success reply besides ``status`` and ``requestId``."""
+        if self.creates:
+            return (always("workflowId", ANY_TEXT, "name of the new workflow"), *self.told)
+        named = [always(self.name_key, ANY_TEXT, NAMED[self.name_key].meaning)] if self.name_key else ()
+        return (*named, *self.told)
 
 
 NAMED = {
@@ -106,19 +130,21 @@ _LIMIT = BodyKey("limit", integer(1, 500), "maximum number of items; fewer if th
 _CONTINUE = BodyKey("continue", TEXT, "the value of `continue` in the previous reply, to get the next page")
 _CLUSTER = BodyKey("cluster", BOOLEAN, "ClusterWorkflowTemplates instead of the namespace's own", False)
 
-_NAMED = always("workflowId", ANY_TEXT, "name of the workflow")
-_NEW = always("workflowId", ANY_TEXT, "name of the new workflow")
-_CRON = always("cron", ANY_TEXT, "name of the CronWorkflow")
 _CUT = BodyKey("details", referred("Cut"), "`truncated: true` where something was left out to fit the largest packet")
 _MORE = BodyKey("continue", ANY_TEXT, "token for the next page; absent on the last page")
 
 
-def _on_workflow(
-    operation: Operation, meaning: str, done: str, *options: BodyKey, reply: tuple[BodyKey, ...] = (_NAMED,)
-) -> OperationSpec:
-    return OperationSpec(
-        operation, meaning, f"Workflow {done} successfully", name_key="workflowId", options=options, reply=reply
-    )
+_AGAIN = "repeated; if `nodeFieldSelector` no longer matches any node, that is success"
+_ENDED = "repeated; on a finished workflow the result is success, also the first time"
+_NEW_NAME = (
+    "the new workflow's name is derived from the event, as for a trigger message: the bridge looks it up, and creates "
+    "it only if it does not exist"
+)
+_PATCH, _UPDATE = "`workflows`: `patch`", "`workflows`: `update`"
+
+
+def _on_workflow(operation: Operation, meaning: str, done: str, *options: BodyKey, **more: Any) -> OperationSpec:
+    return OperationSpec(operation, meaning, f"Workflow {done} successfully", "workflowId", options, **more)
 
 
 _LOG_OPTIONS = (
@@ -143,10 +169,38 @@ SPECS: dict[Operation, OperationSpec] = {
             "stopped",
             _NODES,
             BodyKey("message", TEXT, "message for the selected nodes"),
+            repeat=_ENDED,
+            rights=_PATCH,
+            ends=True,
+            makes_room=True,
+            can_wait=True,
         ),
-        _on_workflow(Operation.TERMINATE, "stops a workflow at once, without its exit handler", "terminated"),
-        _on_workflow(Operation.SUSPEND, "suspends a workflow: no further step starts until it is resumed", "suspended"),
-        _on_workflow(Operation.RESUME, "resumes a suspended workflow, or its suspend nodes", "resumed", _NODES),
+        _on_workflow(
+            Operation.TERMINATE,
+            "stops a workflow at once, without its exit handler",
+            "terminated",
+            repeat=_ENDED,
+            rights=_PATCH,
+            ends=True,
+            makes_room=True,
+            can_wait=True,
+        ),
+        _on_workflow(
+            Operation.SUSPEND,
+            "suspends a workflow: no further step starts until it is resumed",
+            "suspended",
+            repeat=_AGAIN,
+            rights=_UPDATE,
+        ),
+        _on_workflow(
+            Operation.RESUME,
+            "resumes a suspended workflow, or its suspend nodes",
+            "resumed",
+            _NODES,
+            repeat=_AGAIN,
+            rights=_UPDATE,
+            can_wait=True,
+        ),
         _on_workflow(
             Operation.RETRY,
             "reruns the failed part of a workflow, under the same name",
@@ -154,19 +208,29 @@ SPECS: dict[Operation, OperationSpec] = {
             BodyKey("restartSuccessful", BOOLEAN, "also rerun the selected nodes that succeeded", False),
             _NODES,
             _PARAMETERS,
+            repeat="success if the workflow runs or has a different start time than before the first attempt; "
+            "otherwise repeated",
+            rights=f"{_UPDATE}; `pods`: `delete`",
+            can_wait=True,
         ),
         _on_workflow(
             Operation.RESUBMIT,
             "starts a copy of a workflow",
             "resubmitted",
             _PARAMETERS,
-            reply=(_NEW,),
+            repeat=_NEW_NAME,
+            creates=True,
+            can_wait=True,
         ),
         _on_workflow(
             Operation.DELETE,
             "deletes a workflow",
             "deleted",
             BodyKey("force", BOOLEAN, "delete it even if a finalizer holds it", False),
+            repeat="success if the workflow is gone or its name belongs to a new workflow; otherwise repeated. In the "
+            "first attempt, a missing workflow is an error",
+            rights="`workflows`: `delete` (with `force`: `patch`)",
+            makes_room=True,
         ),
         _on_workflow(
             Operation.SET,
@@ -176,6 +240,8 @@ SPECS: dict[Operation, OperationSpec] = {
             BodyKey("phase", choice("Succeeded", "Failed", "Error"), "final phase of the nodes"),
             BodyKey("message", TEXT, "message for the nodes"),
             BodyKey("outputParameters", OUTPUTS, "output parameters by name; or the JSON text of such an object"),
+            repeat=_AGAIN,
+            rights=_UPDATE,
         ),
         OperationSpec(
             Operation.GET,
@@ -186,9 +252,7 @@ SPECS: dict[Operation, OperationSpec] = {
                 BodyKey("fields", TEXT, "comma-separated paths to include; with `-` before the first, to leave out"),
                 BodyKey("uid", TEXT, "required uid of the workflow, since a name can be reused"),
             ),
-            is_spooled=False,
-            reply=(
-                _NAMED,
+            told=(
                 always("workflow", OBJECT, "the workflow, without metadata.managedFields"),
                 always("workflowStatus", referred("WorkflowStatus"), "the five keys of a status message"),
                 _CUT,
@@ -207,8 +271,7 @@ SPECS: dict[Operation, OperationSpec] = {
                 BodyKey("createdAfter", TIME, "only workflows created later"),
                 BodyKey("finishedBefore", TIME, "only workflows that finished earlier"),
             ),
-            is_spooled=False,
-            reply=(
+            told=(
                 always(
                     "workflows", list_of("ListedWorkflow"), "each with the five keys of a status message, and `details`"
                 ),
@@ -221,7 +284,6 @@ SPECS: dict[Operation, OperationSpec] = {
             "checks a workflow as the bridge and Argo would, without starting it",
             "Workflow is valid",
             options=(BodyKey("workflow", OBJECT, "the workflow, as in a trigger message", required=True),),
-            is_spooled=False,
         ),
         OperationSpec(
             Operation.LOGS,
@@ -229,9 +291,8 @@ SPECS: dict[Operation, OperationSpec] = {
             "Logs read successfully",
             name_key="workflowId",
             options=_LOG_OPTIONS,
-            is_spooled=False,
-            reply=(
-                _NAMED,
+            rights="`pods`: `list`, `watch`; `pods/log`: `get`",
+            told=(
                 always("lines", list_of("LogLine"), "in order of time, each with `pod` and `text`"),
                 always("more", BOOLEAN, "whether another reply to this request follows"),
                 BodyKey(
@@ -241,15 +302,14 @@ SPECS: dict[Operation, OperationSpec] = {
                 ),
                 _CUT,
             ),
-            streams=True,
         ),
         OperationSpec(
             Operation.LIST_TEMPLATES,
             "lists the templates that may be triggered, by name",
             "Templates listed successfully",
             options=(_LIMIT, _CONTINUE, _LABELS, _PREFIX, _CLUSTER),
-            is_spooled=False,
-            reply=(
+            rights="`workflowtemplates`: `list` (cluster-wide: `clusterworkflowtemplates`)",
+            told=(
                 always(
                     "templates",
                     list_of("ListedTemplate"),
@@ -265,9 +325,7 @@ SPECS: dict[Operation, OperationSpec] = {
             "Template read successfully",
             name_key="template",
             options=(_CLUSTER,),
-            is_spooled=False,
-            reply=(
-                always("template", ANY_TEXT, "name of the template"),
+            told=(
                 always("manifest", OBJECT, "the template, without metadata.managedFields"),
                 _CUT,
             ),
@@ -277,14 +335,16 @@ SPECS: dict[Operation, OperationSpec] = {
             "suspends a CronWorkflow: it starts no workflows until it is resumed",
             "CronWorkflow suspended successfully",
             name_key="cron",
-            reply=(_CRON,),
+            repeat=_AGAIN,
+            rights="`cronworkflows`: `get`, `update`",
         ),
         OperationSpec(
             Operation.RESUME_CRON,
             "resumes a CronWorkflow: it starts workflows on schedule again",
             "CronWorkflow resumed successfully",
             name_key="cron",
-            reply=(_CRON,),
+            repeat=_AGAIN,
+            rights="`cronworkflows`: `get`, `update`",
         ),
         OperationSpec(
             Operation.TRIGGER_CRON,
@@ -296,7 +356,10 @@ SPECS: dict[Operation, OperationSpec] = {
                 BodyKey("entrypoint", TEXT, "template to begin with; default: its own"),
                 BodyKey("serviceAccount", TEXT, "service account of the pods; default: its own"),
             ),
-            reply=(_NEW,),
+            repeat=_NEW_NAME,
+            rights="`cronworkflows`: `get`",
+            creates=True,
+            can_wait=True,
         ),
     )
 }

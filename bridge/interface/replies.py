@@ -119,7 +119,8 @@ def done(address: ReplyAddress, operation: Operation, name: str) -> OutgoingMess
     """Return the success reply of an operation with only a name: the spooled ones, and trigger."""
     if operation is Operation.TRIGGER:
         return triggered(address, name)
-    return succeeded(address, operation, {SPECS[operation].reply[0].name: name})
+    spec = SPECS[operation]
+    return succeeded(address, operation, {"workflowId" if spec.creates else spec.name_key: name})
 
 
 def refused(address: ReplyAddress, refusal: Refusal) -> OutgoingMessage:

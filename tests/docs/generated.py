@@ -21,7 +21,7 @@ from bridge.mapping.payloads import DECODERS
 from bridge.settings.model import Settings
 from tests.docs.command_pages import commands
 from tests.docs.key_pages import json_schema, key_table
-from tests.docs.operation_pages import operations
+from tests.docs.operation_pages import operations, repeats, rights
 from tests.support.documents import ROOT
 
 FOLDERS = ("schemas/config", "schemas/interface")
@@ -39,10 +39,11 @@ def generated() -> dict[Path, str]:
     files |= {f"schemas/interface/{name}": _json(schema) for name, schema in interface_schemas().items()}
     files |= {
         "schemas/asyncapi.yaml": f"# Generated: make generate\n{described}",
-        "docs/configuration.md": _page("configuration", "keys", key_table(Section(Settings))),
-        "docs/mappings.md": _page("mappings", "formats", "".join(_formats())),
-        "docs/interface.md": _page("interface", "operations", operations()),
-        "docs/commands.md": _page("commands", "commands", commands()),
+        "docs/configuration.md": _page("configuration", {"keys": key_table(Section(Settings))}),
+        "docs/mappings.md": _page("mappings", {"formats": "".join(_formats())}),
+        "docs/interface.md": _page("interface", {"operations": operations(), "repeats": repeats()}),
+        "docs/operations.md": _page("operations", {"rights": rights()}),
+        "docs/commands.md": _page("commands", {"commands": commands()}),
     }
     return {ROOT / name: text for name, text in files.items()}
 
@@ -62,11 +63,14 @@ def _json(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _page(name: str, part: str, text: str) -> str:
-    """The page with `text` as its generated part."""
-    begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->\n"
-    before, _, rest = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8").partition(begin)
-    return before + begin + text + end + rest.partition(end)[2]
+def _page(name: str, parts: dict[str, str]) -> str:
+    """The page with the text of each of its generated parts."""
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for part, text in parts.items():
+        begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->\n"
+        before, _, rest = page.partition(begin)
+        page = before + begin + text + end + rest.partition(end)[2]
+    return page
 
 
 if __name__ == "__main__":

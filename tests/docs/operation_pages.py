@@ -16,6 +16,25 @@ def operations() -> str:
     return "".join(line + "\n" for line in _reference())
 
 
+def repeats() -> str:
+    """Return the table of what a repetition does."""
+    head = "| operation | repetition after a lost response |\n| --- | --- |\n"
+    return head + "".join(_rows({spec: spec.repeat for spec in SPECS.values()}))
+
+
+def rights() -> str:
+    """Return the table of rights at the Argo Server."""
+    head = "| operation | additional rights |\n| --- | --- |\n"
+    return head + "".join(_rows({spec: spec.rights for spec in SPECS.values()}))
+
+
+def _rows(texts: dict[OperationSpec, str]) -> Iterator[str]:
+    """Yield a row for each text, with all the operations that have it."""
+    for text in filter(None, dict.fromkeys(texts.values())):
+        names = ", ".join(f"`{spec.operation.value}`" for spec, one in texts.items() if one == text)
+        yield f"| {names} | {text} |\n"
+
+
 def _reference() -> Iterator[str]:
     for spec in SPECS.values():
         yield f"#### {spec.operation.value}"

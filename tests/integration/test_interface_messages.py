@@ -35,6 +35,7 @@ class Asking:
 
     def __init__(self, spine: Spine) -> None:
         self.spine = spine
+        self.done_once: set[str] = set()
 
     def ask(self, operation: str, body: Any, *, at: str = "") -> dict[str, Any]:
         """Publish one request and return its answer."""
@@ -51,6 +52,7 @@ class Asking:
         """The answer to a request that succeeds."""
         answer = self.ask(operation, body)
         assert "error" not in answer, (operation, answer)
+        self.done_once.add(operation)
         return answer
 
     def ended(self, name: str) -> None:
@@ -142,6 +144,7 @@ def test_what_the_bridge_says_fits_its_schemas(asking: Asking) -> None:
     spine = asking.spine
     create_cron(spine.simulator.url)
     all_operations(asking)
+    assert asking.done_once == {operation.value for operation in Operation}
     all_refusals(asking)
     all_updates(asking)
     spine.publish("sensors/a", b"no json")

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.verbs.operations import PURPOSE, Subject, add_verb, question_of
+from bridge.cli.verbs.operations import PURPOSE, add_verb, question_of, subject_of
 from bridge.cli.views.operations import cut_note
 from bridge.cli.views.plain_text import printable
 from bridge.cli.views.send import SendView
@@ -47,12 +47,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
 def run_logs(args: argparse.Namespace) -> int:
     """Print the logs of one workflow; see the epilog for the exit codes."""
     until_s = time.monotonic() + args.timeout
-    subject = Subject.read(args)
+    namespace, name = subject_of(args)
     target = read_target(args, PURPOSE)
     if target is None:
         return exit_codes.PROBLEMS
     with target.visit() as visit, SendView() as view:
-        asking = Asking(question_of(args, target, subject), visit, view, until_s)
+        asking = Asking(question_of(args, target, namespace, name), visit, view, until_s)
         reply = asking.ask()
         asking.until_s = time.monotonic() + FOLLOW_S
         while reply is not None:

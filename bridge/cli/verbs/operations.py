@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
 
 import orjson
 
@@ -27,18 +26,6 @@ from bridge.core.foreign import harmless_json
 from bridge.core.topic_filter import name_problem
 from bridge.interface.operations import NAMED, OPERATION_MAX_AGE_S, SPECS, Operation, OperationSpec
 
-_FOLLOWED = frozenset(
-    {
-        Operation.STOP,
-        Operation.TERMINATE,
-        Operation.RESUME,
-        Operation.RETRY,
-        Operation.RESUBMIT,
-        Operation.TRIGGER_CRON,
-    }
-)
-_ENDED = frozenset({Operation.STOP, Operation.TERMINATE})
-_STARTS = frozenset({Operation.RESUBMIT, Operation.TRIGGER_CRON})
 PURPOSE = "argo-bridge-ask"
 _CODES = """exit codes:
   0  done{end}
@@ -50,9 +37,9 @@ _CODES = """exit codes:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
     """Add the verb of one operation to the command."""
-    operation = Operation(name)
-    parser = add_verb(subparsers, SPECS[operation], summary, _epilog(operation))
-    if operation in _FOLLOWED:
+    spec = SPECS[Operation(name)]
+    parser = add_verb(subparsers, spec, summary, _epilog(spec))
+    if spec.can_wait:
         parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
     else:
         parser.set_defaults(wait=False)
@@ -83,72 +70,52 @@ def add_verb(
     return parser
 
 
-def _epilog(operation: Operation) -> str:
-    if operation not in _FOLLOWED:
+def _epilog(spec: OperationSpec) -> str:
+    if not spec.can_wait:
         return _CODES.format(end="", bad="", late="")
-    if operation in _ENDED:
-        return _CODES.format(
-            end="; with --wait: and the workflow finished",
-            bad="",
-            late="; with --wait also: the workflow did not finish in time",
-        )
-    bad = "; with --wait also: the workflow Failed, ended in Error or was deleted"
     return _CODES.format(
-        end="; with --wait: and the workflow Succeeded",
-        bad=bad,
+        end=f"; with --wait: and the workflow {'finished' if spec.ends else 'Succeeded'}",
+        bad="" if spec.ends else "; with --wait also: the workflow Failed, ended in Error or was deleted",
         late="; with --wait also: the workflow did not finish in time",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The object of an operation.
-
-    Attributes:
-        namespace: as given, "" for the bridge's default.
-        name: of the workflow, template or CronWorkflow, "" for none.
-    """
-
-    namespace: str
-    name: str
-
-    @classmethod
-    def read(cls, args: argparse.Namespace) -> Subject:
-        """Return the meaning of ``-n`` and ``NAME``, or exit with a usage error."""
-        given = args.name if args.spec.name_key else ""
-        namespace, slash, name = given.rpartition("/")
-        if slash and (not namespace or not name or "/" in namespace):
-            args.parser.error(f"{given!r} is neither NAME nor NAMESPACE/NAME")
-        if slash and args.namespace and args.namespace != namespace:
-            args.parser.error(f"-n says {args.namespace}, {given} says {namespace}")
-        if args.spec.name_key and not name:
-            args.parser.error("NAME is empty")
-        return cls(namespace or args.namespace or "", name)
+def subject_of(args: argparse.Namespace) -> tuple[str, str]:
+    """Return the namespace and name that ``-n`` and ``NAME`` mean, "" for none, or exit with a usage error."""
+    given = args.name if args.spec.name_key else ""
+    namespace, slash, name = given.rpartition("/")
+    if slash and (not namespace or not name or "/" in namespace):
+        args.parser.error(f"{given!r} is neither NAME nor NAMESPACE/NAME")
+    if slash and args.namespace and args.namespace != namespace:
+        args.parser.error(f"-n says {args.namespace}, {given} says {namespace}")
+    if args.spec.name_key and not name:
+        args.parser.error("NAME is empty")
+    return namespace or args.namespace or "", name
 
 
-def question_of(args: argparse.Namespace, target: Target, subject: Subject) -> Question:
-    """Return the request for the parsed arguments."""
+def question_of(args: argparse.Namespace, target: Target, namespace: str, name: str) -> Question:
+    """Return the request for the parsed arguments and the result of `subject_of`."""
     spec: OperationSpec = args.spec
     body = operation_body(args, spec)
     if spec.name_key:
-        body[spec.name_key] = subject.name
+        body[spec.name_key] = name
     if "file" in args:
         body["workflow"] = read_manifest(args.file)
-    return target.question(spec.operation, subject.namespace, orjson.dumps(body))
+    return target.question(spec.operation, namespace, orjson.dumps(body))
 
 
 def run_operation(args: argparse.Namespace) -> int:
     """Carry out one operation; see the epilog for the exit codes."""
     until_s = time.monotonic() + args.timeout
-    subject = Subject.read(args)
+    namespace, name = subject_of(args)
     target = read_target(args, PURPOSE)
     if target is None:
         return exit_codes.PROBLEMS
-    question = question_of(args, target, subject)
-    namespace = subject.namespace or target.default_namespace
+    question = question_of(args, target, namespace, name)
+    namespace = namespace or target.default_namespace
     with target.visit() as visit, SendView() as view:
         asking = Asking(question, visit, view, until_s)
-        followed = _followed_before(args, target, namespace, subject.name)
+        followed = _followed_before(args, target, namespace, name)
         reply = asking.ask(followed.topic if followed else "")
         if reply is None:
             return _unanswered(args.spec, asking, view)
@@ -166,17 +133,15 @@ def run_operation(args: argparse.Namespace) -> int:
             if status is not None:
                 view.progressed(status)
         tell_present(target, visit, view, followed, until_s)
-        any_end = args.spec.operation in _ENDED
-        return follow_named(visit, followed, view, until_s, any_end=any_end)
+        return follow_named(visit, followed, view, until_s, any_end=args.spec.ends)
 
 
 def _followed_before(args: argparse.Namespace, target: Target, namespace: str, name: str) -> NamedWorkflow | None:
     """Return the workflow to follow if it is known before the reply; then a quick end cannot be missed."""
-    operation = args.spec.operation
-    if not args.wait or operation in _STARTS:
+    if not args.wait or args.spec.creates:
         return None
     topic = target.topics.status_of(namespace, name)
-    return NamedWorkflow(topic, begins_anew=operation is Operation.RETRY)
+    return NamedWorkflow(topic, begins_anew=args.spec.operation is Operation.RETRY)
 
 
 def _unanswered(spec: OperationSpec, asking: Asking, view: SendView) -> int:

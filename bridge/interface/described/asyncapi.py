@@ -8,14 +8,14 @@ Source: AsyncAPI 3.0.0; its binding specifications for MQTT and AMQP 0-9-1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from bridge.interface.described.asyncapi_components import (
     JSON,
     RECEIVED,
     RETAINED,
     SENT,
+    TOLD,
     Part,
     camel,
     components,
@@ -36,17 +36,6 @@ _PARAMETERS = {
     "name": "name of a workflow",
     "bridge": "id of the bridge",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A message that the bridge publishes unrequested."""
-
-    name: str
-    address: str
-    message: str
-    summary: str
-    retained: bool = False
 
 
 def document(described: Described) -> Part:
@@ -89,9 +78,7 @@ class _Builder:
         for operation in self._described.operations:
             self._requests(operation)
         self._status_updates()
-        for told in self._told():
-            self._channel(told.name, told.address, [told.message], told.summary)
-            self._send(f"send{told.name[0].upper()}{told.name[1:]}", told.name, [told.message], retained=told.retained)
+        self._unrequested()
         self._notices("notice", self._described.notices)
         for mapping in self._described.mappings:
             self._mapping(mapping)
@@ -132,20 +119,17 @@ class _Builder:
         }
         self._send("answerStatus", "statusResponse", answered, retained=False)
 
-    def _told(self) -> Iterator[_Told]:
+    def _unrequested(self) -> None:
         topics = self._topics
-        workflow = topics.status_of("{namespace}", "{name}")
-        yield _Told("workflowStatus", workflow, "status", "the last status of one workflow", retained=True)
-        report = topics.report_of("{namespace}")
-        yield _Told("report", report, "report", "counts and figures of the workflows of a namespace", retained=True)
-        yield _Told(
-            "deadLetter",
-            topics.dead_letter,
-            "deadLetter",
-            "a message or event that could not be carried out, with the reason",
-        )
-        yield _Told("availability", topics.availability, "availability", "whether the bridge is online", retained=True)
-        yield _Told("state", topics.state, "state", "the state of the bridge", retained=True)
+        for name, address, message, summary in (
+            ("workflowStatus", topics.status_of("{namespace}", "{name}"), "status", "the last status of one workflow"),
+            ("report", topics.report_of("{namespace}"), "report", TOLD["report"][1]),
+            ("deadLetter", topics.dead_letter, "deadLetter", TOLD["deadLetter"][1]),
+            ("availability", topics.availability, "availability", "whether the bridge is online"),
+            ("state", topics.state, "state", TOLD["state"][1]),
+        ):
+            self._channel(name, address, [message], summary)
+            self._send(f"send{name[0].upper()}{name[1:]}", name, [message], retained=message != "deadLetter")
 
     def _mapping(self, mapping: MappedTopics) -> None:
         # With a prefix, because a mapping may have any name, including that of another channel.

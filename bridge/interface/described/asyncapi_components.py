@@ -52,7 +52,7 @@ _EXAMPLES: dict[str, list[object]] = {
     "status": [{**_SEED_STATUS, "details": {"bridge": "plant-1", "uid": "0c5b5a0e-8f4c-4d0e-9d64-5f9f5f5f8d0b"}}],
     "availability": ["online", "offline"],
 }
-_TOLD = {
+TOLD = {
     "error": ("ErrorReply", "why a request was refused or failed"),
     "status": ("Status", "the state of one workflow"),
     "statusUpdate": ("StatusUpdate", "another system's status of a workflow"),
@@ -61,6 +61,7 @@ _TOLD = {
     "state": ("State", "the state of the bridge"),
     "report": ("Report", "counts and figures of the workflows of a namespace"),
 }
+"""Schema and summary of each message that does not belong to an operation or a mapping."""
 _ANSWERS = frozenset({"error", "statusUpdateSuccess"})
 
 
@@ -142,7 +143,7 @@ def server(one: Server, described: Described) -> Part:
 def _messages(described: Described) -> Iterator[tuple[str, Part]]:
     for operation in described.operations:
         yield from _of_operation(operation)
-    for name, (schema, summary) in _TOLD.items():
+    for name, (schema, summary) in TOLD.items():
         traits = ["answer"] if name in _ANSWERS else ["request"] if name == "statusUpdate" else []
         yield name, _message(name, summary, {"$ref": SCHEMAS + schema}, JSON, *traits)
     yield (

@@ -30,17 +30,16 @@ from bridge.argo.operation_calls import (
     submit_cron,
 )
 from bridge.core.model import Phase, WorkflowOrder
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 from bridge.interface.replies import Refusal
 from bridge.pipeline.cluster import ClusterSchema
 from bridge.pipeline.dispatch.outcomes import Again, Done, GoOn, Note, Step, Verdict, decide, later, refusal_of
 from bridge.pipeline.dispatch.plans import Creation, Plan, create, look_up, marks_of
 from bridge.spool.records import Asked, NewEvent, WaitingEvent
 
-CREATING = frozenset({Operation.TRIGGER, Operation.RESUBMIT, Operation.TRIGGER_CRON})
+CREATING = frozenset({Operation.TRIGGER, *(operation for operation, spec in SPECS.items() if spec.creates)})
 """Operations that make a workflow, which can be looked up by its name."""
 
-_ENDED_IS_DONE = frozenset({Operation.STOP, Operation.TERMINATE})
 _ENDED = frozenset(phase.value for phase in Phase if phase.ended)
 
 
@@ -121,7 +120,7 @@ class _Change:
 
 
 def _is_ended_already(operation: Operation, answer: Answer) -> bool:
-    return answer.code == "already-ended" and operation in _ENDED_IS_DONE
+    return answer.code == "already-ended" and SPECS[operation].ends
 
 
 class _Compared(ABC):

@@ -13,11 +13,9 @@ from bridge.argo.errors import Answer, classify
 from bridge.argo.exchanges import HttpRequest
 from bridge.argo.names import workflow_name
 from bridge.core.model import ReplyAddress, WorkflowOrder
-from bridge.interface.operations import OPERATION_MAX_AGE_S, Operation
+from bridge.interface.operations import OPERATION_MAX_AGE_S, SPECS, Operation
 from bridge.pipeline.intake.identity import digest
 from bridge.spool.records import Asked, NewEvent
-
-CREATING = (Operation.RESUBMIT, Operation.TRIGGER_CRON)
 
 
 class OperationsModel(ArgoModel):
@@ -132,7 +130,7 @@ class OperationsModel(ArgoModel):
 def operation_event(number: int, operation: Operation, target: str = "w", **options: object) -> NewEvent:
     """A row that asks for an operation and is answered at replies/NUMBER."""
     event_id = digest("operation", str(number))
-    name = workflow_name(target, event_id) if operation in CREATING else target
+    name = workflow_name(target, event_id) if SPECS[operation].creates else target
     return NewEvent(
         id=event_id,
         lane="operation:factory",

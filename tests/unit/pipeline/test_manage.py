@@ -13,6 +13,20 @@ from operation_fakes import OperationsModel, model_of, operation_event
 
 from bridge.interface.operations import OPERATION_MAX_AGE_S, SPECS, Operation
 
+TARGETS = {
+    Operation.STOP: "w",
+    Operation.TERMINATE: "w",
+    Operation.SUSPEND: "w",
+    Operation.RESUME: "w",
+    Operation.SET: "w",
+    Operation.RETRY: "bad",
+    Operation.DELETE: "w",
+    Operation.RESUBMIT: "bad",
+    Operation.TRIGGER_CRON: "nightly",
+    Operation.SUSPEND_CRON: "nightly",
+    Operation.RESUME_CRON: "nightly",
+}
+"""Each stored operation, and what it can be asked of."""
 LOST = ["cut after", "504 after", "not-argo after"]
 SIMPLE = [Operation.STOP, Operation.TERMINATE, Operation.SUSPEND]
 
@@ -39,12 +53,15 @@ def ask(bench: DispatchBench, operation: Operation, target: str = "w", **options
     return answer(bench)
 
 
-@pytest.mark.parametrize(
-    ("operation", "target"),
-    [*((one, "w") for one in SIMPLE), (Operation.RETRY, "bad"), (Operation.DELETE, "w")],
-)
-def test_an_operation_is_carried_out_once_and_told(bench: DispatchBench, operation: Operation, target: str) -> None:
+def test_every_stored_operation_has_a_case() -> None:
+    """A new one is tried with lost answers before it is offered."""
+    assert set(TARGETS) == {operation for operation, spec in SPECS.items() if spec.is_spooled}
+
+
+@pytest.mark.parametrize("operation", [*SIMPLE, Operation.RETRY, Operation.DELETE])
+def test_an_operation_is_carried_out_once_and_told(bench: DispatchBench, operation: Operation) -> None:
     """The seed's style: what was done, and to which workflow."""
+    target = TARGETS[operation]
     assert ask(bench, operation, target) == {"status": SPECS[operation].success, "workflowId": target}
     assert model_of(bench).effects == {(operation.value, target): 1}
     assert bench.reasons() == {}
@@ -69,26 +86,14 @@ def test_nodes_are_resumed_and_set(bench: DispatchBench, operation: Operation) -
 
 @pytest.mark.parametrize("lost", LOST)
 @pytest.mark.parametrize("is_restarted", [False, True], ids=["", "restarted"])
-@pytest.mark.parametrize(
-    ("operation", "target"),
-    [
-        *((one, "w") for one in SIMPLE),
-        (Operation.RESUME, "w"),
-        (Operation.SET, "w"),
-        (Operation.RETRY, "bad"),
-        (Operation.DELETE, "w"),
-        (Operation.RESUBMIT, "bad"),
-        (Operation.TRIGGER_CRON, "nightly"),
-        (Operation.SUSPEND_CRON, "nightly"),
-    ],
-)
+@pytest.mark.parametrize(("operation", "target"), TARGETS.items())
 def test_a_lost_answer_is_success_in_the_end(
     bench: DispatchBench, operation: Operation, target: str, *, is_restarted: bool, lost: str
 ) -> None:
     """It was carried out, nobody heard; the repeat finds it done, also in a process that knows nothing of the first."""
     model = model_of(bench)
     model.suspend_nodes.add("w")
-    looks = 0 if operation in (*SIMPLE, Operation.TRIGGER_CRON, Operation.SUSPEND_CRON) else 1
+    looks = 0 if operation in SIMPLE or SPECS[operation].name_key == "cron" else 1
     model.script.extend(["ok", *["ok"] * looks, lost])
     selector = {"nodeFieldSelector": "id=x"} if operation in (Operation.RESUME, Operation.SET) else {}
     bench.store(operation_event(1, operation, target, **selector))

@@ -13,7 +13,7 @@ from reads_fakes import ReadsBench, workflow
 from bridge.argo.errors import Answer, Fault, classify, failure
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, ReplyAddress
-from bridge.interface.operations import Operation
+from bridge.interface.operations import SPECS, Operation
 from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.plans import LIMIT_S
 from bridge.pipeline.reads.reader import MAX_AT_ONCE, MAX_FOLLOWED
@@ -50,18 +50,11 @@ def test_a_read_that_fails_is_told_at_once(
     assert [vars(record)["code"] for record in caplog.records if "could not answer" in record.message] == [reason]
 
 
-@pytest.mark.parametrize(
-    ("operation", "options"),
-    [
-        (Operation.GET, {}),
-        (Operation.LIST, {}),
-        (Operation.LINT, {"workflow": {"spec": {}}}),
-        (Operation.LOGS, {}),
-        (Operation.LOGS, {"follow": True}),
-        (Operation.LIST_TEMPLATES, {}),
-        (Operation.GET_TEMPLATE, {}),
-    ],
-)
+OPTIONS = {Operation.LINT: {"workflow": {"spec": {}}}}
+READS = [(operation, OPTIONS.get(operation, {})) for operation, spec in SPECS.items() if not spec.is_spooled]
+
+
+@pytest.mark.parametrize(("operation", "options"), [*READS, (Operation.LOGS, {"follow": True})])
 def test_a_server_that_never_answers_is_given_up(
     bench: ReadsBench, operation: Operation, options: dict[str, Any]
 ) -> None:
