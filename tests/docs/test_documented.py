@@ -14,7 +14,7 @@ from bridge.cli.catalogue import VERBS
 from bridge.cli.main import build_parser
 from bridge.configfile.fields import Section
 from bridge.configfile.problems import Code
-from bridge.core.metrics import Metrics
+from bridge.core.metrics import Durations, Metrics
 from bridge.interface.messages import SUBMIT_NAMES, TRIGGER_NAMES
 from bridge.interface.operations import Operation
 from bridge.interface.replies import HTTP_CODES
@@ -101,7 +101,9 @@ def test_every_metric_is_in_the_table() -> None:
 
 def real_metrics(metrics: Metrics) -> Iterator[tuple[str, tuple[str, tuple[str, ...]]]]:
     for metric in vars(metrics).values():
-        if hasattr(metric, "_type"):
+        if isinstance(metric, Durations):
+            yield metric._name, ("histogram", ())
+        elif hasattr(metric, "_type"):
             ending = "_total" if metric._type == "counter" else ""
             yield metric._name + ending, (metric._type, tuple(metric._labelnames))
 
