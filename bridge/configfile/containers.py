@@ -29,9 +29,10 @@ class Nullable(Kind):
         """The kind's, or null."""
         return {"anyOf": [self.kind.schema(), {"type": "null"}]}
 
+    @property
     def words(self) -> str:
         """The kind's, or null."""
-        return f"{self.kind.words()}, or null"
+        return f"{self.kind.words}, or null"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ListOf(Kind):
     def read(self, node: Node, place: Place) -> Any:
         """A tuple, or `INVALID` if any item is invalid."""
         if not isinstance(node, ListNode):
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         if len(node.items) < self.least:
             return place.refuse(node.position, Code.WRONG_TYPE, f'"{place.key}" needs at least {self.least}')
         values = []
@@ -72,9 +73,10 @@ class ListOf(Kind):
             schema["uniqueItems"] = True
         return schema
 
+    @property
     def words(self) -> str:
         """The words of its items."""
-        return f"a list, each item {self.item.words()}"
+        return f"a list, each item {self.item.words}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class MapOf(Kind):
     def read(self, node: Node, place: Place) -> Any:
         """A mapping in the order of the file, or `INVALID` if any name or value is invalid."""
         if not isinstance(node, MapNode):
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         if len(node.entries) < self.least:
             return place.refuse(node.position, Code.WRONG_TYPE, f'"{place.key}" needs at least {self.least}')
         values = {}
@@ -122,6 +124,7 @@ class MapOf(Kind):
             del schema["propertyNames"]  # any name; the pattern's flag is Python's own
         return schema | ({"minProperties": self.least} if self.least else {})
 
+    @property
     def words(self) -> str:
         """A map."""
-        return f"a map from names to {self.value.words()}"
+        return f"a map from names to {self.value.words}"

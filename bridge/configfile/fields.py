@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 from bridge.configfile.kinds import INVALID, Duration, Kind, Place, Size
@@ -90,14 +91,6 @@ def _key_name(attribute: str, kind: Kind) -> str:
 
 
 @dataclass(frozen=True)
-class ReadKeys:
-    """The keys of one section: each attribute's value or `INVALID`, and whether the section can be built from them."""
-
-    values: dict[str, Any]
-    sound: bool
-
-
-@dataclass(frozen=True)
 class Section(Kind):
     """A map with declared keys, read as an instance of its class.
 
@@ -106,23 +99,28 @@ class Section(Kind):
         exactly_one: Keys of which exactly one is required.
     """
 
+    words = "a map of keys"
+
     cls: type[Any]
     exactly_one: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> tuple[Key, ...]:
+        """The declared keys."""
+        return tuple(keys_of(self.cls))
 
     def read(self, node: Node, place: Place) -> Any:
         """An instance of `cls`, or `INVALID` if any key is invalid or unknown."""
         if is_null(node):
             node = MapNode(node.position)
         if not isinstance(node, MapNode):
-            return place.must_be(node, self.words())
-        found = self.read_keys(node, place.inside())
-        if not found.sound:
-            return INVALID
-        return self.cls(**found.values)
+            return place.must_be(node, self.words)
+        values, is_sound = self.read_keys(node, place.inside())
+        return self.cls(**values) if is_sound else INVALID
 
     def knows_any_of(self, node: MapNode) -> bool:
         """Whether a map has a key of this section, or a similar one; if not, it is something else altogether."""
-        names = [one.name for one in keys_of(self.cls)]
+        names = [one.name for one in self.keys]
         proposals = Proposals()
         return any(entry.key in names or proposals.nearest(entry.key, names) for entry in node.entries)
 
@@ -133,19 +131,22 @@ class Section(Kind):
         """
         if not isinstance(node, MapNode):
             return INVALID
-        values = self.read_keys(node, Place(Problems())).values
-        for declared in keys_of(self.cls):
+        values, _ = self.read_keys(node, Place(Problems()))
+        for declared in self.keys:
             if values[declared.attribute] is INVALID:
                 values[declared.attribute] = _salvaged(declared, node.get(declared.name))
         return INVALID if any(value is INVALID for value in values.values()) else self.cls(**values)
 
-    def read_keys(self, node: MapNode, place: Place) -> ReadKeys:
-        """Read each key separately, so that valid keys can be checked further."""
-        declared = list(keys_of(self.cls))
-        meant = _refuse_unknown(node, [one.name for one in declared], place)
-        sound = self._has_one_of(node, place, meant) and not meant
-        values = {one.attribute: _value(one, node, place, meant) for one in declared}
-        return ReadKeys(values, sound and not any(value is INVALID for value in values.values()))
+    def read_keys(self, node: MapNode, place: Place) -> tuple[dict[str, Any], bool]:
+        """Read each key separately, so that valid keys can be checked further.
+
+        Returns:
+            Each attribute's value or `INVALID`, and whether the section can be built from them.
+        """
+        meant = _refuse_unknown(node, [one.name for one in self.keys], place)
+        is_sound = self._has_one_of(node, place, meant) and not meant
+        values = {one.attribute: _value(one, node, place, meant) for one in self.keys}
+        return values, is_sound and not any(value is INVALID for value in values.values())
 
     def _has_one_of(self, node: MapNode, place: Place, meant: set[str]) -> bool:
         present = [entry for entry in node.entries if entry.key in self.exactly_one]
@@ -159,13 +160,12 @@ class Section(Kind):
 
     def schema(self) -> dict[str, Any]:
         """An object that accepts only the declared keys."""
-        declared = list(keys_of(self.cls))
         schema: dict[str, Any] = {
             "type": "object",
             "additionalProperties": False,
-            "properties": {one.name: _key_schema(one) for one in declared},
+            "properties": {one.name: _key_schema(one) for one in self.keys},
         }
-        required = [one.name for one in declared if one.default is REQUIRED and not one.hint]
+        required = [one.name for one in self.keys if one.default is REQUIRED and not one.hint]
         if not required and not self.exactly_one:
             schema["type"] = ["object", "null"]
         if required:
@@ -173,10 +173,6 @@ class Section(Kind):
         if self.exactly_one:
             schema["oneOf"] = [{"required": [name]} for name in self.exactly_one]
         return schema
-
-    def words(self) -> str:
-        """A map; its keys have their own problems."""
-        return "a map of keys"
 
 
 def _refuse_unknown(node: MapNode, names: list[str], place: Place) -> set[str]:

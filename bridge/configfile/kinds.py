@@ -101,6 +101,7 @@ class Kind(abc.ABC):
     def schema(self) -> dict[str, Any]:
         """The JSON Schema (draft 2020-12) of accepted values, without description and default."""
 
+    @property
     @abc.abstractmethod
     def words(self) -> str:
         """The accepted values, in words that follow "must be"."""
@@ -112,14 +113,14 @@ class Text(Kind):
 
     Attributes:
         pattern: A regular expression that the whole text matches, or "".
-        what: The kind in words; required with a pattern or a check.
+        words: The kind in words; required with a pattern or a check.
         check: Returns why a text is refused, or "".
         hint: Appended to the message of a refusal.
         may_be_empty: Whether "" is accepted.
     """
 
     pattern: str = ""
-    what: str = "text"
+    words: str = "text"
     check: Callable[[str], str] | None = None
     hint: str = ""
     may_be_empty: bool = False
@@ -127,13 +128,13 @@ class Text(Kind):
     def read(self, node: Node, place: Place) -> Any:
         """The text as written; numbers and booleans are text too."""
         if not isinstance(node, ScalarNode) or node.value is None or not (node.text or self.may_be_empty):
-            return place.must_be(node, self.words() + self._hint())
+            return place.must_be(node, self.words + self._hint())
         if self.pattern and not re.fullmatch(self.pattern, node.text):
-            return place.must_be(node, self.words(), quote(node.text) + self._hint())
+            return place.must_be(node, self.words, quote(node.text) + self._hint())
         why = self.check(node.text) if self.check else ""
         if why:
             subject = f'"{place.key}"' if place.key else "this"
-            return place.refuse(node.position, Code.BAD_VALUE, f"{subject} is not {self.what}: {why}{self._hint()}")
+            return place.refuse(node.position, Code.BAD_VALUE, f"{subject} is not {self.words}: {why}{self._hint()}")
         return node.text
 
     def _hint(self) -> str:
@@ -146,28 +147,22 @@ class Text(Kind):
             return schema | {"pattern": f"^(?:{self.pattern})$"}
         return schema if self.may_be_empty else schema | {"minLength": 1}
 
-    def words(self) -> str:
-        """As given."""
-        return self.what
-
 
 @dataclass(frozen=True)
 class Boolean(Kind):
     """`true` or `false`, in lower case."""
 
+    words = "true or false"
+
     def read(self, node: Node, place: Place) -> Any:
         """A bool; the other words of YAML 1.1 are not accepted."""
         if isinstance(node, ScalarNode) and isinstance(node.value, bool):
             return node.value
-        return place.must_be(node, self.words())
+        return place.must_be(node, self.words)
 
     def schema(self) -> dict[str, Any]:
         """A boolean."""
         return {"type": "boolean"}
-
-    def words(self) -> str:
-        """Both values."""
-        return "true or false"
 
 
 @dataclass(frozen=True)
@@ -182,12 +177,13 @@ class Integer(Kind):
         value = node.value if isinstance(node, ScalarNode) else None
         if isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= self.most:
             return value
-        return place.must_be(node, self.words())
+        return place.must_be(node, self.words)
 
     def schema(self) -> dict[str, Any]:
         """An integer with its bounds."""
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
+    @property
     def words(self) -> str:
         """With its bounds, the upper one if there is one."""
         upper = f"from {self.least} to {self.most}" if self.most < 2**63 - 1 else f"of at least {self.least}"
@@ -197,6 +193,8 @@ class Integer(Kind):
 @dataclass(frozen=True)
 class Duration(Kind):
     """A duration with its unit, read as seconds; `least` and `most` are texts of the same form."""
+
+    words = "a duration"
 
     least: str = "0s"
     most: str = "36500d"
@@ -215,14 +213,12 @@ class Duration(Kind):
         """Text; bounds are checked when reading."""
         return {"type": "string", "pattern": DURATION_PATTERN}
 
-    def words(self) -> str:
-        """Without bounds."""
-        return "a duration"
-
 
 @dataclass(frozen=True)
 class Size(Kind):
     """A size with its unit, read as bytes; `least` and `most` are texts of the same form."""
+
+    words = "a size"
 
     least: str = "0B"
     most: str = "8388607TiB"
@@ -241,10 +237,6 @@ class Size(Kind):
         """Text; bounds are checked when reading."""
         return {"type": "string", "pattern": SIZE_PATTERN}
 
-    def words(self) -> str:
-        """Without bounds."""
-        return "a size"
-
 
 @dataclass(frozen=True)
 class Choice(Kind):
@@ -261,13 +253,13 @@ class Choice(Kind):
     def read(self, node: Node, place: Place) -> Any:
         """The member."""
         if not isinstance(node, ScalarNode) or node.value is None:
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         if node.text in self.not_yet:
             return place.refuse(node.position, Code.NOT_YET, f'"{place.key}": {node.text} is not built yet')
         if node.text not in self._values():
             names = [*self._values(), *self.not_yet]
             proposal = did_you_mean(node.text, names) if len(node.text) > 2 else ""
-            return place.must_be(node, self.words(), quote(node.text) + proposal)
+            return place.must_be(node, self.words, quote(node.text) + proposal)
         return self.members(node.text)
 
     def _values(self) -> list[str]:
@@ -278,6 +270,7 @@ class Choice(Kind):
         numbers = [int(value) for value in self._values() if value.isdecimal()]
         return {"enum": [*self._values(), *numbers]}
 
+    @property
     def words(self) -> str:
         """The values."""
         *most, last = self._values()
@@ -293,17 +286,17 @@ class Url(Kind):
     def read(self, node: Node, place: Place) -> Any:
         """The URL. A refused one is never quoted in the message, because it may contain a password."""
         if not isinstance(node, ScalarNode) or node.value is None:
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         try:
             parts = urlsplit(node.text)
             port = parts.port
         except ValueError:
-            return place.must_be(node, self.words(), "this")
+            return place.must_be(node, self.words, "this")
         if parts.username is not None or parts.password is not None:
             text = f'"{place.key}" has credentials; put them into the keys and files for credentials'
             return place.refuse(node.position, Code.CREDENTIALS_IN_URL, text)
         why = self._refusal(node.text, parts, port)
-        return place.must_be(node, self.words(), why) if why else node.text.rstrip("/")
+        return place.must_be(node, self.words, why) if why else node.text.rstrip("/")
 
     def _refusal(self, text: str, parts: SplitResult, port: int | None) -> str:
         if not re.fullmatch(r"[\x21-\x7e]+", text):
@@ -319,6 +312,7 @@ class Url(Kind):
         """Text that begins with a scheme."""
         return {"type": "string", "pattern": f"^(?:{'|'.join(self.schemes)})://"}
 
+    @property
     def words(self) -> str:
         """With its schemes."""
         return f"a URL ({', '.join(f'{scheme}://' for scheme in self.schemes)})"
@@ -328,37 +322,29 @@ class Url(Kind):
 class FilePath(Kind):
     """A path; a relative one is relative to the folder of the place."""
 
-    what: str = "the path of a file"
+    words: str = "the path of a file"
 
     def read(self, node: Node, place: Place) -> Any:
         """A `Path`."""
         if not isinstance(node, ScalarNode) or node.value is None or not node.text or "\0" in node.text:
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         return place.folder / node.text
 
     def schema(self) -> dict[str, Any]:
         """Text."""
         return {"type": "string", "minLength": 1}
 
-    def words(self) -> str:
-        """As given."""
-        return self.what
-
 
 @dataclass(frozen=True)
 class Structure(Kind):
     """A map whose content is not part of the configuration's own keys; read as plain data."""
 
-    what: str = "a map"
+    words: str = "a map"
 
     def read(self, node: Node, place: Place) -> Any:
         """A dict of plain values."""
-        return plain(node) if isinstance(node, MapNode) else place.must_be(node, self.words())
+        return plain(node) if isinstance(node, MapNode) else place.must_be(node, self.words)
 
     def schema(self) -> dict[str, Any]:
         """An object."""
         return {"type": "object"}
-
-    def words(self) -> str:
-        """As given."""
-        return self.what

@@ -50,7 +50,7 @@ class InterfaceOptions:
     """Which requests are allowed by message, and how large messages may be."""
 
     prefix: str = declare(
-        Text(what="a topic prefix", check=_prefix_problem),
+        Text(words="a topic prefix", check=_prefix_problem),
         "Topic prefix of the interface.",
         default="argo/workflows",
     )
@@ -60,13 +60,13 @@ class InterfaceOptions:
         default=[operation.value for operation in Operation],
     )
     response_topics: tuple[str, ...] | None = declare(
-        ListOf(Text(what="a topic filter", check=topic_filter.filter_problem), distinct=True),
+        ListOf(Text(words="a topic filter", check=topic_filter.filter_problem), distinct=True),
         "Topic filters for the Response Topics that a request may use; the bridge's own topics are never allowed. "
         "Default: PREFIX/response/#.",
         default=ABSENT,
     )
     reply_queues: tuple[str, ...] = declare(
-        ListOf(Text(what="the name of a queue; * stands for any characters"), distinct=True),
+        ListOf(Text(words="the name of a queue; * stands for any characters"), distinct=True),
         "Queues that a request over AMQP may use as reply_to; RabbitMQ's direct reply-to always works.",
         default=list(REPLY_QUEUES),
     )

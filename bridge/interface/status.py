@@ -34,7 +34,7 @@ class Notice:
     """A topic that is told of the ends of workflows."""
 
     topic: str = declare(
-        Text(what="a topic", check=published_problem), "Topic that gets the last status of each run, not retained."
+        Text(words="a topic", check=published_problem), "Topic that gets the last status of each run, not retained."
     )
     on: NoticeKind = declare(
         Choice(NoticeKind),

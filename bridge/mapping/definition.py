@@ -28,7 +28,7 @@ LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
 _NAME_WORDS = "small letters, digits and - (not first, not last), at most 63 characters"
 _OBJECT_NAME = Text(DNS_SUBDOMAIN, "a name in Kubernetes: small letters, digits, - and .")
-_ANY_TEXT = Text(what="text", may_be_empty=True)
+_ANY_TEXT = Text(words="text", may_be_empty=True)
 _UNREAD = "unread"
 _NOWHERE = MapNode(Position(""))
 
@@ -133,7 +133,7 @@ class NoticeDefinition(Notice):
     """A topic notified when one of the mapping's workflows finishes."""
 
     topic: str = declare(
-        Text(what="a topic"), "Topic that gets the last status of each run, not retained; {x} is a capture of `topic`."
+        Text(words="a topic"), "Topic that gets the last status of each run, not retained; {x} is a capture of `topic`."
     )
 
 
@@ -142,7 +142,7 @@ class StatusDefinition:
     """Where to publish the workflow's status, its content, and whom to notify."""
 
     topic: str | None = declare(
-        Text(what="a topic"),
+        Text(words="a topic"),
         "Topic with the newest workflow's status, retained; {x} is a capture of `topic`. Default: none.",
         default=ABSENT,
     )
@@ -164,7 +164,7 @@ class MappingDefinition:
 
     name: str = declare(Text(DNS_LABEL, _NAME_WORDS), "Name of the mapping, unique across all files.")
     topic: str = declare(
-        Text(what="a topic", hint='quote text that begins with { or #: "{site}/temperature"'),
+        Text(words="a topic", hint='quote text that begins with { or #: "{site}/temperature"'),
         "Topics to listen to: {x} captures one level as topic.x; + and # are allowed too.",
     )
     connection: str | None = declare(Text(), "Connection to listen on; default: all.", default=ABSENT)
@@ -172,7 +172,7 @@ class MappingDefinition:
         Section(PayloadDefinition), "How the payload is decoded and checked.", default={}
     )
     when: str | None = declare(
-        Text(what="an expression"), "Condition in CEL; only if it is true, a workflow starts.", default=ABSENT
+        Text(words="an expression"), "Condition in CEL; only if it is true, a workflow starts.", default=ABSENT
     )
     trigger: Trigger = declare(
         Choice(Trigger, not_yet=("rising", "change")), "Which of these messages start a workflow.", default="every"
@@ -184,13 +184,13 @@ class MappingDefinition:
         Structure(), "Several messages, one workflow.", default=ABSENT, not_yet='"batch" is not built yet'
     )
     event_id: str | None = declare(
-        Text(what="an expression"),
+        Text(words="an expression"),
         "Messages with the same value are the same event, within this mapping and one topic; default: each message "
         "is a new event.",
         default=ABSENT,
     )
     order_by: str | None = declare(
-        Text(what="an expression"), "Events with the same value are submitted one after the other.", default=ABSENT
+        Text(words="an expression"), "Events with the same value are submitted one after the other.", default=ABSENT
     )
     max_age_s: float | None = declare(
         Duration("1s"), "An event that still waits after this time is dead-lettered; default: 7d.", default=ABSENT

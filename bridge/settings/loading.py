@@ -79,17 +79,17 @@ def load_settings(path: Path, environ: Mapping[str, str], problems: Problems) ->
     root = with_bridge_variables(root, environ, problems)
     root, token = with_argo_variables(root, environ, problems)
     folder = path.parent.absolute()
-    found = Section(Settings).read_keys(root, Place(problems, folder=folder))
+    read, is_sound = Section(Settings).read_keys(root, Place(problems, folder=folder))
     checked = Checked(root, folder, problems)
-    values = found.values | {key: default for key, default in _UNREAD.items() if found.values[key] is INVALID}
+    values = read | {key: default for key, default in _UNREAD.items() if read[key] is INVALID}
     _complete(values, token)
     _check(values, checked)
-    sound = found.sound and not problems.has_errors
-    files = _mapping_files(root, checked) if found.values.get("mappings") is not INVALID else ()
+    is_sound = is_sound and not problems.has_errors
+    files = _mapping_files(root, checked) if read["mappings"] is not INVALID else ()
     known = (path, *(file.path for file in files))
     warn_of_risks(values, known, checked, has_token=token is not None)
     return LoadedSettings(
-        settings=Settings(**values) if sound else None,
+        settings=Settings(**values) if is_sound else None,
         mapping_files=files,
         context=_context(values, root),
     )

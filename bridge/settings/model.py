@@ -94,7 +94,7 @@ class Settings:
     )
     interface: InterfaceOptions = declare(Section(InterfaceOptions), InterfaceOptions.__doc__ or "", default={})
     mappings: tuple[str, ...] = declare(
-        ListOf(Text(what="the path of a mapping file; *, ? and ** are allowed"), distinct=True),
+        ListOf(Text(words="the path of a mapping file; *, ? and ** are allowed"), distinct=True),
         "Mapping files, absolute or relative to this file; * and ** match many. Default: none.",
         default=[],
     )

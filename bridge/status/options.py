@@ -35,6 +35,8 @@ class StatusScope:
 class StatusScopeKind(Kind):
     """`bridge`, `namespace`, or a map with the one key `selector`."""
 
+    words = 'bridge, namespace or {selector: "app=x"}'
+
     def read(self, node: Node, place: Place) -> Any:
         """A `StatusScope`."""
         if isinstance(node, ScalarNode) and node.text in (ScopeKind.BRIDGE, ScopeKind.NAMESPACE):
@@ -43,7 +45,7 @@ class StatusScopeKind(Kind):
             shown = ""
             if isinstance(node, ScalarNode) and node.value is not None:
                 shown = quote(node.text) + did_you_mean(node.text, ["bridge", "namespace"])
-            return place.must_be(node, self.words(), shown)
+            return place.must_be(node, self.words, shown)
         for entry in node.entries:
             if entry.key != "selector":
                 text = f"unknown key {quote(entry.key)}{did_you_mean(entry.key, ['selector'])}"
@@ -58,10 +60,6 @@ class StatusScopeKind(Kind):
         selector = {"selector": {"type": "string", "minLength": 1, "description": "A Kubernetes label selector."}}
         mapped = {"type": "object", "properties": selector, "required": ["selector"], "additionalProperties": False}
         return {"anyOf": [{"enum": ["bridge", "namespace"]}, mapped]}
-
-    def words(self) -> str:
-        """All three forms."""
-        return 'bridge, namespace or {selector: "app=x"}'
 
 
 @section

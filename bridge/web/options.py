@@ -24,21 +24,19 @@ class ListenAddress:
 class Listen(Kind):
     """`HOST:PORT`, `[IPV6]:PORT` or `:PORT`."""
 
+    words = "an address such as 127.0.0.1:8080"
+
     def read(self, node: Node, place: Place) -> Any:
         """A `ListenAddress`."""
         text = node.text if isinstance(node, ScalarNode) else ""
         match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*)):([0-9]{1,5})", text)
         if match is None or int(match[3]) > 65_535:
-            return place.must_be(node, self.words())
+            return place.must_be(node, self.words)
         return ListenAddress(match[1] or match[2] or "", int(match[3]))
 
     def schema(self) -> dict[str, Any]:
         """Text that ends with a port."""
         return {"type": "string", "pattern": ":[0-9]{1,5}$"}
-
-    def words(self) -> str:
-        """With an example."""
-        return "an address such as 127.0.0.1:8080"
 
 
 @section

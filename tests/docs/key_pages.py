@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.configfile.containers import ListOf, MapOf
-from bridge.configfile.fields import ABSENT, REQUIRED, Key, Section, keys_of
+from bridge.configfile.fields import ABSENT, REQUIRED, Key, Section
 from bridge.configfile.kinds import Kind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,13 +26,13 @@ def key_table(section: Section) -> str:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for path, key in _rows(section, ""):
         meaning = f"{key.doc} {key.not_yet}." if key.not_yet else key.doc
-        cells = (f"`{path}`", key.kind.words(), _default(key), meaning)
+        cells = (f"`{path}`", key.kind.words, _default(key), meaning)
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 
 
 def _rows(section: Section, above: str) -> Iterator[tuple[str, Key]]:
-    for key in keys_of(section.cls):
+    for key in section.keys:
         path = above + key.name
         inner, inner_path = _inner(key.kind, path)
         if inner is None:

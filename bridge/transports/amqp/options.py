@@ -72,19 +72,17 @@ class Queue:
 class QueueArgument(Kind):
     """An optional argument of a queue: a text, an integer or a boolean, as in YAML."""
 
+    words = "a text, a whole number, true or false"
+
     def read(self, node: Node, place: Place) -> Any:
         """The value with its type, which brokers also compare."""
         if isinstance(node, ScalarNode) and isinstance(node.value, str | int):
             return node.value
-        return place.must_be(node, self.words())
+        return place.must_be(node, self.words)
 
     def schema(self) -> dict[str, Any]:
         """Any of the three."""
         return {"type": ["string", "integer", "boolean"]}
-
-    def words(self) -> str:
-        """All three."""
-        return "a text, a whole number, true or false"
 
 
 @section
