@@ -37,13 +37,7 @@ class Nullable(Kind):
 
 @dataclass(frozen=True)
 class ListOf(Kind):
-    """A list, read as a tuple.
-
-    Attributes:
-        item: The kind of each item.
-        least: Minimum number of items.
-        distinct: Whether equal items are refused.
-    """
+    """A list of at least `least` items, read as a tuple; `distinct` refuses equal ones."""
 
     item: Kind
     least: int = 0
@@ -84,9 +78,7 @@ class MapOf(Kind):
     """A map with names chosen by the operator, read as a read-only mapping.
 
     Attributes:
-        value: The kind of each value.
-        pattern: What a whole name must match.
-        name_words: What a name must be, in words.
+        pattern: What a whole name must match; `name_words` says it.
         noun: If set, the values are items that messages name (`connection "plant"`); otherwise plain values.
         least: Minimum number of entries.
     """

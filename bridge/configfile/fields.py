@@ -31,7 +31,6 @@ class Key:
     """One declared key.
 
     Attributes:
-        kind: What it accepts.
         doc: One sentence: what it is for, and the meaning of its absence.
         default: The value if the key is absent, as plain data; `REQUIRED`, or `ABSENT` for None.
         hint: Appended to the message for a missing required key: where else its value could come from.
@@ -92,11 +91,9 @@ def _key_name(attribute: str, kind: Kind) -> str:
 
 @dataclass(frozen=True)
 class Section(Kind):
-    """A map with declared keys, read as an instance of its class.
+    """A map with declared keys, read as an instance of `cls`, a class made by `section`.
 
-    Attributes:
-        cls: A class made by `section`.
-        exactly_one: Keys of which exactly one is required.
+    `exactly_one`: keys of which exactly one is required.
     """
 
     words = "a map of keys"

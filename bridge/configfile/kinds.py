@@ -47,7 +47,6 @@ class Place:
     """The place in the configuration where a value is read, for messages that name the item.
 
     Attributes:
-        problems: Collects the problems.
         item: `mapping "press-alarm"`, `argo.tls`, or "" at the top.
         key: The key whose value is read, or "".
         named: The item has its own name; sections inside it do not lengthen `item`.
@@ -116,7 +115,6 @@ class Text(Kind):
         words: The kind in words; required with a pattern or a check.
         check: Returns why a text is refused, or "".
         hint: Appended to the message of a refusal.
-        may_be_empty: Whether "" is accepted.
     """
 
     pattern: str = ""
@@ -240,12 +238,7 @@ class Size(Kind):
 
 @dataclass(frozen=True)
 class Choice(Kind):
-    """One member of an enumeration, by its value.
-
-    Attributes:
-        members: The enumeration; its values are texts.
-        not_yet: Values that are known but refused with `not-yet`.
-    """
+    """One member of an enumeration, by its value, which is text; those of `not_yet` are known but refused."""
 
     members: type[enum.Enum]
     not_yet: tuple[str, ...] = ()

@@ -66,16 +66,9 @@ def _number(plain: str, text: str) -> str | int | float:
 
 
 def read_manifests(data: bytes, file: str, problems: Problems) -> list[Node]:
-    """Read every document of a file.
+    """Return the trees of a file's documents that hold anything; take `nodes.plain` for their data.
 
-    Args:
-        data: YAML or JSON, UTF-8, at most `MAX_BYTES`.
-        file: its name in positions.
-        problems: collects the problems; documents before a syntax error are still returned.
-
-    Returns:
-        The trees of the documents that hold anything; take `nodes.plain` for their data. A document with a
-        refused key is among them.
+    Problems are collected; documents before a syntax error, and those with a refused key, are among the trees.
     """
     documents: list[Node] = []
     try:
@@ -87,10 +80,7 @@ def read_manifests(data: bytes, file: str, problems: Problems) -> list[Node]:
 
 
 def _as_yaml(text: str) -> str:
-    """Return JSON as YAML: JSON may be indented with tabs.
-
-    In valid JSON every tab is white space, so columns stay right.
-    """
+    """Return JSON as YAML: JSON may be indented with tabs, each of which is white space, so columns stay right."""
     if text.lstrip()[:1] in ("{", "[") and "\t" in text:
         try:
             json.loads(text)

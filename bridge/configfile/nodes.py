@@ -111,12 +111,7 @@ def quote(text: str, limit: int = 80) -> str:
 
 
 def locate(node: Node, *path: str | int) -> Position:
-    """Return the position of the value at `path`, or of its nearest existing ancestor.
-
-    Args:
-        node: The tree to walk.
-        path: Keys of maps, and indices (from 0) of lists.
-    """
+    """Return the position of the value at `path` (keys and indices from 0), or of its nearest existing ancestor."""
     for step in path:
         child: Node | None = None
         if isinstance(node, MapNode) and isinstance(step, str):

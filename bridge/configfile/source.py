@@ -38,15 +38,7 @@ class SourceFile:
 
 
 def read_file(path: Path, problems: Problems) -> Node | None:
-    """Read one file.
-
-    Args:
-        path: A regular file (or a link to one) of at most `MAX_BYTES`.
-        problems: Collects the problems; positions name the file as `shown_path` does.
-
-    Returns:
-        The tree, or None where the file cannot be used at all (then a problem says why).
-    """
+    """Return the tree of a regular file of at most `MAX_BYTES`; None, with a problem, where it cannot be used."""
     data = read_regular_file(path)
     if isinstance(data, Problem):
         problems.found.append(data)

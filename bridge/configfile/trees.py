@@ -33,7 +33,7 @@ class RefusedError(Exception):
 
 
 def text_of_file(data: bytes, file: str, max_bytes: int) -> str:
-    """Return the text of a file named `file`, checked for characters that YAML does not allow.
+    """Return the text of a file named `file`.
 
     Raises:
         RefusedError: too large, not UTF-8, or with a character that YAML does not allow.
@@ -63,10 +63,7 @@ def _position_after(text: str, file: str) -> Position:
 class TreeBuilder(ABC):
     """Builds the trees of one text; everything is limited, with every alias counted each time it is used.
 
-    Args:
-        text: without characters that YAML does not allow.
-        file: its name in positions.
-        problems: collects problems that do not end the reading.
+    The text has no characters that YAML does not allow. `problems` collects those that do not end the reading.
     """
 
     max_depth: ClassVar[int]

@@ -17,14 +17,7 @@ TIMEOUT_S = 60.0
 
 
 class ControlClient:
-    """One connection to the bridge that listens at `path`.
-
-    Args:
-        path: of its socket.
-
-    Raises:
-        TransientError: ``no-bridge``: nothing listens there.
-    """
+    """A connection to the running bridge; `TransientError` (``no-bridge``) if nothing listens at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -34,12 +34,7 @@ ReplayLetter = Callable[[int], Replayed]
 
 
 class DeadLetterCommands:
-    """See the module's docstring.
-
-    Args:
-        spool: whose dead letters.
-        replay: see `ReplayLetter`.
-    """
+    """The dead letters of one spool."""
 
     def __init__(self, spool: Spool, replay: ReplayLetter) -> None:
         self._spool = spool
@@ -47,11 +42,10 @@ class DeadLetterCommands:
         self._verbs = {"list": self._list, "show": self._show, "replay": self._replay, "purge": self._purge}
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one question (`Ask`).
+        """Answer one question (`Ask`); work done before a `SpoolError` is kept.
 
         Raises:
             PermanentError: ``bad-question``, or ``no-such-letter`` for `show`.
-            SpoolError: the spool cannot be used; work already done is kept.
         """
         keys = dict(question)
         verb = keys.pop("do", None)

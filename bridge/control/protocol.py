@@ -89,11 +89,7 @@ def read_answer(line: bytes) -> dict[str, Any]:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """Yield an address with which the socket at `path` can be bound or reached, however long the path is.
-
-    Raises:
-        OSError: its folder cannot be opened.
-    """
+    """Yield an address with which the socket at `path` can be bound or reached, however long the path is."""
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         yield str(path)
         return

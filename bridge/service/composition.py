@@ -45,7 +45,6 @@ from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
 from bridge.service.connections import build_transport
 from bridge.service.replaying import build_replay, request_rules
-from bridge.service.wiring import ListenerSlot, ReceiverSlot
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
@@ -56,7 +55,7 @@ from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
 from bridge.status.shown.state import StatePublisher
-from bridge.transports.base import ConnectionProblem, Session, Transport
+from bridge.transports.base import ConnectionProblem, Delivery, Left, Session, Transport
 from bridge.validation.library import SchemaLibrary
 from bridge.web.health import HealthPages
 from bridge.web.server import WebServer
@@ -70,11 +69,6 @@ LOCK_PATIENCE_S = 5.0
 
 class Service:
     """One bridge.
-
-    Args:
-        settings: from bridge.yaml and the environment.
-        mappings: compiled from their files.
-        clock: time; None = the machine's.
 
     Raises:
         ConfigError: the data directory is in use, or the configuration cannot be used.
@@ -131,15 +125,14 @@ class Service:
         self._dispatcher.changed()
 
     def _build_transports(self) -> None:
-        self._listeners = ListenerSlot()
-        self._ingest_slot = ReceiverSlot()
+        self._sessions: dict[str, Session] = {}
         self._transports: dict[str, Transport] = {}
         for name in self._settings.connections:
             transport = build_transport(
                 name,
                 self._settings,
-                receiver=self._ingest_slot,
-                listener=self._listeners,
+                receiver=self,
+                listener=self,
                 spool=self._spool,
                 metrics=self.metrics,
                 reports=self._reports,
@@ -191,7 +184,6 @@ class Service:
                 updates=self._status.updates_stored,
             ),
         )
-        self._ingest_slot.receiver = self._ingest
         replay = build_replay(
             settings, self._mappings, self._spool, self._schema, metrics, on_stored=self._dispatcher.stored
         )
@@ -250,7 +242,6 @@ class Service:
         state = OwnTopic(self._topics.state, "application/json", transports, self._clock, set_aside)
         self._state = StatePublisher(state, self.state, self._availability, self._reports)
         self._housekeeping = Housekeeping(self._spool, self.metrics)
-        self._listeners.handler = self
 
     def _build_web(self) -> WebServer | None:
         listen = self._settings.web.listen
@@ -275,13 +266,9 @@ class Service:
         _log.info("argo-bridge %s started", __version__, extra=keys)
 
     def stop(self, deadline_s: float) -> list[str]:
-        """Finish work in progress, publish ``offline``, and end every thread.
+        """Finish work in progress, publish ``offline``, and end every thread; returns the names of late ones.
 
-        Args:
-            deadline_s: maximum time in total, seconds. Unfinished work is done after the next start.
-
-        Returns:
-            Names of the threads that did not come; [] when all did.
+        `deadline_s` is for all of it. Unfinished work is done after the next start.
         """
         until_s = self._clock.monotonic_s() + deadline_s
 
@@ -299,13 +286,14 @@ class Service:
         _log.info("argo-bridge stopped", extra=fields(action="stop", late=late))
         return late
 
-    # Called by the transports.
+    # Called by the transports, which are built before the parts that they call and start after them.
+
+    def receive(self, batch: Sequence[Delivery], waiting: Sequence[Delivery] = ()) -> Left:
+        """Store what a batch leads to (`Receiver`). Thread: the transport's."""
+        return self._ingest.receive(batch, waiting)
 
     def _published(self, connection: str, topic: str, payload: bytes) -> None:
-        """A message was published to a topic of the interface, perhaps by the bridge itself.
-
-        Thread: the transport's.
-        """
+        """Pass on what somebody, perhaps the bridge, published to the interface. Thread: the transport's."""
         if topic == self._topics.availability:
             self._availability.seen(connection, payload)
         elif topic == self._topics.state:
@@ -313,20 +301,21 @@ class Service:
         else:
             self._status.live_seen(connection, topic, payload)
 
-    def on_connected(self, connection: str, session: Session) -> None:
+    def connected(self, connection: str, session: Session) -> None:
         """A broker accepted us; the session decides what is remembered. Thread: the transport's."""
+        self._sessions[connection] = session
         if session is Session.NEW:
             self._ingest.session_began(connection)
         self._status.connected(connection, session)
         _log.info("connected", extra=fields(action="connect", connection=connection, session=session.value))
 
-    def on_ready(self, connection: str) -> None:
+    def ready(self, connection: str) -> None:
         """Every SUBACK arrived. Thread: the transport's."""
         self._availability.ready(connection)
         self._status.ready(connection)
         self._outbox.connected(connection)
 
-    def on_disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
         """The connection is gone. Thread: the transport's."""
         self._availability.disconnected(connection)
         self._status.disconnected(connection)
@@ -361,7 +350,7 @@ class Service:
         }
 
     def _connection_state(self, transport: Transport) -> dict[str, Any]:
-        session = self._listeners.sessions.get(transport.name)
+        session = self._sessions.get(transport.name)
         return {
             "session": None if session is None else session.value,
             "problems": [{"code": one.code, "message": one.message} for one in transport.problems],

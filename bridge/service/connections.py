@@ -29,17 +29,7 @@ def build_transport(
     reports: ErrorReports,
     clock: Clock,
 ) -> Transport:
-    """Return the transport of one connection, not started.
-
-    Args:
-        name: the connection's, in bridge.yaml.
-        settings: the bridge's.
-        receiver: receives the messages.
-        listener: informed about the connection's life.
-        spool: remembers what brokers cannot list.
-        metrics: counters.
-        reports: for unexpected exceptions.
-        clock: time.
+    """Return the transport of one connection, not started; the spool remembers what brokers cannot list.
 
     Raises:
         ConfigError: its URL cannot be used.

@@ -5,6 +5,7 @@ Thread: the command's own, or the main thread while it builds a bridge.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,6 @@ from bridge.pipeline.replay import Replay
 from bridge.settings.model import Settings
 from bridge.spool.lock import DataDirLock
 from bridge.spool.options import SPOOL_FILE
-from bridge.spool.records import Replayed
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
 from bridge.validation.policy import Policy
@@ -83,9 +83,7 @@ def build_replay(
 def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[Ask]:
     """Yield a function that answers questions about dead letters (`DeadLetterCommands`).
 
-    Args:
-        settings: from bridge.yaml and the environment.
-        mappings: compiled, or None if they are invalid: then only a running bridge can replay.
+    Without `mappings`, which are invalid then, only a running bridge can replay.
 
     Raises:
         ConfigError: ``no-data-dir``, ``data-dir-in-use``: a process holds the lock and does not answer.
@@ -105,7 +103,8 @@ def dead_letters(settings: Settings, mappings: MappingSet | None) -> Iterator[As
         return
     try:
         with _opened(settings) as spool:
-            yield DeadLetterCommands(spool, _Offline(settings, mappings, spool).replay).ask
+            replay = functools.cache(lambda: _offline_replay(settings, mappings, spool))
+            yield DeadLetterCommands(spool, lambda seq: replay().letter(seq)).ask
     finally:
         found.release()
 
@@ -140,29 +139,9 @@ def _opened(settings: Settings) -> Spool:
     return spool
 
 
-class _Offline:
-    """Replays while no bridge runs; its parts are built for the first letter."""
-
-    def __init__(self, settings: Settings, mappings: MappingSet | None, spool: Spool) -> None:
-        self._settings = settings
-        self._mappings = mappings
-        self._spool = spool
-        self._built: Replay | None = None
-
-    def replay(self, seq: int) -> Replayed:
-        """Replay one letter (`ReplayLetter`).
-
-        Raises:
-            ConfigError: the mappings are invalid.
-        """
-        if self._built is None:
-            self._built = self._build()
-        return self._built.letter(seq)
-
-    def _build(self) -> Replay:
-        if self._mappings is None:
-            raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check lists them")
-        schema = ClusterSchema(SchemaLibrary(), self._settings.argo.version, self._spool.meta(VERSION_KEY))
-        return build_replay(
-            self._settings, self._mappings, self._spool, schema, Metrics(), on_stored=lambda _lanes: None
-        )
+def _offline_replay(settings: Settings, mappings: MappingSet | None, spool: Spool) -> Replay:
+    """Return a replay for while no bridge runs."""
+    if mappings is None:
+        raise ConfigError("cannot replay: the configuration has problems", hint="argo-bridge check lists them")
+    schema = ClusterSchema(SchemaLibrary(), settings.argo.version, spool.meta(VERSION_KEY))
+    return build_replay(settings, mappings, spool, schema, Metrics(), on_stored=lambda _lanes: None)

@@ -48,12 +48,7 @@ class Loaded:
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Load a configuration.
-
-    Args:
-        path: bridge.yaml; other paths in it are relative to its folder.
-        environ: The environment, usually `os.environ`.
-    """
+    """Load the configuration of a bridge.yaml; other paths in it are relative to its folder."""
     problems = Problems()
     read = load_settings(path, environ, problems)
     definitions = check_definitions(read_definitions(read.mapping_files, problems), read.context, problems)

@@ -49,7 +49,7 @@ class LoadedSettings:
 
     Attributes:
         settings: None if any key is missing or invalid.
-        mapping_files: The mapping files that could be read, in order of their patterns, then of their paths.
+        mapping_files: Those that could be read, in order of their patterns, then of their paths.
         context: What mappings are checked against, as far as it could be read.
     """
 

@@ -29,14 +29,7 @@ _PLAIN = ("mqtt", "ws", "amqp", "http")
 
 
 def warn_of_risks(values: Mapping[str, Any], files: Iterable[Path], checked: Checked, *, has_token: bool) -> None:
-    """Warn about everything that is open.
-
-    Args:
-        values: the sections of bridge.yaml as read; one that could not be read is passed over.
-        files: bridge.yaml and the mapping files.
-        checked: takes what is found.
-        has_token: the environment has a token for Argo.
-    """
+    """Warn about everything that is open; a section that could not be read is passed over."""
     _warn_of_files(files, checked)
     bridge, argo, web = (values[key] for key in ("bridge", "argo", "web"))
     if bridge is not INVALID and open_to_others(bridge.data_dir, WRITE):

@@ -74,10 +74,7 @@ class Explainer:
         self._elsewhere = elsewhere
 
     def explain(self, manifest: object, kind: str, proposals: Proposals) -> list[Finding]:
-        """Return all errors of `manifest` against the schema's type `kind`, unsorted; [] if there are none.
-
-        At most `MAX_FINDINGS`; more would not help anyone.
-        """
+        """Return the errors of `manifest` against the schema's type `kind`, unsorted, at most `MAX_FINDINGS`."""
         explainer = _Explainer(entry_point(self._schema, kind))
         try:
             refusals = [_refusal(error) for error in islice(explainer.iter_errors(manifest), MAX_FINDINGS)]

@@ -119,11 +119,7 @@ class ReferenceBuilder:
         current.fields.append(ReferenceField(name, plain, description.strip()))
 
     def close(self) -> FieldReference:
-        """Return the whole reference.
-
-        Raises:
-            PermanentError: code ``bad-reference``; there are no types at all.
-        """
+        """Return the whole reference; `PermanentError` (``bad-reference``) if there are no types at all."""
         if not self._types:
             raise _bad("there is no type in it; is this Argo's field reference?")
         return FieldReference(tuple(one.close() for one in self._types))

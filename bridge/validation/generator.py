@@ -61,12 +61,7 @@ class Rules:
 
 
 def generate(reference: FieldReference, version: str, rules: Rules | None = None) -> Schema:
-    """Return the schema of `version`.
-
-    Args:
-        reference: the field reference of exactly that release.
-        version: e.g. ``4.1.2``; selects the entries.
-        rules: the entries; default all declared ones.
+    """Return the schema of `version` (``4.1.2``) from the field reference of exactly that release.
 
     Raises:
         PermanentError: code ``correction-does-not-apply``; `details` lists every entry and type that does not fit. The

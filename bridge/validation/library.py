@@ -93,11 +93,7 @@ class SchemaLibrary:
         return ChosenSchema(oldest, False, f"Argo {plain} is older than every known schema; using the oldest, {oldest}")
 
     def validator(self, version: str) -> WorkflowValidator:
-        """Return the validator of a known version, compiled at first use.
-
-        Raises:
-            KeyError: `version` is not one of `versions`; take it from a `ChosenSchema`.
-        """
+        """Return the validator of one of `versions`, compiled at first use."""
         schema = self.schema(version)
         with self._lock:
             found = self._validators.get(version)
@@ -107,11 +103,7 @@ class SchemaLibrary:
             return found
 
     def schema(self, version: str) -> Schema:
-        """Return the schema of a known version; do not change it.
-
-        Raises:
-            KeyError: `version` is not one of `versions`.
-        """
+        """Return the schema of one of `versions`; do not change it."""
         if version not in self.versions:
             raise KeyError(version)
         with self._lock:

@@ -44,11 +44,7 @@ class Policy:
     parameters: tuple[str, ...] | None = None
 
     def namespace(self, in_topic: str | None, in_body: str) -> str:
-        """Return the namespace of a request.
-
-        Args:
-            in_topic: the topic's last level, or None if there is none; an empty level names no namespace.
-            in_body: the body's ``namespace``, or "".
+        """Return the namespace of a request: the topic's last level (None: there is none), the body's, or the default.
 
         Raises:
             PermanentError: ``namespace-mismatch`` or ``forbidden-namespace``.
@@ -63,11 +59,7 @@ class Policy:
         return chosen
 
     def check_manifest(self, workflow: Mapping[str, object], namespace: str) -> None:
-        """Refuse what no trigger message may contain; reports all findings at once.
-
-        Args:
-            workflow: the body's ``workflow``.
-            namespace: the request's.
+        """Refuse what no trigger message may contain in its ``workflow``; reports all findings at once.
 
         Raises:
             PermanentError: ``manifests-not-allowed``, or ``invalid-workflow`` with one detail per finding.
@@ -81,13 +73,7 @@ class Policy:
         check_braces(_object(workflow.get("metadata")), ("metadata",))
 
     def check_submit(self, service_account: str, entrypoint: str, parameters: Iterable[str], path: Path) -> None:
-        """Refuse what a request may not set on a stored template; reports all findings at once.
-
-        Args:
-            service_account: or "".
-            entrypoint: or "".
-            parameters: their names.
-            path: position of these values, for messages.
+        """Refuse what a request may not set on a stored template; `path` is the position of these values, for messages.
 
         Raises:
             PermanentError: ``submit-not-allowed`` with one detail per finding.
@@ -106,10 +92,6 @@ class Policy:
 
     def check_marks(self, workflow: Mapping[str, object], namespace: str) -> None:
         """Refuse what belongs to Argo, to the bridge or to another namespace, wherever the workflow comes from.
-
-        Args:
-            workflow: a manifest, or what ``submit`` stands for.
-            namespace: the request's.
 
         Raises:
             PermanentError: ``invalid-workflow`` with one detail per finding.
@@ -170,10 +152,6 @@ def check_braces(given: Mapping[str, object], path: Path = ()) -> None:
 
     A template can read annotations, labels, names and parameters of its workflow, and the result is expanded again.
     Source: docs/design/argo-server.md.
-
-    Args:
-        given: values that reach a workflow.
-        path: their position, for messages.
 
     Raises:
         PermanentError: ``template-braces``, naming each place.

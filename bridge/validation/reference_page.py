@@ -24,11 +24,7 @@ def looks_like_page(text: str) -> bool:
 
 
 def parse_page(text: str) -> FieldReference:
-    """Parse the published page (MkDocs with the Material theme).
-
-    Raises:
-        PermanentError: code ``bad-reference``.
-    """
+    """Parse the published page (MkDocs, Material theme); `PermanentError` (``bad-reference``) if it is another."""
     reader = _PageReader()
     reader.feed(text)
     reader.close()

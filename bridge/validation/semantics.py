@@ -42,11 +42,7 @@ class _Enough(Exception):  # noqa: N818 - an answer, not an error
 
 
 class _Findings(list[Finding]):
-    """Collects a limited number of findings.
-
-    Raises:
-        _Enough: by `append`, with the last of them.
-    """
+    """Collects a limited number of findings; `append` raises `_Enough` with the last of them."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -59,13 +55,9 @@ class _Findings(list[Finding]):
 
 
 def check(manifest: Mapping[str, Any], kind: str, proposals: Proposals, limit: int) -> list[Finding]:
-    """Return all violations of rules beyond structure, unsorted.
+    """Return all violations of rules beyond structure, unsorted, at most `limit`.
 
-    Args:
-        manifest: JSON values of any shape.
-        kind: one of the schema's kinds; selects the checks.
-        proposals: limits the suggestions.
-        limit: maximum number of findings.
+    The schema's `kind` selects the checks; `proposals` limits the suggestions.
     """
     out = _Findings(limit)
     with suppress(_Enough):

@@ -40,13 +40,10 @@ class WorkflowValidator:
         self._compiled: dict[tuple[str, bool], jsonschema_rs.Draft202012Validator] = {}
 
     def problems(self, manifest: Mapping[str, Any], kind: str = "Workflow") -> tuple[Finding, ...]:
-        """Return all mistakes in a manifest, sorted by place; () if it is valid.
+        """Return all mistakes in a manifest of a kind in `KINDS`, sorted by place; () if it is valid.
 
         At most `MAX_FINDINGS`, with suggestions for the first ones only: garbage from clients must not cost much time.
-
-        Args:
-            manifest: a manifest of JSON values with string keys; ``apiVersion`` and ``kind`` may be absent.
-            kind: one of `KINDS`.
+        ``apiVersion`` and ``kind`` may be absent.
 
         Source: Argo's field reference of the release; semantics of ``argo lint``.
         """

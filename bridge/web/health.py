@@ -24,13 +24,7 @@ Check = Callable[[], Sequence[HealthProblem]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer.
-
-    Attributes:
-        status: HTTP status.
-        content_type: of the body.
-        body: the bytes.
-    """
+    """An answer."""
 
     status: int
     content_type: str
@@ -38,13 +32,7 @@ class Page:
 
 
 class HealthPages:
-    """``/livez``, ``/readyz`` and ``/metrics``.
-
-    Args:
-        liveness: permanent failures that only a new process can fix.
-        readiness: whatever currently keeps the bridge from working.
-        metrics: the figures.
-    """
+    """``/livez`` (only a new process can fix it), ``/readyz`` (what keeps the bridge from working), ``/metrics``."""
 
     def __init__(self, liveness: Check, readiness: Check, metrics: Metrics) -> None:
         self._liveness = liveness

@@ -31,13 +31,7 @@ Find = Callable[[str], Page | None]
 
 
 class WebServer:
-    """Serves pages on one address.
-
-    Args:
-        host: a name or an address, "" for every IPv4 address of the machine.
-        port: 0 chooses a free one.
-        find: the pages.
-    """
+    """Serves pages on one address; host "" is every IPv4 address of the machine, port 0 a free one."""
 
     def __init__(self, host: str, port: int, find: Find) -> None:
         self._configured = (host, port)
