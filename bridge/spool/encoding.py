@@ -110,7 +110,7 @@ def encode_event(event: NewEvent) -> bytes:
 
 
 def _asked_list(asked: Asked) -> tuple[object, ...]:
-    return asked.operation, asked.target, asked.options
+    return asked.operation, asked.name, asked.options
 
 
 @_reads_rows

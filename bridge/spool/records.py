@@ -22,12 +22,12 @@ class Asked:
 
     Attributes:
         operation: its topic level, e.g. ``stop``.
-        target: name of the workflow or CronWorkflow.
+        name: of the workflow or CronWorkflow.
         options: its options, JSON-ready.
     """
 
     operation: str
-    target: str
+    name: str
     options: dict[str, object] = field(default_factory=dict)
 
 

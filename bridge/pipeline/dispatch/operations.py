@@ -78,7 +78,7 @@ class Plans:
             return _Resubmission(event, event.asked, marks, self._manifests, step)
         if operation is Operation.TRIGGER_CRON:
             order = event.order
-            started = CronSubmission(order.namespace, event.asked.target, order.name, event.asked.options)
+            started = CronSubmission(order.namespace, event.asked.name, order.name, event.asked.options)
             return Creation(event, step, partial(submit_cron, started, marks))
         if operation in _COMPARED:
             return _COMPARED[operation](operation, event, event.asked, waiting.note)
@@ -105,7 +105,7 @@ class _Change:
         self._is_again = False
 
     def request(self) -> HttpRequest:
-        return change(self._operation, self._namespace, self._asked.target, self._asked.options)
+        return change(self._operation, self._namespace, self._asked.name, self._asked.options)
 
     def answered(self, answer: Answer) -> Verdict:
         if answer.ok or _is_ended_already(self._operation, answer):
@@ -138,8 +138,8 @@ class _Compared(ABC):
 
     def request(self) -> HttpRequest:
         if self.step is Step.LOOK_UP:
-            return look_at(self._namespace, self._asked.target)
-        return change(self._operation, self._namespace, self._asked.target, self._asked.options)
+            return look_at(self._namespace, self._asked.name)
+        return change(self._operation, self._namespace, self._asked.name, self._asked.options)
 
     def answered(self, answer: Answer) -> Verdict:
         if answer.kind is AnswerKind.UNAVAILABLE:
@@ -184,7 +184,7 @@ class _Deletion(_Compared):
     """Deletes; a repeat is done where the workflow is gone, or another has its name."""
 
     def _found(self, now: _Standing) -> Verdict:
-        text = f'the workflow "{self._asked.target}" is gone; only its archive entry exists'
+        text = f'the workflow "{self._asked.name}" is gone; only its archive entry exists'
         return self._gone(Refusal("workflow-not-found", text)) if now.archived else super()._found(now)
 
     def _gone(self, refusal: Refusal) -> Verdict:
@@ -203,7 +203,7 @@ class _Retry(_Compared):
     def _found(self, now: _Standing) -> Verdict:
         before = self._before
         if before is not None and now.uid != before.uid and not before.archived:
-            text = f'the workflow "{self._asked.target}" is gone; a new one has its name'
+            text = f'the workflow "{self._asked.name}" is gone; a new one has its name'
             return Refusal("workflow-not-found", text)
         return super()._found(now)
 
@@ -305,7 +305,7 @@ class _Resubmission:
         if self._is_looking_up:
             return look_up(self._event.order)
         if self._order is None:
-            return source_of(self._event.order.namespace, self._asked.target)
+            return source_of(self._event.order.namespace, self._asked.name)
         return create(self._order, self._marks, self._manifests)
 
     def answered(self, answer: Answer) -> Verdict:

@@ -96,7 +96,7 @@ def test_what_is_urgent_passes_its_lane_but_not_its_order(bench: IngestBench, tm
     assert [one.message for one in left] == [asked("stop")]
     assert bench.ingest.receive(waiting + left).no_room == []
     assert bench.spool.real.figures().by_lane["operation:factory"] == 3
-    ready = [row.event.asked for row in bench.waiting() if row.event.asked and row.event.asked.target == "w-1"]
+    ready = [row.event.asked for row in bench.waiting() if row.event.asked and row.event.asked.name == "w-1"]
     assert [one.operation for one in ready] == ["retry"], "the stop waits for its turn"
 
 

@@ -62,7 +62,7 @@ def test_a_row_says_what_is_asked_and_where() -> None:
     """Lane by namespace, order by workflow, options with their defaults, five minutes at most."""
     row = event("retry/lab", {"workflowId": "w", "parameters": ["a=1"], "requestId": 3})
     assert row.asked is not None
-    assert (row.asked.operation, row.asked.target) == ("retry", "w")
+    assert (row.asked.operation, row.asked.name) == ("retry", "w")
     assert row.asked.options == {"restartSuccessful": False, "parameters": {"a": "1"}}
     assert (row.lane, row.order.namespace, row.order.name, row.mapping) == ("operation:lab", "lab", "w", "")
     assert row.max_age_s == 300.0
