@@ -18,7 +18,8 @@ from typing import Any
 import pika
 
 from bench.argo_stub import ArgoStub
-from bench.whole_way import Bridge, Drained, readings, report
+from bench.figures import Figure
+from bench.whole_way import Bridge, Drained, Messages, beside, readings
 from tests.support.rabbitmq import RabbitMq
 
 EXCHANGE = "argo.workflows"
@@ -33,7 +34,7 @@ def _connect(broker: RabbitMq) -> pika.BlockingConnection:
     return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port))
 
 
-def publish(broker: RabbitMq, messages: list[bytes]) -> None:
+def publish(broker: RabbitMq, messages: Messages) -> None:
     """Publish `messages`; returns once RabbitMQ confirmed each."""
     left = [len(messages)]
     numbers = iter(range(len(messages)))
@@ -55,7 +56,7 @@ def publish(broker: RabbitMq, messages: list[bytes]) -> None:
             if number is None:
                 return
             unconfirmed.add(number + 1)
-            channel.basic_publish(EXCHANGE, KEY, messages[number], properties)
+            channel.basic_publish(EXCHANGE, KEY, messages[number][1], properties)
 
     def confirmed(channel: Any, frame: Any) -> None:
         tag = frame.method.delivery_tag
@@ -74,14 +75,14 @@ def publish(broker: RabbitMq, messages: list[bytes]) -> None:
     connection.ioloop.start()
 
 
-def drain_with_bridge(messages: list[bytes]) -> Drained:
+def drain_with_bridge(messages: Messages) -> Drained:
     """Drain `messages`, each of which leads to a workflow, with the bridge."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ArgoStub() as argo, RabbitMq() as broker:
         bridge = Bridge(Path(name), f'amqp: {{url: "{broker.url}", prefetch: {PREFETCH}}}', argo)
         return bridge.drain(messages, partial(publish, broker), len(messages))
 
 
-def drain_with_pika(messages: list[bytes]) -> Drained:
+def drain_with_pika(messages: Messages) -> Drained:
     """Drain as many messages with pika alone, acknowledging every `PREFETCH` / 2."""
     with RabbitMq() as broker:
         with _connect(broker) as blocking:
@@ -118,11 +119,7 @@ def drain_with_pika(messages: list[bytes]) -> Drained:
     return Drained(len(messages) / (times[-1] - times[0]), used_s / len(messages) * 1e6)
 
 
-def run(count: int = 20_000) -> None:
-    """Print events/s of `count` messages that all trigger, beside pika alone."""
-    messages = readings(count, triggering=True)
-    report("amqp", "events", drain_with_bridge(messages), drain_with_pika(messages), "pika")
-
-
-if __name__ == "__main__":
-    run()
+def run(count: int) -> list[Figure]:
+    """Return events/s of `count` messages that all trigger, beside pika alone."""
+    messages = readings(count)
+    return [beside("AMQP", "events/s", drain_with_bridge(messages), drain_with_pika(messages), 0.5, "plain pika")]

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.figures import Figure
 from bridge.core.clock import SystemClock
 from bridge.core.model import WorkflowOrder
 from bridge.spool.records import NewEvent
@@ -51,24 +52,24 @@ def _start(folder: Path, argo: SimulatorProcess, waiting: int) -> tuple[float, f
         return first_s, bridge.peak_kib / 1024
 
 
-def run(waiting: int) -> None:
-    """Print both, the median of some starts each."""
+def run(waiting: int) -> list[Figure]:
+    """Return time and memory with `waiting` events beside those with 1,000, the median of some starts each."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-backlog-") as name,
         SimulatorProcess("--container-duration", "0.02", "--retention", "500") as argo,
     ):
         argo.put_template(INSPECT)
-        figures = {}
+        found = {}
         for count in (SMALL, waiting):
             starts = []
             for number in range(STARTS):
                 folder = Path(name) / f"backlog-{count}-{number}"
                 folder.mkdir()
                 starts.append(_start(folder, argo, count))
-            figures[count] = tuple(statistics.median(values) for values in zip(*starts, strict=True))
-    base_s, base_mib = figures[SMALL]
-    for count, (first_s, mib) in figures.items():
-        print(
-            f"{count:9,} waiting: first workflow after {first_s:5.2f} s ({first_s / base_s:4.2f}), "
-            f"{mib:5.0f} MiB ({mib / base_mib:4.2f})"
-        )
+            found[count] = tuple(statistics.median(values) for values in zip(*starts, strict=True))
+    (base_s, _), (first_s, mib) = found[SMALL], found[waiting]
+    few = f"{SMALL:,} waiting"
+    return [
+        Figure(f"start to first create, {waiting:,} waiting", first_s, "s", base_s, few, goal=1.2, is_limit=True),
+        Figure(f"memory, {waiting:,} waiting", mib, "MiB", goal=120.0, is_limit=True),
+    ]

@@ -1,8 +1,9 @@
 """The whole way: queued messages in a real Mosquitto -> the bridge's process -> an Argo Server that answers at once.
 
-Two figures: events/s where every message triggers (received, mapped, validated, stored, acknowledged, created), and
-messages/s of the filter path (received, mapped, not triggering, acknowledged). The baseline is plain paho-mqtt, which
-drains the same queue in the same run and only acknowledges. Status does not come back here: the stub's watch is silent.
+Three figures: events/s where every message triggers (received, mapped, validated, stored, acknowledged, created), the
+same on a disk whose fsync takes 10 ms, and messages/s of the filter path: 10,000 topics, 100 mappings, of which half
+have a CEL condition, and one message in a hundred triggers. The baseline is plain paho-mqtt, which drains the same
+queue in the same run and only acknowledges. Status does not come back here: the stub's watch is silent.
 
 Needs the program mosquitto.
 """
@@ -10,6 +11,7 @@ Needs the program mosquitto.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench.argo_stub import ROOT, ArgoStub
+from bench.figures import Figure
 from tests.support.mosquitto import Mosquitto, MosquittoOptions, free_port
 from tests.support.transport_ends import wait_until
 
@@ -42,6 +45,7 @@ _UNCONFIRMED = 20_000
 _CLIENT_ID = "argo-bridge-bench-plant"
 _CONFIG = """
 bridge: {{id: bench, data-dir: {folder}/data}}
+interface: {{manifests: false, operations: [trigger]}}
 connections: {{plant: {{{connection}}}}}
 argo: {{url: "{argo}", namespaces: [factory]}}
 mappings: [mappings.yaml]
@@ -60,6 +64,22 @@ mappings:
       parameters: {device: "${topic.device}", value: "${payload.value}", note: "${payload.note}"}
     status: {topic: "sensors/{site}/boiler/{device}/workflow"}
 """
+_FILTERING = """
+  - name: boiler-{number}
+    topic: sensors/site{number}/boiler/{{device}}/temperature
+    when: {condition}
+    event-id: payload.seq
+    workflow: {{template: inspect-boiler, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
+"""
+_NATIVE, _CEL = "payload.value > 90.0", "payload.value > 90.0 && payload.unit.startsWith('C')"
+MAPPINGS, DEVICES, TRIGGERING = 100, 100, 100
+_SLOW_FSYNC = """
+#include <unistd.h>
+int fsync(int fd) { (void)fd; usleep(10000); return 0; }
+int fdatasync(int fd) { (void)fd; usleep(10000); return 0; }
+"""
+Messages = list[tuple[str, bytes]]
+"""Topics and payloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +96,27 @@ def reading(seq: int, value: float) -> bytes:
     return text + b'"note": "a reading such as most of the sensors of a plant send them, with a text"}'
 
 
-def readings(count: int, *, triggering: bool) -> list[bytes]:
-    """Return `count` messages; the first and the last always trigger, so that the stub sees begin and end."""
-    values = [HOT if triggering or seq in (0, count - 1) else COLD for seq in range(count)]
-    return [reading(seq, value) for seq, value in enumerate(values)]
+def readings(count: int) -> Messages:
+    """Return `count` messages that all trigger."""
+    return [(TOPIC, reading(seq, HOT)) for seq in range(count)]
 
 
-def publish(broker: Mosquitto, messages: list[bytes]) -> None:
+def filtered(count: int) -> Messages:
+    """Return `count` messages on 10,000 topics, of which each hundredth triggers, the first and the last included."""
+    topics = [
+        f"sensors/site{site}/boiler/{device}/temperature" for device in range(DEVICES) for site in range(MAPPINGS)
+    ]
+    values = [HOT if seq % TRIGGERING == 0 or seq == count - 1 else COLD for seq in range(count)]
+    return [(topics[seq * 37 % len(topics)], reading(seq, value)) for seq, value in enumerate(values)]
+
+
+def filtering_mappings() -> str:
+    """Return the mapping file for `filtered`."""
+    items = [_FILTERING.format(number=number, condition=_CEL if number % 2 else _NATIVE) for number in range(MAPPINGS)]
+    return "mappings:" + "".join(items)
+
+
+def publish(broker: Mosquitto, messages: Messages) -> None:
     """Publish `messages` at QoS 1; returns once the broker has acknowledged each."""
     left, done = 0, threading.Event()
 
@@ -101,8 +135,8 @@ def publish(broker: Mosquitto, messages: list[bytes]) -> None:
         part = messages[start : start + _UNCONFIRMED]
         left = len(part)
         done.clear()
-        for message in part:
-            client.publish(TOPIC, message, 1)
+        for topic, payload in part:
+            client.publish(topic, payload, 1)
         if not done.wait(WITHIN_S):
             raise SystemExit("the broker does not confirm what is published")
     client.disconnect()
@@ -110,20 +144,37 @@ def publish(broker: Mosquitto, messages: list[bytes]) -> None:
 
 
 class Bridge:
-    """A bridge process in a folder of its own."""
+    """A bridge process in a folder of its own.
 
-    def __init__(self, folder: Path, connection: str, argo: ArgoStub) -> None:
+    Args:
+        folder: gets its files.
+        connection: its only one, as YAML.
+        argo: where it creates workflows.
+        mappings: the mapping file.
+        environment: further variables of the process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        connection: str,
+        argo: ArgoStub,
+        mappings: str = _MAPPINGS,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._argo = argo
+        # Without it each start would compile all modules again.
+        self._environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})}
         self._web = f"http://127.0.0.1:{(port := free_port())}"
         self._config = folder / "bridge.yaml"
         self._config.write_text(_CONFIG.format(folder=folder, connection=connection, argo=argo.url, web=port))
-        (folder / "mappings.yaml").write_text(_MAPPINGS)
+        (folder / "mappings.yaml").write_text(mappings)
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run it for as long as the block."""
         command = [sys.executable, "-m", "bridge", "run", "--config", str(self._config)]
-        process = subprocess.Popen(command, cwd=ROOT)
+        process = subprocess.Popen(command, cwd=ROOT, env=self._environment)
         try:
             yield process
         finally:
@@ -142,7 +193,7 @@ class Bridge:
             return False
         return True
 
-    def drain(self, messages: list[bytes], publish: Callable[[list[bytes]], None], creates: int) -> Drained:
+    def drain(self, messages: Messages, publish: Callable[[Messages], None], creates: int) -> Drained:
         """Queue `messages` for a bridge that is away, start it, and measure from the first to the last create.
 
         Args:
@@ -173,18 +224,25 @@ def used_cpu_s(process: subprocess.Popen[bytes]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def drain_with_bridge(messages: list[bytes], creates: int) -> Drained:
-    """Drain `messages`, which lead to `creates` workflows, with the bridge."""
+def memory_mib(process: subprocess.Popen[bytes]) -> float:
+    """Return the resident memory of a process."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def drain_with_bridge(messages: Messages, creates: int, mappings: str = _MAPPINGS, preload: str = "") -> Drained:
+    """Drain `messages`, which lead to `creates` workflows, with the bridge; `preload` is a library for its process."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         ArgoStub() as argo,
         Mosquitto(MosquittoOptions(config=_BROKER)) as broker,
     ):
-        bridge = Bridge(Path(name), f'mqtt: {{url: "{broker.url}"}}', argo)
+        environment = {"LD_PRELOAD": preload} if preload else {}
+        bridge = Bridge(Path(name), f'mqtt: {{url: "{broker.url}"}}', argo, mappings, environment)
         return bridge.drain(messages, partial(publish, broker), creates)
 
 
-def drain_with_paho(messages: list[bytes]) -> Drained:
+def drain_with_paho(messages: Messages) -> Drained:
     """Queue `messages` for a plain paho client, and measure from its first to its last message."""
     first_s, last_s, left, done = 0.0, 0.0, len(messages), threading.Event()
 
@@ -200,7 +258,7 @@ def drain_with_paho(messages: list[bytes]) -> Drained:
         subscribed = threading.Event()
         for wait in (subscribed, done):
             client = Client(CallbackAPIVersion.VERSION2, _CLIENT_ID, protocol=MQTTv5, manual_ack=True)
-            client.on_connect = lambda made, *_: made.subscribe(TOPIC, 1)
+            client.on_connect = lambda made, *_: made.subscribe("sensors/#", 1)
             client.on_subscribe = lambda *_: subscribed.set()
             client.on_message = received
             properties = Properties(PacketTypes.CONNECT)
@@ -218,26 +276,40 @@ def drain_with_paho(messages: list[bytes]) -> Drained:
     return Drained((len(messages) - 1) / (last_s - first_s), cpu_s / len(messages) * 1e6)
 
 
-def report(label: str, unit: str, bridge: Drained, plain: Drained, client: str = "paho") -> None:
-    """Print the figures of the bridge beside those of a plain client."""
-    print(
-        f"{label}: bridge {bridge.per_s:,.0f} {unit}/s ({bridge.cpu_us:.0f} us CPU each, start-up included), "
-        f"plain {client} {plain.per_s:,.0f} messages/s ({plain.cpu_us:.0f} us), ratio {bridge.per_s / plain.per_s:.2f}"
-    )
+def beside(name: str, unit: str, bridge: Drained, plain: Drained, goal: float, client: str = "plain paho") -> Figure:
+    """Return the figure of the bridge beside that of a plain client."""
+    note = f"{bridge.cpu_us:.0f} us CPU each, start-up included; {client} {plain.cpu_us:.0f} us"
+    return Figure(name, bridge.per_s, unit, plain.per_s, client, goal, note=note)
 
 
-def run_triggering(count: int = 30_000) -> None:
-    """Print events/s of `count` messages that all trigger."""
-    messages = readings(count, triggering=True)
-    report("whole way", "events", drain_with_bridge(messages, count), drain_with_paho(messages))
+def run_triggering(count: int) -> list[Figure]:
+    """Return events/s of `count` messages that all trigger, on this disk and on one with a slow fsync."""
+    messages = readings(count)
+    bridge = drain_with_bridge(messages, count)
+    figures = [beside("whole path", "events/s", bridge, drain_with_paho(messages), 0.8)]
+    with slow_fsync() as library:
+        if library:
+            slow = drain_with_bridge(messages, count, preload=library)
+            figures.append(Figure("whole path, fsync 10 ms", slow.per_s, "events/s", bridge.per_s, "fast disk", 0.85))
+    return figures
 
 
-def run_filter_path(count: int = 100_000) -> None:
-    """Print messages/s of `count` messages of which all but two do not trigger."""
-    messages = readings(count, triggering=False)
-    report("filter path", "messages", drain_with_bridge(messages, 2), drain_with_paho(messages))
+def run_filter_path(count: int) -> list[Figure]:
+    """Return messages/s of `count` messages of which one in a hundred triggers."""
+    messages = filtered(count)
+    creates = sum(seq % TRIGGERING == 0 or seq == count - 1 for seq in range(count))
+    bridge = drain_with_bridge(messages, creates, filtering_mappings())
+    return [beside("filter path", "messages/s", bridge, drain_with_paho(messages), 4.0)]
 
 
-if __name__ == "__main__":
-    run_triggering()
-    run_filter_path()
+@contextmanager
+def slow_fsync() -> Iterator[str]:
+    """Give a library for LD_PRELOAD that makes each fsync take 10 ms and do nothing; "" without a C compiler."""
+    if shutil.which("cc") is None:
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        source, library = Path(folder) / "slow.c", Path(folder) / "slow.so"
+        source.write_text(_SLOW_FSYNC)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+        yield str(library)
