@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import queue
+import socket
 import statistics
 import tempfile
 import time
@@ -43,15 +44,29 @@ def _bare(argo: ArgoStub, count: int) -> list[float]:
     return times
 
 
+def _client(port: int) -> Client:
+    """Return a connected client that sends at once."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    tcp = client.socket()
+    assert isinstance(tcp, socket.socket)
+    tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    client.loop_start()
+    return client
+
+
 def _with_bridge(argo: ArgoStub, count: int, preload: str = "") -> tuple[list[float], list[float]]:
     """Return the milliseconds from publish to create, and from a watch event to the retained message."""
     created: list[float] = []
     shown: list[float] = []
     seen: queue.Queue[tuple[float, float]] = queue.Queue()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, Mosquitto(MosquittoOptions()) as broker:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as name,
+        Mosquitto(MosquittoOptions(config=("set_tcp_nodelay true",))) as broker,
+    ):
         environment = {"LD_PRELOAD": preload} if preload else {}
         bridge = Bridge(Path(name), f'mqtt: {{url: "{broker.url}"}}', argo, environment=environment)
-        client = Client(CallbackAPIVersion.VERSION2)
+        publisher, client = (_client(broker.port) for _ in range(2))
 
         def arrived(_client: object, _userdata: object, message: object) -> None:
             at_s, document = time.monotonic(), orjson.loads(getattr(message, "payload", b"") or b"{}")
@@ -59,22 +74,21 @@ def _with_bridge(argo: ArgoStub, count: int, preload: str = "") -> tuple[list[fl
                 seen.put((at_s, float(document["message"])))
 
         client.on_message = arrived
-        client.connect("127.0.0.1", broker.port)
-        client.loop_start()
-        client.subscribe("argo/workflows/status/factory/+", 1)
+        client.subscribe("argo/workflows/status/factory/+", 0)
         with bridge.running():
             bridge.await_ready()
             for seq in range(count):
                 before = argo.figures().creates
                 started_s = time.monotonic()
-                client.publish(TOPIC, reading(seq, HOT), 1)
+                publisher.publish(TOPIC, reading(seq, HOT), 1)
                 wait_until(lambda known=before: argo.figures().creates > known, "a create", 20.0, every_s=0.02)
                 created.append((argo.figures().last_s - started_s) * 1e3)
                 at_s, sent_s = seen.get(timeout=20)
                 shown.append((at_s - sent_s) * 1e3)
                 time.sleep(EVERY_S)
-        client.disconnect()
-        client.loop_stop()
+        for one in (publisher, client):
+            one.disconnect()
+            one.loop_stop()
     return created, shown
 
 

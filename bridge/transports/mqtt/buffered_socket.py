@@ -6,6 +6,7 @@ ahead, handles PUBLISH packets itself, and writes once per turn. Runs on the tra
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 256 * 1024
 WRITE_BYTES = 256 * 1024
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -25,9 +27,10 @@ class BufferedSocket:
         sent_bytes: of those, bytes passed to the system; a message whose last byte is among them is "written".
     """
 
-    def __init__(self, inner: SocketLike) -> None:
-        """Wrap `inner`: a socket, an SSL socket, or paho's WebSocket over either."""
+    def __init__(self, inner: SocketLike, network: socket.socket | None = None) -> None:
+        """Wrap `inner`: a socket, an SSL socket, or paho's WebSocket over either; `network` is its TCP socket."""
         self._inner = inner
+        self._network = network if _QUICKACK is not None else None
         self._offered = b""
         self._offered_position = 0
         self._out = bytearray()
@@ -76,9 +79,14 @@ class BufferedSocket:
     def read(self) -> bytes | None:
         """Return up to `READ_BYTES`, b"" at the end, None if nothing is there; OSError if the connection is gone."""
         try:
-            return self._inner.recv(READ_BYTES)
+            data = self._inner.recv(READ_BYTES)
         except _WOULD_BLOCK:
             return None
+        if self._network is not None and data:
+            # Mosquitto does not set TCP_NODELAY by itself: it holds the next small packet until this one is
+            # acknowledged, for which the system would take 40 ms. The option lasts until the system resets it.
+            self._network.setsockopt(socket.IPPROTO_TCP, _QUICKACK or 0, 1)
+        return data
 
     def write(self, data: bytes | bytearray) -> None:
         """Accept `data` for sending; `flush` sends it."""

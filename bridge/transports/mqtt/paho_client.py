@@ -71,7 +71,8 @@ class PahoClient(Client):
 
     def _create_socket(self) -> SocketLike:
         try:
-            return BufferedSocket(super()._create_socket())
+            inner = super()._create_socket()
+            return BufferedSocket(inner, self.network)
         except BaseException:
             if self.network is not None:
                 self.network.close()

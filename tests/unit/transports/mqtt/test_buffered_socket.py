@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
@@ -83,3 +84,16 @@ def test_read_tells_nothing_now_from_the_end() -> None:
     sock = BufferedSocket(inner)
     assert [sock.read() for _ in range(4)] == [b"data", None, None, b""]
     assert sock.pending() == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux can acknowledge at once")
+def test_what_was_read_is_acknowledged_at_once() -> None:
+    """A broker without TCP_NODELAY sends the next small packet only then; the system would wait 40 ms."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        with theirs:
+            ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            sock = BufferedSocket(ours, ours)
+            theirs.sendall(b"packet")
+            assert sock.read() == b"packet"
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
