@@ -8,7 +8,6 @@ Wall time is for display only. Every age (keep-done, max-age, not-before, cooldo
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -17,7 +16,7 @@ MAX_RESTART_GAP_S = 30 * 86400.0
 
 
 class Clock(Protocol):
-    """Source of time; tests pass a `FakeClock`."""
+    """Source of time; tests pass one that stands still."""
 
     def wall_s(self) -> float:
         """Seconds since 1970 according to the machine."""
@@ -36,31 +35,6 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Seconds that never go back during the life of the process."""
         return time.monotonic()
-
-
-class FakeClock:
-    """A clock that stands still until it is moved. For tests and for trying mappings."""
-
-    def __init__(self, wall_s: float = 1_750_000_000.0) -> None:
-        self._wall_s = wall_s
-        self._monotonic_s = 1000.0
-
-    def wall_s(self) -> float:
-        """The wall time as set."""
-        return self._wall_s
-
-    def monotonic_s(self) -> float:
-        """Seconds added by `advance`."""
-        return self._monotonic_s
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on both clocks."""
-        self._wall_s += seconds
-        self._monotonic_s += seconds
-
-    def jump_wall(self, seconds: float) -> None:
-        """Move only the wall clock, as NTP does."""
-        self._wall_s += seconds
 
 
 class AgeClock:
@@ -84,28 +58,6 @@ class AgeClock:
     def wall_s(self) -> float:
         """The machine's wall time, stored beside `now_s` in each commit."""
         return self._clock.wall_s()
-
-
-class StopEvent:
-    """A stop signal that can interrupt every wait of the bridge.
-
-    Thread: any.
-    """
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def set(self) -> None:
-        """Ask everything that waits on it to stop."""
-        self._event.set()
-
-    def is_set(self) -> bool:
-        """Whether a stop was requested."""
-        return self._event.is_set()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` seconds; True as soon as a stop is requested."""
-        return self._event.wait(timeout_s)
 
 
 def rfc3339(wall_s: float) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import threading
 
-from bridge.core.clock import StopEvent
-
 
 class Worker:
     """Base of a part that has one thread. It implements `run`, and `_interrupt` where it waits for more than `_stop`.
@@ -20,8 +18,8 @@ class Worker:
         stop: shared with others that end together; None = its own.
     """
 
-    def __init__(self, name: str, stop: StopEvent | None = None) -> None:
-        self._stop = stop or StopEvent()
+    def __init__(self, name: str, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
         self._thread = threading.Thread(target=self.run, name=name)
 
     def start(self) -> None:

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from bridge.core.nearest import Proposals, proposal
-from bridge.validation import corrections, finding
-from bridge.validation.finding import Finding, Path, describe, listed
+from bridge.validation import corrections
+from bridge.validation.finding import Finding, FindingCode, Path, describe, listed
 from bridge.validation.generator import Schema, entry_point
 
 Elsewhere = Callable[[str, str], tuple[str, ...]]
@@ -79,7 +79,7 @@ class Explainer:
         try:
             refusals = [_refusal(error) for error in islice(explainer.iter_errors(manifest), MAX_FINDINGS)]
         except RecursionError:
-            return [Finding((), finding.TOO_DEEP, "the manifest nests too deeply to be explained")]
+            return [Finding((), FindingCode.TOO_DEEP, "the manifest nests too deeply to be explained")]
         every = (one for refusal in refusals for one in self._findings(refusal, kind, proposals))
         return list(islice(every, MAX_FINDINGS))
 
@@ -110,7 +110,7 @@ class Explainer:
             parts.append(f"it is a field of {listed(homes)}")
         expected = f'"{near}"' if near else f"a field of {type_name}"
         message = "; ".join(parts) + proposal(near)
-        return Finding((*path, name), finding.UNKNOWN_FIELD, message, describe(name), expected, near, releases)
+        return Finding((*path, name), FindingCode.UNKNOWN_FIELD, message, describe(name), expected, near, releases)
 
     def _homes(self, name: str, siblings: Schema, path: Path, kind: str) -> list[str]:
         """Return where a misplaced field belongs: in a sibling's value or further up, as text."""
@@ -147,7 +147,7 @@ class Explainer:
 
 
 def _missing(name: str, path: Path) -> Finding:
-    return Finding(path, finding.MISSING_FIELD, f'the field "{name}" is missing', "", f'"{name}"', name)
+    return Finding(path, FindingCode.MISSING_FIELD, f'the field "{name}" is missing', "", f'"{name}"', name)
 
 
 def _wrong_type(refusal: _Refusal) -> Finding:
@@ -157,18 +157,18 @@ def _wrong_type(refusal: _Refusal) -> Finding:
     message = f"must be {expected}, not {found}"
     if "number" in types and "boolean" in types:
         message += "; Argo would make it an empty string: write it as JSON text"
-    return Finding(refusal.path, finding.WRONG_TYPE, message, found, expected)
+    return Finding(refusal.path, FindingCode.WRONG_TYPE, message, found, expected)
 
 
 def _bad_value(refusal: _Refusal, proposals: Proposals) -> Finding:
     found, expected, near = describe(refusal.instance), _expected(refusal), ""
-    code = finding.BAD_VALUE
+    code = FindingCode.BAD_VALUE
     if refusal.keyword == "anyOf":
         values = _enum(refusal)
         if isinstance(refusal.instance, str):
             near = proposals.nearest(refusal.instance, values)
         else:
-            code = finding.WRONG_TYPE
+            code = FindingCode.WRONG_TYPE
     return Finding(refusal.path, code, f"must be {expected}, not {found}{proposal(near)}", found, expected, near)
 
 

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from bridge.core import strict_json
 
 Path = tuple[str | int, ...]
 
-UNKNOWN_FIELD = "unknown-field"
-WRONG_TYPE = "wrong-type"
-MISSING_FIELD = "missing-field"
-BAD_VALUE = "bad-value"
-BAD_NAME = "bad-name"
-BAD_LABEL = "bad-label"
-DUPLICATE_NAME = "duplicate-name"
-UNKNOWN_TEMPLATE = "unknown-template"
-UNKNOWN_TASK = "unknown-task"
-TEMPLATE_TYPE = "template-type"
-NOT_IN_ENUM = "not-in-enum"
-TOO_DEEP = "too-deep"
 
-CODES = frozenset(
-    {
-        UNKNOWN_FIELD,
-        WRONG_TYPE,
-        MISSING_FIELD,
-        BAD_VALUE,
-        BAD_NAME,
-        BAD_LABEL,
-        DUPLICATE_NAME,
-        UNKNOWN_TEMPLATE,
-        UNKNOWN_TASK,
-        TEMPLATE_TYPE,
-        NOT_IN_ENUM,
-        TOO_DEEP,
-    }
-)
+class FindingCode(StrEnum):
+    """What kind of mistake it is."""
+
+    UNKNOWN_FIELD = "unknown-field"
+    WRONG_TYPE = "wrong-type"
+    MISSING_FIELD = "missing-field"
+    BAD_VALUE = "bad-value"
+    BAD_NAME = "bad-name"
+    BAD_LABEL = "bad-label"
+    DUPLICATE_NAME = "duplicate-name"
+    UNKNOWN_TEMPLATE = "unknown-template"
+    UNKNOWN_TASK = "unknown-task"
+    TEMPLATE_TYPE = "template-type"
+    NOT_IN_ENUM = "not-in-enum"
+    TOO_DEEP = "too-deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +33,6 @@ class Finding:
 
     Attributes:
         path: keys and indices from the root; a missing field's path is that of the object which lacks it.
-        code: kebab-case, one of `CODES`.
         message: a complete clause, without the place.
         found: what was found there, cut; "" for a missing field.
         expected: what should be there; "" if nothing should.
@@ -55,7 +42,7 @@ class Finding:
     """
 
     path: Path
-    code: str
+    code: FindingCode
     message: str
     found: str = ""
     expected: str = ""

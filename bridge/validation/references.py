@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bridge.core.nearest import nearest, proposal
-from bridge.validation import finding
-from bridge.validation.finding import Finding, Path, describe
+from bridge.validation.finding import Finding, FindingCode, Path, describe
 from bridge.validation.semantics import workflow_spec
 
 _HOLDERS = {"WorkflowTemplate": False, "ClusterWorkflowTemplate": True}
@@ -53,7 +52,12 @@ class GivenTemplates:
         near = nearest(wanted, known)
         message = f"{_called(_key(ref))} has no template {describe(wanted)}{proposal(near)}"
         return Finding(
-            (*place, "template"), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "the name of a template", near
+            (*place, "template"),
+            FindingCode.UNKNOWN_TEMPLATE,
+            message,
+            describe(wanted),
+            "the name of a template",
+            near,
         )
 
     def _entrypoint(self, spec: dict[str, Any], path: Path, key: tuple[bool, str]) -> Iterator[Finding]:
@@ -63,10 +67,12 @@ class GivenTemplates:
             if isinstance(wanted, str) and wanted and wanted not in known:
                 near = nearest(wanted, known)
                 message = f"{_called(key)} has no template {describe(wanted)}{proposal(near)}"
-                yield Finding((*path, field), finding.UNKNOWN_TEMPLATE, message, describe(wanted), "a template", near)
+                yield Finding(
+                    (*path, field), FindingCode.UNKNOWN_TEMPLATE, message, describe(wanted), "a template", near
+                )
         if not spec.get("entrypoint") and key not in self._entrypoints:
             message = f"neither this nor {_called(key)} has an entrypoint"
-            yield Finding(path, finding.MISSING_FIELD, message, expected="entrypoint", suggestion="entrypoint")
+            yield Finding(path, FindingCode.MISSING_FIELD, message, expected="entrypoint", suggestion="entrypoint")
 
 
 def _references(value: object, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

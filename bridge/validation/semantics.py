@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.core.nearest import Proposals, proposal
-from bridge.validation import finding, names
-from bridge.validation.finding import Finding, Path, describe, listed
+from bridge.validation import names
+from bridge.validation.finding import Finding, FindingCode, Path, describe, listed
 
 TEMPLATE_TYPES = (
     "container",
@@ -129,7 +129,9 @@ class _Spec:
                 choice = f"; one of {listed(list(self.known)[:5])}" if self.known else ""
                 message = f'the field "entrypoint" is missing: nothing says which template runs first{choice}'
                 self.out.append(
-                    Finding(self.path, finding.MISSING_FIELD, message, expected="entrypoint", suggestion="entrypoint")
+                    Finding(
+                        self.path, FindingCode.MISSING_FIELD, message, expected="entrypoint", suggestion="entrypoint"
+                    )
                 )
         else:
             self._reference(entrypoint, (*self.path, "entrypoint"))
@@ -141,7 +143,7 @@ class _Spec:
             near = self.proposals.nearest(name, self.known)
             message = f"no template is called {describe(name)}{proposal(near)}"
             self.out.append(
-                Finding(path, finding.UNKNOWN_TEMPLATE, message, describe(name), "the name of a template", near)
+                Finding(path, FindingCode.UNKNOWN_TEMPLATE, message, describe(name), "the name of a template", near)
             )
 
     def _hooks(self, hooks: object, path: Path) -> None:
@@ -184,7 +186,9 @@ class _Spec:
     def _call(self, word: str, call: dict[str, Any], path: Path) -> None:
         if not call.get("template") and call.get("templateRef") is None and call.get("inline") is None:
             message = f"the {word} names no template: it needs template, templateRef or inline"
-            self.out.append(Finding(path, finding.MISSING_FIELD, message, expected="template, templateRef or inline"))
+            self.out.append(
+                Finding(path, FindingCode.MISSING_FIELD, message, expected="template, templateRef or inline")
+            )
         self._reference(call.get("template"), (*path, "template"))
         self._reference(call.get("onExit"), (*path, "onExit"))
         self._hooks(call.get("hooks"), (*path, "hooks"))
@@ -205,7 +209,7 @@ class _Spec:
                     message = f"no task of this dag is called {describe(name)}{proposal(near)}"
                     where = (*path, index, "dependencies", place)
                     self.out.append(
-                        Finding(where, finding.UNKNOWN_TASK, message, describe(name), "the name of a task", near)
+                        Finding(where, FindingCode.UNKNOWN_TASK, message, describe(name), "the name of a task", near)
                     )
 
 
@@ -219,9 +223,9 @@ def _steps(steps: object, path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
 def _template_type(path: Path, given: list[str]) -> Finding:
     if given:
         message = f"a template has exactly one type, this one has {listed(given, 'and')}"
-        return Finding(path, finding.TEMPLATE_TYPE, message, listed(given, "and"), "one of them")
+        return Finding(path, FindingCode.TEMPLATE_TYPE, message, listed(given, "and"), "one of them")
     message = f"the template does nothing: it needs one of {listed(TEMPLATE_TYPES)}"
-    return Finding(path, finding.TEMPLATE_TYPE, message, expected=f"one of {listed(TEMPLATE_TYPES)}")
+    return Finding(path, FindingCode.TEMPLATE_TYPE, message, expected=f"one of {listed(TEMPLATE_TYPES)}")
 
 
 def _parameters(out: list[Finding], holder: object, path: Path) -> None:
@@ -256,7 +260,7 @@ def _own_enum(out: list[Finding], parameter: dict[str, Any], path: Path) -> None
             continue
         choice = listed([describe(one) for one in allowed if one is not None][:10] or ["nothing"])
         message = f"{describe(value)} is not in the parameter's own enum; it takes {choice}"
-        out.append(Finding((*path, key), finding.NOT_IN_ENUM, message, describe(value), choice))
+        out.append(Finding((*path, key), FindingCode.NOT_IN_ENUM, message, describe(value), choice))
 
 
 def _any_string(value: object) -> str | None:
@@ -298,21 +302,21 @@ def _labels(out: list[Finding], metadata: dict[str, Any], path: Path) -> None:
 
 
 def _nameless(path: Path, word: str) -> Finding:
-    return Finding(path, finding.MISSING_FIELD, f'the {word} has no "name"', expected="name", suggestion="name")
+    return Finding(path, FindingCode.MISSING_FIELD, f'the {word} has no "name"', expected="name", suggestion="name")
 
 
 def _twice(path: Path, word: str, name: str) -> Finding:
     message = f"a second {word} is called {describe(name)}; names must be unique"
-    return Finding(path, finding.DUPLICATE_NAME, message, describe(name), "a name that is not used yet")
+    return Finding(path, FindingCode.DUPLICATE_NAME, message, describe(name), "a name that is not used yet")
 
 
 def _bad_name(path: Path, word: str, name: str, wrong: str) -> Finding:
-    return Finding(path, finding.BAD_NAME, f"the {word} {describe(name)} {wrong}", describe(name), wrong)
+    return Finding(path, FindingCode.BAD_NAME, f"the {word} {describe(name)} {wrong}", describe(name), wrong)
 
 
 def _bad_label(path: Path, word: str, text: str, wrong: str) -> Finding:
     holder = "label" if "labels" in path[-2:] else str(path[-2]).removesuffix("s")
-    return Finding(path, finding.BAD_LABEL, f"the {holder} {word} {describe(text)} {wrong}", describe(text), wrong)
+    return Finding(path, FindingCode.BAD_LABEL, f"the {holder} {word} {describe(text)} {wrong}", describe(text), wrong)
 
 
 def _map(value: object) -> dict[str, Any]:

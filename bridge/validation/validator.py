@@ -20,7 +20,7 @@ from bridge.core.errors import PermanentError
 from bridge.core.nearest import Proposals
 from bridge.validation import finding, semantics
 from bridge.validation.explanation import MAX_FINDINGS, Elsewhere, Explainer
-from bridge.validation.finding import Finding, describe, in_order
+from bridge.validation.finding import Finding, FindingCode, describe, in_order
 from bridge.validation.generator import Schema, entry_point, without_required
 
 KINDS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "WorkflowEventBinding")
@@ -92,7 +92,7 @@ class WorkflowValidator:
         schema = without_required(self._schema) if relaxed else self._schema
         found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind, proposals)
         # A property test checks that the two libraries agree; should they ever differ, the refusal stands.
-        return found or [Finding((), finding.BAD_VALUE, f"does not fit the schema of Argo {self.version}")]
+        return found or [Finding((), FindingCode.BAD_VALUE, f"does not fit the schema of Argo {self.version}")]
 
 
 def _completed_at_run_time(manifest: Mapping[str, Any], kind: str) -> bool:
@@ -102,11 +102,11 @@ def _completed_at_run_time(manifest: Mapping[str, Any], kind: str) -> bool:
 
 def _without_echoes(findings: list[Finding]) -> list[Finding]:
     """Leave out "X is missing" if a misspelt X in the same object is already reported."""
-    misspelt = {(one.path[:-1], one.suggestion) for one in findings if one.code == finding.UNKNOWN_FIELD}
+    misspelt = {(one.path[:-1], one.suggestion) for one in findings if one.code == FindingCode.UNKNOWN_FIELD}
     return [
         one
         for one in findings
-        if one.code not in (finding.MISSING_FIELD, finding.TEMPLATE_TYPE)
+        if one.code not in (FindingCode.MISSING_FIELD, FindingCode.TEMPLATE_TYPE)
         or not any((one.path, word) in misspelt for word in re.findall(r"\w+", one.expected))
     ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bridge.core.clock import FakeClock, SystemClock
+from bridge.core.clock import SystemClock
 from bridge.spool import store
 from bridge.spool.records import Postponed
 from bridge.spool.store import Spool
@@ -20,6 +20,7 @@ from tests.support.backlog import make_backlog
 from tests.support.bridge_files import INSPECT, TEMPLATE, BridgeFiles
 from tests.support.bridge_inside import SPOOL_FILE
 from tests.support.bridge_process import BridgeProcess
+from tests.support.clock import FakeClock
 from tests.support.mosquitto import free_port
 from tests.support.simulator_process import SimulatorProcess
 from tests.support.transport_ends import wait_until

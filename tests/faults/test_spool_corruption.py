@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.spool import files
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, identity, letter, message, seqs_waiting
+from tests.support.clock import FakeClock
 
 Damage = Callable[[bytearray], bytearray]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import ConfigError, SpoolError
 from bridge.spool.lock import DataDirLock
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, message, numbers_waiting, seqs_waiting
+from tests.support.clock import FakeClock
 
 NOBODY = 65534
 

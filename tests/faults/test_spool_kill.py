@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.spool.encoding import encode_event
 from bridge.spool.files import APPLICATION_ID, connect, load_migrations, migrate, prepare_writer
 from bridge.spool.records import NewRows, Outcome
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity
+from tests.support.clock import FakeClock
 from tests.support.machine import scaled
 
 # Commits batches of three from a number on, ends the middle one of each with a message; tells each after its commit.

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 import orjson
 
-from bridge.core.clock import StopEvent
-
 Publish = Callable[[str, bytes], object]
 """Takes topic and payload; returns at once. The result is ignored: a lost reading stays lost."""
 
@@ -69,7 +67,7 @@ class Sensors:
         self._publish = publish
         self._counts = [0] * len(self._sensors)
         self._next_s = [sensor.period_s for sensor in self._sensors]
-        self._stop = StopEvent()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sensors")
 
     def __enter__(self) -> Sensors:

@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,7 +41,6 @@ from bridge.cli.demo.story import Line, Story
 from bridge.cli.demo.view import PlainView, ScreenView, View
 from bridge.cli.visit.broker import BrokerVisit, visitor_options
 from bridge.core import log
-from bridge.core.clock import StopEvent
 from bridge.core.errors import ConfigError
 from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import Topics
@@ -89,9 +89,9 @@ def run_demo(duration_s: float | None) -> int:
 
 
 @contextmanager
-def _signals() -> Iterator[StopEvent]:
+def _signals() -> Iterator[threading.Event]:
     """Turn the signals that request an end into an event."""
-    asked = StopEvent()
+    asked = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         asked.set()
@@ -164,7 +164,7 @@ class _Warnings(logging.Handler):
 class _Display:
     """The demo's display, from the first table to the last line; `asked` is set when it must end."""
 
-    def __init__(self, stage: _Stage, asked: StopEvent) -> None:
+    def __init__(self, stage: _Stage, asked: threading.Event) -> None:
         self._stage = stage
         self._asked = asked
         self._story = Story(Topics(InterfaceOptions().prefix, BRIDGE_ID))

@@ -11,12 +11,12 @@ import gc
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 
 from bridge.cli import exit_codes
 from bridge.core import log
-from bridge.core.clock import StopEvent
 from bridge.core.log import fields
 from bridge.service.composition import Service
 from bridge.settings.configuration import Loaded, load
@@ -56,7 +56,7 @@ class _Signals:
     """Turns the first SIGTERM or SIGINT into an event, and ends the process on the second; ignores SIGHUP."""
 
     def __init__(self) -> None:
-        self.asked = StopEvent()
+        self.asked = threading.Event()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 

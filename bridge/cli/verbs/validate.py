@@ -17,14 +17,13 @@ from bridge.configfile import kubernetes_yaml
 from bridge.configfile.nodes import MapNode, Node, ScalarNode, describe, locate, plain
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.nearest import did_you_mean
-from bridge.validation import finding
-from bridge.validation.finding import Finding
+from bridge.validation.finding import Finding, FindingCode
 from bridge.validation.library import SchemaLibrary
 from bridge.validation.references import GivenTemplates
 from bridge.validation.validator import KINDS, WorkflowValidator
 from bridge.validation.versions import parse_version
 
-_KEYS_TOLD = frozenset({finding.UNKNOWN_FIELD, finding.BAD_LABEL})
+_KEYS_TOLD = frozenset({FindingCode.UNKNOWN_FIELD, FindingCode.BAD_LABEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +91,13 @@ def _read(name: str, problems: Problems) -> list[_Manifest]:
 def _manifest(tree: Node, problems: Problems) -> _Manifest | None:
     """Return the manifest of one document, or None if its kind is not checked."""
     if not isinstance(tree, MapNode):
-        problems.error(tree.position, finding.WRONG_TYPE, f"a manifest must be a map, not {describe(tree)}")
+        problems.error(tree.position, FindingCode.WRONG_TYPE, f"a manifest must be a map, not {describe(tree)}")
         return None
     data = plain(tree)
     kind = data.get("kind")
     if not isinstance(kind, str) or not kind:
         hint = next((did_you_mean(key, ["kind"]) for key in data if did_you_mean(key, ["kind"])), "")
-        problems.error(tree.position, finding.MISSING_FIELD, f'the manifest has no "kind"{hint}')
+        problems.error(tree.position, FindingCode.MISSING_FIELD, f'the manifest has no "kind"{hint}')
         return None
     if kind not in KINDS:
         where = locate(tree, "kind")
@@ -112,7 +111,7 @@ def _check(manifest: _Manifest, validator: WorkflowValidator, given: GivenTempla
     found = [*validator.problems(manifest.data, manifest.kind), *given.check(manifest.data, manifest.kind)]
     for one in found:
         text = one.text
-        if one.code == finding.WRONG_TYPE and (written := _as_written(manifest.tree, one)):
+        if one.code == FindingCode.WRONG_TYPE and (written := _as_written(manifest.tree, one)):
             text = f"{text}; YAML reads {written} this way: quote it"
         problems.found.append(Problem(_position(manifest.tree, one), one.code, text))
 

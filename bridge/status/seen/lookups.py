@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bridge.core import log
 from bridge.core.backoff import JITTER, Backoff
-from bridge.core.clock import Clock, StopEvent
+from bridge.core.clock import Clock
 from bridge.core.errors import BridgeError, PermanentError
 from bridge.core.model import WorkflowRef
 from bridge.core.report import ErrorReports
@@ -41,7 +41,7 @@ class Lookups(Worker):
         clock: Clock,
         reports: ErrorReports,
         inbox: Inbox,
-        stop: StopEvent,
+        stop: threading.Event,
     ) -> None:
         super().__init__("status-lookups", stop)
         self._argo = argo

@@ -8,10 +8,11 @@ Thread: one ``status-watch-NAMESPACE`` each runs `run`; `problem` may be read fr
 from __future__ import annotations
 
 import logging
+import threading
 
 from bridge.core import log
 from bridge.core.backoff import Backoff
-from bridge.core.clock import Clock, StopEvent
+from bridge.core.clock import Clock
 from bridge.core.errors import BridgeError
 from bridge.core.model import HealthProblem
 from bridge.core.report import ErrorReports
@@ -45,7 +46,7 @@ class Watcher(Worker):
         clock: Clock,
         reports: ErrorReports,
         inbox: Inbox,
-        stop: StopEvent,
+        stop: threading.Event,
     ) -> None:
         super().__init__(f"status-watch-{namespace}", stop)
         self.namespace = namespace

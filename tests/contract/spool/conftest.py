@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.spool.options import DeadLetterOptions, SpoolOptions
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError
 from bridge.spool.records import Finished, NewEvent, NewRows, Outcome, Postponed, WaitingEvent
 from bridge.spool.store import Spool
@@ -20,6 +19,7 @@ from tests.contract.spool.spool_records import (
     rows_waiting,
     seqs_waiting,
 )
+from tests.support.clock import FakeClock
 
 
 def commit(spool: Spool, *numbers: int, lane: str = "boiler", **more: object) -> None:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.spool.dead_letters import MAX_TOPICS
 from bridge.spool.records import Finished, NewExternalStatus, NewRows, Outcome, RetainedTopic
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool, dead, done, event, identity, letter, message, seqs_waiting
+from tests.support.clock import FakeClock
 
 
 def test_the_outbox_keeps_a_message_until_it_was_sent(spool: Spool) -> None:

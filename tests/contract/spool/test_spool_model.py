@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bridge.core.clock import FakeClock
 from bridge.core.model import ReplyAddress
 from bridge.spool.options import SpoolOptions
 from bridge.spool.records import NewRows, Outcome, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import dead, done, event, identity, reply
+from tests.support.clock import FakeClock
 
 KEEP_DONE_S = 100.0
 LANES = ("boiler", "press")

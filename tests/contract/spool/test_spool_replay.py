@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.model import MessageProperties
 from bridge.spool.records import Asked, Finished, LetterFilter, NewRows, Outcome, Postponed
@@ -19,6 +18,7 @@ from tests.contract.spool.spool_records import (
     reply,
     seqs_waiting,
 )
+from tests.support.clock import FakeClock
 
 
 def end_dead(spool: Spool, *numbers: int, code: str = "expired") -> None:

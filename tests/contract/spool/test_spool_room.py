@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.model import OutgoingMessage
 from bridge.spool import store
@@ -17,6 +16,7 @@ from bridge.spool.options import SpoolOptions
 from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import MakeSpool, apart, done, event, identity, letter, rows_waiting
+from tests.support.clock import FakeClock
 
 LARGE = "x" * 20_000
 

@@ -6,10 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bridge.core.clock import FakeClock
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, message
+from tests.support.clock import FakeClock
 from tests.support.machine import scaled
 
 

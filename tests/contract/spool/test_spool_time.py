@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridge.core.clock import FakeClock
 from bridge.spool.options import SpoolOptions
 from bridge.spool.records import NewRows, Postponed
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, seqs_waiting
+from tests.support.clock import FakeClock
 
 
 def opened(path: Path, clock: FakeClock, **limits: float) -> Spool:

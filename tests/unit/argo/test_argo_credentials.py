@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.argo.credentials import Credentials
-from bridge.core.clock import FakeClock
 from bridge.core.errors import TransientError
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture

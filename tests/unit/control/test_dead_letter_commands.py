@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.control.dead_letter_commands import MAX_IDS, PAGE, PAGE_BYTES, DeadLetterCommands
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import WorkflowOrder
 from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Outcome, Replayed
 from bridge.spool.store import Spool
+from tests.support.clock import FakeClock
 
 
 def replay_one(seq: int) -> Replayed:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.backoff import Backoff
-from bridge.core.clock import MAX_RESTART_GAP_S, AgeClock, FakeClock, rfc3339
+from bridge.core.clock import MAX_RESTART_GAP_S, AgeClock, rfc3339
+from tests.support.clock import FakeClock
 
 DAY_S = 86_400.0
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.report import MAX_REPORTS, ErrorReports, ReportWriter
+from tests.support.clock import FakeClock
 
 
 def test_a_report_tells_the_error(tmp_path: Path) -> None:

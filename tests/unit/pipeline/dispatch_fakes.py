@@ -15,7 +15,6 @@ from bridge.argo.exchanges import HttpRequest
 from bridge.argo.gate import Gate, GateOptions
 from bridge.argo.options import VERSION_PATH
 from bridge.core.backoff import Backoff
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress, WorkflowOrder
 from bridge.core.report import ErrorReports
@@ -23,6 +22,7 @@ from bridge.pipeline.dispatch.dispatcher import Dispatcher
 from bridge.pipeline.dispatch.settlement import Settlement
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import NewEvent, NewRows
+from tests.support.clock import FakeClock
 
 THEIRS = {"argo-bridge/event": "ee" * 32}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pipeline_fakes import FlakySpool, event
 
-from bridge.core.clock import FakeClock
 from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.spool.records import (
     Finished,
@@ -14,6 +13,7 @@ from bridge.spool.records import (
     Postponed,
     WaitingEvent,
 )
+from tests.support.clock import FakeClock
 
 
 class LaneBench:

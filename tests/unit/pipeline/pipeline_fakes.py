@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, WorkflowOrder
@@ -30,6 +29,7 @@ from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome, WaitingEvent
 from bridge.spool.store import Spool
 from bridge.validation.policy import Policy
+from tests.support.clock import FakeClock
 
 TOPICS = Topics("argo/workflows", "plant-1")
 TRIGGER = "argo/workflows/trigger"

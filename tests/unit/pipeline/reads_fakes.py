@@ -14,7 +14,6 @@ from pipeline_fakes import TOPICS, FakeDelivery, FlakySpool
 
 from bridge.argo.errors import Answer, classify
 from bridge.argo.exchanges import HttpRequest
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, ReplyAddress
 from bridge.core.report import ErrorReports
@@ -22,6 +21,7 @@ from bridge.interface.operations import SPECS, Operation
 from bridge.pipeline.intake.operations import ReadRequest
 from bridge.pipeline.reads.reader import Reads
 from bridge.pipeline.refusals import Refusals
+from tests.support.clock import FakeClock
 
 
 def workflow(name: str, created: str = "2026-11-24T14:00:00Z", **status: Any) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import pytest
 from pipeline_fakes import FlakySpool
 
 from bridge.argo.errors import AnswerKind
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowOrder
 from bridge.pipeline.cluster import VERSION_KEY, ClusterSchema, VersionWatch
 from bridge.validation.library import SchemaLibrary
+from tests.support.clock import FakeClock
 
 LIBRARY = SchemaLibrary()
 OLDEST, NEWEST = LIBRARY.versions[0], LIBRARY.newest

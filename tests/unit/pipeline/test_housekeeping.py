@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pipeline_fakes import FlakySpool, event
 
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.pipeline.housekeeping import EVERY_S, PURGE_STEP, Housekeeping
 from bridge.spool.records import Finished, NewRows, Outcome
+from tests.support.clock import FakeClock
 
 
 class RoundsOf(Housekeeping):

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_fakes import FlakySpool, outbox_row
 
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.interface.topics import Topics
@@ -17,6 +16,7 @@ from bridge.pipeline.outbox import PAGE, OutboxSender
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import NewRows
 from bridge.transports.base import PublishDone, PublishResult
+from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pipeline_fakes import IngestBench, request, sensor
 
 from bridge.argo.manifests import Manifests
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.interface.replies import Refusal
 from bridge.pipeline.dispatch.plans import marks_of
@@ -22,6 +21,7 @@ from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.settings.configuration import load
 from bridge.spool.records import NewEvent
 from tests.support.bridge_files import BridgeFiles
+from tests.support.clock import FakeClock
 
 TEXT = st.text("{}=a", min_size=1, max_size=4)
 TEXTS = st.dictionaries(TEXT, TEXT, max_size=2)

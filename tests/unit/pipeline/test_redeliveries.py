@@ -7,12 +7,12 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.clock import FakeClock
 from bridge.core.model import Message, MessageProperties
 from bridge.pipeline.intake.identity import Deliveries
 from bridge.pipeline.intake.redeliveries import Redeliveries
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
+from tests.support.clock import FakeClock
 
 
 class Desk:

@@ -7,11 +7,11 @@ import json
 import pytest
 from pipeline_fakes import TOPICS, request, sensor
 
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
 from bridge.interface.replies import MAX_DETAILS, Refusal
 from bridge.pipeline.refusals import Refusals
+from tests.support.clock import FakeClock
 
 ADDRESS = ReplyAddress("plant", "replies/me", b"c", "7")
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, WorkflowOrder
@@ -24,6 +23,7 @@ from bridge.spool.records import Finished, NewDeadLetter, NewEvent, NewRows, Out
 from bridge.spool.store import Spool
 from bridge.validation.library import SchemaLibrary
 from tests.support.bridge_files import BRIDGE_ID, NAMESPACE, BridgeFiles
+from tests.support.clock import FakeClock
 from tests.support.spine import TRIGGER, mapping, submit
 
 MAPPINGS = (

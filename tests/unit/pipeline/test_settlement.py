@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_fakes import TOPICS, FlakySpool, event
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import ReplyAddress
@@ -20,6 +19,7 @@ from bridge.pipeline.dispatch.lanes import Lanes
 from bridge.pipeline.dispatch.settlement import FULL, LINGER_S, MAX_UNMARKED, MAX_UNMARKED_BYTES, Settlement
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Finished, NewRows, Outcome, Postponed, WaitingEvent
+from tests.support.clock import FakeClock
 
 
 class SettleBench:

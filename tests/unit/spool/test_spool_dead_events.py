@@ -7,12 +7,12 @@ from pathlib import Path
 
 import orjson
 
-from bridge.core.clock import FakeClock
 from bridge.spool.encoding import decode_letter, encode_letter
 from bridge.spool.files import APPLICATION_ID, connect, load_migrations, migrate, prepare_writer
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import event, identity, letter
+from tests.support.clock import FakeClock
 
 
 def first_version(path: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.spool.files import Migration, connect, load_migrations, migrate, open_writer
 from bridge.spool.records import NewRows
 from bridge.spool.store import Spool
 from tests.contract.spool.spool_records import done, event, numbers_waiting, seqs_waiting
+from tests.support.clock import FakeClock
 
 STEPS = (
     Migration(1, "first", "create table t (a integer); insert into t values (1);"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from bridge.argo.watch import WatchFrame
-from bridge.core.clock import AgeClock, FakeClock
+from bridge.core.clock import AgeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage, WorkflowRef
@@ -22,6 +22,7 @@ from bridge.status.seen.retained import read_retained
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.shown.publisher import Publisher
 from bridge.transports.base import ConnectionProblem, PublishResult, Session
+from tests.support.clock import FakeClock
 
 NS = "factory"
 TOPICS = Topics("argo/workflows", "plant-1")

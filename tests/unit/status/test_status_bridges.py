@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, workflow
 
-from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
 from bridge.status.seen.events import Connected, ForeignSeen, Ready
 from bridge.status.seen.retained import read_retained
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.transports.base import Session
+from tests.support.clock import FakeClock
 
 OWN = TOPICS.status_of(NS, "boil-1")
 REF = WorkflowRef(NS, "boil-1", "u1")

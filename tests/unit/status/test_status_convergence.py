@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
 
 from bridge.argo.watch import WatchFrame
-from bridge.core.clock import FakeClock
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import ExternalStatus
 from bridge.status.decided.nodes import read_nodes
 from bridge.status.decided.transitions import digest_of, observe, transition, update_of
 from bridge.status.seen.events import Listed, LiveSeen, LookedUp, UpdatesStored
 from bridge.transports.base import PublishResult, Session
+from tests.support.clock import FakeClock
 
 NAMES = ["a", "b", "c"]
 DEVICES = ["", "dev/1/workflow", "dev/2/workflow"]

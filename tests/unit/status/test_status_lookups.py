@@ -9,7 +9,6 @@ from status_fakes import NS, workflow
 from test_status_watcher import Stop
 
 from bridge.argo.client import WorkflowList
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
@@ -17,6 +16,7 @@ from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed, LookedUp
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import RELIST_S, Lookups
+from tests.support.clock import FakeClock
 
 AWAY = TransientError("get: unreachable", code="unreachable")
 ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")

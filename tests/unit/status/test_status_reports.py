@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from status_fakes import NS, OWN_ONLY, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, failed_nodes, workflow
 
-from bridge.core.clock import FakeClock, rfc3339
+from bridge.core.clock import rfc3339
 from bridge.core.model import WorkflowRef
 from bridge.interface.status import Notice, NoticeKind, StatusRequests
 from bridge.spool.records import RetainedTopic
 from bridge.status.decided.windows import SLICES, Window
 from bridge.status.seen.sources import FollowedWorkflows
+from tests.support.clock import FakeClock
 
 REPORT = TOPICS.report_of(NS)
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from status_fakes import NS, TOPICS, FakeBroker, FakeTransport
 
-from bridge.core.clock import FakeClock
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
@@ -25,6 +24,7 @@ from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
 from bridge.status.shown.state import REPEAT_S, StatePublisher
 from bridge.transports.base import PublishResult
+from tests.support.clock import FakeClock
 from tests.support.machine import scaled
 
 OWN = TOPICS.status_of(NS, "boil-1")

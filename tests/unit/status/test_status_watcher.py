@@ -9,7 +9,6 @@ from status_fakes import NS, workflow
 
 from bridge.argo.client import WorkflowList
 from bridge.argo.watch import WatchFrame
-from bridge.core.clock import FakeClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
 from bridge.core.model import WorkflowRef
@@ -17,6 +16,7 @@ from bridge.core.report import ErrorReports
 from bridge.status.seen.events import Listed
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.watcher import AUTH_PAUSE_S, TOKEN_LOOK_S, Watcher
+from tests.support.clock import FakeClock
 
 CUT = TransientError("watch: connection lost", code="connection-lost")
 DENIED = TransientError("list: forbidden", code="not-permitted")

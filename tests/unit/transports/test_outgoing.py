@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import CLOSES_WITHIN_S, WINDOW, Outgoing
 from bridge.transports.suspects import SET_ASIDE_S
+from tests.support.clock import FakeClock
 from tests.support.transport_ends import Outcomes, reports_of
 
 MESSAGE = OutgoingMessage("t", b"x")

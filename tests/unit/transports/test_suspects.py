@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.core.clock import FakeClock
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 from bridge.transports.suspects import ENDS_ALONE, SET_ASIDE_S, SUSPECTED_S, Suspects
+from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
 
 

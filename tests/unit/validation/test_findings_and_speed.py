@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from valid_workflows import LIBRARY, NEWEST, container, workflow
 
-from bridge.validation import finding, library
-from bridge.validation.finding import Finding, describe, in_order, listed
+from bridge.validation import library
+from bridge.validation.finding import Finding, FindingCode, describe, in_order, listed
 from bridge.validation.library import schema_folder
 from tests.support.work import lines_run
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_every_code_is_documented():
     """A code that people cannot look up tells them nothing."""
     text = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
-    assert [code for code in sorted(finding.CODES) if f"| `{code}` |" not in text] == []
+    assert [code for code in sorted(FindingCode) if f"| `{code}` |" not in text] == []
 
 
 def test_equal_findings_are_told_once_and_numbers_sort_as_numbers():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
@@ -23,6 +22,7 @@ from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.base import Delivery, Left
 from tests.support.amqp_memory import DeliveryNotes
+from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
 
 HEADER = b"\0\0"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.core.clock import FakeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
@@ -12,6 +11,7 @@ from bridge.transports.base import Delivery, Left
 from bridge.transports.mqtt.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
 from bridge.transports.mqtt.options import Bounds
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
+from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
 
 

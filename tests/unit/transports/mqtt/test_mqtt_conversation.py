@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge.core.clock import FakeClock
 from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
@@ -22,6 +21,7 @@ from bridge.transports.mqtt.problems import LinkLost
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
+from tests.support.clock import FakeClock
 from tests.support.scripted_broker import publish
 from tests.support.transport_ends import RecordingListener, reports_of
 
