@@ -21,7 +21,7 @@ from bridge.mapping.payloads import DECODERS
 from bridge.settings.model import Settings
 from tests.docs.command_pages import commands
 from tests.docs.key_pages import json_schema, key_table
-from tests.docs.operation_pages import operations, repeats, rights
+from tests.docs.operation_pages import dead_letter, operations, repeats, rights, submit
 from tests.support.documents import ROOT
 
 FOLDERS = ("schemas/config", "schemas/interface")
@@ -29,6 +29,13 @@ FOLDERS = ("schemas/config", "schemas/interface")
 CONFIG_SCHEMAS = {
     "bridge.json": json_schema(Section(Settings), "argo-bridge: bridge.yaml"),
     "mappings.json": json_schema(Section(MappingFile), "argo-bridge: mapping file"),
+}
+
+INTERFACE_PARTS = {
+    "submit": submit(),
+    "repeats": repeats(),
+    "operations": operations(),
+    "dead letter": dead_letter(),
 }
 
 
@@ -41,7 +48,7 @@ def generated() -> dict[Path, str]:
         "schemas/asyncapi.yaml": f"# Generated: make generate\n{described}",
         "docs/configuration.md": _page("configuration", {"keys": key_table(Section(Settings))}),
         "docs/mappings.md": _page("mappings", {"formats": "".join(_formats())}),
-        "docs/interface.md": _page("interface", {"operations": operations(), "repeats": repeats()}),
+        "docs/interface.md": _page("interface", INTERFACE_PARTS),
         "docs/operations.md": _page("operations", {"rights": rights()}),
         "docs/commands.md": _page("commands", {"commands": commands()}),
     }

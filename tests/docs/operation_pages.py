@@ -1,4 +1,4 @@
-"""Makes the reference of operations for docs/interface.md."""
+"""Makes the tables of operations and message keys for docs/interface.md and docs/operations.md."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from collections.abc import Iterator
 
 import orjson
 
+from bridge.interface.described.schemas import DEAD_LETTER_KEYS
 from bridge.interface.keys import BodyKey
+from bridge.interface.messages import SUBMIT_KEYS
 from bridge.interface.operations import SPECS, OperationSpec
 
 
 def operations() -> str:
     """Return the reference."""
     return "".join(line + "\n" for line in _reference())
+
+
+def submit() -> str:
+    """Return the table of the keys of ``submit``."""
+    rows = (f"| `{key.name}` | {key.kind.words} | {key.meaning} |\n" for key in SUBMIT_KEYS)
+    return "| key of `submit` | value | meaning |\n| --- | --- | --- |\n" + "".join(rows)
+
+
+def dead_letter() -> str:
+    """Return the table of the keys of a dead letter."""
+    rows = (f"| `{key.name}` | {key.meaning} |\n" for key in DEAD_LETTER_KEYS)
+    return "| key | meaning |\n| --- | --- |\n" + "".join(rows)
 
 
 def repeats() -> str:

@@ -15,6 +15,7 @@ from bridge.cli.main import build_parser
 from bridge.configfile.fields import Section
 from bridge.configfile.problems import Code
 from bridge.core.metrics import Durations, Metrics
+from bridge.interface.described.schemas import named_schemas
 from bridge.interface.messages import SUBMIT_NAMES, TRIGGER_NAMES
 from bridge.interface.operations import Operation
 from bridge.interface.replies import HTTP_CODES
@@ -155,6 +156,23 @@ def test_every_key_of_a_request_is_in_the_reference() -> None:
     reference = read("docs/interface.md")
     names = [*TRIGGER_NAMES, *SUBMIT_NAMES, *(operation.value for operation in Operation)]
     assert [name for name in names if f"`{name}`" not in reference] == []
+
+
+def test_every_key_of_a_body_is_in_the_reference() -> None:
+    """Whatever key a request, reply, status, report, dead letter or state may have, by itself or in a path."""
+    reference = read("docs/interface.md") + read("docs/operations.md")
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`|\"\w+\":", reference))))
+    assert {key for schema in named_schemas().values() for key in keys_in(schema)} - named == set()
+
+
+def keys_in(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for inner in schema.values():
+            yield from keys_in(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from keys_in(inner)
 
 
 def test_every_code_of_validation_is_explained() -> None:

@@ -246,7 +246,7 @@ def _bodies() -> Iterator[tuple[str, Schema]]:
     yield "StatusUpdateSuccess", _success(replies.STATUS_RECEIVED, ())
     yield "StatusUpdateReply", _either("StatusUpdateSuccess", "ErrorReply")
     meaning = "a message or event that could not be carried out, with the reason, without its payload"
-    yield "DeadLetter", object_schema(meaning, _DEAD_LETTER)
+    yield "DeadLetter", object_schema(meaning, DEAD_LETTER_KEYS)
     meaning = "plain text, not JSON; offline is also the last will"
     yield "Availability", {"description": meaning, "type": "string", "enum": ["online", "offline"]}
     problem = (always("code", ANY_TEXT, "kebab-case"), always("message", ANY_TEXT, "a sentence"))
@@ -275,7 +275,7 @@ _NODE = (
     BodyKey("message", ANY_TEXT, "Argo's message"),
     *_TIMES,
 )
-_DEAD_LETTER = (
+DEAD_LETTER_KEYS = (
     always("reason", ANY_TEXT, "a code"),
     always("message", ANY_TEXT, "a sentence"),
     always("topic", ANY_TEXT, "topic of the message"),
