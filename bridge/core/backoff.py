@@ -13,11 +13,7 @@ JITTER = random.Random()  # noqa: S311 - jitter, not a secret
 class Backoff:
     """The delay of attempt n is ``initial_s * factor ** (n - 1)``, at most `cap_s`, less a random share up to `jitter`.
 
-    Attributes:
-        initial_s: delay after the first failure, seconds.
-        cap_s: maximum delay, seconds.
-        factor: growth from one attempt to the next.
-        jitter: maximum share of the delay, 0 to 1, that is subtracted at random, so that clients do not retry in step.
+    The share, 0 to 1, keeps clients from retrying in step.
     """
 
     initial_s: float

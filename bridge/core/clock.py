@@ -38,12 +38,10 @@ class SystemClock:
 
 
 class AgeClock:
-    """The bridge's own clock: seconds that only increase, also over restarts.
+    """The bridge's own clock: seconds that only increase, also over restarts. Thread: any; reads are a subtraction.
 
     It starts from the value stored with the last commit, plus the wall-clock difference since then if that is between 0
     and 30 days, otherwise plus 0. While running it advances by the monotonic clock alone.
-
-    Thread: any; reads are a subtraction.
     """
 
     def __init__(self, clock: Clock, stored_age_s: float = 0.0, stored_wall_s: float | None = None) -> None:

@@ -38,11 +38,7 @@ class ConfigError(BridgeError):
 
 
 class TransientError(BridgeError):
-    """It may work later: a connection, a timeout, a 5xx.
-
-    Attributes:
-        retry_after_s: seconds to wait, as requested by the other side, or None.
-    """
+    """It may work later: a connection, a timeout, a 5xx; `retry_after_s` is what the other side asked for, or None."""
 
     default_code = "unavailable"
 
@@ -54,8 +50,7 @@ class TransientError(BridgeError):
 class PermanentError(BridgeError):
     """It will never work in this form; retrying is pointless.
 
-    Attributes:
-        details: one entry per finding, for a reply's ``details`` key; () if the message is enough.
+    `details` has one entry per finding, for a reply's ``details`` key; () if the message is enough.
     """
 
     default_code = "refused"

@@ -103,11 +103,7 @@ def _plain(value: object) -> str:
 
 
 class LineBudget(logging.Filter):
-    """Allows `LINES_A_MINUTE` lines for each place in the program that logs, and each code.
-
-    Args:
-        monotonic: seconds that never go back.
-    """
+    """Allows `LINES_A_MINUTE` lines for each place in the program that logs, and each code."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -130,13 +126,7 @@ class LineBudget(logging.Filter):
 
 
 def configure(form: str, level: str, stream: TextIO | None = None) -> None:
-    """Send the bridge's log to `stream` (stderr by default).
-
-    Args:
-        form: ``console`` or ``json``.
-        level: ``debug``, ``info``, ``warning`` or ``error``.
-        stream: a text stream.
-    """
+    """Send the bridge's log to `stream` (stderr by default), as ``console`` or ``json``."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(LineBudget())
     handler.setFormatter(JsonFormatter() if form == "json" else ConsoleFormatter())
@@ -147,12 +137,10 @@ def configure(form: str, level: str, stream: TextIO | None = None) -> None:
 
 
 class Throttle:
-    """Allows one log line per `period_s` for each key, and counts the suppressed ones.
+    """Allows one log line per `period_s` for each key, and counts the suppressed ones. Thread: any.
 
     There can be any number of long keys, such as topics; numbers are kept for the last `max_keys`. After a key was
     forgotten, its next line may come too early; `LineBudget` limits how many.
-
-    Thread: any.
     """
 
     def __init__(self, period_s: float = 60.0, max_keys: int = 10_000) -> None:
@@ -178,12 +166,7 @@ class Throttle:
 
 
 class SeldomLog:
-    """Writes one line per minute for each key; the next line says in ``held_back`` how many were suppressed.
-
-    Args:
-        log: where they are written.
-        now_s: seconds that never go back.
-    """
+    """Writes one line per minute for each key; the next line says in ``held_back`` how many were suppressed."""
 
     def __init__(self, log: logging.Logger, now_s: Callable[[], float]) -> None:
         self._log = log
@@ -201,13 +184,7 @@ class SeldomLog:
     ) -> bool:
         """Write a line if one is due for `key`; return whether it was written.
 
-        Args:
-            key: lines with the same key count as similar.
-            text: a sentence with ``%s`` for each of `values`.
-            values: see `text`.
-            level: of the line.
-            error: its traceback is also written.
-            keys: see `fields`.
+        `text` has ``%s`` for each of `values`; `error` adds its traceback; `keys` are those of `fields`.
         """
         is_due, held_back = self._throttle.allow(key, self._now_s())
         if is_due:

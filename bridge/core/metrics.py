@@ -107,10 +107,7 @@ class Metrics:
         return durations
 
     def value(self, name: str, **labels: str) -> float:
-        """Return one sample by its name without prefix, e.g. ``value("dead_letters_total", reason="x")``.
-
-        0.0 if nothing was counted yet.
-        """
+        """Return one sample by its name without prefix, ``value("dead_letters_total", reason="x")``; 0.0 if none."""
         return self._registry.get_sample_value(f"argo_bridge_{name}", labels) or 0.0
 
     def exposition(self) -> bytes:

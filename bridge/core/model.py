@@ -13,18 +13,17 @@ from bridge.core.record import record
 
 @record(frozen=True, slots=True)
 class MessageProperties:
-    """Properties of a message besides topic and payload.
+    """Properties of a message besides topic and payload; "", b"" or None where it has none.
 
     MQTT 3.1.1 has none of them. Source: MQTT 5.0 section 3.3.2.3; AMQP 0-9-1 basic properties map onto the same names.
 
     Attributes:
-        response_topic: where the reply goes, or "".
+        response_topic: where the reply goes.
         correlation_data: echoed unchanged in the reply.
-        content_type: as given, or "".
-        message_expiry_s: seconds from now until the message expires, or None.
-        message_id: AMQP message_id, or "".
+        message_expiry_s: seconds from now until the message expires.
+        message_id: AMQP message_id.
         user: user properties (AMQP: headers, as text) in order; names may repeat.
-        reply_queue: AMQP reply_to: the queue that the reply goes to, or "".
+        reply_queue: AMQP reply_to: the queue that the reply goes to.
     """
 
     response_topic: str = ""
@@ -41,12 +40,7 @@ NO_PROPERTIES = MessageProperties()
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a transport could not read a message completely; the message is dead-lettered for it.
-
-    Attributes:
-        code: kebab-case, the reason of the dead letter.
-        message: a sentence for the sender.
-    """
+    """Why a transport could not read a message completely: its dead letter's reason, and a sentence for the sender."""
 
     code: str
     message: str
@@ -57,15 +51,12 @@ class Message:
     """One message as received from a broker.
 
     Attributes:
-        connection: name of the connection in bridge.yaml.
         topic: MQTT topic name (AMQP: routing key translated to a topic).
-        payload: the raw bytes.
         qos: 0 or 1 as delivered; only 1 is acknowledged, and only 1 is ever redelivered.
         retain: True = a retained message delivered on subscribing; ignored.
         dup: the broker says that it may have sent the message before.
         packet_id: MQTT packet identifier of this delivery; 0 at QoS 0. Valid only within the session of its connection.
             AMQP has none that outlives a channel, so its transport assigns its own numbers.
-        properties: see `MessageProperties`.
         flaw: the part that could not be read, or None.
     """
 
@@ -85,10 +76,7 @@ class OutgoingMessage:
     """One message to publish.
 
     Attributes:
-        topic: a topic name.
         payload: the bytes; b"" with `retain` clears a retained topic.
-        qos: 0 or 1.
-        retain: whether the broker retains it.
         correlation_data: MQTT 5.0 Correlation Data (AMQP correlation_id), b"" for none.
         content_type: MQTT 5.0 Content Type, "" for none.
         user: MQTT 5.0 user properties (AMQP headers), e.g. ``(("code", "200"),)``. Dropped on 3.1.1.
@@ -115,10 +103,7 @@ class WorkflowRef:
 
 
 class Phase(Enum):
-    """Argo's workflow phases (docs/design/argo-server.md, Status).
-
-    ABSENT: the controller has not seen the workflow yet.
-    """
+    """Argo's workflow phases (docs/design/argo-server.md, Status); ABSENT: the controller has not seen it yet."""
 
     ABSENT = ""
     PENDING = "Pending"
@@ -140,7 +125,6 @@ class ReplyAddress:
     Attributes:
         connection: the connection on which the request arrived.
         topic: the Response Topic, or PREFIX/response/OPERATION.
-        correlation_data: the request's own.
         request_id: the body's ``requestId`` as JSON text, or "" when it had none.
         queue: AMQP only: the request's reply_to, which takes precedence over `topic`; "" if it had none.
         refused: why the reply does not go to the address in the request, or "".
@@ -178,13 +162,7 @@ class WorkflowOrder:
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """Why a part of the bridge does not work now, for the health pages and the ``state`` topic.
-
-    Attributes:
-        code: kebab-case.
-        message: a sentence.
-        subject: the connection, namespace or part concerned, or "".
-    """
+    """Why a part of the bridge, its `subject`, does not work now, for the health pages and the ``state`` topic."""
 
     code: str
     message: str

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 
 def distance(first: str, second: str, most: int = 10**9) -> int:
-    """Return the edit distance, counting a swap of neighbours as one edit (optimal string alignment).
-
-    A distance above `most` may be returned as any number above `most`.
-    """
+    """Return the edit distance, a swap of neighbours counting as one edit; above `most`, any larger number."""
     before_last: list[int] = []
     last = list(range(len(second) + 1))
     for i, a in enumerate(first, 1):
@@ -28,9 +25,7 @@ def distance(first: str, second: str, most: int = 10**9) -> int:
 class Proposals:
     """Makes suggestions for the first misspelt words of one message only, so that garbage costs little time.
 
-    Args:
-        max_words: no suggestions after this many words.
-        max_steps: no suggestions after this many steps, one per compared pair of letters (at most 0.7 us).
+    After `max_words` or `max_steps` there are none; a step is one compared pair of letters (at most 0.7 us).
     """
 
     def __init__(self, max_words: int = 10, max_steps: int = 100_000) -> None:

@@ -39,16 +39,13 @@ class ReportWriter:
         self._numbers = itertools.count()
 
     def write(self, where: str, error: BaseException, wall_s: float, **facts: object) -> Path | None:
-        """Write one report.
+        """Write one report; returns the file, or None where the disk does not take it: it must not make things worse.
 
         Args:
             where: the place that caught it, e.g. ``ingest``.
             error: the exception, with its traceback.
             wall_s: wall time of the event.
             facts: what is needed to reproduce it; never payloads or secrets.
-
-        Returns:
-            The file, or None where the disk does not take it: reporting must not make things worse.
         """
         body = {
             "where": where,
@@ -75,13 +72,7 @@ class ReportWriter:
 
 
 class ErrorReports(ReportWriter):
-    """The reports of a running bridge; each is also counted and logged.
-
-    Args:
-        folder: where they are written.
-        metrics: where ``internal_errors`` is counted.
-        clock: the time that they show.
-    """
+    """The reports of a running bridge; each is also counted (``internal_errors``) and logged."""
 
     def __init__(self, folder: Path, metrics: Metrics, clock: Clock) -> None:
         super().__init__(folder)

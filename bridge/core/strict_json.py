@@ -26,11 +26,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
-    """Parse one JSON text.
-
-    Args:
-        payload: UTF-8 bytes, without a byte order mark.
-        max_depth: arrays and objects nested deeper are refused.
+    """Parse one JSON text of UTF-8 bytes, without a byte order mark.
 
     Raises:
         PermanentError: code ``invalid-json``, ``duplicate-key`` or ``too-deep``; the message gives the position.
@@ -59,9 +55,7 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
 def dumps(value: object, *, sort_keys: bool = False) -> bytes:
     """Return the JSON text of a result of `loads`, compact, with integers of any size exact.
 
-    Args:
-        value: to write.
-        sort_keys: sort keys, so that equal objects have the same text.
+    With `sort_keys`, equal objects have the same text.
     """
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)

@@ -13,9 +13,7 @@ import threading
 class Worker:
     """Base of a part that has one thread. It implements `run`, and `_interrupt` where it waits for more than `_stop`.
 
-    Args:
-        name: of the thread; liveness looks for it.
-        stop: shared with others that end together; None = its own.
+    Liveness looks for the thread's name. A `stop` may be shared with others that end together.
     """
 
     def __init__(self, name: str, stop: threading.Event | None = None) -> None:

@@ -48,13 +48,7 @@ _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an expone
 
 
 class CompileError(Exception):
-    """The text is not a valid expression.
-
-    Attributes:
-        line: from 1, within the expression.
-        column: from 1.
-        text: the library's message.
-    """
+    """The text is not a valid expression; line and column count from 1, within it."""
 
     def __init__(self, line: int, column: int, text: str) -> None:
         super().__init__(text)
@@ -68,13 +62,7 @@ class EvaluationError(Exception):
 
 
 class Program:
-    """One compiled expression.
-
-    Args:
-        source: CEL text.
-
-    Raises:
-        CompileError: it cannot be parsed, or names or types are wrong.
+    """One compiled expression; `CompileError` if it cannot be parsed, or names or types are wrong.
 
     Attributes:
         result: name of the result's type, as far as it is known in advance: ``BOOL``, ``STRING``, ``DYN``, ...
@@ -92,10 +80,7 @@ class Program:
         self.result: str = compiled.return_type().name()
 
     def run(self, data: MappingOf[str, Any]) -> Any:
-        """Return the result as a plain Python value.
-
-        Args:
-            data: a value for each variable that the expression uses, made by `to_cel`.
+        """Return the result as a plain Python value; `data` has each variable that is used, made by `to_cel`.
 
         Raises:
             EvaluationError: CEL's error value, or data that it does not accept.
@@ -110,11 +95,7 @@ class Program:
 
 
 def to_cel(value: Any) -> Any:
-    """Return a decoded value in the form used in expressions.
-
-    Raises:
-        EvaluationError: text with a NUL character.
-    """
+    """Return a decoded value in the form used in expressions; `EvaluationError` for text with a NUL character."""
     kind = type(value)
     if kind is str:
         return _without_nul(value)

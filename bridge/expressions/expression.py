@@ -62,11 +62,7 @@ class PathValue:
         self.result = "STRING" if path.root in (TOPIC, HEADERS, MESSAGE) and path.steps else "DYN"
 
     def value(self, scope: Scope) -> Any:
-        """Return the decoded value unchanged.
-
-        Raises:
-            EvaluationError: the value is missing or null.
-        """
+        """Return the decoded value unchanged; `EvaluationError` if it is missing or null."""
         found = walk(scope.root(self._root), self._steps)
         if found is MISSING:
             raise EvaluationError(f"{self._path} is missing")
@@ -88,11 +84,7 @@ class Calculated:
         self._tree: PickTree | None = pick_tree(paths)
 
     def value(self, scope: Scope) -> Any:
-        """Return the result.
-
-        Raises:
-            EvaluationError: the expression has no result for this message.
-        """
+        """Return the result; `EvaluationError` if the expression has none for this message."""
         data: dict[str, Any] = {}
         if self._reads_payload:
             data[PAYLOAD] = pick(scope.payload, self._tree)
@@ -125,11 +117,7 @@ class Condition:
         return None if self._native is None else self._native(payload, captures)
 
     def holds(self, scope: Scope) -> bool:
-        """Return the result.
-
-        Raises:
-            EvaluationError: an error, or a result that is not a bool.
-        """
+        """Return the result; `EvaluationError` for an error, or a result that is not a bool."""
         result = self._expression.value(scope)
         if not isinstance(result, bool):
             raise EvaluationError(f"the result is {_kind(result)}, not a bool")
@@ -137,11 +125,7 @@ class Condition:
 
 
 def compile_expression(source: str, captures: Sequence[str]) -> Expression:
-    """Return the compiled form of an expression in a mapping.
-
-    Args:
-        source: a bare path or CEL.
-        captures: names of the captured topic levels.
+    """Return the compiled form of a bare path or CEL; `captures` are the names of the captured topic levels.
 
     Raises:
         ExpressionError: it cannot be parsed, or names or types are wrong.

@@ -41,8 +41,7 @@ _WHOLE = re.compile(r"-?[0-9]+")
 def compile_native(source: str) -> Native | None:
     """Return a function of (decoded payload, captures) for a condition that CEL has already compiled.
 
-    It returns True, False, or None for "use CEL". If the condition is not simple enough, the result is None instead of
-    a function.
+    It returns True, False, or None for "use CEL". The result is None if the condition is not simple enough.
     """
     parts, joint = _split(source)
     tests = [_comparison(part) for part in parts]

@@ -44,14 +44,7 @@ class Path:
 
 @record(frozen=True, slots=True)
 class Scope:
-    """The variables of expressions for one message.
-
-    Attributes:
-        payload: the decoded payload.
-        captures: text of each captured topic level, by name.
-        message: the message itself.
-        wall_s: wall time in seconds since 1970, the variable `now`.
-    """
+    """The variables of expressions for one message; wall time in seconds since 1970 is the variable `now`."""
 
     payload: Any
     captures: MappingOf[str, str]
