@@ -108,7 +108,7 @@ class WorkflowPages(Pages):
         self._offset: int | None = 0
 
     def request(self) -> HttpRequest | None:
-        """See `Pages`."""
+        """Return the request for the next page, None after the last."""
         if self._offset is None:
             return None
         path = workflow_page_path(self._namespace, self._selector, self._offset, BRIEF_LEFT_OUT)
@@ -131,7 +131,7 @@ class TemplatePages(Pages):
         self._token: str | None = ""
 
     def request(self) -> HttpRequest | None:
-        """See `Pages`."""
+        """Return the request for the next page, None after the last."""
         if self._token is None:
             return None
         path = with_query(

@@ -59,15 +59,15 @@ class Creation:
 
     @property
     def is_create(self) -> bool:
-        """See `Plan`."""
+        """Whether the next request creates the workflow."""
         return self.step is Step.CREATE
 
     def request(self) -> HttpRequest:
-        """See `Plan`."""
+        """Return the next request: the create, or a look at the name."""
         return look_up(self._event.order) if self.step is Step.LOOK_UP else self._submission()
 
     def answered(self, answer: Answer) -> Verdict:
-        """See `Plan`."""
+        """Decide what the answer means, and what comes next."""
         verdict = decide(self.step, answer, self._event.id, is_request=not self._event.mapping)
         if isinstance(verdict, GoOn):
             self.step = verdict.step

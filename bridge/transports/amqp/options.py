@@ -239,15 +239,15 @@ class NoMemory:
     """Remembers nothing: every delivery is new."""
 
     def begin(self) -> int:
-        """See `DeliveryMemory`."""
+        """Return 0: no number is in use."""
         return 0
 
     def number(self, message: Message) -> int:  # noqa: ARG002 - the protocol's signature
-        """See `DeliveryMemory`."""
+        """Return 0: it was never stored."""
         return 0
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """See `DeliveryMemory`."""
+        """Do nothing."""
 
     def forget_unseen(self) -> None:
-        """See `DeliveryMemory`."""
+        """Do nothing."""
