@@ -5,7 +5,8 @@ Source: AsyncAPI 3.0.0 "Components Object"; the MQTT bindings 0.2.0 and the AMQP
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bridge.interface import replies
@@ -240,13 +241,7 @@ def _traits() -> Part:
     }
 
 
-def _relocated(schema: Any, old: str, new: str) -> Any:
+def _relocated(schema: Mapping[str, Any], old: str, new: str) -> Any:
     """Return a schema in which references that began with `old` begin with `new`."""
-    if isinstance(schema, dict):
-        return {
-            key: new + value.removeprefix(old)
-            if key == "$ref" and isinstance(value, str) and value.startswith(old)
-            else _relocated(value, old, new)
-            for key, value in schema.items()
-        }
-    return [_relocated(value, old, new) for value in schema] if isinstance(schema, list | tuple) else schema
+    text = json.dumps(schema, separators=(",", ":"))
+    return json.loads(text.replace(f'"$ref":"{old}', f'"$ref":"{new}'))

@@ -7,6 +7,8 @@ schemas/interface; a test compares.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -71,19 +73,11 @@ def _file(root: str, named: dict[str, Schema]) -> Schema:
     used: set[str] = set()
     waiting = [root]
     while waiting:
-        found = _references(named[waiting.pop()]) - used
+        found = set(re.findall(rf'"\$ref": "{re.escape(DEFINITIONS)}(\w+)"', json.dumps(named[waiting.pop()]))) - used
         used |= found
         waiting += found
     definitions = {"$defs": {name: named[name] for name in sorted(used)}} if used else {}
     return {"$schema": DIALECT, "title": f"argo-bridge: {root}", **named[root], **definitions}
-
-
-def _references(schema: Any) -> set[str]:
-    if isinstance(schema, dict):
-        here = schema.get("$ref")
-        own = {here.removeprefix(DEFINITIONS)} if isinstance(here, str) else set()
-        return own.union(*(_references(value) for value in schema.values()))
-    return set().union(*(_references(value) for value in schema)) if isinstance(schema, list) else set()
 
 
 def named_schemas() -> dict[str, Schema]:
