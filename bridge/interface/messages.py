@@ -9,12 +9,12 @@ its result, is decided later.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.core.model import Message
 from bridge.core.nearest import did_you_mean
+from bridge.core.record import record
 from bridge.interface.keys import (
     MAX_SHOWN,
     NAME,
@@ -36,7 +36,7 @@ MAX_REQUEST_ID_BYTES = 1024
 MAX_UNKNOWN_KEYS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Submit:
     """The ``submit`` key: run a stored template. Parameters are text, objects and arrays as JSON text."""
 
@@ -85,7 +85,7 @@ KNOWN_KEYS = INTERFACE_KEYS - frozenset(SUBMIT_NAMES)
 """Top-level keys of a trigger message. Those of ``submit`` would have no effect here."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TriggerMessage:
     """A well-formed trigger message; whether it is allowed and valid is decided later.
 
@@ -103,7 +103,7 @@ class TriggerMessage:
     event_identity: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RequestBody:
     """The body of a request, without its CloudEvents envelope if it had one.
 
@@ -116,7 +116,7 @@ class RequestBody:
     event_identity: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class OperationRequest:
     """A well-formed request other than a trigger message.
 
