@@ -64,11 +64,9 @@ _WITH_NODES = (
 
 @dataclass(frozen=True, slots=True)
 class WorkflowList:
-    """All workflows of one list.
+    """All workflows of one list; a watch continues at its resource version.
 
-    Attributes:
-        items: without nodes and most of the spec; the cache may lack the newest and still have ones just deleted.
-        resource_version: where a watch continues.
+    The items have no nodes and little of the spec; the cache may lack the newest and still have ones just deleted.
     """
 
     items: tuple[dict[str, Any], ...]

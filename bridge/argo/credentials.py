@@ -64,10 +64,7 @@ class Credentials:
 
     @property
     def renewals(self) -> int:
-        """How often a new token came into use, including the first; checks the file.
-
-        Thread: any.
-        """
+        """How often a new token came into use, including the first; checks the file. Thread: any."""
         if self._file is not None:
             # A problem with the file is reported to whoever needs the token.
             with self._lock, contextlib.suppress(TransientError):

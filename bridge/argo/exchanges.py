@@ -129,10 +129,7 @@ class Exchanges:
                 return ended
 
     def wake(self) -> None:
-        """Make the current or next `poll` return at once.
-
-        Thread: any.
-        """
+        """Make the current or next `poll` return at once. Thread: any."""
         # Full = a wake-up is already pending; closed = there is nobody to wake.
         with contextlib.suppress(OSError):
             self._wake_out.send(b"\0")

@@ -25,11 +25,9 @@ class Marks:
     """What says on a workflow that it is ours, and whose. "" leaves an annotation out.
 
     Attributes:
-        bridge_id: label ``argo-bridge/bridge``.
         event_id: 32 bytes; in hexadecimal in the annotation.
         mapping: the mapping's name, "" for a trigger message.
         topic: the concrete topic; annotation values may be any text, so it stands there as it is.
-        connection: where the message came from.
         status_topic: the mapping's own status topic, rendered.
     """
 

@@ -17,10 +17,8 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 def workflow_name(base: str, event_id: bytes) -> str:
     """Return BASE-HASH: an RFC 1123 label of at most 63 characters, without dots; the same event gives the same name.
 
-    Args:
-        base: generateName, template or mapping name, in any form; ``Über hitzung-`` becomes ``uber-hitzung``. A base
-            without letters or digits becomes ``workflow``.
-        event_id: at least 10 bytes of a digest; HASH is 80 bits of it as 16 base32 characters.
+    A base (generateName, template or mapping name) has any form: ``Über hitzung-`` becomes ``uber-hitzung``, and one
+    without letters or digits ``workflow``. HASH is 80 bits of the event id as 16 base32 characters.
     """
     number = int.from_bytes(event_id[:10], "big")
     # Only the beginning matters; a base may come from a message and have any length.

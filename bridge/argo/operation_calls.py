@@ -58,13 +58,7 @@ def source_of(namespace: str, name: str) -> HttpRequest:
 
 
 def change(operation: Operation, namespace: str, name: str, options: Mapping[str, object]) -> HttpRequest:
-    """Return the request that carries out an operation on an existing object.
-
-    Args:
-        operation: stop, terminate, suspend, resume, retry, set, delete, suspend-cron or resume-cron.
-        namespace: of the object.
-        name: of the workflow, or of the CronWorkflow.
-        options: as returned by `bridge.interface.messages`.
+    """Return the request that carries out an operation on an existing object; `options` as read by the interface.
 
     Raises:
         PermanentError: ``bad-name``.
@@ -79,11 +73,7 @@ def change(operation: Operation, namespace: str, name: str, options: Mapping[str
 
 
 def cron_path(namespace: str, name: str) -> str:
-    """Path of one CronWorkflow.
-
-    Raises:
-        PermanentError: ``bad-name``.
-    """
+    """Path of one CronWorkflow; `PermanentError` (``bad-name``) for a name that Kubernetes does not have."""
     return f"/api/v1/cron-workflows/{segment(namespace, 'namespace')}/{segment(name, 'CronWorkflow')}"
 
 
@@ -104,13 +94,9 @@ def _pairs(parameters: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CronSubmission:
-    """A workflow to start from a CronWorkflow.
+    """A workflow to start, with a fixed name, from the CronWorkflow `cron` of its namespace.
 
-    Attributes:
-        namespace: of both.
-        cron: name of the CronWorkflow.
-        name: of the workflow, fixed.
-        options: those of ``parameters``, ``entrypoint``, ``serviceAccount`` that were given.
+    `options` are those of ``parameters``, ``entrypoint``, ``serviceAccount`` that were given.
     """
 
     namespace: str
@@ -155,10 +141,6 @@ def submit_cron(submission: CronSubmission, marks: Marks) -> HttpRequest:
 
 def resubmission(source: Mapping[str, Any], order: WorkflowOrder) -> WorkflowOrder:
     """Return `order` with the manifest of a workflow like `source`, copied as by Argo's own resubmit.
-
-    Args:
-        source: the old workflow, with metadata and spec.
-        order: namespace, name and new parameters of the new one.
 
     Raises:
         PermanentError: ``not-argo``: it has no metadata or no spec.

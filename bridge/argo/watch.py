@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -68,8 +68,7 @@ class WatchFrame:
 class Heartbeat:
     """A pause without frames; comes at least every `Watch.patience_s`, so that the caller can do its other work.
 
-    Attributes:
-        is_sign_of_life: the server sent something since the last one, if only a comment.
+    `is_sign_of_life`: the server sent something since the last one, if only a comment.
     """
 
     is_sign_of_life: bool
@@ -91,13 +90,11 @@ class WatchRequest:
         namespace: "" = all.
         selector: label selector, e.g. ``argo-bridge/bridge=plant-1``.
         resource_version: of a list, or of the last frame; "" = everything that exists comes first as ADDED.
-        bookmarks: request BOOKMARK frames, so that a quiet watch still learns newer resource versions.
     """
 
     namespace: str = ""
     selector: str = ""
     resource_version: str = ""
-    bookmarks: bool = True
 
     @property
     def path(self) -> str:
@@ -106,7 +103,7 @@ class WatchRequest:
             watch_path(self.namespace),
             listOptions__labelSelector=self.selector,
             listOptions__resourceVersion=self.resource_version,
-            listOptions__allowWatchBookmarks="true" if self.bookmarks else "",
+            listOptions__allowWatchBookmarks="true",  # a quiet watch still learns newer resource versions
             fields="-" + ",".join(f"result.object.{name}" for name in LEFT_OUT),
         )
 
@@ -119,13 +116,9 @@ class Watch:
     """One watch; iterate it once. The last item is the only `WatchEnd`.
 
     Attributes:
-        options: where the server is.
-        credentials: used once, at the start.
-        request: what to follow.
         patience_s: seconds until a `Heartbeat` if nothing else comes.
         silence_s: seconds without a byte after which the connection counts as dead.
         max_frame_bytes: a longer frame ends the watch.
-        monotonic: seconds that never go back.
     """
 
     options: ArgoOptions
@@ -134,7 +127,6 @@ class Watch:
     patience_s: float = 1.0
     silence_s: float = SILENCE_S
     max_frame_bytes: int = MAX_FRAME_BYTES
-    monotonic: Callable[[], float] = time.monotonic
     _exchanges: Exchanges = field(init=False, repr=False)
     _parser: SseParser = field(init=False, repr=False)
     _frames: deque[bytes] = field(init=False, repr=False, default_factory=deque)
@@ -148,10 +140,7 @@ class Watch:
         self._parser = SseParser(self.max_frame_bytes)
 
     def stop(self) -> None:
-        """End the iteration soon with STOPPED, in any phase.
-
-        Thread: any.
-        """
+        """End the iteration soon with STOPPED, in any phase. Thread: any."""
         self._stopped = True
         self._exchanges.wake()
 
@@ -167,7 +156,7 @@ class Watch:
             self._exchanges.close()
 
     def _events(self) -> Iterator[Event]:
-        self._heard_at_s = self.monotonic()
+        self._heard_at_s = time.monotonic()
         self._exchanges.start("watch", HttpRequest("GET", self.request.path), self._hear)
         ended: Answer | None = None
         while ended is None:
@@ -185,7 +174,7 @@ class Watch:
         yield WatchEnd(_reason(ended), ended)
 
     def _hear(self, piece: bytes) -> None:
-        self._heard_at_s = self.monotonic()
+        self._heard_at_s = time.monotonic()
         self._is_heard = True
         self._exchanges.interrupt()
         if self._is_too_large:
@@ -202,7 +191,7 @@ class Watch:
             return failure(
                 Fault.TOO_LARGE, f"a frame of the watch has more than {self.max_frame_bytes} bytes", sent=False
             )
-        if self.monotonic() - self._heard_at_s >= self.silence_s:
+        if time.monotonic() - self._heard_at_s >= self.silence_s:
             return failure(Fault.CUT, f"nothing received for {self.silence_s:.0f} s, not even a heartbeat", sent=False)
         return None
 

@@ -61,12 +61,7 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The message starts nothing.
-
-    Attributes:
-        cause: ``when-false``, ``when-error`` or ``empty``.
-        message: for the log, "" unless there was an error.
-    """
+    """The message starts nothing: ``when-false``, ``when-error`` or ``empty``; an error has a message for the log."""
 
     cause: str
     message: str = ""
@@ -84,12 +79,10 @@ class WorkflowPlan:
     """The common parts of a mapping's workflows, and the texts that differ.
 
     Attributes:
-        namespace: where they are created.
         base: prefix of generated names.
         manifest: JSON bytes, see `WorkflowOrder.manifest`.
         name: the name's text, or None to generate one.
-        parameters: name and text of each parameter.
-        annotations: key and text of each annotation that differs between events.
+        annotations: those that differ between events.
     """
 
     namespace: str
@@ -105,13 +98,8 @@ class Mapping:
     """One mapping, ready to run.
 
     Attributes:
-        name: unique among the mappings.
-        pattern: the topics it listens to.
         connection: the only connection it listens on, or "" for all.
-        decoder: decodes the payload.
-        plan: the workflow.
         empty: the result for a message without payload, or None if it is treated like any other.
-        schema: the payload's schema, or None.
         condition: the `when`, or None for always.
         event_id: identifies the event, or None.
         order_by: events with equal values run one after the other, or None.
@@ -164,12 +152,9 @@ class Mapping:
         return StatusRequests(self.nodes, tuple(one for one in filled if not published_problem(one.topic)))
 
     def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
-        """Return the result for a message; never raises because of its content.
+        """Return the result for a message that `pattern` matches, with `captures` from `RouteTable.match`.
 
-        Args:
-            message: one that `pattern` matches.
-            captures: from `RouteTable.match`.
-            wall_s: wall time in seconds since 1970, the variable `now`.
+        Never raises because of its content. `wall_s` is the variable `now`.
         """
         if not message.payload and self.empty is not None:
             return self.empty

@@ -46,15 +46,10 @@ _EMPTY: dict[EmptyPayload, Outcome | None] = {
 def compile_mappings(
     definitions: Iterable[MappingDefinition], template_manifest: TemplateManifest
 ) -> tuple[MappingSet, list[Problem]]:
-    """Return the compiled mappings and all problems found, in the order of files and lines.
+    """Return the compiled mappings, without those that have a problem, and all problems in order.
 
-    Args:
-        definitions: as read and checked by `definition`; each with its namespace filled in.
-        template_manifest: makes the workflow object of a template, see `sources.TemplateManifest`.
-
-    Returns:
-        The set without the mappings that have a problem. A configuration with problems is refused as a whole; that
-        decision is the caller's.
+    The definitions were checked and have their namespace. That a configuration with problems is refused as a whole is
+    the caller's decision.
     """
     problems = Problems()
     decoders = {name: make() for name, make in DECODERS.items()}

@@ -56,8 +56,7 @@ def check_definitions(
 ) -> tuple[MappingDefinition, ...]:
     """Check all mappings of a configuration, individually and against each other.
 
-    Returns:
-        The same mappings with default namespace and manifest filled in. Use them only if `problems` has no errors.
+    Returns the same with default namespace and manifest filled in; use them only if `problems` has no errors.
     """
     given = tuple(definitions)
     _check_names(given, problems)

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 class MappingSet:
-    """The mappings of one configuration.
-
-    Args:
-        mappings: in the order of definition.
-    """
+    """The mappings of one configuration, in the order of definition."""
 
     def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
         self._mappings = tuple(mappings)

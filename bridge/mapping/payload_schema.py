@@ -25,12 +25,7 @@ MAX_FINDINGS = 10
 
 
 class SchemaError(Exception):
-    """The schema itself is invalid.
-
-    Attributes:
-        message: a sentence.
-        path: keys and indices within the schema.
-    """
+    """The schema itself is invalid: a sentence, and the keys and indices to the place."""
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
@@ -39,14 +34,7 @@ class SchemaError(Exception):
 
 
 class PayloadSchema:
-    """A compiled payload schema.
-
-    Args:
-        schema: the JSON Schema as plain values.
-
-    Raises:
-        SchemaError: it is not a valid schema, or refers to something outside itself.
-    """
+    """A compiled payload schema; `SchemaError` if it is not valid, or refers to something outside itself."""
 
     def __init__(self, schema: Any) -> None:
         if not isinstance(schema, (dict, bool)):

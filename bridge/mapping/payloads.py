@@ -32,10 +32,7 @@ _LONGEST_SHOWN = 64
 
 
 class PayloadError(PermanentError):
-    """The payload does not match the mapping. A retry never helps.
-
-    Codes: ``invalid-payload``, ``duplicate-key``, ``payload-schema``.
-    """
+    """The payload does not match the mapping: ``invalid-payload``, ``duplicate-key``, ``payload-schema``."""
 
     default_code = "invalid-payload"
 
@@ -54,11 +51,7 @@ class Decoder(Protocol):
     refuses: ClassVar[str]
 
     def decode(self, payload: bytes) -> Any:
-        """Return the value, quickly. It is shared between mappings and must not be changed.
-
-        Raises:
-            PayloadError: ``invalid-payload``.
-        """
+        """Return the value, quickly, or raise `PayloadError`. It is shared between mappings and must not be changed."""
 
     def exact(self, payload: bytes, decoded: Any) -> Any:  # noqa: ARG002 - some formats need the payload again
         """Return the value for a workflow: `decoded`, as returned by `decode`, if that is exact.

@@ -38,12 +38,7 @@ class BracesError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed text.
-
-    Attributes:
-        parts: literal text and expressions, in order.
-        braces: number of `{{` in the mapping's own text.
-    """
+    """A parsed text: literal text and expressions in order, and the number of `{{` in the mapping's own text."""
 
     parts: tuple[str | Expression, ...]
     braces: int = 0
@@ -73,10 +68,6 @@ class Template:
 
 def parse_template(text: str, captures: Sequence[str]) -> Template:
     """Return the parsed form of a text.
-
-    Args:
-        text: the text in the mapping.
-        captures: names of the captured topic levels.
 
     Raises:
         ExpressionError: an expression is wrong, `${` has no `}`, or `${` stands between `{{` and `}}`.

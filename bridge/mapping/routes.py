@@ -37,11 +37,7 @@ class _Branch:
 
 
 class RouteTable:
-    """Finds the mappings of a topic on one connection.
-
-    Args:
-        mappings: in the order of definition, which is the order of `match`.
-    """
+    """Finds the mappings of a topic on one connection, in the order of definition."""
 
     def __init__(self, mappings: Iterable[Mapping]) -> None:
         self._mappings = tuple(mappings)

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def base_name(definition: MappingDefinition) -> str:
-    """Return the prefix of generated names.
-
-    It is generate-name, else the template's or the manifest's name, else the mapping's.
-    """
+    """Return the prefix of generated names: generate-name, else the template's, manifest's or mapping's name."""
     workflow = definition.workflow
     metadata = _manifest_of(workflow).get("metadata") or {}
     given = metadata if isinstance(metadata, dict) else {}
@@ -46,10 +43,7 @@ def manifest_bytes(
 ) -> bytes:
     """Return the workflow object as JSON, without name and namespace: ``{"metadata": {...}, "spec": {...}}``.
 
-    Args:
-        workflow: the mapping's `workflow`.
-        annotations: those that are the same for every event.
-        template_manifest: see `TemplateManifest`.
+    `annotations` are those that are the same for every event.
 
     Raises:
         ConfigError: the manifest is not a Workflow.
