@@ -20,6 +20,7 @@ from bridge.core.log import logger
 _log = logger(__name__)
 
 START_WITHIN_S = 10.0
+_HOST = "127.0.0.1"  # keeps others out
 _TURNS_TO_ARRIVE = 5
 """Turns of the event loop until the last accepted connection has reached `_take_client`; else it stays open."""
 
@@ -27,9 +28,8 @@ _TURNS_TO_ARRIVE = 5
 class EmbeddedBroker:
     """A broker that runs, in its own thread, while the context is entered; anonymous clients have all rights."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Create it; only 127.0.0.1 keeps others out. Port 0 is a free one."""
-        self._host = host
+    def __init__(self, port: int = 0) -> None:
+        """Create it; port 0 is a free one."""
         self._port = port
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -46,7 +46,7 @@ class EmbeddedBroker:
     @property
     def url(self) -> str:
         """The URL for clients."""
-        return f"mqtt://{self._host}:{self._port}"
+        return f"mqtt://{_HOST}:{self._port}"
 
     def __enter__(self) -> EmbeddedBroker:
         """Start it, and return once it accepts connections.
@@ -91,7 +91,7 @@ class EmbeddedBroker:
         listeners = {"default": ListenerConfig(type=ListenerType.EXTERNAL)}
         plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         broker = Broker(BrokerConfig(listeners=listeners, plugins=plugins))
-        server = await asyncio.start_server(partial(self._take_client, broker), self._host, self._port)
+        server = await asyncio.start_server(partial(self._take_client, broker), _HOST, self._port)
         self._port = server.sockets[0].getsockname()[1]
         try:
             await broker.start()

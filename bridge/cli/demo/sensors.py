@@ -32,31 +32,31 @@ class Sensor:
     read: Callable[[int], bytes]
 
 
-def boiler(site: str, device: str, period_s: float = 1.0) -> Sensor:
+def boiler(site: str, device: str) -> Sensor:
     """Return a boiler's temperature as JSON with a counter, ``{"value": 95.2, "seq": 3}``; over 90 it is too hot."""
 
     def read(count: int) -> bytes:
         return orjson.dumps({"value": _BOILER_CURVE[count % len(_BOILER_CURVE)], "seq": count + 1})
 
-    return Sensor(f"sensors/{site}/boiler/{device}/temperature", period_s, read)
+    return Sensor(f"sensors/{site}/boiler/{device}/temperature", 1.0, read)
 
 
-def press(site: str, device: str, period_s: float = 2.0) -> Sensor:
+def press(site: str, device: str) -> Sensor:
     """Return a press's state as text, ``OK`` or ``ALARM`` with a number; alarm 7 cannot be cleared."""
 
     def read(count: int) -> bytes:
         return _PRESS_STATES[count % len(_PRESS_STATES)].encode()
 
-    return Sensor(f"sensors/{site}/press/{device}/state", period_s, read)
+    return Sensor(f"sensors/{site}/press/{device}/state", 2.0, read)
 
 
-def scale(site: str, device: str, period_s: float = 1.5) -> Sensor:
+def scale(site: str, device: str) -> Sensor:
     """Return a parcel's weight in kilograms, a bare number; over 30 it must leave the belt."""
 
     def read(count: int) -> bytes:
         return str(_SCALE_WEIGHTS[count % len(_SCALE_WEIGHTS)]).encode()
 
-    return Sensor(f"sensors/{site}/scale/{device}/weight", period_s, read)
+    return Sensor(f"sensors/{site}/scale/{device}/weight", 1.5, read)
 
 
 class Sensors:

@@ -9,7 +9,6 @@ Thread: the command's main thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from bridge.cli import exit_codes
 from bridge.cli.views.send import SendView
@@ -22,8 +21,6 @@ GATHER_S = 1.0
 """Workflows that start within this time of the first one may come from the same message."""
 SETTLE_S = 2.0
 """A retained end may be that of an earlier workflow with this name, until the first status of its successor."""
-
-Monotonic = Callable[[], float]
 
 
 class NamedWorkflow:
@@ -201,21 +198,15 @@ def follow_started(visit: BrokerVisit, started: StartedWorkflows, view: SendView
     return exit_codes.PROBLEMS if started.gone else _verdict(states)
 
 
-def _watch(
-    visit: BrokerVisit,
-    followed: NamedWorkflow | StartedWorkflows,
-    view: SendView,
-    until_s: float,
-    monotonic: Monotonic = time.monotonic,
-) -> bool:
+def _watch(visit: BrokerVisit, followed: NamedWorkflow | StartedWorkflows, view: SendView, until_s: float) -> bool:
     """Pass messages to `followed` until it is final; False if it is not before `until_s`."""
-    while (now_s := monotonic()) < until_s:
+    while (now_s := time.monotonic()) < until_s:
         settles_at_s = followed.settles_at_s
         if settles_at_s is not None and now_s >= settles_at_s:
             return True
         wait_until_s = until_s if settles_at_s is None else min(until_s, settles_at_s)
         message = visit.next(wait_until_s - now_s)
-        status = followed.take(message, monotonic()) if message is not None else None
+        status = followed.take(message, time.monotonic()) if message is not None else None
         if status is not None:
             view.progressed(status)
     return False

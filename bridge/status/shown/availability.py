@@ -8,7 +8,9 @@ Thread: any; the transports call `ready`.
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 
 from bridge.interface.topics import OFFLINE, ONLINE
 from bridge.status.shown.own_topic import OwnTopic
@@ -54,32 +56,14 @@ class Availability:
         with self._lock:
             self._is_over = True
             self._ready.clear()
-        last = _Countdown()
-        for transport in self._own.ready():
-            last.add()
-            if not transport.publish(self._own.message(OFFLINE), last.done):
-                last.done(PublishResult.LOST)
-        return last.wait(deadline_s)
-
-
-class _Countdown:
-    """Waits until every publish has ended."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._open = 0
-        self._lost = 0
-
-    def add(self) -> None:
-        with self._changed:
-            self._open += 1
-
-    def done(self, result: PublishResult) -> None:
-        with self._changed:
-            self._open -= 1
-            self._lost += not result
-            self._changed.notify_all()
-
-    def wait(self, deadline_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0, deadline_s) and self._lost == 0
+        results: queue.SimpleQueue[PublishResult] = queue.SimpleQueue()
+        transports = self._own.ready()
+        for transport in transports:
+            if not transport.publish(self._own.message(OFFLINE), results.put):
+                results.put(PublishResult.LOST)
+        until_s = time.monotonic() + deadline_s
+        try:
+            ended = [results.get(timeout=max(0.0, until_s - time.monotonic())) for _ in transports]
+        except queue.Empty:
+            return False
+        return all(ended)

@@ -48,11 +48,6 @@ class Tags:
         self.is_over = False
         self.is_returned = False
 
-    @property
-    def count(self) -> int:
-        """Deliveries that the broker has not received an acknowledgement for."""
-        return len(self._waiting)
-
     def add(self, delivery: AmqpDelivery) -> None:
         """Note one delivery."""
         self._waiting.append(delivery)
@@ -87,14 +82,6 @@ class AmqpSession:
         self._count_late = count_late
         self._by_token: dict[int, Tags] = {}
         self._owner = threading.get_ident()
-
-    def __repr__(self) -> str:
-        return f"<AmqpSession unacknowledged={self.count}>"
-
-    @property
-    def count(self) -> int:
-        """Deliveries that the broker has not received an acknowledgement for."""
-        return sum(tags.count for tags in self._by_token.values())
 
     def own(self) -> None:
         """Make the calling thread the owner."""
