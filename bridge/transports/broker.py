@@ -1,12 +1,15 @@
-"""A broker's address, read from a connection's URL. Pure; any thread."""
+"""A broker's address, read from a connection's URL, and why it cannot be reached. Pure; any thread."""
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bridge.core.errors import ConfigError
+from bridge.transports.base import ConnectionProblem
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
@@ -44,9 +47,7 @@ class Broker:
 def parse_broker(url: str, ports: Mapping[str, int]) -> Broker:
     """Return the address in `url`, e.g. ``mqtts://broker.example:8883`` or ``ws://broker.example/mqtt``.
 
-    Args:
-        url: as in bridge.yaml.
-        ports: the default port of each known scheme.
+    `ports` has the default port of each known scheme.
 
     Raises:
         ConfigError: ``bad-url``: another scheme, no host, or a bad port; a retry cannot help.
@@ -62,3 +63,18 @@ def parse_broker(url: str, ports: Mapping[str, int]) -> Broker:
     if not parts.hostname or port == 0:
         raise ConfigError(f'read broker url "{url}": it has no host, or port 0', code="bad-url")
     return Broker(parts.scheme, parts.hostname, port or ports[parts.scheme], parts.path)
+
+
+def unreachable(broker: Broker, error: BaseException, text: str) -> ConnectionProblem:
+    """Return the problem for an exception raised while connecting; `text` is its message."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"broker {broker}: its certificate is not trusted: {error.verify_message}"
+        return ConnectionProblem("tls-failed", f"{why}; check tls.ca and the host name")
+    if isinstance(error, ssl.SSLError):
+        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {text}")
+    why = f"broker {broker} cannot be reached: {text}"
+    if isinstance(error, socket.gaierror):
+        why = f"the broker's host name {broker.host} cannot be resolved: {error.strerror}"
+    elif isinstance(error, TimeoutError):
+        why = f"broker {broker} did not answer in time"
+    return ConnectionProblem("unreachable", why)

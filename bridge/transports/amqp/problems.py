@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 
 from pika import exceptions
 from pika.adapters.utils.connection_workflow import (
@@ -16,7 +14,7 @@ from pika.adapters.utils.connection_workflow import (
 from bridge.core.errors import cut
 from bridge.transports.amqp.options import AmqpLogin, AmqpOptions, virtual_host
 from bridge.transports.base import ConnectionProblem
-from bridge.transports.broker import Broker
+from bridge.transports.broker import Broker, unreachable
 
 # Source: AMQP 0-9-1 section 1.4.2 (reply codes).
 CONNECTION_FORCED = 320
@@ -58,21 +56,7 @@ def connect_failed(error: BaseException, options: AmqpOptions, broker: Broker) -
     if isinstance(cause, exceptions.IncompatibleProtocolError | exceptions.StreamLostError):
         text = f"broker {broker} closed the connection before accepting it; check that this is an AMQP 0-9-1 port"
         return ConnectionProblem("refused", f"{text}{'' if broker.has_tls else ', and whether it needs amqps://'}?")
-    return _unreachable(cause, broker)
-
-
-def _unreachable(cause: BaseException, broker: Broker) -> ConnectionProblem:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        text = f"broker {broker}: its certificate is not trusted: {cause.verify_message}"
-        return ConnectionProblem("tls-failed", f"{text}; check tls.ca and the host name")
-    if isinstance(cause, ssl.SSLError):
-        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {_text(cause)}")
-    text = f"broker {broker} cannot be reached: {_text(cause)}"
-    if isinstance(cause, socket.gaierror):
-        text = f"the broker's host name {broker.host} cannot be resolved: {cause.strerror}"
-    elif isinstance(cause, AMQPConnectorStackTimeout | TimeoutError):
-        text = f"broker {broker} did not answer in time"
-    return ConnectionProblem("unreachable", text)
+    return unreachable(broker, TimeoutError() if isinstance(cause, AMQPConnectorStackTimeout) else cause, _text(cause))
 
 
 def _not_authorized(options: AmqpOptions, broker: Broker, cause: BaseException) -> ConnectionProblem:

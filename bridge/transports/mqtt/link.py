@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.transports.base import ConnectionProblem
-from bridge.transports.broker import Broker
+from bridge.transports.broker import Broker, unreachable
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
@@ -33,7 +33,6 @@ from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, p
 from bridge.transports.mqtt.problems import (
     LinkLost,
     closed_by_peer,
-    connect_failed,
     connect_refused,
     disconnected_by_broker,
 )
@@ -122,7 +121,7 @@ class Link:
             )
         except (OSError, ValueError) as error:
             # ValueError: a host name or a WebSocket response that cannot be decoded.
-            raise LinkLost(connect_failed(error, self._broker)) from error
+            raise LinkLost(unreachable(self._broker, error, cut(str(error)))) from error
 
     def _set_credentials(self, client: Client) -> None:
         options = self._options
@@ -252,7 +251,7 @@ class Link:
     def _broken(self, error: OSError) -> LinkLost:
         if isinstance(error, ssl.SSLError) and self.connack is None:
             # TLS 1.3 brokers check the client's certificate after the client's handshake is over.
-            return LinkLost(connect_failed(error, self._broker))
+            return LinkLost(unreachable(self._broker, error, cut(str(error))))
         return self.closed(str(error))
 
     def flush(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.core.errors import cut
 from bridge.transports.base import ConnectionProblem
@@ -12,41 +12,8 @@ from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
 TAKEN_OVER = 0x8E
 
-# Source: MQTT 5.0 section 2.4; paho translates the return codes of 3.1.1 (section 3.2.2.3) to these.
-REASONS = {
-    0x80: "unspecified error",
-    0x81: "malformed packet",
-    0x82: "protocol error",
-    0x83: "implementation specific error",
-    0x84: "unsupported protocol version",
-    0x85: "client identifier not valid",
-    0x86: "bad user name or password",
-    0x87: "not authorized",
-    0x88: "server unavailable",
-    0x89: "server busy",
-    0x8A: "banned",
-    0x8B: "server shutting down",
-    0x8C: "bad authentication method",
-    0x8D: "keep alive timeout",
-    0x8E: "session taken over",
-    0x8F: "topic filter invalid",
-    0x90: "topic name invalid",
-    0x93: "receive maximum exceeded",
-    0x95: "packet too large",
-    0x96: "message rate too high",
-    0x97: "quota exceeded",
-    0x98: "administrative action",
-    0x99: "payload format invalid",
-    0x9A: "retain not supported",
-    0x9B: "QoS not supported",
-    0x9C: "use another server",
-    0x9D: "server moved",
-    0x9E: "shared subscriptions not supported",
-    0x9F: "connection rate exceeded",
-    0xA0: "maximum connect time",
-    0xA1: "subscription identifiers not supported",
-    0xA2: "wildcard subscriptions not supported",
-}
+# Of MQTT 5.0 section 2.4; paho translates the return codes of 3.1.1 (section 3.2.2.3) to these.
+_REASON_NAMES = ReasonCode(PacketTypes.CONNACK).names
 _NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
 _NO_RETAIN = 0x9A
 _OVER_A_PACKET = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B})
@@ -71,7 +38,7 @@ class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, 
 
 def reason_name(code: int) -> str:
     """Return the name of an MQTT 5.0 reason code."""
-    return f"{REASONS.get(code, 'unknown reason')} (0x{code:02X})"
+    return f"{next(iter(_REASON_NAMES.get(code, ['unknown reason']))).lower()} (0x{code:02X})"
 
 
 def connect_refused(code: int, options: MqttOptions, broker: Broker) -> ConnectionProblem:
@@ -139,21 +106,3 @@ def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, c
     return ConnectionProblem(
         "refused", f"broker {broker} closed the connection before accepting it{cause}{hint}; see its log"
     )
-
-
-def connect_failed(error: Exception, broker: Broker) -> ConnectionProblem:
-    """Return the problem for an exception raised while connecting."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectionProblem(
-            "tls-failed",
-            f"broker {broker}: its certificate is not trusted: {error.verify_message}; check tls.ca and the host name",
-        )
-    if isinstance(error, ssl.SSLError):
-        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {cut(str(error))}")
-    if isinstance(error, socket.gaierror):
-        return ConnectionProblem(
-            "unreachable", f"the broker's host name {broker.host} cannot be resolved: {error.strerror}"
-        )
-    if isinstance(error, TimeoutError):
-        return ConnectionProblem("unreachable", f"broker {broker} did not answer in time")
-    return ConnectionProblem("unreachable", f"broker {broker} cannot be reached: {cut(str(error))}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 import pytest
 
 from bridge.core.errors import ConfigError
-from bridge.transports.broker import MQTT_PORTS, parse_broker
+from bridge.transports.broker import MQTT_PORTS, parse_broker, unreachable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,19 @@ def test_a_bad_url_is_a_config_error(url: str) -> None:
         parse_broker(url, MQTT_PORTS)
     assert caught.value.code == "bad-url"
     assert f'"{url}"' in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "part"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "unreachable", "name broker"),
+        (ConnectionRefusedError(111, "Connection refused"), "unreachable", "Connection refused"),
+        (TimeoutError("timed out"), "unreachable", "in time"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "tls-failed", "WRONG_VERSION_NUMBER"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_says_why(error: Exception, problem: str, part: str) -> None:
+    """Unknown name, refused, no answer and TLS are told apart."""
+    found = unreachable(parse_broker("mqtt://broker", MQTT_PORTS), error, str(error))
+    assert found.code == problem
+    assert part in found.message

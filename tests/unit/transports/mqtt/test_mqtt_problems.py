@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
-
 import pytest
 
 from bridge.transports.broker import MQTT_PORTS, parse_broker
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.problems import (
     closed_by_peer,
-    connect_failed,
     connect_refused,
     disconnected_by_broker,
     reason_name,
@@ -70,22 +66,6 @@ def test_a_disconnect_from_the_broker_says_why(code: int, problem: str, is_suspi
     lost = disconnected_by_broker(code, OPTIONS, BROKER)
     assert (lost.problem.code, lost.is_suspicious) == (problem, is_suspicious)
     assert code == 0x8E or reason_name(code) in lost.problem.message
-
-
-@pytest.mark.parametrize(
-    ("error", "problem", "part"),
-    [
-        (socket.gaierror(-2, "Name or service not known"), "unreachable", "name broker"),
-        (ConnectionRefusedError(111, "Connection refused"), "unreachable", "Connection refused"),
-        (TimeoutError("timed out"), "unreachable", "in time"),
-        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "tls-failed", "WRONG_VERSION_NUMBER"),
-    ],
-)
-def test_a_connection_that_cannot_be_made_says_why(error: Exception, problem: str, part: str) -> None:
-    """Unknown name, refused, no answer and TLS are told apart."""
-    found = connect_failed(error, BROKER)
-    assert found.code == problem
-    assert part in found.message
 
 
 def test_a_close_before_connack_hints_at_the_version() -> None:
