@@ -29,45 +29,19 @@ TRIGGERED = "Workflow triggered successfully"
 INVALID_WORKFLOW = "Invalid workflow definition"
 STATUS_RECEIVED = "Status update received successfully"
 
-HTTP_CODES = {
-    "forbidden-namespace": 403,
-    "forbidden-operation": 403,
-    "manifests-not-allowed": 403,
-    "submit-not-allowed": 403,
-    "access-denied": 403,
-    "not-permitted": 403,
-    "namespace-terminating": 404,
-    "template-not-found": 404,
-    "namespace-not-found": 404,
-    "workflow-not-found": 404,
-    "cron-not-found": 404,
-    "name-taken": 409,
-    "already-ended": 409,
-    "event-id-reused": 409,
-    "payload-too-large": 413,
-    "workflow-too-large": 413,
-    "internal-error": 500,
-    "not-authenticated": 502,
-    "token-unreadable": 502,
-    "tls-failed": 502,
-    "not-argo": 502,
-    "not-http": 502,
-    "redirected": 502,
-    "unknown-route": 502,
-    "kind-not-installed": 502,
-    "answer-too-large": 502,
-    "attempts-exhausted": 503,
-    "busy": 503,
-    "stopped": 503,
-    "unreachable": 503,
-    "connection-lost": 503,
-    "rate-limited": 503,
-    "server-error": 503,
-    "incomplete-list": 503,
-    "incomplete-answer": 503,
-    "expired": 504,
-    "timeout": 504,
+_REASONS = {
+    403: "forbidden-namespace forbidden-operation manifests-not-allowed submit-not-allowed access-denied not-permitted",
+    404: "namespace-terminating template-not-found namespace-not-found workflow-not-found cron-not-found",
+    409: "name-taken already-ended event-id-reused",
+    413: "payload-too-large workflow-too-large",
+    500: "internal-error",
+    502: "not-authenticated token-unreadable tls-failed not-argo not-http redirected unknown-route kind-not-installed "
+    "answer-too-large",
+    503: "attempts-exhausted busy stopped unreachable connection-lost rate-limited server-error incomplete-list "
+    "incomplete-answer",
+    504: "expired timeout",
 }
+HTTP_CODES = {reason: code for code, reasons in _REASONS.items() for reason in reasons.split()}
 """HTTP-like code of each kebab-case reason; every other reason is the sender's fault: 400."""
 
 POLICY_REASONS = frozenset(

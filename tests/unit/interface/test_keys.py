@@ -43,6 +43,7 @@ def test_a_kind_reads_what_its_schema_accepts(name: str) -> None:
     @example({})
     @example("2026-11-24T14:00:00Z")
     @example(7)
+    @example(501)
     @example(True)
     @example([])
     @example("Failed")
