@@ -1,7 +1,7 @@
 """`python -m bench`: measures the bridge beside baselines of the same run, and prints a table.
 
-The machine makes the values; read the ratios. ``--save`` writes the table that docs/performance.md shows. Benchmarks of
-single parts run only if they are named.
+The machine makes the values; read the ratios. ``--save`` writes the table that docs/performance.md shows. `growth`, and
+the benchmarks of single parts, run only if they are named.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import amqp, backlog, figures, latency, receive, status, whole_way
+from bench import amqp, backlog, figures, growth, latency, receive, status, whole_way
 from bench.argo_stub import ROOT
 from bench.figures import Figure
 
@@ -38,6 +38,7 @@ def _measured(is_quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "status": functools.partial(status.run, sized(20, 4)),
         "amqp": functools.partial(amqp.run, sized(30_000, 5_000)),
         "backlog": functools.partial(backlog.run, sized(1_000_000, 100_000)),
+        "growth": functools.partial(growth.run, sized(100_000, 20_000)),
     }
 
 
@@ -73,7 +74,7 @@ def main() -> int:
         parser.error(f"unknown benchmark {', '.join(unknown)}")
     measured, parts = _measured(arguments.quick), _parts(arguments.quick)
     found: list[Figure] = []
-    for name in arguments.names or measured:
+    for name in arguments.names or [name for name in measured if name != "growth"]:
         started_s = time.monotonic()
         if name in parts:
             print(f"== {name}", flush=True)

@@ -52,7 +52,7 @@ mappings: [mappings.yaml]
 web: {{listen: "127.0.0.1:{web}"}}
 log: {{level: warning}}
 """
-_MAPPINGS = """
+MAPPINGS = """
 mappings:
   - name: boiler-overheat
     topic: sensors/{site}/boiler/{device}/temperature
@@ -72,7 +72,6 @@ _FILTERING = """
     workflow: {{template: inspect-boiler, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
 """
 _NATIVE, _CEL = "payload.value > 90.0", "payload.value > 90.0 && payload.unit.startsWith('C')"
-MAPPINGS, DEVICES, TRIGGERING = 100, 100, 100
 _SLOW_FSYNC = """
 #include <unistd.h>
 int fsync(int fd) { (void)fd; usleep(10000); return 0; }
@@ -101,19 +100,22 @@ def readings(count: int) -> Messages:
     return [(TOPIC, reading(seq, HOT)) for seq in range(count)]
 
 
-def filtered(count: int) -> Messages:
-    """Return `count` messages on 10,000 topics, of which each hundredth triggers, the first and the last included."""
-    topics = [
-        f"sensors/site{site}/boiler/{device}/temperature" for device in range(DEVICES) for site in range(MAPPINGS)
-    ]
-    values = [HOT if seq % TRIGGERING == 0 or seq == count - 1 else COLD for seq in range(count)]
+def filtered(count: int, mappings: int = 100) -> Messages:
+    """Return `count` messages on 100 topics a mapping; each hundredth triggers, and so do the first and the last."""
+    topics = [f"sensors/site{site}/boiler/{device}/temperature" for device in range(100) for site in range(mappings)]
+    values = [HOT if seq % 100 == 0 or seq == count - 1 else COLD for seq in range(count)]
     return [(topics[seq * 37 % len(topics)], reading(seq, value)) for seq, value in enumerate(values)]
 
 
-def filtering_mappings() -> str:
+def filtering_mappings(count: int = 100) -> str:
     """Return the mapping file for `filtered`."""
-    items = [_FILTERING.format(number=number, condition=_CEL if number % 2 else _NATIVE) for number in range(MAPPINGS)]
+    items = [_FILTERING.format(number=number, condition=_CEL if number % 2 else _NATIVE) for number in range(count)]
     return "mappings:" + "".join(items)
+
+
+def triggering(messages: Messages) -> int:
+    """Return how many of the messages lead to a workflow."""
+    return sum(b'"value": %.1f,' % HOT in payload for _, payload in messages)
 
 
 def publish(broker: Mosquitto, messages: Messages) -> None:
@@ -159,7 +161,7 @@ class Bridge:
         folder: Path,
         connection: str,
         argo: ArgoStub,
-        mappings: str = _MAPPINGS,
+        mappings: str = MAPPINGS,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._argo = argo
@@ -230,7 +232,7 @@ def memory_mib(process: subprocess.Popen[bytes]) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def drain_with_bridge(messages: Messages, creates: int, mappings: str = _MAPPINGS, preload: str = "") -> Drained:
+def drain_with_bridge(messages: Messages, creates: int, mappings: str = MAPPINGS, preload: str = "") -> Drained:
     """Drain `messages`, which lead to `creates` workflows, with the bridge; `preload` is a library for its process."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
@@ -297,8 +299,7 @@ def run_triggering(count: int) -> list[Figure]:
 def run_filter_path(count: int) -> list[Figure]:
     """Return messages/s of `count` messages of which one in a hundred triggers."""
     messages = filtered(count)
-    creates = sum(seq % TRIGGERING == 0 or seq == count - 1 for seq in range(count))
-    bridge = drain_with_bridge(messages, creates, filtering_mappings())
+    bridge = drain_with_bridge(messages, triggering(messages), filtering_mappings())
     return [beside("filter path", "messages/s", bridge, drain_with_paho(messages), 4.0)]
 
 

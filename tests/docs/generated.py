@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.figures import COMMITTED, facts, load, table
 from bridge import __version__
 from bridge.configfile.fields import Section
 from bridge.configfile.writing import to_yaml
@@ -51,6 +52,7 @@ def generated() -> dict[Path, str]:
         "docs/interface.md": _page("interface", INTERFACE_PARTS),
         "docs/operations.md": _page("operations", {"rights": rights()}),
         "docs/commands.md": _page("commands", {"commands": commands()}),
+        "docs/performance.md": _page("performance", {"table": _measured()}),
     }
     return {ROOT / name: text for name, text in files.items()}
 
@@ -64,6 +66,12 @@ def _formats() -> Iterator[str]:
     yield "| format | `payload` is | refused |\n| --- | --- | --- |\n"
     for name, decoder in DECODERS.items():
         yield f"| `{name}` | {decoder.means} | {decoder.refuses} |\n"
+
+
+def _measured() -> str:
+    """Return the committed table of `make bench`."""
+    machine, figures = load(COMMITTED)
+    return f"{facts(machine)}.\n\n{table(figures)}"
 
 
 def _json(schema: dict[str, Any]) -> str:

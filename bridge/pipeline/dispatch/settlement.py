@@ -24,8 +24,8 @@ from bridge.spool.store import Spool
 
 _log = logger(__name__)
 
-LINGER_S = 0.05
-FULL = 256
+LINGER_S = 0.2
+FULL = 1000
 MAX_UNMARKED = 2000
 """Rows posted and not marked; more would be repeated after a crash."""
 MAX_UNMARKED_BYTES = 64 * 2**20
