@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import field
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -152,6 +153,7 @@ HEAVY_FIELDS = (
 _PAGE = 500
 
 
+@lru_cache(maxsize=256)
 def workflows_path(namespace: str) -> str:
     """Path to create and list; namespace "" is all of them (GET only)."""
     return "/api/v1/workflows/" + (segment(namespace, "namespace") if namespace else "")

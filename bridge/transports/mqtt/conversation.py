@@ -6,7 +6,6 @@ Runs on the transport's thread, which provides the parts that outlive a connecti
 from __future__ import annotations
 
 import select
-import struct
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -198,24 +197,13 @@ class Conversation:
                 self._outgoing.unsent(handed, PublishResult.CONFIRMED)  # there is nothing to clear
                 return
             message = replace(message, retain=False)
-        limit = self.connack.maximum_packet_bytes if self.connack else None
-        packet_id, cause = 0, "no packet id is free"
-        if limit is not None and _size_bytes(message) > limit:
-            # Sent to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
-            cause = f"it is larger than the broker's limit of {limit} bytes"
-        else:
-            try:
-                packet_id = self._link.publish(message)
-            except ValueError as error:
-                cause = str(error)
-            except (struct.error, OverflowError, TypeError) as error:
-                # Checks that paho does not make: one message fails, the connection continues.
-                self._reports.unexpected("mqtt", error, connection=self._name, topic=message.topic)
-                cause = f"unexpected {type(error).__name__}: {error}"
-        if not packet_id:
-            self._say_refused(message, f"cannot publish: {cause}")
+        try:
+            packet_id = self._link.publish(message)
+        except ValueError as error:
+            self._say_refused(message, f"cannot publish: {error}")
             self._outgoing.unsent(handed, PublishResult.REFUSED)
-        elif message.qos:
+            return
+        if message.qos:
             self._outgoing.await_confirmed(packet_id, handed)
         else:
             self._outgoing.await_written(self._link.socket.written_bytes, handed)
@@ -363,10 +351,3 @@ class Conversation:
         except LinkLost as lost:
             if not lost.by_peer:
                 raise
-
-
-def _size_bytes(message: OutgoingMessage) -> int:
-    """Return the size of the PUBLISH packet, or slightly more."""
-    properties = len(message.correlation_data) + len(message.content_type.encode()) + 11
-    properties += sum(len(name.encode()) + len(value.encode()) + 5 for name, value in message.user)
-    return len(message.payload) + len(message.topic.encode()) + properties + 9

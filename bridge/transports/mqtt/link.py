@@ -1,6 +1,6 @@
 """One network connection to an MQTT broker, from the TCP connection to its end. Runs on the transport's thread.
 
-paho encodes what we send and decodes everything except PUBLISH. Each connection has its own paho client, so that it
+paho writes and reads everything except PUBLISH and PUBACK. Each connection has its own paho client, so that it
 cannot keep and resend messages of an earlier one (their owners publish them again). It decides nothing about sessions,
 subscriptions or messages: it notes what arrived, and the transport acts on it.
 """
@@ -29,17 +29,19 @@ from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PacketReader
-from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, publish_properties, set_will
+from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, set_will
 from bridge.transports.mqtt.problems import (
     LinkLost,
     closed_by_peer,
     connect_refused,
     disconnected_by_broker,
 )
+from bridge.transports.mqtt.publish_packet import encode_publish, parse_puback
 from bridge.transports.mqtt.subscriptions import WantedFilter
 from bridge.transports.password_file import read_password
 
 _CONNACK = 0x20
+_PUBACK = 0x40
 _PINGREQ = b"\xc0\x00"
 _DISCONNECT = b"\xe0\x00"
 _CLOSE_WITHIN_S = 1.0
@@ -92,7 +94,6 @@ class Link:
         self._not_own = options.topics.status_stream if options.topics else ""
         self._client: PahoClient | None = None
         self._lost: LinkLost | None = None
-        self._is_publishing = False
         self._has_heard = False
         self._packets = PacketReader()
         self.connack: Connack | None = None
@@ -113,7 +114,6 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
-        client.on_publish = self._on_publish
         arguments: dict[str, Any] = {"properties": connect_properties(options), "clean_start": False}
         try:
             client.connect(
@@ -170,13 +170,6 @@ class Link:
     ) -> None:
         self.answers.append(Suback(packet_id, None))
 
-    def _on_publish(
-        self, _client: Client, _userdata: object, packet_id: int, code: ReasonCode, _properties: object
-    ) -> None:
-        # While publishing, it only says that a QoS 0 message is in our buffer, which is not yet "written".
-        if not self._is_publishing:
-            self.answers.append(Puback(packet_id, code.value))
-
     # The network.
 
     @property
@@ -216,7 +209,10 @@ class Link:
         return total > 0
 
     def control(self, packet: bytes) -> None:
-        """Let paho read one packet other than PUBLISH; see `connack` and `answers` for the result."""
+        """Read one packet other than PUBLISH; see `connack` and `answers` for the result."""
+        if packet[0] == _PUBACK:
+            self.answers.append(Puback(*parse_puback(packet)))
+            return
         client, sock = self._client, self.socket
         assert client is not None  # noqa: S101  (there is a socket)
         sock.offer(packet)
@@ -301,22 +297,21 @@ class Link:
         return self._connected_client().unsubscribe(filters)[1] or 0
 
     def publish(self, message: OutgoingMessage) -> int:
-        """Write one PUBLISH; returns its packet id, or 0 if paho cannot accept it.
+        """Write one PUBLISH; returns its packet id.
 
         Raises:
-            ValueError: not a topic name, or text that is not Unicode.
+            ValueError: it cannot be a packet (`encode_publish`), or is larger than the broker takes.
         """
-        properties = publish_properties(message) if self._is_v5 else None
-        self._is_publishing = True
-        try:
-            info = self._connected_client().publish(
-                message.topic, message.payload, message.qos, message.retain, properties=properties
-            )
-        finally:
-            self._is_publishing = False
-        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else 0
+        packet_id = self._connected_client().next_packet_id()
+        packet = encode_publish(message, packet_id, has_properties=self._is_v5)
+        limit = self.connack.maximum_packet_bytes if self.connack else None
+        if limit is not None and len(packet) > limit:
+            # Sent to the broker it would end the connection, and again after each reconnect (docs/design/brokers.md).
+            raise ValueError(f"it is larger than the broker's limit of {limit} bytes")
+        self.socket.write(packet)
+        return packet_id
 
-    def _connected_client(self) -> Client:
+    def _connected_client(self) -> PahoClient:
         if self._client is None:
             raise self.closed("")
         return self._client

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from paho.mqtt.client import Client, MQTTv5, MQTTv311
@@ -15,7 +14,6 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.core.model import OutgoingMessage
 from bridge.interface.topics import OFFLINE
 from bridge.transports.broker import Broker
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
@@ -49,11 +47,14 @@ class PahoClient(Client):
         self._dialler = dialler
         self._timeout_s = options.connect_timeout_s
         self.network: socket.socket | None = None
-        self.max_inflight_messages = 0  # unlimited: the transport has its own window
         if broker.is_websocket:
             self.ws_set_options(path=broker.websocket_path)
         if broker.has_tls:
             self.tls_set_context(client_context(options.tls))
+
+    def next_packet_id(self) -> int:
+        """Return a packet id from the same row as those of SUBSCRIBE and UNSUBSCRIBE."""
+        return self._mid_generate()
 
     def _create_socket_connection(self) -> socket.socket:
         self.network = self._dialler.connect(self.host, self.port, self._timeout_s)
@@ -102,36 +103,4 @@ def connect_properties(options: MqttOptions) -> Properties:
     properties.SessionExpiryInterval = int(options.session_expiry_s)
     properties.ReceiveMaximum = options.receive_maximum
     properties.MaximumPacketSize = MAX_PACKET_BYTES
-    return properties
-
-
-class _Packed(Properties):
-    """Properties that never change and are packed once; paho takes as long for them as for the rest of a PUBLISH."""
-
-    def pack(self) -> bytes:
-        """Return the bytes of the packet."""
-        packed: bytes | None = vars(self).get("packed")
-        if packed is None:
-            packed = vars(self)["packed"] = super().pack()  # type: ignore[no-untyped-call]  # as in `_properties`
-        return packed
-
-
-@lru_cache(maxsize=16)
-def _with_content_type(content_type: str) -> Properties:
-    properties = _Packed(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # as in `_properties`
-    properties.ContentType = content_type
-    return properties
-
-
-def publish_properties(message: OutgoingMessage) -> Properties | None:
-    """Return the properties of a 5.0 PUBLISH, or None if `message` has none."""
-    if not (message.correlation_data or message.user):
-        return _with_content_type(message.content_type) if message.content_type else None
-    properties = _properties(PacketTypes.PUBLISH)
-    if message.correlation_data:
-        properties.CorrelationData = message.correlation_data
-    if message.content_type:
-        properties.ContentType = message.content_type
-    if message.user:
-        properties.UserProperty = list(message.user)
     return properties

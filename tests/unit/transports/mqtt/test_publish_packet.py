@@ -1,4 +1,4 @@
-"""PUBLISH packets are read as paho, which is older and slower, reads them."""
+"""PUBLISH packets are read and written as paho, which is older and slower, does it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5, MQTTv311
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from bridge.core.model import NO_PROPERTIES, Message, MessageProperties
+from bridge.core.model import NO_PROPERTIES, Message, MessageProperties, OutgoingMessage
 from bridge.transports.mqtt.packet_reader import PacketReader, ProtocolError
-from bridge.transports.mqtt.publish_packet import parse_publish
+from bridge.transports.mqtt.publish_packet import encode_publish, parse_puback, parse_publish
 from tests.support.scripted_broker import publish
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0+#"), max_size=30)
@@ -139,3 +140,81 @@ def test_what_follows_a_packet_does_not_change_it(body: bytes, behind: bytes, fl
             return None
 
     assert outcome(b"") == outcome(behind)
+
+
+OUTGOING = st.builds(
+    OutgoingMessage,
+    topic=TOPIC,
+    payload=st.binary(max_size=300),
+    qos=st.integers(0, 1),
+    retain=st.booleans(),
+    correlation_data=st.binary(max_size=60),
+    content_type=TEXT,
+    user=st.lists(st.tuples(TEXT, TEXT), max_size=4).map(tuple),
+)
+
+
+@given(OUTGOING, st.integers(1, 65_535), st.booleans())
+def test_what_is_written_is_the_packet_that_paho_writes(
+    message: OutgoingMessage, packet_id: int, has_properties: bool
+) -> None:
+    """Byte for byte, properties in the same order."""
+    packet = encode_publish(message, packet_id, has_properties=has_properties)
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5 if has_properties else MQTTv311)
+    properties = Properties(PacketTypes.PUBLISH)
+    if message.content_type:
+        properties.ContentType = message.content_type
+    if message.correlation_data:
+        properties.CorrelationData = message.correlation_data
+    if message.user:
+        properties.UserProperty = list(message.user)
+    written = bytearray()
+    client._sock = object()
+    client._packet_queue = lambda _command, whole, *_: written.extend(whole)
+    client._send_publish(
+        packet_id, message.topic.encode(), message.payload, message.qos, message.retain, properties=properties
+    )
+    client._sock = None
+    assert packet == bytes(written)
+    assert parse(packet, has_properties=has_properties).payload == message.payload
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (OutgoingMessage("", b""), "at least one character"),
+        (OutgoingMessage("a/+", b""), "wildcards"),
+        (OutgoingMessage("a\0b", b""), "NUL"),
+        (OutgoingMessage("a\ud800", b""), "UTF-8"),
+        (OutgoingMessage("t" * 65_536, b""), "65535"),
+        (OutgoingMessage("t", b"", user=(("code", "x" * 65_536),)), "too long"),
+        (OutgoingMessage("t", b"", content_type="\ud800"), "surrogates"),
+        (OutgoingMessage("t", bytes(268_435_455)), "too many"),
+    ],
+)
+def test_what_cannot_be_a_packet_is_refused_with_the_reason(message: OutgoingMessage, told: str) -> None:
+    """One message is refused; nothing of it is written."""
+    with pytest.raises(ValueError, match=told):
+        encode_publish(message, 1, has_properties=True)
+
+
+@given(st.integers(1, 65_535), st.none() | st.integers(0, 255), st.none() | st.text(max_size=80))
+def test_an_answer_to_a_publish_is_read_in_each_form(packet_id: int, code: int | None, reason: str | None) -> None:
+    """Without a reason code it is success (MQTT 5.0 section 3.4.2.1); properties do not matter."""
+    rest = packet_id.to_bytes(2, "big")
+    if code is not None:
+        rest += bytes([code])
+        if reason is not None:
+            properties = b"\x1f" + len(reason.encode()).to_bytes(2, "big") + reason.encode()
+            size = len(properties)
+            rest += (bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])) + properties
+    size = len(rest)
+    packet = b"\x40" + (bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])) + rest
+    assert parse_puback(packet) == (packet_id, code or 0)
+
+
+@pytest.mark.parametrize("packet", [b"\x40\x00", b"\x40\x01\x00", b"\x40\x02\x00\x00", b"\x40\x03\x00\x00\x10"])
+def test_a_malformed_answer_is_a_protocol_error(packet: bytes) -> None:
+    """It has a packet id, which is never 0."""
+    with pytest.raises(ProtocolError):
+        parse_puback(packet)
