@@ -10,28 +10,27 @@ import argparse
 from dataclasses import dataclass
 from importlib import import_module
 
-from bridge.interface.operations import SPECS, Operation
+from bridge.interface.operations import SPECS, Operation, OperationSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb.
 
-    `module`, within `bridge.cli.verbs`, has ``add_parser(subparsers, name, summary)``: it adds the verb, its options
-    and sets ``handler``, a function from the parsed arguments to an exit code.
+    `module`, within `bridge.cli.verbs`, has ``add_options(parser)``, of an operation ``add_options(parser, spec)``: it
+    adds the options and sets ``handler``, a function from the parsed arguments to an exit code.
     """
 
     name: str
     module: str
     summary: str
+    spec: OperationSpec | None = None
 
-    def add_parser(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Add the verb with all its options, which imports its module."""
-        import_module(f"bridge.cli.verbs.{self.module}").add_parser(subparsers, self.name, self.summary)
-
-    def add_name(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        """Add the verb only as a line in the list of commands."""
-        subparsers.add_parser(self.name, help=self.summary)
+    def add_to(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser], *, with_options: bool) -> None:
+        """Add the verb to the list of commands, and its options, which imports its module."""
+        parser = subparsers.add_parser(self.name, help=self.summary)
+        if with_options:
+            import_module(f"bridge.cli.verbs.{self.module}").add_options(parser, *([self.spec] if self.spec else []))
 
 
 VERBS: tuple[Verb, ...] = (
@@ -41,7 +40,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("send", "send", "send a trigger message or a sensor message, and follow the workflow it starts"),
     *(
         # The replies to logs are a stream; all others have one request and one reply.
-        Verb(operation.value, "logs" if operation is Operation.LOGS else "operations", spec.meaning)
+        Verb(operation.value, "logs" if operation is Operation.LOGS else "operations", spec.meaning, spec)
         for operation, spec in SPECS.items()
     ),
     Verb("watch", "watch", "watch workflows live"),

@@ -35,10 +35,7 @@ def build_parser(asked: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"argo-bridge {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="verb", required=True, metavar="COMMAND")
     for verb in VERBS:
-        if asked in (None, verb.name):
-            verb.add_parser(subparsers)
-        else:
-            verb.add_name(subparsers)
+        verb.add_to(subparsers, with_options=asked in (None, verb.name))
     return parser
 
 

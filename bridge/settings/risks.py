@@ -123,8 +123,7 @@ def _warn_of_everybody(
     rights += ["delete workflows"] if Operation.DELETE in interface.operations else []
     if rights:
         text = (
-            f"no user and no certificate: anyone who can reach this broker can {' and '.join(rights)}; let the "
-            "broker ask for "
-            "users, or set interface.manifests to false and interface.operations to a list without delete"
+            f"no user and no certificate: anyone who can reach this broker can {' and '.join(rights)}; let the broker "
+            "ask for users, or set interface.manifests to false and interface.operations to a list without delete"
         )
         checked.warning(path, Code.INSECURE, text)

@@ -27,14 +27,12 @@ from bridge.transports.broker import AMQP_PORTS, MQTT_PORTS, parse_broker
 _PROTOCOLS = {"mqtt": "mqtt", "mqtts": "secure-mqtt", "ws": "ws", "wss": "wss", "amqp": "amqp", "amqps": "amqps"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Print the AsyncAPI 3 document of the message interface: with --config for one bridge, with its "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Print the AsyncAPI 3 document of the message interface: with --config for one bridge, with its "
         "brokers and the topics of its mappings; otherwise the general document. Exit code 0: printed, 1: the "
-        "configuration is invalid, 2: wrong usage.",
+        "configuration is invalid, 2: wrong usage."
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="the bridge's bridge.yaml")
     parser.add_argument("--json", action="store_true", help="print JSON (default: YAML)")

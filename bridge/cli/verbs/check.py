@@ -16,14 +16,12 @@ from bridge.settings.configuration import Loaded, load
 from bridge.settings.model import Settings
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and report every problem "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Check bridge.yaml, the ARGO_BRIDGE_ variables and all mapping files, and report every problem "
         "with its file, line and column. Makes no network connection without --live. Exit code 0: valid "
-        "(there may be warnings), 1: problems found, 2: wrong usage.",
+        "(there may be warnings), 1: problems found, 2: wrong usage."
     )
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to check")
     parser.add_argument(

@@ -32,15 +32,11 @@ CHUNK = 20
 """Dead letters per replay question, each in its own commit."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="List, show, replay and purge dead letters: refused messages, and events that could not be "
-        "submitted. "
-        "Works whether or not the bridge is running. Exit code 0: done, 1: not done or not completely, 2: "
-        "wrong usage.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "List, show, replay and purge dead letters: refused messages, and events that could not be submitted. Works "
+        "whether or not the bridge is running. Exit code 0: done, 1: not done or not completely, 2: wrong usage."
     )
     actions = parser.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
     _add_list(actions)

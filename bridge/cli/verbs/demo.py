@@ -10,15 +10,12 @@ import argparse
 from bridge.cli.visit.target import duration_s
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show the "
-        "messages that arrive, those that trigger, and the progress of the workflows. Needs nothing else and "
-        "leaves nothing behind. Stop it with Ctrl-C, or set a time with --for. Exit code 0: finished, 1: it "
-        "could not start.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Run a broker, a simulated Argo Server, a bridge and three sensors in one process, and show the messages that "
+        "arrive, those that trigger, and the progress of the workflows. Needs nothing else and leaves nothing behind. "
+        "Stop it with Ctrl-C, or set a time with --for. Exit code 0: finished, 1: it could not start."
     )
     parser.add_argument(
         "--for", dest="duration_s", metavar="DURATION", type=duration_s, help="stop after this time, e.g. 30s"

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from bridge.cli import exit_codes
-from bridge.cli.verbs.operations import PURPOSE, add_verb, question_of, subject_of
+from bridge.cli.verbs.operations import PURPOSE, add_operation, question_of, subject_of
 from bridge.cli.views.operations import cut_note
 from bridge.cli.views.plain_text import printable
 from bridge.cli.views.send import SendView
@@ -21,7 +21,7 @@ from bridge.cli.visit.asking import Asking
 from bridge.cli.visit.request import Reply
 from bridge.cli.visit.target import add_timeout, read_target
 from bridge.core.foreign import harmless_json
-from bridge.interface.operations import SPECS, Operation
+from bridge.interface.operations import OperationSpec
 
 FOLLOW_S = 11 * 60.0
 """The bridge ends a stream after 10 minutes with a reply that says so; the command waits a little longer."""
@@ -37,9 +37,9 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = add_verb(subparsers, SPECS[Operation(name)], summary, _EPILOG)
+def add_options(parser: argparse.ArgumentParser, spec: OperationSpec) -> None:
+    """Describe the verb, and add its options."""
+    add_operation(parser, spec, _EPILOG)
     add_timeout(parser, "time to wait for the first reply, e.g. 10s or 5m")
     parser.set_defaults(handler=run_logs)
 

@@ -24,7 +24,7 @@ from bridge.cli.visit.request import Question, Reply
 from bridge.cli.visit.target import Target, add_target_options, add_timeout, read_target
 from bridge.core.foreign import harmless_json
 from bridge.core.topic_filter import name_problem
-from bridge.interface.operations import NAMED, OPERATION_MAX_AGE_S, SPECS, Operation, OperationSpec
+from bridge.interface.operations import NAMED, OPERATION_MAX_AGE_S, Operation, OperationSpec
 
 PURPOSE = "argo-bridge-ask"
 _CODES = """exit codes:
@@ -35,10 +35,9 @@ _CODES = """exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb of one operation to the command."""
-    spec = SPECS[Operation(name)]
-    parser = add_verb(subparsers, spec, summary, _epilog(spec))
+def add_options(parser: argparse.ArgumentParser, spec: OperationSpec) -> None:
+    """Describe the verb, and add its options."""
+    add_operation(parser, spec, _epilog(spec))
     if spec.can_wait:
         parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
     else:
@@ -47,17 +46,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     parser.set_defaults(handler=run_operation)
 
 
-def add_verb(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], spec: OperationSpec, summary: str, epilog: str
-) -> argparse.ArgumentParser:
-    """Add a verb with the common parts of all operations: bridge, namespace, name, and the operation's options."""
-    parser = subparsers.add_parser(
-        spec.operation.value,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}. Sends the request to the running bridge through its broker.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_operation(parser: argparse.ArgumentParser, spec: OperationSpec, epilog: str) -> None:
+    """Add what all operations have: description, bridge, namespace, name, and the operation's own options."""
+    meaning = f"{spec.meaning[0].upper()}{spec.meaning[1:]}"
+    parser.description = f"{meaning}. Sends the request to the running bridge through its broker."
+    parser.epilog = epilog
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_target_options(parser)
     parser.add_argument(
         "-n", "--namespace", metavar="NAMESPACE", type=_level, help="namespace; default: the bridge's default namespace"
@@ -67,7 +61,6 @@ def add_verb(
         parser.add_argument("name", metavar="NAME", help=f"{NAMED[spec.name_key].meaning}, or NAMESPACE/NAME")
     add_operation_options(parser, spec)
     parser.set_defaults(parser=parser, spec=spec)
-    return parser
 
 
 def _epilog(spec: OperationSpec) -> str:

@@ -27,14 +27,11 @@ LOOK_S = 1.0
 _log = log.logger(__name__)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Run the bridge in the foreground until SIGTERM or Ctrl-C. Exit code 0: stopped, 1: the "
-        "configuration "
-        "is invalid (all problems are printed), 2: wrong usage, 3: a thread of the bridge ended.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Run the bridge in the foreground until SIGTERM or Ctrl-C. Exit code 0: stopped, 1: the configuration is "
+        "invalid (all problems are printed), 2: wrong usage, 3: a thread of the bridge ended."
     )
     parser.add_argument("--config", metavar="FILE", type=Path, required=True, help="the bridge.yaml to run")
     parser.set_defaults(handler=run_run)

@@ -22,16 +22,14 @@ _MAX_BYTES = 32 << 20
 _TIMEOUT_S = 30
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb and its subcommands to the command."""
-    parser = subparsers.add_parser(name, help=summary)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     generate = verbs.add_parser(
         "generate",
         help="generate the schema of a release from Argo's field reference",
-        description="Generate the JSON Schema of one release of Argo from its field reference. Exit code 1 means "
-        "that a "
-        "declared correction does not fit the reference and the release needs a review.",
+        description="Generate the JSON Schema of one release of Argo from its field reference. Exit code 1 means that "
+        "a declared correction does not fit the reference and the release needs a review.",
     )
     generate.add_argument("source", metavar="SOURCE", help="docs/fields.md or the published page: a file or a URL")
     generate.add_argument("--argo-version", metavar="V", required=True, help="the full version, e.g. 4.1.2")

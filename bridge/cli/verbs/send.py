@@ -44,17 +44,15 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Publish one message to the bridge's broker. For a request (trigger, ...), wait for the reply and "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Publish one message to the bridge's broker. For a request (trigger, ...), wait for the reply and "
         "print it as JSON; with --wait, follow the workflow until it finishes. Both wait for a bridge that is "
-        "still starting; a sensor message without --wait is published at once.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "still starting; a sensor message without --wait is published at once."
     )
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_target_options(parser)
     parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
     add_timeout(parser, "time limit for the whole command, e.g. 10s or 5m")

@@ -21,14 +21,11 @@ _DEFAULT_LISTEN = "127.0.0.1:2746"
 _NAMESPACES = "argo,default"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Register the verb."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Run a simulated Argo Server, without a cluster. It uses plain HTTP and keeps nothing after it "
-        "stops. "
-        "See docs/simulator.md.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Run a simulated Argo Server, without a cluster. It uses plain HTTP and keeps nothing after it stops. See "
+        "docs/simulator.md."
     )
     parser.add_argument(
         "--listen",

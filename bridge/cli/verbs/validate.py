@@ -33,14 +33,11 @@ class _Manifest:
     tree: Node
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Check Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and WorkflowEventBinding "
-        "manifests (YAML or JSON, several documents per file). Exit code 0: all valid, 1: problems found, 2: "
-        "wrong usage.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Check Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and WorkflowEventBinding manifests "
+        "(YAML or JSON, several documents per file). Exit code 0: all valid, 1: problems found, 2: wrong usage."
     )
     parser.add_argument(
         "--argo-version",

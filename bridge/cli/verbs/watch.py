@@ -31,16 +31,14 @@ exit codes:
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str) -> None:
-    """Add the verb to the command."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description="Show the workflows that the bridge follows, live: as a table with progress bars on a terminal, "
-        "otherwise as a line per change.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb, and add its options."""
+    parser.description = (
+        "Show the workflows that the bridge follows, live: as a table with progress bars on a terminal, "
+        "otherwise as a line per change."
     )
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_target_options(parser)
     parser.add_argument("--for", dest="for_s", metavar="DURATION", type=duration_s, help="stop after this time")
     add_timeout(parser, "time limit for connecting, e.g. 10s")

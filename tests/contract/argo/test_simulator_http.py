@@ -399,7 +399,7 @@ VERB = """
 import argparse, sys
 from bridge.cli.verbs import simulate
 parser = argparse.ArgumentParser()
-simulate.add_parser(parser.add_subparsers(), "simulate", "serve")
+simulate.add_options(parser.add_subparsers().add_parser("simulate"))
 args = parser.parse_args(["simulate", *sys.argv[1:]])
 sys.exit(args.handler(args))
 """
