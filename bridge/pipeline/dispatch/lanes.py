@@ -122,7 +122,7 @@ class Lanes:
             self._lane(name).more = True
 
     def take(self, now_s: float) -> WaitingEvent | None:
-        """Return the next row to submit, or None if there is none; it stays taken until `settled` or `give_back`."""
+        """Return the next row to submit, or None; it stays taken until it is finished, postponed or given back."""
         for _ in range(len(self._turn)):
             name = self._turn[0]
             self._turn.rotate(-1)
@@ -147,18 +147,20 @@ class Lanes:
         lane.taken.discard(event.seq)
         heapq.heappush(lane.heap_of(event), (event.not_before_s, event.seq, event))
 
-    def settled(self, event: WaitingEvent) -> None:
-        """Note that a row was finished or postponed in the spool."""
+    def finished(self, event: WaitingEvent) -> None:
+        """Note that a row ended in the spool."""
         lane = self._of(event)
         lane.taken.discard(event.seq)
-        lane.look_due = True
-        if event.is_quarantined:
-            # The next row with its order key may be due now, and is in its own lane.
+        lane.look_due = lane.look_due or event.not_before_s > 0
+        if event.event.order_key:
+            # The next row with its order key is due now; it is in its own lane even if this row was quarantined.
             self._lane(event.event.lane).look_due = True
 
-    def postponed(self) -> None:
-        """Note that rows were postponed in the spool, and some may be quarantined now."""
-        self._lane(QUARANTINE).look_due = True
+    def postponed(self, event: WaitingEvent) -> None:
+        """Note that a row was postponed in the spool, and may be quarantined now."""
+        lane = self._of(event)
+        lane.taken.discard(event.seq)
+        lane.look_due = self._lane(QUARANTINE).look_due = True
 
     def claim(self, event: WaitingEvent) -> bool:
         """Take a row that was finished by another part; False if it is in flight and will be settled anyway."""

@@ -144,15 +144,14 @@ class Settlement:
             raise
         self.problem = None
         sent = any(finished.outbox for finished in self._finished)
-        if self._postponed:
-            lanes.postponed()
+        postponed = {one.seq for one in self._postponed}
         outcomes = {finished.seq: finished for finished in self._finished}
         events, self._events, self._bytes = self._events, {}, 0
         self._finished, self._postponed, self._since_s, self._urgent = [], [], None, False
         repeated = {event.seq for event in again}
         for seq, event in events.items():
             if seq not in repeated:
-                lanes.settled(event)
+                (lanes.postponed if seq in postponed else lanes.finished)(event)
         for event in again:
             self._repeat(event, outcomes[event.seq])
         if sent:

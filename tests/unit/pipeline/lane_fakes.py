@@ -49,14 +49,13 @@ class LaneBench:
     def finish(self, row: WaitingEvent) -> None:
         """End a row."""
         self.spool.real.settle([Finished(row.seq, Outcome.DONE)])
-        self.lanes.settled(row)
+        self.lanes.finished(row)
 
     def postpone(self, row: WaitingEvent, seconds: float) -> None:
         """Postpone a row."""
         due_s = self.spool.real.age.now_s() + seconds
         self.spool.real.settle([], [Postponed(row.seq, row.attempts + 1, due_s, row.own_failures)])
-        self.lanes.settled(row)
-        self.lanes.postponed()
+        self.lanes.postponed(row)
 
     def drain(self) -> list[str]:
         """Take and finish all that can be taken; the names in order."""

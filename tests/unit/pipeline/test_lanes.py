@@ -301,8 +301,7 @@ def quarantine(bench: LaneBench, row: WaitingEvent | None) -> None:
     """The row failed too often while others succeeded, and is due."""
     assert row is not None
     bench.spool.real.settle([], [Postponed(row.seq, 5, bench.spool.real.age.now_s(), QUARANTINE_FAILURES)])
-    bench.lanes.settled(row)
-    bench.lanes.postponed()
+    bench.lanes.postponed(row)
 
 
 def test_new_rows_alternate_with_retried_ones(bench: LaneBench) -> None:

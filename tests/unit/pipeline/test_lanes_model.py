@@ -68,8 +68,7 @@ class LanesMachine(RuleBasedStateMachine):
             now_s = self.bench.spool.real.age.now_s()
             own = max(row.own_failures, own_failures)
             self.bench.spool.real.settle([], [Postponed(row.seq, row.attempts + 1, now_s + 1, own)])
-            self.bench.lanes.settled(row)
-            self.bench.lanes.postponed()
+            self.bench.lanes.postponed(row)
             self.bench.lanes.failed(row, now_s, "500")
 
     @rule(number=st.integers(1, 60))
