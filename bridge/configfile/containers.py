@@ -1,7 +1,4 @@
-"""Kinds of value that contain others: lists of one kind, one kind or null, maps with free names.
-
-Pure; any thread.
-"""
+"""Kinds of value that contain others: lists of one kind, one kind or null, maps with free names. Pure; any thread."""
 
 from __future__ import annotations
 

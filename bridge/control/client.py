@@ -1,7 +1,4 @@
-"""Sends questions to a running bridge over its control socket.
-
-Thread: the command's own.
-"""
+"""Sends questions to a running bridge over its control socket. Thread: the command's own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The tokens of an expression.
-
-Knows no grammar; the callers do. Thread: any; everything here is pure.
-"""
+"""The tokens of an expression. Knows no grammar; the callers do. Thread: any; everything here is pure."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ the tracker and the publisher. The hooks may be called from any thread and retur
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from bridge.core import log
@@ -19,7 +20,7 @@ from bridge.interface.topics import RetainedStatus, Topics
 from bridge.spool.store import Spool
 from bridge.status.decided.tracker import Tracker
 from bridge.status.seen.argo_reader import ArgoReader
-from bridge.status.seen.events import Connected, Disconnected, Event, Ready, UpdatesStored
+from bridge.status.seen.events import Event
 from bridge.status.seen.inbox import Inbox
 from bridge.status.seen.lookups import Lookups
 from bridge.status.seen.retained import read_live, read_retained
@@ -137,15 +138,15 @@ class StatusService(Worker):
 
     def connected(self, connection: str, session: Session) -> None:
         """A broker accepted us; a NEW session means that it may have lost every retained message."""
-        self._inbox.signal(Connected(connection, session))
+        self._inbox.signal(functools.partial(self._publisher.connected, connection, session))
 
     def ready(self, connection: str) -> None:
         """Note that every SUBACK arrived: publishing may begin."""
-        self._inbox.signal(Ready(connection))
+        self._inbox.signal(functools.partial(self._publisher.ready, connection))
 
     def disconnected(self, connection: str) -> None:
         """Note that the connection is gone."""
-        self._inbox.signal(Disconnected(connection))
+        self._inbox.signal(functools.partial(self._publisher.disconnected, connection))
 
     def retained_seen(self, connection: str, topic: str, payload: bytes) -> None:
         """Process a message with RETAIN=1 on PREFIX/status/+/+."""
@@ -160,7 +161,7 @@ class StatusService(Worker):
 
     def updates_stored(self) -> None:
         """Note that statuses from other systems wait in the spool."""
-        self._inbox.signal(UpdatesStored())
+        self._inbox.signal(self._tracker.updates_stored)
 
     @property
     def thread_names(self) -> list[str]:

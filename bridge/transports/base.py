@@ -132,10 +132,7 @@ SetAside = Callable[[str, OutgoingMessage], None]
 
 
 class Transport(Protocol):
-    """One connection to one broker.
-
-    Call `start` once, `subscribe` at any time (before `start` too), `stop` once.
-    """
+    """One connection to one broker. Call `start` once, `subscribe` at any time (before `start` too), `stop` once."""
 
     @property
     def name(self) -> str:

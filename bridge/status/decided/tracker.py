@@ -29,17 +29,12 @@ from bridge.status.decided.registry import Registry, Tracked
 from bridge.status.decided.reports import Reports
 from bridge.status.decided.transitions import Observed, is_newer, observe
 from bridge.status.seen.events import (
-    Connected,
-    Disconnected,
     Event,
     ForeignSeen,
     Listed,
     LiveSeen,
     LookedUp,
-    PublishEnded,
-    Ready,
     RetainedSeen,
-    UpdatesStored,
 )
 from bridge.status.seen.sources import EventSeen, FollowedWorkflows
 from bridge.status.shown.announcer import Announcer, Propose
@@ -138,16 +133,12 @@ class Tracker:
                 self._publisher.foreign(connection, topic)
             case LiveSeen(connection, topic, digest):
                 self._publisher.live(connection, topic, digest)
-            case UpdatesStored():
-                self._externals.stored()
-            case Connected(connection, session):
-                self._publisher.connected(connection, session)
-            case Ready(connection):
-                self._publisher.ready(connection)
-            case Disconnected(connection):
-                self._publisher.disconnected(connection)
-            case PublishEnded():
-                self._publisher.ended(event)
+            case _:
+                event()
+
+    def updates_stored(self) -> None:
+        """Note that statuses from other systems wait in the spool."""
+        self._externals.stored()
 
     def next_due_s(self) -> float:
         """Return in how many seconds `tick` has something to do; infinity for never."""

@@ -1,14 +1,14 @@
-"""What reaches the status thread, as frozen dataclasses. No behaviour."""
+"""What reaches the status thread, as frozen data or as a call. No behaviour."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.argo.watch import WatchFrame
 from bridge.core.model import WorkflowRef
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.seen.sources import Workflow
-from bridge.transports.base import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,59 +65,5 @@ class LiveSeen:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class UpdatesStored:
-    """Other systems' statuses wait in the spool."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A broker accepted us."""
-
-    connection: str
-    session: Session
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Every SUBACK of a connection arrived."""
-
-    connection: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """A connection is gone."""
-
-    connection: str
-
-
-@dataclass(frozen=True, slots=True)
-class PublishEnded:
-    """A publish was acknowledged (`done`), or lost, or refused.
-
-    Attributes:
-        uid: of the workflow for the stream, "" for a retained topic.
-        token: which publish; an older one is ignored.
-    """
-
-    connection: str
-    topic: str
-    uid: str
-    token: int
-    done: bool
-
-
-Event = (
-    Listed
-    | WatchFrame
-    | LookedUp
-    | RetainedSeen
-    | ForeignSeen
-    | LiveSeen
-    | UpdatesStored
-    | Connected
-    | Ready
-    | Disconnected
-    | PublishEnded
-)
+Event = Listed | WatchFrame | LookedUp | RetainedSeen | ForeignSeen | LiveSeen | Callable[[], None]
+"""What is no data is a call, such as that a broker accepted us: the status thread makes it, in its turn."""

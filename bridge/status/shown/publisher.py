@@ -9,6 +9,7 @@ Thread: the status thread owns it; `problem` may be read from any thread.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 from bridge.core import log
@@ -18,7 +19,7 @@ from bridge.core.model import HealthProblem, OutgoingMessage, WorkflowRef
 from bridge.spool.records import RetainedTopic
 from bridge.spool.store import Spool
 from bridge.status.decided.transitions import Statement, digest_of
-from bridge.status.seen.events import Event, PublishEnded
+from bridge.status.seen.events import Event
 from bridge.status.shown.destination import REFUSED_PAUSE_S, Key, Link
 from bridge.transports.base import PublishDone, PublishResult, Session, SetAside, Transport
 
@@ -38,7 +39,7 @@ class Publisher:
         transports: every connection.
         clock: monotonic time.
         stream: the topic of the stream of updates.
-        signal: passes `PublishEnded` from transport threads to the status thread.
+        signal: passes the ends of publishes from transport threads to the status thread.
         set_aside: see `SetAside`.
     """
 
@@ -187,13 +188,13 @@ class Publisher:
         if self._initial_until_s == float("inf"):
             self._initial_until_s = self._clock.monotonic_s() + _REMEMBER_S
 
-    def ended(self, event: PublishEnded) -> None:
-        """Process the outcome of a publish."""
-        link, key = self._links[event.connection], (event.topic, event.uid)
-        if link.in_flight.get(key) != event.token:
+    def ended(self, connection: str, key: Key, token: int, *, is_confirmed: bool) -> None:
+        """Process the outcome of a publish; `token` says which, and an older one is ignored."""
+        link = self._links[connection]
+        if link.in_flight.get(key) != token:
             return
         del link.in_flight[key]
-        if not event.done:
+        if not is_confirmed:
             self._refused(link, key)
             return
         link.published(key, self._clock.monotonic_s())
@@ -313,15 +314,15 @@ class Publisher:
             self._token += 1
             link.in_flight[key] = self._token
             link.dirty.pop(key)
-            if not link.transport.publish(message, self._done(link.name, message, key[1], self._token)):
+            if not link.transport.publish(message, self._done(link.name, message, key, self._token)):
                 del link.in_flight[key]
                 link.dirty[key] = None
                 link.retry_at_s = now + _FULL_PAUSE_S
                 return
 
-    def _done(self, connection: str, message: OutgoingMessage, uid: str, token: int) -> PublishDone:
+    def _done(self, connection: str, message: OutgoingMessage, key: Key, token: int) -> PublishDone:
         def done(result: PublishResult) -> None:
-            self._signal(PublishEnded(connection, message.topic, uid, token, bool(result)))
+            self._signal(functools.partial(self.ended, connection, key, token, is_confirmed=bool(result)))
             if result is PublishResult.SET_ASIDE:
                 self._set_aside(connection, message)
 

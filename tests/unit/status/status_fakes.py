@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 
@@ -17,7 +18,7 @@ from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.decided.reports import Reports
 from bridge.status.decided.tracker import Tracker
-from bridge.status.seen.events import Connected, Disconnected, Event, Listed, LookedUp, Ready
+from bridge.status.seen.events import Event, Listed, LookedUp
 from bridge.status.seen.retained import read_retained
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.shown.publisher import Publisher
@@ -290,7 +291,7 @@ class Bench:
         """Connect; retained messages of ours are delivered as a subscription delivers them."""
         transport = self.transports[name]
         transport.is_ready = True
-        self.handle(Connected(name, session), Ready(name))
+        self.handle(partial(self.publisher.connected, name, session), partial(self.publisher.ready, name))
         for topic, payload in list(transport.broker.retained.items()):
             event = read_retained(TOPICS, self.follow.bridge_id, name, topic, payload)
             if event is not None:
@@ -299,7 +300,7 @@ class Bench:
     def disconnect(self, name: str = "plant", reached: int = 0) -> None:
         """Cut the connection."""
         self.transports[name].lose(reached)
-        self.handle(Disconnected(name))
+        self.handle(partial(self.publisher.disconnected, name))
 
     def list(self, *workflows: dict[str, object], starts_watch: bool = True) -> None:
         """Let a list arrive."""

@@ -7,7 +7,7 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeTransport, w
 
 from bridge.core.model import WorkflowRef
 from bridge.spool.records import RetainedTopic
-from bridge.status.seen.events import Connected, ForeignSeen, Ready
+from bridge.status.seen.events import ForeignSeen
 from bridge.status.seen.retained import read_retained
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.transports.base import Session
@@ -142,7 +142,9 @@ def reconnect_slowly(bench: Bench, count: int) -> None:
     topics = [TOPICS.status_of(NS, f"w-{number}") for number in range(count)]
     payloads = [bench.transports["plant"].broker.retained.get(topic, b"") for topic in topics]
     bench.transports["plant"].is_ready = True
-    bench.handle(Connected("plant", Session.RESUMED), Ready("plant"))
+    bench.publisher.connected("plant", Session.RESUMED)
+    bench.publisher.ready("plant")
+    bench.run()
     for topic, payload in zip(topics, payloads, strict=True):
         bench.wait(0.5)
         event = read_retained(TOPICS, bench.follow.bridge_id, "plant", topic, payload)

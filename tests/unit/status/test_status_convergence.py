@@ -23,7 +23,7 @@ from bridge.core.model import WorkflowRef
 from bridge.spool.records import ExternalStatus
 from bridge.status.decided.nodes import read_nodes
 from bridge.status.decided.transitions import digest_of, observe, transition, update_of
-from bridge.status.seen.events import Listed, LiveSeen, LookedUp, UpdatesStored
+from bridge.status.seen.events import Listed, LiveSeen, LookedUp
 from bridge.transports.base import PublishResult, Session
 from tests.support.clock import FakeClock
 
@@ -211,7 +211,7 @@ class Convergence(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), keep_s=st.sampled_from([1.0, 1e6]), progress=st.sampled_from(["", "77%"]))
     def other_system(self, name: str, keep_s: float, progress: str) -> None:
         self.store.send(name, keep_s, status="Succeeded", progress=progress, message="says another")
-        self.bench.handle(UpdatesStored())
+        self.bench.handle(self.bench.tracker.updates_stored)
 
     @rule(seconds=st.sampled_from([0.2, 1.5, 40.0]))
     def wait(self, seconds: float) -> None:

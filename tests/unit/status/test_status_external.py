@@ -7,7 +7,6 @@ from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeT
 
 from bridge.core.model import WorkflowRef
 from bridge.status.decided import external
-from bridge.status.seen.events import UpdatesStored
 from bridge.transports.base import Session
 
 OWN = TOPICS.status_of(NS, "boil-1")
@@ -30,7 +29,7 @@ def bench(broker: FakeBroker) -> Bench:
 
 def send(bench: Bench, name: str = "boil-1", **body: object) -> None:
     bench.store.send(name, **body)
-    bench.handle(UpdatesStored())
+    bench.handle(bench.tracker.updates_stored)
 
 
 def shown(broker: FakeBroker) -> tuple[object, object, object]:

@@ -6,7 +6,7 @@ import pytest
 from status_fakes import NS, STREAM, TOPICS, Bench, FakeBroker, FakeStore, FakeTransport, workflow
 
 from bridge.status.decided.transitions import digest_of
-from bridge.status.seen.events import LiveSeen, PublishEnded
+from bridge.status.seen.events import LiveSeen
 from bridge.status.shown.destination import WINDOW
 from bridge.status.shown.publisher import MEND_PAUSE_S
 from bridge.transports.base import PublishResult, Session
@@ -300,7 +300,8 @@ def test_the_end_of_an_older_publish_is_not_that_of_a_newer_one(broker: FakeBrok
     first = bench.publisher._links["plant"].in_flight[OWN, ""]
     bench.disconnect()
     bench.connect(session=Session.RESUMED)
-    bench.handle(PublishEnded("plant", OWN, "", first, True))
+    bench.publisher.ended("plant", (OWN, ""), first, is_confirmed=True)
+    bench.run()
     bench.frame(workflow(version=2, phase="Running", progress="1/2"))
     bench.wait(2)
     waiting = [message.topic for message, _ in bench.transports["plant"].waiting]

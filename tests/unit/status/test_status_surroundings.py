@@ -16,7 +16,7 @@ from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.status.decided.transitions import digest_of
 from bridge.status.options import ScopeKind, StatusScope
-from bridge.status.seen.events import ForeignSeen, LiveSeen, Ready, RetainedSeen
+from bridge.status.seen.events import ForeignSeen, LiveSeen, RetainedSeen
 from bridge.status.seen.inbox import MAX_WAITING_BYTES, Inbox
 from bridge.status.seen.retained import read_live, read_retained
 from bridge.status.seen.sources import scope_selector
@@ -229,38 +229,38 @@ def test_what_another_client_retains_as_ours_is_put_right_at_the_next_look(board
 def test_a_full_inbox_makes_argo_wait_and_no_transport() -> None:
     """`put` waits for room, `signal` never does and comes first, and `close` lets everyone go."""
     inbox = Inbox(max_waiting=1)
-    inbox.put(Ready("one"))
-    waiting = threading.Thread(target=inbox.put, args=(Ready("two"),))
+    inbox.put(ForeignSeen("one", OWN))
+    waiting = threading.Thread(target=inbox.put, args=(ForeignSeen("two", OWN),))
     waiting.start()
-    inbox.signal(Ready("signal"))
-    assert inbox.take(1.0) == [Ready("signal"), Ready("one")]
+    inbox.signal(ForeignSeen("signal", OWN))
+    assert inbox.take(1.0) == [ForeignSeen("signal", OWN), ForeignSeen("one", OWN)]
     waiting.join(10)
-    assert inbox.take(1.0) == [Ready("two")]
-    inbox.put(Ready("three"))
-    blocked = threading.Thread(target=inbox.put, args=(Ready("four"),))
+    assert inbox.take(1.0) == [ForeignSeen("two", OWN)]
+    inbox.put(ForeignSeen("three", OWN))
+    blocked = threading.Thread(target=inbox.put, args=(ForeignSeen("four", OWN),))
     blocked.start()
     inbox.close()
     blocked.join(10)
     assert not blocked.is_alive()
-    assert inbox.put(Ready("five")) is False
-    assert inbox.take(0.0) == [Ready("three")]
+    assert inbox.put(ForeignSeen("five", OWN)) is False
+    assert inbox.take(0.0) == [ForeignSeen("three", OWN)]
 
 
 def test_an_inbox_is_full_of_bytes_too() -> None:
     """A few large frames make Argo wait as many small ones do; one that is larger than the bound gets in."""
     inbox = Inbox()
-    inbox.put(Ready("one"), MAX_WAITING_BYTES * 2)
-    waiting = threading.Thread(target=inbox.put, args=(Ready("two"), 1))
+    inbox.put(ForeignSeen("one", OWN), MAX_WAITING_BYTES * 2)
+    waiting = threading.Thread(target=inbox.put, args=(ForeignSeen("two", OWN), 1))
     waiting.start()
-    assert inbox.take(1.0) == [Ready("one")]
+    assert inbox.take(1.0) == [ForeignSeen("one", OWN)]
     waiting.join(10)
-    assert inbox.take(1.0) == [Ready("two")]
-    inbox.put(Ready("three"), MAX_WAITING_BYTES)
-    blocked = threading.Thread(target=inbox.put, args=(Ready("four"), 1))
+    assert inbox.take(1.0) == [ForeignSeen("two", OWN)]
+    inbox.put(ForeignSeen("three", OWN), MAX_WAITING_BYTES)
+    blocked = threading.Thread(target=inbox.put, args=(ForeignSeen("four", OWN), 1))
     blocked.start()
     inbox.close()
     blocked.join(10)
-    assert inbox.take(0.0) == [Ready("three")]
+    assert inbox.take(0.0) == [ForeignSeen("three", OWN)]
 
 
 # -- what a broker has retained -------------------------------------------------------------------------------------
