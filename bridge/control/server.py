@@ -46,14 +46,7 @@ class _Peer:
 
 
 class ControlServer(Worker):
-    """The thread that answers.
-
-    Args:
-        path: where the socket is created; the lock of the data directory must be held.
-        ask: answers questions.
-        reports: report files of unexpected exceptions.
-        clock: monotonic time, for idle connections.
-    """
+    """The thread that answers; the lock of the data directory, in which it creates its socket, must be held."""
 
     def __init__(self, path: Path, ask: Ask, reports: ErrorReports, clock: Clock) -> None:
         super().__init__("control")

@@ -37,19 +37,9 @@ _FLUSH_WAIT_S = 0.02
 
 
 class StatusService(Worker):
-    """Follows workflows and keeps their retained status correct.
+    """Follows workflows and keeps their retained status correct, on every connection.
 
-    Args:
-        follow: the workflows to follow.
-        topics: the interface's topics.
-        on_event_seen: called for each event whose workflow is seen, including deleted ones, on the status thread.
-        argo: reads workflows.
-        store: the spool's tables for status.
-        transports: every connection; status goes to all.
-        clock: monotonic and wall time.
-        metrics: counters.
-        reports: for unexpected exceptions.
-        set_aside: see `SetAside`.
+    `on_event_seen` is called for each event whose workflow is seen, including deleted ones, on the status thread.
     """
 
     def __init__(

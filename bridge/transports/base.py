@@ -25,13 +25,11 @@ class Delivery(Protocol):
         """The message."""
 
     def ack(self) -> None:
-        """Acknowledge; call it after the commit.
+        """Acknowledge; call it after the commit. Thread: any.
 
         Belongs to the network connection on which the message came: after a reconnect it only counts (packet ids are
         reused; a late acknowledgement would acknowledge another message, docs/design/brokers.md). Acknowledgements are
         sent in order of arrival (MQTT 5.0 section 4.6), in one write per batch. No effect at QoS 0.
-
-        Thread: any.
         """
 
 
@@ -63,14 +61,8 @@ class Receiver(Protocol):
         stops reading, keeps the connection alive, and passes the batch in again after a pause (its QoS 0 messages are
         dropped and counted).
 
-        Args:
-            batch: arrived messages, or those passed in again.
-            waiting: messages returned by an earlier call and not passed in now: they come before `batch`.
-
-        Returns:
-            What of it is to be handed in again.
-
-        Thread: the transport's.
+        Messages returned by an earlier call and not passed in now are `waiting`: they come before `batch`. Returns what
+        of the batch is to be handed in again. Thread: the transport's.
         """
 
 
@@ -156,24 +148,15 @@ class Transport(Protocol):
     def subscribe(self, filters: frozenset[str], retained: frozenset[str]) -> None:
         """Set the subscriptions: subscribe new ones, unsubscribe those that the session has and that are not wanted.
 
-        Args:
-            filters: subscribed at QoS 1 for live messages (MQTT 5.0: Retain Handling 2).
-            retained: subscribed at QoS 1 with retained messages delivered (Retain Handling 0).
-
-        Thread: any.
+        All at QoS 1: `filters` for live messages (MQTT 5.0: Retain Handling 2), `retained` with retained messages
+        delivered (Retain Handling 0). Thread: any.
         """
 
     def publish(self, message: OutgoingMessage, done: PublishDone) -> bool:
-        """Hand one message to the broker, if it can take one now.
+        """Hand one message to the broker, if it can take one now; its payload fits `max_publish_bytes`. Thread: any.
 
-        Args:
-            message: its topic has no wildcards; its payload fits `max_publish_bytes`.
-            done: called once with the result, on the thread that does the I/O; it must return at once.
-
-        Returns:
-            False when not connected or the window is full: nothing was taken, `done` is not called.
-
-        Thread: any.
+        `done` is called once with the result, on the thread that does the I/O; it must return at once. Returns False
+        when not connected or the window is full: nothing was taken, `done` is not called.
         """
 
     @property

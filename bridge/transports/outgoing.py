@@ -31,10 +31,7 @@ Handed = tuple[OutgoingMessage, PublishDone]
 class Outgoing:
     """A window of messages: waiting to be sent, for the socket (QoS 0), or for PUBACK or confirm.
 
-    Args:
-        wake: called, on the publisher's thread, when there is something to send.
-        clock: monotonic time.
-        reports: for unexpected exceptions of `done`.
+    `wake` is called, on the publisher's thread, when there is something to send.
     """
 
     def __init__(self, wake: Callable[[], None], clock: Clock, reports: ErrorReports) -> None:
@@ -187,10 +184,9 @@ class Outgoing:
     def fail_all(self, *, is_suspicious: bool = False) -> None:
         """The connection is gone: close, and report every message as not done.
 
-        Args:
-            is_suspicious: the broker ended it, possibly because of an unanswered message. A message that did so twice
-                while it was alone is reported as `PublishResult.SET_ASIDE`. If the broker has just denied
-                one, that message is the cause (docs/design/brokers.md), and its topic is set aside.
+        `is_suspicious`: the broker ended it, possibly because of an unanswered message. A message that did so twice
+        while it was alone is reported as `PublishResult.SET_ASIDE`. If the broker has just denied one, that message is
+        the cause (docs/design/brokers.md), and its topic is set aside.
         """
         self.close()
         sent = list(self._unconfirmed.values())

@@ -49,13 +49,9 @@ class WorkflowRow:
 
 
 class Story:
-    """Everything seen so far.
+    """Everything seen so far: sensors by topic, workflows by uid (oldest first, without deleted ones), ends by phase.
 
-    Attributes:
-        bridge: the content of its availability topic, "" at first.
-        sensors: by topic.
-        workflows: by uid, oldest first; deleted ones are left out.
-        ended: how many finished, by phase.
+    `bridge` is the content of its availability topic, "" at first.
     """
 
     def __init__(self, topics: Topics) -> None:

@@ -86,12 +86,8 @@ def visitor_options(options: VisitOptions, purpose: str) -> VisitOptions:
 class BrokerVisit:
     """One connection, from entering the context to leaving it.
 
-    Args:
-        options: from `visitor_options`.
-        availability: the bridge's availability topic; "" if it does not matter.
-
-    Attributes:
-        connections: how often the broker accepted the connection; more than once after an outage.
+    The bridge's availability topic is "" if it does not matter. `connections` counts how often the broker accepted the
+    connection; more than once after an outage.
     """
 
     def __init__(self, options: VisitOptions, availability: str = "") -> None:

@@ -52,15 +52,10 @@ class Reply:
 
 
 class Question:
-    """One request.
+    """One request to `topic`, whose meaning is `request`.
 
-    Args:
-        topic: a topic of an operation.
-        request: its meaning.
-        payload: as given.
-        reply_topic: where this bridge replies.
-        max_payload_bytes: a larger request is refused without parsing, so its reply has no ``requestId``.
-        has_properties: whether messages of the connection have properties (MQTT 5.0, AMQP).
+    A request over `max_payload_bytes` is refused without parsing, so its reply has no ``requestId``. `has_properties`:
+    messages of the connection have properties (MQTT 5.0, AMQP).
     """
 
     def __init__(

@@ -98,10 +98,7 @@ def duration_s(text: str) -> float:
 def read_target(args: argparse.Namespace, purpose: str) -> Target | None:
     """Return the target for ``--config`` and ``--connection``, or None after printing the problems of the file.
 
-    `purpose` begins the client id.
-
-    Raises:
-        ConfigError: ``unknown-connection``.
+    `purpose` begins the client id. Raises ConfigError ``unknown-connection``.
     """
     problems = Problems()
     loaded = load_settings(args.config, os.environ, problems)

@@ -53,15 +53,7 @@ MAX_HINTS = 10_000
 class Tracker:
     """Every workflow of the followed namespaces.
 
-    Args:
-        follow: which workflows.
-        topics: the interface's topics.
-        publisher: takes what the topics show.
-        propose: queues a GET; asking twice is one GET.
-        on_event_seen: told of each event whose workflow is seen.
-        store: the spool's tables for status.
-        clock: monotonic and wall time.
-        metrics: counters.
+    `propose` queues a GET; asking twice is one GET. `on_event_seen` is told of each event whose workflow is seen.
     """
 
     def __init__(

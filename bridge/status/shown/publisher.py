@@ -34,13 +34,7 @@ MEND_PAUSE_S = 1.0
 class Publisher:
     """The values of topics, and for each connection those it must still get.
 
-    Args:
-        store: the spool's table of retained topics.
-        transports: every connection.
-        clock: monotonic time.
-        stream: the topic of the stream of updates.
-        signal: passes the ends of publishes from transport threads to the status thread.
-        set_aside: see `SetAside`.
+    `signal` passes the ends of publishes from transport threads to the status thread.
     """
 
     def __init__(

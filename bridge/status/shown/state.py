@@ -27,12 +27,8 @@ State = Mapping[str, Any]
 class StatePublisher(Worker):
     """The topic ``argo/bridge/ID/state``; it also ensures that ``online`` is published, and ``offline`` at the end.
 
-    Args:
-        own: the topic.
-        read: returns the current state, JSON-ready. Called at most once a second, on the thread ``state``; must not
-            block.
-        availability: its `retry` is called at each check.
-        reports: for unexpected exceptions.
+    `read` returns the current state, JSON-ready. It is called at most once a second, on the thread ``state``, and must
+    not block.
     """
 
     def __init__(

@@ -27,15 +27,7 @@ CANCELLED = 1
 
 
 class QueueConsumer:
-    """Consumes one queue, from opening its channel to the end.
-
-    Args:
-        loop: of the connection.
-        source: kind and name of the queue.
-        token: of this consumer, never reused.
-        tell: receives what arrives.
-        ended: see `Ended`.
-    """
+    """Consumes one queue, from opening its channel to the end; `token` is never reused."""
 
     def __init__(self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, tell: Tell, ended: Ended) -> None:
         self._loop = loop

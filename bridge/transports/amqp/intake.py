@@ -44,14 +44,6 @@ class AmqpIntake:
     """Passes messages from the queues to the receiver.
 
     Args:
-        name: of the connection.
-        receiver: receives the batches.
-        session: the unacknowledged deliveries.
-        reader: parses messages.
-        memory: of stored deliveries.
-        metrics: counters.
-        reports: for unexpected exceptions.
-        clock: monotonic and wall time.
         give_back: asks the link to stop consuming and return unacknowledged messages.
         misrouted: called if the exchange does not use routing keys.
 

@@ -36,17 +36,11 @@ CLOSE_WITHIN_S = 1.0
 
 
 class AmqpLink:
-    """One attempt to connect. All that it gets but the broker outlives it.
+    """One attempt to connect to the node `broker`. All else that it gets outlives it.
 
     Args:
-        broker: the node to connect to.
         may_consume: whether messages are wanted at once; otherwise after `resume`.
-        options: the connection's.
-        loop: the thread.
-        outgoing: the messages handed over.
-        metrics: counters.
         tell: takes the events.
-        seldom: the log.
 
     Attributes:
         wanted: the last request to `bind`, None before; `is_settled` refers to this one.

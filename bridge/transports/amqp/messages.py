@@ -38,14 +38,7 @@ class Origin(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """One delivery as received.
-
-    Attributes:
-        token: of the consumer.
-        tag: its delivery tag on the channel.
-        redelivered: the broker says that it has sent it before.
-        header: the properties, not parsed.
-    """
+    """One delivery as received: of which consumer (`token`), its tag on the channel, its properties not parsed."""
 
     token: int
     origin: Origin

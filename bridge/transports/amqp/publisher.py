@@ -33,8 +33,6 @@ class AmqpPublisher:
     """Publishes on one network connection, while `is_open`.
 
     Args:
-        options: the connection's.
-        outgoing: the messages handed over.
         opened: called when messages can be published, again after each end of the channel.
         reopen: asked to call `open` again later; gets the reason why the exchange is missing, or "".
         unroutable: called for each returned message.

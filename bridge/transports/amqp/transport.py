@@ -64,7 +64,9 @@ class AmqpTransport(Worker):
         clock: Clock | None = None,
         memory: AmqpMemory | None = None,
     ) -> None:
-        """Create it; nothing is opened before `start`. Arguments as for `MqttTransport`.
+        """Create it; nothing is opened before `start`. Receiver and listener are called on the transport's thread.
+
+        `memory` is the state of earlier runs; None = nothing.
 
         Raises:
             ConfigError: a URL cannot be used.

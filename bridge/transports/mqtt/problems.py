@@ -23,10 +23,7 @@ _OVER_A_PACKET = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99
 class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, not a fault of the program)
     """A network connection could not be made, or has ended.
 
-    Attributes:
-        problem: the problem to show.
-        by_peer: True when it ended without a DISCONNECT.
-        is_suspicious: True when the broker ended it, possibly because of something we sent.
+    `by_peer`: without a DISCONNECT. `is_suspicious`: the broker ended it, possibly because of something we sent.
     """
 
     def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False, is_suspicious: bool = False) -> None:

@@ -56,16 +56,9 @@ class MqttTransport(Worker):
         clock: Clock | None = None,
         memory: FilterMemory | None = None,
     ) -> None:
-        """Create it; nothing is opened before `start`.
+        """Create it; nothing is opened before `start`. Receiver and listener are called on the transport's thread.
 
-        Args:
-            options: what the connection is told.
-            receiver: receives the messages, on the transport's thread.
-            listener: informed about the connection's life, on the transport's thread.
-            metrics: where to count.
-            reports: for unexpected exceptions.
-            clock: monotonic time; None = the machine's.
-            memory: the subscriptions of earlier runs; None = none.
+        `memory` has the subscriptions of earlier runs; None = none.
 
         Raises:
             ConfigError: the URL cannot be used.
