@@ -237,10 +237,13 @@ class Service:
             reports=self._reports,
             set_aside=set_aside,
         )
-        availability = OwnTopic(self._topics.availability, "text/plain", transports, self._clock, set_aside)
-        self._availability = Availability(availability)
-        state = OwnTopic(self._topics.state, "application/json", transports, self._clock, set_aside)
-        self._state = StatePublisher(state, self.state, self._availability, self._reports)
+        state, availability = self._topics.state, self._topics.availability
+        self._own_topics = {
+            topic: OwnTopic(topic, content_type, transports, self._clock, set_aside)
+            for topic, content_type in ((availability, "text/plain"), (state, "application/json"))
+        }
+        self._availability = Availability(self._own_topics[availability])
+        self._state = StatePublisher(self._own_topics[state], self.state, self._availability, self._reports)
         self._housekeeping = Housekeeping(self._spool, self.metrics)
 
     def _build_web(self) -> WebServer | None:
@@ -294,10 +297,8 @@ class Service:
 
     def _published(self, connection: str, topic: str, payload: bytes) -> None:
         """Pass on what somebody, perhaps the bridge, published to the interface. Thread: the transport's."""
-        if topic == self._topics.availability:
-            self._availability.seen(connection, payload)
-        elif topic == self._topics.state:
-            self._state.seen(connection, payload)
+        if topic in self._own_topics:
+            self._own_topics[topic].seen(connection, payload)
         else:
             self._status.live_seen(connection, topic, payload)
 
@@ -319,7 +320,7 @@ class Service:
         """The connection is gone. Thread: the transport's."""
         self._availability.disconnected(connection)
         self._status.disconnected(connection)
-        self._state.disconnected(connection)
+        self._own_topics[self._topics.state].disconnected(connection)
         keys = fields(action="disconnect", connection=connection, code=problem.code)
         say = _log.info if problem.code == "stopped" else _log.warning
         say("not connected: %s", problem.message, extra=keys)

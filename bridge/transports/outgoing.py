@@ -145,7 +145,7 @@ class Outgoing:
     def written(self, sent_bytes: int) -> None:
         """Note that `sent_bytes` were sent on this connection so far."""
         while self._unwritten and self._unwritten[0][0] <= sent_bytes:
-            self._finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
+            self.finish(self._unwritten.popleft()[1], PublishResult.CONFIRMED)
 
     def answered(self, packet_id: int, result: PublishResult) -> OutgoingMessage | None:
         """Process the broker's answer; returns the message, or None for an unknown packet id."""
@@ -153,7 +153,7 @@ class Outgoing:
         if handed is None:
             return None
         self._denied = None
-        self._finish(handed, result)
+        self.finish(handed, result)
         return handed[0]
 
     def denied(self, packet_id: int) -> OutgoingMessage | None:
@@ -170,11 +170,8 @@ class Outgoing:
                 self._suspects.set_aside(self._unconfirmed[packet_id][0])
             self.answered(packet_id, PublishResult.REFUSED)
 
-    def unsent(self, handed: Handed, result: PublishResult) -> None:
-        """Note that the result of `take` was not sent."""
-        self._finish(handed, result)
-
-    def _finish(self, handed: Handed, result: PublishResult) -> None:
+    def finish(self, handed: Handed, result: PublishResult) -> None:
+        """Report the result of a message; the caller does so itself if it could not be sent."""
         message, done = handed
         with self._lock:
             self._suspects.acquit(message)

@@ -40,10 +40,6 @@ class Availability:
             self._ready.discard(connection)
         self._own.disconnected(connection)
 
-    def seen(self, connection: str, payload: bytes) -> None:
-        """Process a message published to the topic by someone; `retry` corrects it."""
-        self._own.seen(connection, payload)
-
     def retry(self) -> None:
         """Publish ``online`` if it was not confirmed or was overwritten; the state publisher calls this."""
         with self._lock:

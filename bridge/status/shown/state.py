@@ -40,14 +40,6 @@ class StatePublisher(Worker):
         self._availability = availability
         self._reports = reports
 
-    def disconnected(self, connection: str) -> None:
-        """Note that the sent state may be lost: send it again."""
-        self._own.disconnected(connection)
-
-    def seen(self, connection: str, payload: bytes) -> None:
-        """Process a message published to the topic; the next check corrects it."""
-        self._own.seen(connection, payload)
-
     def stop(self, deadline_s: float) -> list[str]:
         """End the thread, then publish ``offline``; returns the thread's name if it is late."""
         late = super().stop(deadline_s / 2)

@@ -103,7 +103,7 @@ class AmqpPublisher:
         problem = key_problem(key) or _properties_problem(message)
         if problem:
             self._say(message.topic, f"cannot publish: {problem}")
-            self._outgoing.unsent(handed, PublishResult.REFUSED)
+            self._outgoing.finish(handed, PublishResult.REFUSED)
             return
         tag, self._next_tag = self._next_tag, self._next_tag + 1
         self._topics[tag] = message.queue or message.topic

@@ -194,14 +194,14 @@ class Conversation:
         message, _ = handed
         if message.retain and not self._options.retain:
             if not message.payload:
-                self._outgoing.unsent(handed, PublishResult.CONFIRMED)  # there is nothing to clear
+                self._outgoing.finish(handed, PublishResult.CONFIRMED)  # there is nothing to clear
                 return
             message = replace(message, retain=False)
         try:
             packet_id = self._link.publish(message)
         except ValueError as error:
             self._say_refused(message, f"cannot publish: {error}")
-            self._outgoing.unsent(handed, PublishResult.REFUSED)
+            self._outgoing.finish(handed, PublishResult.REFUSED)
             return
         if message.qos:
             self._outgoing.await_confirmed(packet_id, handed)

@@ -114,10 +114,11 @@ class Board:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.set_aside: list[tuple[str, OutgoingMessage]] = []
-        self.availability = Availability(self.own(transport, TOPICS.availability, "text/plain"))
-        state = self.own(transport, TOPICS.state, "application/json")
+        self.own_availability = self.own(transport, TOPICS.availability, "text/plain")
+        self.own_state = self.own(transport, TOPICS.state, "application/json")
+        self.availability = Availability(self.own_availability)
         reports = ErrorReports(folder, self.metrics, self.clock)
-        self.publisher = StatePublisher(state, self.read, self.availability, reports)
+        self.publisher = StatePublisher(self.own_state, self.read, self.availability, reports)
 
     def own(self, transport: FakeTransport, topic: str, content_type: str) -> OwnTopic:
         return OwnTopic(topic, content_type, [transport], self.clock, lambda *message: self.set_aside.append(message))
@@ -157,7 +158,7 @@ def test_state_reaches_a_connection_that_is_back(board: Board, broker: FakeBroke
     transport.refuse = None
     board.publisher.look()
     assert len(broker.messages) == 1
-    board.publisher.disconnected("plant")
+    board.own_state.disconnected("plant")
     transport.is_ready = False
     board.publisher.look()
     transport.is_ready = True
@@ -204,7 +205,7 @@ def test_what_is_refused_is_tried_once_a_minute_and_on_the_next_connection(
         board.clock.advance(1)
     assert (attempts.count(TOPICS.availability), attempts.count(TOPICS.state)) == (3, 3)
     assert len(board.set_aside) == (6 if result is PublishResult.SET_ASIDE else 0)
-    board.publisher.disconnected("plant")
+    board.own_state.disconnected("plant")
     board.publisher.look()
     assert attempts.count(TOPICS.state) == 4
 
@@ -213,12 +214,12 @@ def test_what_another_client_retains_as_ours_is_put_right_at_the_next_look(board
     """Availability and state, each look a second after the one before; what comes back of our own is not answered."""
     board.availability.ready("plant")
     board.publisher.look()
-    board.availability.seen("plant", b"online")
-    board.publisher.seen("plant", broker.retained[TOPICS.state])
+    board.own_availability.seen("plant", b"online")
+    board.own_state.seen("plant", broker.retained[TOPICS.state])
     board.publisher.look()
     assert len(broker.messages) == 2
-    board.availability.seen("plant", b"offline")
-    board.publisher.seen("plant", b"{}")
+    board.own_availability.seen("plant", b"offline")
+    board.own_state.seen("plant", b"{}")
     board.publisher.look()
     assert [message.topic for message in broker.messages[2:]] == [TOPICS.availability, TOPICS.state]
 
