@@ -165,7 +165,8 @@ class AmqpIntake:
             self._stop_consuming(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
             return False
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
-            self._reports.unexpected("receive", error, connection=self._name)
+            if self.problem is None or self.problem.code != "internal-error":  # else it fails again each second
+                self._reports.unexpected("receive", error, connection=self._name)
             text = f"consuming is paused: {type(error).__name__}"
             self._stop_consuming(batch, ConnectionProblem("internal-error", text))
             return False

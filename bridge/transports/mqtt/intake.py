@@ -87,7 +87,8 @@ class Intake:
         except SpoolError as error:
             self._stop_reading(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
-            self._reports.unexpected("receive", error, connection=self._name)
+            if self.problem is None or self.problem.code != "internal-error":  # else it fails again each second
+                self._reports.unexpected("receive", error, connection=self._name)
             self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
             self._left = [*_ours(left.no_time), *self._left]

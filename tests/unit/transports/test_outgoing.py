@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
+from bridge.core.report import ErrorReports
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import CLOSES_WITHIN_S, WINDOW, Outgoing
 from bridge.transports.suspects import SET_ASIDE_S
@@ -175,3 +178,22 @@ def test_the_sender_is_woken() -> None:
     outgoing.open(1)
     outgoing.offer(MESSAGE, Outcomes())
     assert woken == [1]
+
+
+def test_a_callback_that_fails_is_reported_and_holds_up_nothing(tmp_path: Path) -> None:
+    """An unexpected error of whoever published leaves a report file; the next message is sent all the same."""
+    metrics = Metrics()
+    outgoing = Outgoing(lambda: None, FakeClock(), ErrorReports(tmp_path, metrics, FakeClock()))
+    outgoing.open(10)
+
+    def fails(_result: PublishResult) -> None:
+        raise ValueError("defect")
+
+    assert outgoing.offer(MESSAGE, fails)
+    taken = outgoing.take()
+    assert taken is not None
+    outgoing.await_confirmed(1, taken)
+    outgoing.answered(1, PublishResult.CONFIRMED)
+    assert metrics.value("internal_errors_total", where="publish") == 1
+    assert len(list(tmp_path.glob("report-*-publish.json"))) == 1
+    assert outgoing.offer(MESSAGE, Outcomes())

@@ -264,10 +264,12 @@ def test_what_still_arrives_of_an_ended_consuming_is_dropped() -> None:
 
 
 def test_a_fault_of_the_receiver_loses_nothing() -> None:
-    """It is counted, and the batch is tried again."""
+    """It is reported once, and the batch is tried again each second."""
     rig = Rig()
     rig.error = ValueError("surprise")
     rig.arrive(b"a")
+    rig.clock.advance(RETRY_S)
+    assert not rig.intake.retry()
     assert rig.metrics.value("internal_errors_total", where="receive") == 1
     rig.error = None
     rig.clock.advance(RETRY_S)
