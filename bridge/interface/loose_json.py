@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
+
+def object_in(payload: bytes) -> dict[str, Any] | None:
+    """Return a payload that is a JSON object, otherwise None."""
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    return body if isinstance(body, dict) else None
+
 
 def object_at(parent: object, key: str) -> Mapping[str, Any]:
     """Return the object under `key`, or {}."""

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.interface.keys import (
@@ -29,6 +27,7 @@ from bridge.interface.keys import (
     keys_of,
     read_keys,
 )
+from bridge.interface.loose_json import object_at, object_in
 from bridge.interface.messages import REQUEST_ID, refuse_unknown
 from bridge.interface.status import PERCENTAGE
 
@@ -78,14 +77,7 @@ _NAMES = [key.name for key in UPDATE_KEYS]
 
 def is_from_bridge(payload: bytes) -> bool:
     """Whether a bridge sent this: its own or another's status comes back on the stream and is not an update."""
-    if b"bridge" not in payload:
-        return False
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return False
-    details = document.get("details") if isinstance(document, dict) else None
-    return isinstance(details, dict) and "bridge" in details
+    return b"bridge" in payload and "bridge" in object_at(object_in(payload), "details")
 
 
 def external_update(body: dict[str, object]) -> ExternalUpdate:

@@ -13,6 +13,7 @@ from itertools import islice
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.core.nearest import did_you_mean
+from bridge.interface.loose_json import object_at
 from bridge.validation.finding import Path, describe
 
 MAX_SHOWN = 64
@@ -21,8 +22,6 @@ METADATA_KEYS = ("name", "generateName", "namespace", "labels", "annotations")
 OWN_PREFIX = "argo-bridge/"
 ARGO_PREFIX = "workflows.argoproj.io/"
 BRACES = "{{"
-
-_NOTHING: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Policy:
             )
         self.check_marks(workflow, namespace)
         # Its spec is the sender's own code, which Argo expands; the rest may be read by other templates.
-        check_braces(_object(workflow.get("metadata")), ("metadata",))
+        check_braces(object_at(workflow, "metadata"), ("metadata",))
 
     def check_submit(self, service_account: str, entrypoint: str, parameters: Iterable[str], path: Path) -> None:
         """Refuse what a request may not set on a stored template; `path` is the position of these values, for messages.
@@ -96,14 +95,14 @@ class Policy:
         Raises:
             PermanentError: ``invalid-workflow`` with one detail per finding.
         """
-        spec = _object(workflow.get("spec"))
+        spec = object_at(workflow, "spec")
         _raise_findings(
             [
                 *_top_findings(workflow),
-                *_metadata_findings(_object(workflow.get("metadata")), namespace),
-                *_key_findings(_object(workflow.get("metadata")), ("metadata",)),
+                *_metadata_findings(object_at(workflow, "metadata"), namespace),
+                *_key_findings(object_at(workflow, "metadata"), ("metadata",)),
                 # Argo sets these on the workflow when it starts it, and overwrites what was there.
-                *_key_findings(_object(spec.get("workflowMetadata")), ("spec", "workflowMetadata")),
+                *_key_findings(object_at(spec, "workflowMetadata"), ("spec", "workflowMetadata")),
             ]
         )
 
@@ -139,7 +138,7 @@ def _metadata_findings(metadata: Mapping[str, object], namespace: str) -> Iterat
 
 def _key_findings(holder: Mapping[str, object], path: Path) -> Iterator[dict[str, str]]:
     for kind in ("labels", "labelsFrom", "annotations"):
-        for key in _object(holder.get(kind)):
+        for key in object_at(holder, kind):
             if key.startswith(OWN_PREFIX):
                 yield _finding((*path, kind, key), f"keys {OWN_PREFIX}* belong to the bridge")
             elif kind != "annotations" and key.startswith(ARGO_PREFIX):
@@ -179,10 +178,6 @@ def _braces(value: object, path: Path) -> Iterator[Path]:
             yield place
         else:
             yield from _braces(item, place)
-
-
-def _object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else _NOTHING
 
 
 def _finding(path: Path, message: str) -> dict[str, str]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from bridge.cli.views.plain_text import short
-from bridge.cli.visit.status_message import WorkflowStatus, json_object, read_status
+from bridge.cli.visit.status_message import WorkflowStatus, read_status
 from bridge.core.model import Message
+from bridge.interface.loose_json import object_in
 from bridge.interface.topics import RetainedStatus, Topics
 
 _PAYLOAD_CHARACTERS = 200
@@ -141,5 +142,5 @@ def shown_payload(payload: bytes) -> str:
 
 
 def _refusal(payload: bytes) -> str:
-    letter = json_object(payload) or {}
+    letter = object_in(payload) or {}
     return f"{letter.get('topic', '?')}: {letter.get('message', shown_payload(payload))}"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from bridge.cli.visit.status_message import json_object
 from bridge.core import strict_json
 from bridge.core.errors import PermanentError
 from bridge.core.model import Message, OutgoingMessage
+from bridge.interface.loose_json import object_in
 from bridge.interface.operations import Operation
 from bridge.interface.topics import Request, Topics
 
@@ -85,7 +85,7 @@ class Question:
         """Return the reply to this request if `message` is it."""
         if message.topic != self.reply_topic:
             return None
-        body = json_object(message.payload)
+        body = object_in(message.payload)
         if body is None:
             return None
         if self._correlation:

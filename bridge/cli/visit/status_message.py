@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import orjson
-
 from bridge.core.model import Phase
+from bridge.interface.loose_json import object_in
 
 _KEYS = ("namespace", "workflowId", "status", "progress", "message")
 _DETAILS = {
@@ -71,7 +70,7 @@ class WorkflowStatus:
 
 def read_status(payload: bytes) -> WorkflowStatus | None:
     """Return the content of a status message, or None if it is not one (an empty one clears a retained topic)."""
-    return status_of(json_object(payload))
+    return status_of(object_in(payload))
 
 
 def status_of(body: object) -> WorkflowStatus | None:
@@ -85,12 +84,3 @@ def status_of(body: object) -> WorkflowStatus | None:
     details = details if isinstance(details, dict) else {}
     extra = {name: value for key, name in _DETAILS.items() if isinstance(value := details.get(key), str)}
     return WorkflowStatus(*values, **extra)
-
-
-def json_object(payload: bytes) -> dict[str, object] | None:
-    """Return a payload that is a JSON object, otherwise None."""
-    try:
-        body = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
-    return body if isinstance(body, dict) else None

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from bridge.core.model import WorkflowRef
 from bridge.interface.failures import from_details
-from bridge.interface.loose_json import text_at
+from bridge.interface.loose_json import object_in, text_at
 from bridge.interface.topics import RetainedStatus, Topics
 from bridge.status.decided.nodes import NodeDetail
 from bridge.status.decided.transitions import digest_of
@@ -28,7 +26,7 @@ def read_retained(
     place = topics.parse(topic)
     if not isinstance(place, RetainedStatus) or not payload:
         return None
-    document = _object(payload)
+    document = object_in(payload) or {}
     details = document.get("details")
     owner = details.get("bridge") if isinstance(details, dict) else None
     is_short = len(payload) <= MAX_HINT_BYTES
@@ -46,20 +44,12 @@ def read_retained(
 
 def read_live(topics: Topics, bridge_id: str, connection: str, topic: str, payload: bytes) -> ForeignSeen | LiveSeen:
     """Return whether another bridge just published a status or a report, or an unknown client (possibly we). Pure."""
-    document = _object(payload) if payload else {}
+    document = object_in(payload) or {}
     details = document if topics.is_report(topic) else document.get("details")
     owner = details.get("bridge") if isinstance(details, dict) else None
     if owner not in (None, bridge_id):
         return ForeignSeen(connection, topic)
     return LiveSeen(connection, topic, digest_of(payload))
-
-
-def _object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        document = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _hint(document: Mapping[str, Any], details: Mapping[str, Any]) -> NodeDetail | None:
