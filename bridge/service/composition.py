@@ -250,7 +250,8 @@ class Service:
         listen = self._settings.web.listen
         if listen is None:
             return None
-        return WebServer(listen.host, listen.port, HealthPages(self.liveness, self.readiness, self.metrics).page)
+        pages = HealthPages(self.liveness, self.readiness, self.metrics)
+        return WebServer(listen.host, listen.port, pages.page, self._reports)
 
     def start(self) -> None:
         """Start every thread; returns at once. A broker or an Argo Server that is away is no error.

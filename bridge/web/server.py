@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from bridge.core import log
 from bridge.core.errors import ConfigError
+from bridge.core.report import ErrorReports
 from bridge.web.health import TEXT, Page
 
 _LOG = log.logger(__name__)
@@ -33,9 +34,10 @@ Find = Callable[[str], Page | None]
 class WebServer:
     """Serves pages on one address; host "" is every IPv4 address of the machine, port 0 a free one."""
 
-    def __init__(self, host: str, port: int, find: Find) -> None:
+    def __init__(self, host: str, port: int, find: Find, reports: ErrorReports) -> None:
         self._configured = (host, port)
         self._find = find
+        self._reports = reports
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -54,7 +56,7 @@ class WebServer:
             ConfigError: the address cannot be bound (in use, or not ours).
         """
         try:
-            self._server = _Server(self._configured, self._find)
+            self._server = _Server(self._configured, self._find, self._reports)
         except OSError as error:
             raise ConfigError(
                 f"listen on {self._configured[0]}:{self._configured[1]}: {error.strerror or error}",
@@ -87,8 +89,9 @@ class _Server(TCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], find: Find) -> None:
+    def __init__(self, address: tuple[str, int], find: Find, reports: ErrorReports) -> None:
         self.find = find
+        self.reports = reports
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._lock = threading.Lock()
         self._open: dict[Any, tuple[threading.Thread, float]] = {}
@@ -111,8 +114,8 @@ class _Server(TCPServer):
             self.finish_request(request, client_address)
         except OSError as error:
             _LOG.debug("a web client disconnected: %s", error)
-        except Exception:  # noqa: BLE001 - one bad request never ends the server
-            _LOG.exception("unexpected error while answering a web request")
+        except Exception as error:  # noqa: BLE001 - one bad request never ends the server
+            self.reports.unexpected("web", error)
         finally:
             with self._lock:
                 self._open.pop(request, None)
@@ -164,11 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - as above
 
     def _page(self) -> Page:
-        find = cast(_Server, self.server).find
+        server = cast(_Server, self.server)
         try:
-            page = find(self.path.partition("?")[0])
-        except Exception:  # noqa: BLE001 - a page that fails is a 500, no more
-            _LOG.exception("unexpected error while building a page")
+            page = server.find(self.path.partition("?")[0])
+        except Exception as error:  # noqa: BLE001 - a page that fails is a 500, no more
+            server.reports.unexpected("web", error)
             return Page(500, TEXT, b"internal error\n")
         return page if page is not None else Page(404, TEXT, b"not found\n")
 

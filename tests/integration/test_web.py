@@ -6,17 +6,20 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
 
+from bridge.core.clock import SystemClock
 from bridge.core.errors import ConfigError
 from bridge.core.metrics import Metrics
 from bridge.core.model import HealthProblem
+from bridge.core.report import ErrorReports
 from bridge.web import server as server_module
 from bridge.web.health import HealthPages, Page
 from bridge.web.server import MAX_REQUESTS, WebServer
-from tests.support.transport_ends import wait_until
+from tests.support.transport_ends import reports_of, wait_until
 
 
 def find(path: str) -> Page | None:
@@ -26,8 +29,8 @@ def find(path: str) -> Page | None:
 
 
 @pytest.fixture
-def server() -> Iterator[WebServer]:
-    made = WebServer("127.0.0.1", 0, find)
+def server(tmp_path: Path) -> Iterator[WebServer]:
+    made = WebServer("127.0.0.1", 0, find, ErrorReports(tmp_path, Metrics(), SystemClock()))
     made.start()
     yield made
     assert made.stop(5.0) == []
@@ -88,9 +91,10 @@ def test_a_bad_request_hurts_nobody(server: WebServer, sent: bytes) -> None:
     assert get(server, "/livez")[0] == 200
 
 
-def test_a_page_that_fails_is_a_500(server: WebServer) -> None:
-    """A defect behind a page is an answer without details, and the server goes on."""
+def test_a_page_that_fails_is_a_500(server: WebServer, tmp_path: Path) -> None:
+    """A defect behind a page is an answer without details and a report file, and the server goes on."""
     assert get(server, "/defect") == (500, b"internal error\n")
+    assert len(list(tmp_path.glob("report-*-web.json"))) == 1
     assert get(server, "/livez")[0] == 200
 
 
@@ -113,7 +117,7 @@ def is_cut(connection: socket.socket) -> bool:
 def test_silent_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that say nothing hold only so many threads, for so long; then others are served again."""
     monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.5)
-    server = WebServer("127.0.0.1", 0, find)
+    server = WebServer("127.0.0.1", 0, find, reports_of())
     server.start()
     silent = [socket.create_connection(server.address, timeout=10) for _ in range(MAX_REQUESTS)]
     try:
@@ -129,7 +133,7 @@ def test_silent_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stop_cuts_open_connections() -> None:
     """A stop does not wait for a client that says nothing, and no thread is left."""
-    server = WebServer("127.0.0.1", 0, find)
+    server = WebServer("127.0.0.1", 0, find, reports_of())
     server.start()
     with socket.create_connection(server.address, timeout=10) as silent:
         silent.sendall(b"GET /li")
@@ -141,5 +145,5 @@ def test_a_stop_cuts_open_connections() -> None:
 def test_a_port_in_use_is_a_config_error(server: WebServer) -> None:
     """A second bridge on the same port is told so."""
     with pytest.raises(ConfigError, match="in use") as caught:
-        WebServer(*server.address, find).start()
+        WebServer(*server.address, find, reports_of()).start()
     assert caught.value.code == "cannot-listen"
