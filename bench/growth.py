@@ -17,7 +17,7 @@ from tests.support.bridge_inside import SPOOL_FILE
 from tests.support.transport_ends import wait_until
 
 _MANIFEST = b'{"metadata":{},"spec":{"workflowTemplateRef":{"name":"inspect-boiler"}}}'
-_ORDERED = MAPPINGS.replace("    event-id:", "    order-by: topic.device\n    event-id:")
+_ORDERED = (MAPPINGS.replace("    event-id:", "    order-by: topic.device\n    event-id:"),)
 
 
 def _series(name: str, unit: str, values: dict[int, float], of: str) -> list[Figure]:

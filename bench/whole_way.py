@@ -20,7 +20,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +48,7 @@ bridge: {{id: bench, data-dir: {folder}/data}}
 interface: {{manifests: false, operations: [trigger]}}
 connections: {{plant: {{{connection}}}}}
 argo: {{url: "{argo}", namespaces: [factory]}}
-mappings: [mappings.yaml]
+mappings: [{files}]
 web: {{listen: "127.0.0.1:{web}"}}
 log: {{level: warning}}
 """
@@ -107,10 +107,10 @@ def filtered(count: int, mappings: int = 100) -> Messages:
     return [(topics[seq * 37 % len(topics)], reading(seq, value)) for seq, value in enumerate(values)]
 
 
-def filtering_mappings(count: int = 100) -> str:
-    """Return the mapping file for `filtered`."""
+def filtering_mappings(count: int = 100) -> list[str]:
+    """Return the mapping files for `filtered`, with up to 1,000 mappings each."""
     items = [_FILTERING.format(number=number, condition=_CEL if number % 2 else _NATIVE) for number in range(count)]
-    return "mappings:" + "".join(items)
+    return ["mappings:" + "".join(items[start : start + 1000]) for start in range(0, count, 1000)]
 
 
 def triggering(messages: Messages) -> int:
@@ -152,7 +152,7 @@ class Bridge:
         folder: gets its files.
         connection: its only one, as YAML.
         argo: where it creates workflows.
-        mappings: the mapping file.
+        mappings: the mapping files.
         environment: further variables of the process.
     """
 
@@ -161,7 +161,7 @@ class Bridge:
         folder: Path,
         connection: str,
         argo: ArgoStub,
-        mappings: str = MAPPINGS,
+        mappings: Sequence[str] = (MAPPINGS,),
         environment: dict[str, str] | None = None,
     ) -> None:
         self._argo = argo
@@ -169,8 +169,11 @@ class Bridge:
         self._environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})}
         self._web = f"http://127.0.0.1:{(port := free_port())}"
         self._config = folder / "bridge.yaml"
-        self._config.write_text(_CONFIG.format(folder=folder, connection=connection, argo=argo.url, web=port))
-        (folder / "mappings.yaml").write_text(mappings)
+        files = [f"mappings-{number}.yaml" for number in range(len(mappings))]
+        for name, text in zip(files, mappings, strict=True):
+            (folder / name).write_text(text)
+        values = {"folder": folder, "connection": connection, "argo": argo.url, "web": port, "files": ", ".join(files)}
+        self._config.write_text(_CONFIG.format(**values))
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -232,7 +235,9 @@ def memory_mib(process: subprocess.Popen[bytes]) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def drain_with_bridge(messages: Messages, creates: int, mappings: str = MAPPINGS, preload: str = "") -> Drained:
+def drain_with_bridge(
+    messages: Messages, creates: int, mappings: Sequence[str] = (MAPPINGS,), preload: str = ""
+) -> Drained:
     """Drain `messages`, which lead to `creates` workflows, with the bridge; `preload` is a library for its process."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,

@@ -54,7 +54,22 @@ class RouteTable:
         copies are two events.
         """
         wanted = {mapping.pattern.topic_filter for mapping in self._mappings}
-        return frozenset(one for one in wanted if not any(other != one and _covers(other, one) for other in wanted))
+        return frozenset(one for one in wanted if not self._is_covered(one))
+
+    def _is_covered(self, topic_filter: str) -> bool:
+        """Whether every topic that matches `topic_filter` also matches another filter."""
+        reserved = topic_filter.startswith("$")
+        branches = [(self._root, True)]  # each with whether it lies on the filter's own way
+        for depth, level in enumerate(topic_filter.split("/")):
+            if level == "#":
+                return any(branch.rest and not is_own for branch, is_own in branches)
+            wild = not (reserved and depth == 0)
+            if wild and any(branch.rest for branch, _ in branches):
+                return True
+            exact = [(branch.next[level], is_own) for branch, is_own in branches if level in branch.next]
+            broader = [(branch.next["+"], False) for branch, _ in branches if wild and "+" in branch.next]
+            branches = [*exact, *(broader if level != "+" else ())]
+        return any(branch.rest or (branch.ends and not is_own) for branch, is_own in branches)
 
     def match(self, topic: str) -> tuple[Match, ...]:
         """Return every mapping that `topic` matches, in the order of definition."""
@@ -101,16 +116,3 @@ def _inner(branch: _Branch, level: str, *, wild: bool) -> Iterator[_Branch]:
         yield exact
     if wild and "+" in branch.next:
         yield branch.next["+"]
-
-
-def _covers(broad: str, narrow: str) -> bool:
-    """Whether every topic that matches `narrow` also matches `broad`."""
-    if broad[:1] in ("+", "#") and narrow.startswith("$"):
-        return False
-    wide, slim = broad.split("/"), narrow.split("/")
-    for position, level in enumerate(wide):
-        if level == "#":
-            return True
-        if position >= len(slim) or slim[position] == "#" or level not in ("+", slim[position]):
-            return False
-    return len(wide) == len(slim)

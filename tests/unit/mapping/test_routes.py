@@ -44,6 +44,35 @@ def test_dropping_covered_filters_loses_no_topic(patterns, topic):
     assert subscribed is bool(routes_.match(topic))
 
 
+def covers(broad, narrow):
+    """Whether every topic that matches `narrow` matches `broad`, level by level."""
+    if broad[:1] in ("+", "#") and narrow.startswith("$"):
+        return False
+    wide, slim = broad.split("/"), narrow.split("/")
+    for position, level in enumerate(wide):
+        if level == "#":
+            return True
+        if position >= len(slim) or slim[position] == "#" or level not in ("+", slim[position]):
+            return False
+    return len(wide) == len(slim)
+
+
+@given(patterns=st.lists(PATTERNS, max_size=12))
+def test_exactly_the_covered_filters_are_dropped(patterns):
+    """A filter is subscribed to unless another one covers it."""
+    routes_ = table(*patterns)
+    wanted = {TopicPattern.parse(text).topic_filter for text in patterns}
+    assert routes_.filters == {
+        one for one in wanted if not any(other != one and covers(other, one) for other in wanted)
+    }
+
+
+def test_many_mappings_are_compared_at_once():
+    """Each filter is looked up, and not compared with all others: that would take minutes."""
+    routes_ = table(*(f"sensors/site{number}/boiler/+/temperature" for number in range(20_000)))
+    assert len(routes_.filters) == 20_000
+
+
 def test_captures_take_their_level():
     """`{x}` captures, `+` and `#` match without a capture."""
     routes_ = table("sensors/{site}/boiler/{device}/temperature", "sensors/+/boiler/#")
