@@ -115,7 +115,7 @@ class _Reader(TreeBuilder):
                 self._refuse(event, Code.UNSUPPORTED_YAML, f"{quote(text)} is not {tag}, as its tag says")
         elif tag == "binary":
             self._refuse(event, Code.UNSUPPORTED_YAML, "the tag !!binary is not supported; write the text itself")
-        elif not tag and event.style is None:
+        elif not tag and not event.style:
             value = resolve_word(text)
         if isinstance(value, float) and not math.isfinite(value):
             self._refuse(event, Code.BAD_VALUE, f"{text} would become a number that JSON does not have; quote it")
@@ -126,7 +126,7 @@ class _Reader(TreeBuilder):
         while not isinstance(inner := self._next(), yaml.MappingEndEvent):
             key = self._node(inner, depth + 1)
             value = self._node(self._next(), depth + 1)
-            unquoted = isinstance(inner, yaml.ScalarEvent) and inner.style is None
+            unquoted = isinstance(inner, yaml.ScalarEvent) and not inner.style
             if unquoted and isinstance(key, ScalarNode) and key.text == "<<":
                 for source in self._merged(value):
                     for entry in source.entries:

@@ -10,7 +10,7 @@ Thread: whichever loads a configuration; no state is kept.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -114,7 +114,7 @@ class _TreeBuilder(TreeBuilder):
         if event.tag not in _STRING_TAGS:
             self._refuse_tag(event, event.tag)
         text = self._text(event)
-        quoted = event.style is not None or event.tag is not None
+        quoted = bool(event.style) or event.tag is not None
         return ScalarNode(self._position(event), text if quoted else resolve(text), text)
 
     def _list(self, event: yaml.SequenceStartEvent, depth: int) -> ListNode:
@@ -138,8 +138,10 @@ class _TreeBuilder(TreeBuilder):
         if not isinstance(key_node, ScalarNode):
             self._refuse(event, Code.BAD_KEY, "a key must be a single word, not a list or a map")
         value = self._node(self._next(), depth + 1)
+        if isinstance(value, ScalarNode) and value.value is None and not value.text:
+            value = replace(value, position=where)  # what is not there is missed where its key is
         key = key_node.text
-        plain_key = isinstance(event, yaml.ScalarEvent) and event.style is None
+        plain_key = isinstance(event, yaml.ScalarEvent) and not event.style
         if key == _MERGE_KEY and plain_key:
             taken.merged.extend(self._merged(value))
         elif not key:

@@ -116,7 +116,7 @@ door: {manual: m}
         ("hall: {memory: 1B}", 'f:2:16: bad-value: hall: "memory" must be from 1KiB to 1MiB, not "1B"'),
         ("hall: {on: yes}", 'f:2:12: bad-value: hall: "on" must be true or false, not "yes"'),
         ("hall: {on: {}}", 'f:2:12: wrong-type: hall: "on" must be true or false, not a map'),
-        ("hall: {on: }", 'f:2:11: wrong-type: hall: "on" has no value; it must be true or false'),
+        ("hall: {on: }", 'f:2:8: wrong-type: hall: "on" has no value; it must be true or false'),
         ("hall: {port: 11}", 'f:2:14: bad-value: hall: "port" must be a whole number from 1 to 10, not "11"'),
         ("hall: {port: true}", 'f:2:14: bad-value: hall: "port" must be a whole number from 1 to 10, not "true"'),
         (
