@@ -2,23 +2,28 @@
 
 Sends nothing, never sleeps, reads no clock: the caller passes monotonic seconds. Owner: the thread that submits.
 
-A window of requests in flight doubles each round until latency rises, then grows slowly. 429, 5xx and timeouts halve it
-once per round trip. At one, it is the probe, with a capped backoff between probes. Latency is compared with that of a
-lone request, which is measured again if load has hidden it for long. A server that queues internally
-(``--kube-api-qps``) never fails, it only gets slower, and a longer queue there does not help.
+The window of requests in flight follows the throughput: it doubles while that completes more requests a second, and
+halves when half of it completes about as many. Latency alone says too little: a server that slows down under load may
+still complete more, and one that queues internally (``--kube-api-qps``) never fails, it only gets slower, and a longer
+queue there does not help. 429, 5xx and timeouts halve the window once per round trip, and successes bring it back. At
+one, it is the probe, with a capped backoff between probes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from bridge.argo.errors import Answer
 from bridge.core.backoff import Backoff
 
 _NEVER_S = float("-inf")
 _FIRST_GROWTH = 1.1  # of the learned rate, in the second after a 429
-PROBE = Backoff(initial_s=0.25, cap_s=5.0)
-_MEASURE_EVERY = 60  # latencies: draining and measuring take about two
+PROBE = Backoff(initial_s=0.25, cap_s=1.0)
+_SAMPLES = 32  # of a round, at least
+_EXPLORE_EVERY = 40  # rounds: half a window for a moment costs as much as about one of them
+_PRICE = 0.04  # 2 ** 0.04: a window twice as wide must complete 2.8% more
+_NEWEST = 0.25  # weight of the newest round
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,7 @@ class GateOptions:
     Attributes:
         max_in_flight: maximum of the window.
         start_in_flight: the first window.
-        floor_in_flight: latency alone does not shrink the window below this; failures do, down to one.
-        slack_s: latency within this of a lone request's never counts as congestion (our own batching takes
-            milliseconds).
-        measure_every_s: maximum age of the lone-request latency under load; longer if requests take seconds, so that
-            measuring costs only a few percent.
+        floor_in_flight: throughput alone does not shrink the window below this; failures do, down to one.
         max_per_s: maximum requests per second, or None.
         probe: delays between probes while the server is away; the cap limits how late a recovery is noticed.
     """
@@ -40,8 +41,6 @@ class GateOptions:
     max_in_flight: int = 256
     start_in_flight: int = 4
     floor_in_flight: int = 4
-    slack_s: float = 0.025
-    measure_every_s: float = 30.0
     max_per_s: float | None = None
     probe: Backoff = PROBE
 
@@ -56,19 +55,20 @@ class Gate:
     def __init__(self, options: GateOptions | None = None) -> None:
         self._options = options or GateOptions()
         self._in_flight = 0
-        self._window = float(min(self._options.start_in_flight, self._options.max_in_flight))
-        self._doubles_until = float(self._options.max_in_flight)
+        self._window = min(self._options.start_in_flight, self._options.max_in_flight)
+        self._target = self._window
+        self._is_filled = False
         self._cut_at_s = _NEVER_S
         self._good_since_cut = True
         self._closed_until_s = _NEVER_S
         self._failed_probes = 0
-        self._round = _Round(int(self._window))
-        self._alone = _LoneLatency(self._options)
+        self._round = _Round(self._window, skip=self._window)
+        self._climb = _Climb(self._options.floor_in_flight, self._options.max_in_flight)
         self._pace = _Pace(self._options.max_per_s)
 
     def __repr__(self) -> str:
         state = "away" if self.is_away else "open"
-        return f"Gate({state}, in_flight={self._in_flight}, window={self._window:.1f})"
+        return f"Gate({state}, in_flight={self._in_flight}, window={self._window})"
 
     @property
     def in_flight(self) -> int:
@@ -78,7 +78,7 @@ class Gate:
     @property
     def window(self) -> int:
         """Maximum requests in flight now."""
-        return max(1, int(self._window))
+        return self._window
 
     @property
     def is_away(self) -> bool:
@@ -87,24 +87,22 @@ class Gate:
 
     def permits(self, now_s: float) -> int:
         """Return how many requests may start now, 0 or more."""
+        self._is_filled = self._in_flight >= self._window
         if now_s < self._closed_until_s:
             return 0
-        window = 1 if self._alone.is_measuring(now_s) else self.window
-        return max(0, min(window - self._in_flight, self._pace.tokens(now_s)))
+        return max(0, min(self._window - self._in_flight, self._pace.tokens(now_s)))
 
     def next_permit_in_s(self, now_s: float) -> float | None:
         """Return the seconds until time alone gives a permit: 0.0 now, None = only a response can."""
-        window = 1 if self._alone.is_measuring(now_s) else self.window
-        if self._in_flight >= window:
+        if self._in_flight >= self._window:
             return None
         return max(0.0, self._closed_until_s - now_s, self._pace.wait_s(now_s))
 
     def started(self) -> None:
         """Note that one request was sent; it needs a permit, but the gate does not insist (a lane's probe)."""
-        self._alone.started(self._in_flight)
         self._in_flight += 1
+        self._is_filled = self._is_filled or self._in_flight >= self._window
         self._pace.take()
-        self._round.peak = max(self._round.peak, self._in_flight)
 
     def finished(self, answer: Answer, latency_s: float, now_s: float, *, is_create: bool = True) -> None:
         """Note the response to one request.
@@ -113,127 +111,129 @@ class Gate:
             answer: what came.
             latency_s: seconds from its start to its end.
             now_s: monotonic seconds.
-            is_create: False for reads: their latency says nothing about creates.
+            is_create: False for reads: they say nothing about creates.
         """
         self._in_flight = max(0, self._in_flight - 1)
         self._pace.finished(now_s)
         if answer.strains:
             self._failed(answer, now_s - latency_s, now_s)
         elif answer.status:  # else it was never sent: no token, or stopped
-            self._succeeded(latency_s if is_create and answer.ok else None, now_s - latency_s, now_s)
+            self._succeeded(now_s - latency_s)
+            if is_create and answer.ok:
+                self._measured(now_s)
 
     def _failed(self, answer: Answer, started_at_s: float, now_s: float) -> None:
         if answer.retry_after_s:
             self._closed_until_s = max(self._closed_until_s, now_s + answer.retry_after_s)
-        self._alone.forget_measuring()
         if started_at_s < self._cut_at_s:
             return  # within the window that was already cut: one overload halves once
-        if self._window <= 1.0:
+        self._cut_at_s = now_s
+        if self._window <= 1:
             self._failed_probes += 1
             self._closed_until_s = max(self._closed_until_s, now_s + self._options.probe.delay_s(self._failed_probes))
-            self._cut_at_s = now_s
             return
-        self._doubles_until = max(2.0, self._window if self._good_since_cut else self._doubles_until)
         unreachable = answer.status == 0 and not answer.ambiguous
-        # A whole window without success, or no server: waiting for 64 timeouts would not help.
-        self._window = 1.0 if unreachable or not self._good_since_cut else max(1.0, self._window / 2)
+        if unreachable or not self._good_since_cut:
+            # A whole window without success, or no server: waiting for 64 timeouts would not help.
+            self._window = 1
+            self._round = _Round(self._target, skip=2 * self._target)
+        else:
+            self._window //= 2  # the round goes on: what failures cost is part of a window's rate
         if answer.is_throttle:
-            self._doubles_until = max(2.0, self._window)
             self._pace.slow_down(now_s)
-        self._cut_at_s = now_s
         self._good_since_cut = False
-        self._round = _Round(self.window)
 
-    def _succeeded(self, latency_s: float | None, started_at_s: float, now_s: float) -> None:
-        if started_at_s >= self._cut_at_s:
-            self._good_since_cut = True
-            if self._failed_probes:
-                self._failed_probes = 0
-                self._closed_until_s = _NEVER_S
-                self._window = min(2.0, float(self._options.max_in_flight))
-                self._round = _Round(self.window)
-        if latency_s is not None:
-            self._alone.finished(latency_s, now_s)
-            self._round.add(latency_s)
-        if self._round.is_over:
-            self._end_round()
+    def _succeeded(self, started_at_s: float) -> None:
+        if started_at_s < self._cut_at_s:
+            return
+        self._good_since_cut = True
+        if self._failed_probes:
+            self._failed_probes = 0
+            self._closed_until_s = _NEVER_S
 
-    def _end_round(self) -> None:
-        options, mean_s = self._options, self._round.mean_s
-        self._alone.typical_s = mean_s
-        limit_s = max(2 * self._alone.latency_s, self._alone.latency_s + options.slack_s)
-        if mean_s > limit_s:
-            self._doubles_until = min(self._doubles_until, self._window)
-            if mean_s > 2 * limit_s and self._window > options.floor_in_flight:
-                self._window = max(float(options.floor_in_flight), self._window * 0.9)
-        elif self._round.peak >= self.window:  # a window that was not used says nothing about a larger one
-            grown = self._window * 2 if self._window < self._doubles_until else self._window + max(1, self._window / 16)
-            bound = self._doubles_until if self._window < self._doubles_until else options.max_in_flight
-            self._window = min(grown, max(bound, self._window + 1), float(options.max_in_flight))
-        self._round = _Round(self.window)
+    def _measured(self, now_s: float) -> None:
+        if not self._is_filled:  # a window that is not used says nothing about any other
+            self._round = _Round(self._target, skip=self._target)
+            return
+        self._window = min(self._window + 1, self._target)
+        per_s = self._round.add(now_s)
+        if per_s is None:
+            return
+        before, self._target = self._target, self._climb.measured(self._target, per_s)
+        if self._target == before:
+            self._round = _Round(before, began_s=now_s)
+        else:
+            self._window = self._target
+            # What is in flight now was started beside fewer or more others.
+            self._round = _Round(self._target, skip=max(before, self._target))
 
 
 class _Round:
-    """Latencies of as many responses as the window is wide."""
+    """Measures how many creates a second complete while the window is filled.
 
-    __slots__ = ("_count", "_sum_s", "_wanted", "peak")
+    Args:
+        window: how many are in flight.
+        skip: completions before it begins: until all that is in flight was started beside as many others.
+        began_s: monotonic seconds of its beginning, without `skip`.
+    """
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = max(1, wanted)
+    __slots__ = ("_began_s", "_count", "_last_s", "_skip", "_wanted")
+
+    def __init__(self, window: int, *, skip: int = 0, began_s: float = 0.0) -> None:
+        self._skip = skip
+        self._wanted = max(_SAMPLES, window)
         self._count = 0
-        self._sum_s = 0.0
-        self.peak = 0
+        self._began_s = self._last_s = began_s
 
-    def add(self, latency_s: float) -> None:
-        self._count += 1
-        self._sum_s += latency_s
+    def add(self, now_s: float) -> float | None:
+        """Count one that completed; returns creates a second once the round is over."""
+        # Some servers complete many at the same moment: such a group is counted as a whole, or not at all.
+        if self._skip > 0 or now_s <= self._began_s:
+            self._skip -= 1
+            self._began_s = now_s
+        elif self._count < self._wanted or now_s <= self._last_s:
+            self._count += 1
+            self._last_s = now_s
+        else:
+            return self._count / (self._last_s - self._began_s)
+        return None
 
-    @property
-    def is_over(self) -> bool:
-        return self._count >= self._wanted
 
-    @property
-    def mean_s(self) -> float:
-        return self._sum_s / self._count
+class _Climb:
+    """Finds the best window: measures its neighbours (powers of two) from time to time, and goes to the best of them.
 
+    The worth of a window is its rate / window ** `_PRICE`: one twice as wide must complete a few percent more.
+    """
 
-class _LoneLatency:
-    """The latency of a create with nothing else in flight; asks for a lone one if there was none for long."""
+    def __init__(self, floor: int, ceiling: int) -> None:
+        self._floor = floor
+        self._ceiling = ceiling
+        self._rounds = 0
+        self._known: dict[int, tuple[float, int]] = {}
 
-    __slots__ = ("_is_alone", "_measuring", "_options", "_seen_at_s", "latency_s", "typical_s")
+    def measured(self, window: int, per_s: float) -> int:
+        """Learn the rate of a round, and return the window of the next one."""
+        self._rounds += 1
+        if self._age(window) < _EXPLORE_EVERY:
+            known = self._known[window][0]
+            per_s = known + _NEWEST * (per_s - known)
+        self._known[window] = (per_s, self._rounds)
+        best = self._best(window)
+        if best != window:
+            return best
+        return next((near for near in self._near(window) if self._age(near) >= _EXPLORE_EVERY), window)
 
-    def __init__(self, options: GateOptions) -> None:
-        self._options = options
-        self._measuring = False
-        self._is_alone = False
-        self._seen_at_s: float | None = None
-        self.latency_s = float("inf")
-        self.typical_s = 0.0
+    def _age(self, window: int) -> float:
+        return self._rounds - self._known[window][1] if window in self._known else inf
 
-    def is_measuring(self, now_s: float) -> bool:
-        every_s = max(self._options.measure_every_s, _MEASURE_EVERY * self.typical_s)
-        if self._seen_at_s is not None and now_s - self._seen_at_s >= every_s:
-            self._measuring = True
-        return self._measuring
+    def _near(self, window: int) -> tuple[int, ...]:
+        up = min(1 << window.bit_length(), self._ceiling)
+        down = max(1 << (window - 1).bit_length() >> 1, self._floor)
+        return tuple(near for near, is_one in ((up, up > window), (down, down < window)) if is_one)
 
-    def started(self, others: int) -> None:
-        self._is_alone = self._measuring and others == 0
-
-    def forget_measuring(self) -> None:
-        # A measurement during failures would hold a recovering server at one request in flight.
-        self._measuring = self._is_alone = False
-        self._seen_at_s = None
-
-    def finished(self, latency_s: float, now_s: float) -> None:
-        if self._is_alone:
-            self.latency_s = latency_s
-            self._measuring = self._is_alone = False
-            self._seen_at_s = now_s
-        elif latency_s <= self.latency_s * 1.25:
-            self.latency_s = min(self.latency_s, latency_s)
-            self._seen_at_s = now_s
-        elif self._seen_at_s is None:
-            self._seen_at_s = now_s
+    def _best(self, window: int) -> int:
+        known = [near for near in (window, *self._near(window)) if near in self._known]
+        return max(known, key=lambda near: self._known[near][0] / near**_PRICE)
 
 
 class _Pace:
