@@ -25,8 +25,8 @@ from bridge.status.shown.publisher import Publisher
 MERGE_S = 1.0
 NODES_WAIT_S = 2.0
 STILL_S = 1.0
-MAX_ASKED = 20
-"""Maximum number of GETs in progress about waiting workflows, so that more urgent ones do not queue behind hundreds."""
+MAX_ASKED = 5
+"""Maximum number of GETs in progress about waiting workflows, so that more urgent ones do not queue behind many."""
 
 Propose = Callable[[WorkflowRef, bool], None]
 """Requests a GET; the flag says whether the nodes are wanted. Answered by a `LookedUp` event."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from status_fakes import NS, workflow
 from test_status_watcher import Stop
 
@@ -25,6 +26,8 @@ ONE, TWO = WorkflowRef(NS, "one", "u1"), WorkflowRef(NS, "two", "u2")
 class Argo:
     """Answers from a list of outcomes; `after` says when the worker has done enough."""
 
+    takes_s = 0.0
+
     def __init__(self, stop: Stop, outcomes: list[object], enough: Callable[[], bool]) -> None:
         self.stop = stop
         self.outcomes = outcomes
@@ -36,6 +39,7 @@ class Argo:
     def get(self, ref: WorkflowRef, *, nodes: bool) -> object:
         """Answer a GET."""
         self.asked.append((ref.name, nodes))
+        self.stop.clock.advance(self.takes_s)
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if not self.outcomes and self.enough():
             self.stop.set()
@@ -51,11 +55,16 @@ class Argo:
 
 
 def run(
-    folder: Path, outcomes: list[object], *refs: tuple[WorkflowRef, bool], later_s: float = 0.0
+    folder: Path,
+    outcomes: list[object],
+    *refs: tuple[WorkflowRef, bool],
+    later_s: float = 0.0,
+    takes_s: float = 0.0,
 ) -> tuple[Argo, Stop, list]:
     clock = FakeClock()
     stop = Stop(clock)
     argo = Argo(stop, outcomes, lambda: True)
+    argo.takes_s = takes_s
     inbox = Inbox()
     reports = ErrorReports(folder, Metrics(), clock)
     lookups = Lookups([NS], "", argo=argo, clock=clock, reports=reports, inbox=inbox, stop=stop)
@@ -109,3 +118,17 @@ def test_a_namespace_is_listed_from_time_to_time(tmp_path: Path) -> None:
     (event,) = events
     assert isinstance(event, Listed)
     assert event.starts_watch is False
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [workflow(), None, PermanentError("get: forbidden", code="not-permitted")],
+    ids=["found", "gone", "refused"],
+)
+@pytest.mark.parametrize(("takes_s", "pause_s"), [(0.003, 0.027), (0.05, 0.45), (5.0, 2.0)])
+def test_looking_up_takes_a_tenth_of_the_time(tmp_path: Path, outcome: object, takes_s: float, pause_s: float) -> None:
+    """A server that answers one request after the other has nine tenths left for creates, whatever it answers."""
+    refs = [(WorkflowRef(NS, f"w-{number}", f"u{number}"), True) for number in range(20)]
+    argo, stop, _ = run(tmp_path, [outcome] * 20, *refs, takes_s=takes_s)
+    assert len(argo.asked) == 20
+    assert stop.waits == pytest.approx([pause_s] * 20)
