@@ -1,7 +1,7 @@
 r"""The expression language: CEL with the bridge's variables, and with mixed numbers.
 
-The only import of cel_expr_python. Compiles and evaluates; knows nothing about mappings or messages. It differs from
-the library's CEL in three ways:
+The only import of cel_expr_python: when the first expression is compiled, because the library takes 17 MiB. Compiles
+and evaluates; knows nothing about mappings or messages. It differs from the library's CEL in three ways:
 
 - A whole number of JSON is an `int`, any other a `double`, and plain CEL has no `double + int`: `payload.value + 0.5`
   would work for 20.5 and be an error for 20. Operators and functions of numbers get the mixed forms.
@@ -20,9 +20,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
-
 from bridge.configfile.nodes import quote
 from bridge.core.errors import cut
 from bridge.expressions.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
@@ -31,6 +28,8 @@ from bridge.expressions.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Mapping as MappingOf
+
+    from cel_expr_python import cel
 
 _COMPILE_ERROR = re.compile(r"ERROR: [^:]*:(?P<line>[0-9]+):(?P<column>[0-9]+): (?P<text>.*)")
 _RUN_ERROR_KIND = re.compile(r"^[A-Z_]+: ")
@@ -87,7 +86,7 @@ class Program:
         """
         try:
             outcome = self._expression.eval(data=data)
-            if outcome.type() == cel.Type.ERROR:
+            if outcome.type().name() == "ERROR":
                 raise EvaluationError(_run_error(str(outcome.value())))
             return outcome.plain_value()
         except (RuntimeError, ValueError, TypeError) as error:
@@ -125,6 +124,9 @@ def _without_nul(text: str) -> str:
 
 @cache
 def _environment() -> cel.Env:
+    from cel_expr_python import cel
+    from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
+
     text = cel.Type.STRING
     variables = {
         PAYLOAD: cel.Type.DYN,
@@ -139,6 +141,8 @@ def _environment() -> cel.Env:
 
 def _functions() -> list[cel.FunctionDecl]:
     """Return the overloads that the library lacks, and the functions used by `dialect`."""
+    from cel_expr_python import cel
+
     kinds = {"int": cel.Type.INT, "uint": cel.Type.UINT, "double": cel.Type.DOUBLE}
     double, dyn = cel.Type.DOUBLE, cel.Type.DYN
     mixed = [(one, other) for one in kinds for other in kinds if one != other and "double" in (one, other)]

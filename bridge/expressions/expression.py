@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
     from collections.abc import Sequence
 
+    from bridge.expressions.native import Native
     from bridge.expressions.references import PickTree
 
 
@@ -106,11 +107,18 @@ Expression = PathValue | Calculated
 
 
 class Condition:
-    """A `when`: true only if its result is the boolean true."""
+    """A `when`: true only if its result is the boolean true.
 
-    def __init__(self, source: str, expression: Expression) -> None:
+    Args:
+        source: as written.
+        native: evaluates it without CEL, or None.
+        expression: its compiled form; None = compiled when `native` first asks for it.
+    """
+
+    def __init__(self, source: str, native: Native | None, expression: Expression | None) -> None:
+        self._source = source
+        self._native = native
         self._expression = expression
-        self._native = compile_native(source)
 
     def quick(self, payload: Any, captures: MappingOf[str, str]) -> bool | None:
         """Return the result if it can be found without CEL, otherwise None."""
@@ -118,6 +126,8 @@ class Condition:
 
     def holds(self, scope: Scope) -> bool:
         """Return the result; `EvaluationError` for an error, or a result that is not a bool."""
+        if self._expression is None:
+            self._expression = _compiled(self._source)
         result = self._expression.value(scope)
         if not isinstance(result, bool):
             raise EvaluationError(f"the result is {_kind(result)}, not a bool")
@@ -132,17 +142,23 @@ def compile_expression(source: str, captures: Sequence[str]) -> Expression:
     """
     if not source.strip():
         raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, "the expression is empty")])
-    references = references_of(source)
-    faults = [fault for reference in references for fault in _reference_faults(reference, captures)]
-    if faults:
+    if faults := _faults(source, captures):
         raise ExpressionError(faults)
+    return _compiled(source)
+
+
+def _faults(source: str, captures: Sequence[str]) -> list[ExpressionFault]:
+    return [fault for reference in references_of(source) for fault in _reference_faults(reference, captures)]
+
+
+def _compiled(source: str) -> Expression:
     if (path := parse_path(source)) is not None:
         return PathValue(path)
     try:
         program = Program(_as_text(source))
     except CompileError as error:
         raise ExpressionError([_fault_of(error, source)]) from error
-    return Calculated(references, program)
+    return Calculated(references_of(source), program)
 
 
 def compile_condition(source: str, captures: Sequence[str]) -> Condition:
@@ -151,11 +167,17 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
     Raises:
         ExpressionError: see `compile_expression`; also where the result can never be a bool.
     """
+    native = compile_native(source)
+    if native is not None:
+        # What is that simple always compiles; CEL is needed only for a message with values of other types.
+        if faults := _faults(source, captures):
+            raise ExpressionError(faults)
+        return Condition(source, native, None)
     expression = compile_expression(source, captures)
     if expression.result not in ("BOOL", "DYN"):
         text = f"`when` needs a bool, but this always has type {expression.result.lower()}"
         raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, text)])
-    return Condition(source, expression)
+    return Condition(source, None, expression)
 
 
 def _as_text(source: str) -> str:

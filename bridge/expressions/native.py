@@ -6,6 +6,7 @@ the two on random payloads. Thread: any; the functions made here have no state.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from typing import TYPE_CHECKING, Any
@@ -29,19 +30,27 @@ _OPERATORS: dict[str, Compare] = {
     ">=": operator.ge,
 }
 _COMPARISON = re.compile(
-    r"""(?P<path>[^=!<>"']+?(?:\[\s*(?:'[^'\\\n]*'|"[^"\\\n]*")\s*\])*) \s* (?P<sign>[=!<>]=|[<>]) \s*
-        (?: (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?) | '(?P<single>[^'\\\n\0]*)'
-          | "(?P<double>[^"\\\n\0]*)" | (?P<bool>true|false) ) \s*""",
+    r"""(?P<path>[^=!<>"']+?(?:\[\s*(?:'[^'\\\r\n\0]*'|"[^"\\\r\n\0]*")\s*\])*) \s* (?P<sign>[=!<>]=|[<>]) \s*
+        (?: (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?) | '(?P<single>[^'\\\r\n\0]*)'
+          | "(?P<double>[^"\\\r\n\0]*)" | (?P<bool>true|false) ) \s*""",
     re.VERBOSE,
 )
 
+# Source: CEL, Language Definition, Syntax: the literals and RESERVED, which are not always allowed as names.
+_RESERVED = frozenset(
+    (
+        *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop"),
+        *("namespace", "null", "package", "return", "true", "var", "void", "while"),
+    )
+)
 _WHOLE = re.compile(r"-?[0-9]+")
 
 
 def compile_native(source: str) -> Native | None:
-    """Return a function of (decoded payload, captures) for a condition that CEL has already compiled.
+    """Return a function of (decoded payload, captures) for a condition.
 
-    It returns True, False, or None for "use CEL". The result is None if the condition is not simple enough.
+    It returns True, False, or None for "use CEL". The result is None if the condition is not simple enough, or if CEL
+    would not compile it.
     """
     parts, joint = _split(source)
     tests = [_comparison(part) for part in parts]
@@ -87,6 +96,8 @@ def _comparison(source: str) -> Native | None:
     path = parse_path(match["path"]) if match else None
     if match is None or path is None or not path.steps or path.root not in (PAYLOAD, TOPIC):
         return None
+    if not _RESERVED.isdisjoint(path.steps) or not _fits(match["number"]):
+        return None
     compare = _OPERATORS[match["sign"]]
     if path.root == TOPIC:
         return _on_topic(match, path.steps, compare)
@@ -96,6 +107,13 @@ def _comparison(source: str) -> Native | None:
     if match["bool"] is not None:
         return _on_bool(path.steps, compare, constant=match["bool"] == "true")
     return _on_text(path.steps, compare, _text(match))
+
+
+def _fits(number: str | None) -> bool:
+    """Whether a literal is a number in CEL: a whole one of 64 bits, or a finite double."""
+    if number is None:
+        return True
+    return -(2**63) <= int(number) < 2**63 if _WHOLE.fullmatch(number) else math.isfinite(float(number))
 
 
 def _text(match: re.Match[str]) -> str:

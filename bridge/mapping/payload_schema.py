@@ -10,9 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from bridge.core.errors import cut
 from bridge.mapping.payloads import PayloadError
@@ -76,8 +73,15 @@ def _fetch_nothing(uri: str) -> NoReturn:
 
 
 def _check_references(schema: Any) -> None:
+    references = list(_references(schema, ()))
+    if not references:
+        return
+    from referencing import Registry  # 3 MiB, and hardly a schema has references
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
     resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    for path, reference in _references(schema, ()):
+    for path, reference in references:
         try:
             resolver.lookup(reference)
         except Unresolvable as error:

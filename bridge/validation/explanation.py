@@ -1,6 +1,6 @@
 """Explains why a schema refuses a manifest: jsonschema finds the errors, this module names, locates and suggests.
 
-Runs only after the fast validator has refused. It never decides; `validator` does.
+Runs only after the fast validator has refused, and is imported only then. It never decides; `validator` does.
 
 Thread: any; pure.
 """
@@ -18,7 +18,7 @@ from jsonschema.exceptions import ValidationError
 
 from bridge.core.nearest import Proposals, proposal
 from bridge.validation import corrections
-from bridge.validation.finding import Finding, FindingCode, Path, describe, listed
+from bridge.validation.finding import MAX_FINDINGS, Finding, FindingCode, Path, describe, listed
 from bridge.validation.generator import Schema, entry_point
 
 Elsewhere = Callable[[str, str], tuple[str, ...]]
@@ -37,7 +37,6 @@ _PATTERN_WORDS = {
     corrections.TIMESTAMP: "a time such as 2026-01-31T12:00:00Z",
 }
 _MAX_MISPLACED = 3
-MAX_FINDINGS = 100
 
 
 def _pattern(_: Any, pattern: str, instance: object, __: Any) -> Iterator[ValidationError]:

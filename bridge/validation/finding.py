@@ -8,6 +8,7 @@ from enum import StrEnum
 from bridge.core import strict_json
 
 Path = tuple[str | int, ...]
+MAX_FINDINGS = 100
 
 
 class FindingCode(StrEnum):

@@ -14,10 +14,9 @@ from bridge.core import strict_json
 from bridge.core.errors import PermanentError, cut
 from bridge.core.nearest import did_you_mean
 from bridge.interface.loose_json import object_at
-from bridge.validation.finding import Path, describe
+from bridge.validation.finding import MAX_FINDINGS, Path, describe
 
 MAX_SHOWN = 64
-MAX_FINDINGS = 100
 METADATA_KEYS = ("name", "generateName", "namespace", "labels", "annotations")
 OWN_PREFIX = "argo-bridge/"
 ARGO_PREFIX = "workflows.argoproj.io/"

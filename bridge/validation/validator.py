@@ -12,16 +12,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
 from bridge.core.errors import PermanentError
 from bridge.core.nearest import Proposals
 from bridge.validation import finding, semantics
-from bridge.validation.explanation import MAX_FINDINGS, Elsewhere, Explainer
-from bridge.validation.finding import Finding, FindingCode, describe, in_order
+from bridge.validation.finding import MAX_FINDINGS, Finding, FindingCode, describe, in_order
 from bridge.validation.generator import Schema, entry_point, without_required
+
+if TYPE_CHECKING:
+    from bridge.validation.explanation import Elsewhere
 
 KINDS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "WorkflowEventBinding")
 
@@ -89,6 +91,8 @@ class WorkflowValidator:
         return compiled
 
     def _explain(self, manifest: object, kind: str, proposals: Proposals, *, relaxed: bool) -> list[Finding]:
+        from bridge.validation.explanation import Explainer  # 5 MiB and 0.1 s, for what most bridges never need
+
         schema = without_required(self._schema) if relaxed else self._schema
         found = Explainer(schema, self.version, self._elsewhere).explain(manifest, kind, proposals)
         # A property test checks that the two libraries agree; should they ever differ, the refusal stands.

@@ -60,6 +60,25 @@ def test_the_shortcut_equals_cel(source, payload, site):
         assert answer is asked_of_cel(source, payload, captures)
 
 
+NAMES = st.sampled_from(["a", "in", "for", "namespace", "null", "true", "as", "package", "_", "has", "size", "payload"])
+TEXTS = st.text(st.characters(exclude_characters="'\\\n", exclude_categories=["Cs"]), max_size=6)
+WRITTEN = st.builds(
+    lambda root, name, sign, constant: f"{root}{name} {sign} {constant}",
+    st.sampled_from(["payload", "payload.a", "topic"]),
+    NAMES.map(".{}".format) | TEXTS.map("['{}']".format),
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    st.sampled_from([*CONSTANTS, "9223372036854775808", "-9223372036854775808", "1e308", "1e400", "-9e999", "007"])
+    | TEXTS.map("'{}'".format),
+)
+
+
+@given(CONDITIONS | WRITTEN)
+def test_what_takes_the_shortcut_compiles(source):
+    """CEL compiles it only when a message needs CEL: too late to refuse a condition."""
+    if compile_native(source) is not None:
+        assert Program(source).result in ("BOOL", "DYN")
+
+
 @pytest.mark.parametrize(
     ("source", "payload", "answer"),
     [
