@@ -81,27 +81,32 @@ class Gate:
         return self._window
 
     @property
+    def is_full(self) -> bool:
+        """Whether as many requests are in flight as may be: others probably wait. Thread: any."""
+        return self._in_flight >= self._window
+
+    @property
     def is_away(self) -> bool:
         """Whether the last probe failed: only probes are sent until one succeeds."""
         return self._failed_probes > 0
 
     def permits(self, now_s: float) -> int:
         """Return how many requests may start now, 0 or more."""
-        self._is_filled = self._in_flight >= self._window
+        self._is_filled = self.is_full
         if now_s < self._closed_until_s:
             return 0
         return max(0, min(self._window - self._in_flight, self._pace.tokens(now_s)))
 
     def next_permit_in_s(self, now_s: float) -> float | None:
         """Return the seconds until time alone gives a permit: 0.0 now, None = only a response can."""
-        if self._in_flight >= self._window:
+        if self.is_full:
             return None
         return max(0.0, self._closed_until_s - now_s, self._pace.wait_s(now_s))
 
     def started(self) -> None:
         """Note that one request was sent; it needs a permit, but the gate does not insist (a lane's probe)."""
         self._in_flight += 1
-        self._is_filled = self._is_filled or self._in_flight >= self._window
+        self._is_filled = self._is_filled or self.is_full
         self._pace.take()
 
     def finished(self, answer: Answer, latency_s: float, now_s: float, *, is_create: bool = True) -> None:

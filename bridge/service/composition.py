@@ -230,6 +230,7 @@ class Service:
             topics=self._topics,
             on_event_seen=lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id),
             argo=ArgoReader(self._client.options, self._client.credentials),
+            creates_wait=lambda: self._gate.is_full,
             store=self._spool,
             transports=transports,
             clock=self._clock,

@@ -7,7 +7,7 @@ the tracker and the publisher. The hooks may be called from any thread and retur
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bridge.core import log
 from bridge.core.clock import Clock
@@ -40,6 +40,7 @@ class StatusService(Worker):
     """Follows workflows and keeps their retained status correct, on every connection.
 
     `on_event_seen` is called for each event whose workflow is seen, including deleted ones, on the status thread.
+    While `creates_wait`, single workflows are looked up slowly.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StatusService(Worker):
         topics: Topics,
         on_event_seen: EventSeen,
         argo: ArgoReader,
+        creates_wait: Callable[[], bool],
         store: Spool,
         transports: Sequence[Transport],
         clock: Clock,
@@ -89,6 +91,7 @@ class StatusService(Worker):
             follow.namespaces,
             follow.selector,
             argo=argo,
+            creates_wait=creates_wait,
             clock=clock,
             reports=reports,
             inbox=self._inbox,

@@ -94,6 +94,7 @@ class Bridge:
             topics=TOPICS,
             on_event_seen=lambda *event: self.events.append(event),
             argo=ArgoReader(options, Credentials(None)),
+            creates_wait=lambda: False,
             store=spool,
             transports=[connection],
             clock=SystemClock(),

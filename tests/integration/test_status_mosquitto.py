@@ -54,6 +54,7 @@ class Bridge:
             topics=TOPICS,
             on_event_seen=lambda *_: None,
             argo=argo,
+            creates_wait=lambda: False,
             store=spool,
             transports=[self.transport],
             clock=SystemClock(),

@@ -35,7 +35,6 @@ class Tracked:
         counted: phase and mapping under which the report counts it.
         counted_run: startedAt of the run whose end the report has counted.
         checks: how often GET was used to find out whether it is more than an archive entry.
-        is_reported: its event was reported.
     """
 
     ref: WorkflowRef
@@ -56,7 +55,6 @@ class Tracked:
     counted: tuple[Phase, str] | None = None
     counted_run: str | None = None
     checks: int = 0
-    is_reported: bool = False
 
 
 class Registry:

@@ -209,10 +209,12 @@ class Tracker:
         if seen is None:
             return
         if event.type == "DELETED":
-            self._report(seen)
             record = self._registry.find(seen.ref.uid)
             if record is not None:
                 self._reports.count(record, seen)  # its end may have come with its deletion
+            elif seen.ref.uid not in self._ended:
+                # Once only: an event with the same id that came since may be a new one, which this must not end.
+                self._report(seen)
             self._gone(seen.ref, seen.resource_version)
         else:
             self._apply(seen)
@@ -253,12 +255,10 @@ class Tracker:
             record = self._admit(seen, initial=initial)
             if record is None:
                 return
+            self._report(seen)
         elif not is_newer(seen.resource_version, record.version):
             return
         record.version = seen.resource_version
-        if not record.is_reported:
-            record.is_reported = True
-            self._report(seen)
         self._reports.count(record, seen)
         self._announcer.consider(record, seen)
 

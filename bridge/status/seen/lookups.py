@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bridge.core import log
 from bridge.core.backoff import JITTER, Backoff
@@ -28,8 +28,8 @@ REFUSED_PAUSE_S = 60.0
 TOKEN_LOOK_S = 1.0
 PAUSE_SHARE = 9
 MAX_PAUSE_S = 2.0
-"""After a GET it pauses nine times as long as the answer took. Where requests queue in the Argo Server, as behind
-``--kube-api-qps``, looking up gets a tenth of its rate at most, and creates the rest."""
+"""While creates wait for permits, each GET is followed by a pause nine times as long as its answer took. Where requests
+queue in the Argo Server, as behind ``--kube-api-qps``, looking up gets a tenth of its rate, and creates the rest."""
 _SPREAD = 0.2
 
 
@@ -42,6 +42,7 @@ class Lookups(Worker):
         selector: str,
         *,
         argo: ArgoReader,
+        creates_wait: Callable[[], bool],
         clock: Clock,
         reports: ErrorReports,
         inbox: Inbox,
@@ -49,6 +50,7 @@ class Lookups(Worker):
     ) -> None:
         super().__init__("status-lookups", stop)
         self._argo = argo
+        self._creates_wait = creates_wait
         self._selector = selector
         self._clock = clock
         self._reports = reports
@@ -100,7 +102,8 @@ class Lookups(Worker):
         if question is not None:
             asked_s = self._clock.monotonic_s()
             self._look_up(*question)
-            self._stop.wait(min(MAX_PAUSE_S, PAUSE_SHARE * (self._clock.monotonic_s() - asked_s)))
+            if self._creates_wait():
+                self._stop.wait(min(MAX_PAUSE_S, PAUSE_SHARE * (self._clock.monotonic_s() - asked_s)))
             return
         now = self._clock.monotonic_s()
         namespace = next((namespace for namespace, at_s in self._lists.items() if at_s <= now), None)

@@ -60,6 +60,7 @@ def run(
     *refs: tuple[WorkflowRef, bool],
     later_s: float = 0.0,
     takes_s: float = 0.0,
+    creates_wait: bool = True,
 ) -> tuple[Argo, Stop, list]:
     clock = FakeClock()
     stop = Stop(clock)
@@ -67,7 +68,16 @@ def run(
     argo.takes_s = takes_s
     inbox = Inbox()
     reports = ErrorReports(folder, Metrics(), clock)
-    lookups = Lookups([NS], "", argo=argo, clock=clock, reports=reports, inbox=inbox, stop=stop)
+    lookups = Lookups(
+        [NS],
+        "",
+        argo=argo,
+        creates_wait=lambda: creates_wait,
+        clock=clock,
+        reports=reports,
+        inbox=inbox,
+        stop=stop,
+    )
     clock.advance(later_s)
     for ref, nodes in refs:
         lookups.propose(ref, nodes)
@@ -126,9 +136,19 @@ def test_a_namespace_is_listed_from_time_to_time(tmp_path: Path) -> None:
     ids=["found", "gone", "refused"],
 )
 @pytest.mark.parametrize(("takes_s", "pause_s"), [(0.003, 0.027), (0.05, 0.45), (5.0, 2.0)])
-def test_looking_up_takes_a_tenth_of_the_time(tmp_path: Path, outcome: object, takes_s: float, pause_s: float) -> None:
+def test_looking_up_takes_a_tenth_of_the_time_while_creates_wait(
+    tmp_path: Path, outcome: object, takes_s: float, pause_s: float
+) -> None:
     """A server that answers one request after the other has nine tenths left for creates, whatever it answers."""
     refs = [(WorkflowRef(NS, f"w-{number}", f"u{number}"), True) for number in range(20)]
     argo, stop, _ = run(tmp_path, [outcome] * 20, *refs, takes_s=takes_s)
     assert len(argo.asked) == 20
     assert stop.waits == pytest.approx([pause_s] * 20)
+
+
+def test_looking_up_goes_on_at_once_while_no_create_waits(tmp_path: Path) -> None:
+    """Hundreds of questions are answered as fast as the server answers."""
+    refs = [(WorkflowRef(NS, f"w-{number}", f"u{number}"), True) for number in range(20)]
+    argo, stop, _ = run(tmp_path, [workflow()] * 20, *refs, takes_s=0.05, creates_wait=False)
+    assert len(argo.asked) == 20
+    assert stop.waits == []

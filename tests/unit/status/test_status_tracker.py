@@ -214,11 +214,20 @@ def test_another_bridges_workflow_does_not_choose_a_topic(bench: Bench, broker: 
     assert bench.events_seen == []
 
 
-def test_an_event_is_reported_once(bench: Bench) -> None:
-    """The first frame of our workflow reports its event; later ones do not; a DELETED of an unknown one does."""
+@pytest.mark.parametrize("is_answered_first", [False, True], ids=["by-the-watch", "by-a-get"])
+def test_an_event_is_reported_once(bench: Bench, is_answered_first: bool) -> None:
+    """The first frame of our workflow reports its event, and no later one: what came since with its id may be new.
+
+    A DELETED of an unknown one does.
+    """
     annotations = {"argo-bridge/event": EVENT}
     for version in range(1, 4):
         bench.frame(workflow(version=version, annotations=annotations))
+    bench.list(starts_watch=False)
+    if is_answered_first:
+        bench.answer(REF, None)
+    bench.frame(workflow(version=4, annotations=annotations), "DELETED")
+    bench.frame(workflow(version=4, annotations=annotations), "DELETED")
     assert bench.events_seen == [(bytes.fromhex(EVENT), NS, "boil-1")]
     bench.frame(workflow("other", "u2", 9, annotations={"argo-bridge/event": "cd" * 32}), "DELETED")
     assert bench.events_seen[1:] == [(bytes.fromhex("cd" * 32), NS, "other")]
