@@ -22,6 +22,7 @@ from bridge.expressions.paths import Scope
 from bridge.interface.replies import Refusal
 from bridge.interface.status import Notice, StatusRequests
 from bridge.interface.topics import published_problem
+from bridge.mapping.formats.decoder import UNREADABLE
 from bridge.mapping.render import to_text
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from bridge.expressions.expression import Condition, Expression
     from bridge.expressions.topic_pattern import TopicPattern
     from bridge.interface.status import NoticeKind
+    from bridge.mapping.formats.decoder import Decoder
     from bridge.mapping.payload_schema import PayloadSchema
-    from bridge.mapping.payloads import Decoder
     from bridge.mapping.render import Template
 
 _NAME = re.compile(DNS_LABEL)
@@ -61,7 +62,10 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The message starts nothing: ``when-false``, ``when-error`` or ``empty``; an error has a message for the log."""
+    """The message starts nothing: ``when-false``, ``when-error``, ``empty``, ``unreadable``.
+
+    An error has a message for the log.
+    """
 
     cause: str
     message: str = ""
@@ -100,6 +104,7 @@ class Mapping:
     Attributes:
         connection: the only connection it listens on, or "" for all.
         empty: the result for a message without payload, or None if it is treated like any other.
+        skips_unreadable: a payload that cannot be decoded leads to nothing, not to a dead letter.
         condition: the `when`, or None for always.
         event_id: identifies the event, or None.
         order_by: events with equal values run one after the other, or None.
@@ -115,6 +120,7 @@ class Mapping:
     plan: WorkflowPlan
     connection: str = ""
     empty: Outcome | None = EMPTY_SKIPPED
+    skips_unreadable: bool = False
     schema: PayloadSchema | None = None
     condition: Condition | None = None
     event_id: Expression | None = None
@@ -159,7 +165,7 @@ class Mapping:
         if not message.payload and self.empty is not None:
             return self.empty
         try:
-            payload = self.decoder.decode(message.payload)
+            payload = self.decoder.decode(message.payload, message.properties)
             if self.schema is not None:
                 self.schema.check(payload)
             if self.condition is not None:
@@ -168,12 +174,18 @@ class Mapping:
                     holds = self.condition.holds(Scope(payload, captures, message, wall_s))
                 if not holds:
                     return WHEN_FALSE
-            exact = self.decoder.exact(message.payload, payload)
+            exact = self.decoder.exact(message.payload, payload, message.properties)
             return self._fire(Scope(exact, captures, message, wall_s))
         except EvaluationError as error:
             return Quiet("when-error", f"evaluate when: {error}")
         except PermanentError as error:
-            return Refusal(error.code, error.message, error.details)
+            return self.refused(error)
+
+    def refused(self, error: PermanentError) -> Quiet | Refusal:
+        """Return the outcome of a message that cannot be handled."""
+        if self.skips_unreadable and error.code in UNREADABLE:
+            return Quiet("unreadable", error.message)
+        return Refusal(error.code, error.message, error.details)
 
     def _fire(self, scope: Scope) -> Fired:
         plan = self.plan

@@ -20,10 +20,11 @@ from bridge.mapping.compiled import (
     Outcome,
     WorkflowPlan,
 )
-from bridge.mapping.definition import EmptyPayload, StatusDefinition
+from bridge.mapping.definition import EmptyPayload, OnUnreadable, StatusDefinition
+from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
-from bridge.mapping.payloads import DECODERS
+from bridge.mapping.payloads import DECODERS, PayloadFormat, make_decoder
 from bridge.mapping.render import Template, parse_status_topic, parse_template
 from bridge.mapping.sources import base_name, manifest_bytes
 
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
 
     from bridge.mapping.definition import MappingDefinition
-    from bridge.mapping.payloads import Decoder
+    from bridge.mapping.formats.decoder import Decoder
     from bridge.mapping.sources import TemplateManifest
 
+    Decoders = dict[tuple[PayloadFormat, DecoderOptions], Decoder]
 _T = TypeVar("_T")
 _EMPTY: dict[EmptyPayload, Outcome | None] = {
     EmptyPayload.SKIP: EMPTY_SKIPPED,
@@ -52,7 +54,7 @@ def compile_mappings(
     the caller's decision.
     """
     problems = Problems()
-    decoders = {name: make() for name, make in DECODERS.items()}
+    decoders: Decoders = {}
     compiled: list[Mapping] = []
     for definition in definitions:
         job = _Job(definition, TopicPattern.parse(definition.topic), problems)
@@ -71,16 +73,17 @@ class _Job:
     pattern: TopicPattern
     problems: Problems
 
-    def mapping(self, decoders: MappingOf[str, Decoder], template_manifest: TemplateManifest) -> Mapping:
+    def mapping(self, decoders: Decoders, template_manifest: TemplateManifest) -> Mapping:
         """Compile all parts, so that all problems are reported; the result counts only if there were none."""
         definition, status = self.definition, self.definition.status or StatusDefinition()
         return Mapping(
             name=definition.name,
             pattern=self.pattern,
-            decoder=decoders[definition.payload.format],
+            decoder=self._decoder(decoders),
             plan=self._plan(template_manifest),
             connection=definition.connection or "",
             empty=_EMPTY[definition.payload.empty],
+            skips_unreadable=definition.payload.on_unreadable is OnUnreadable.SKIP,
             schema=self._schema(),
             condition=self._at("when", definition.when, compile_condition),
             event_id=self._at("event-id", definition.event_id, compile_expression),
@@ -110,6 +113,19 @@ class _Job:
         except BridgeError as error:
             self._problem(self.definition.position("workflow"), error.code, str(error))
         return b""
+
+    def _decoder(self, decoders: Decoders) -> Decoder:
+        """Return the decoder; mappings that read payloads alike share one, so that it decodes a message once."""
+        payload = self.definition.payload
+        wanted = (payload.format, DecoderOptions(charset=payload.charset))
+        try:
+            if wanted not in decoders:
+                decoders[wanted] = make_decoder(*wanted)
+            return decoders[wanted]
+        except OptionError as error:
+            place = self.definition.position("payload", error.key)
+            self._problem(place, error.code, f'"payload.{error.key}" {error.message}')
+        return DECODERS[PayloadFormat.BYTES]()
 
     def _schema(self) -> PayloadSchema | None:
         schema = self.definition.payload.schema

@@ -41,6 +41,13 @@ class EmptyPayload(StrEnum):
     EVENT = "event"
 
 
+class OnUnreadable(StrEnum):
+    """How to treat a payload that cannot be decoded."""
+
+    DEAD_LETTER = "dead-letter"
+    SKIP = "skip"
+
+
 class Trigger(StrEnum):
     """Which of the messages for which `when` is true start a workflow."""
 
@@ -66,6 +73,15 @@ class PayloadDefinition:
         "What to do with a message without payload, which clears a retained topic: skip it, dead-letter it, or treat "
         "it like any other.",
         default="skip",
+    )
+    charset: str = declare(
+        Text(words="a character set"), "Character set of the text, by its name in Python.", default="utf-8"
+    )
+    on_unreadable: OnUnreadable = declare(
+        Choice(OnUnreadable),
+        "What to do with a payload that does not have the format: dead-letter it, or skip it, which is counted, and "
+        "logged once a minute.",
+        default="dead-letter",
     )
 
 

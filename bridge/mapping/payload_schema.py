@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from bridge.core.errors import cut
-from bridge.mapping.payloads import PayloadError
+from bridge.mapping.formats.decoder import PayloadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -99,6 +99,7 @@ class MappedEvents:
         skipped.inc()
         if not quiet.message:
             return
-        self._metrics.expression_errors.labels(mapping.name).inc()
+        if quiet.cause == "when-error":
+            self._metrics.expression_errors.labels(mapping.name).inc()
         keys = fields(action="evaluate", mapping=mapping.name, topic=message.topic)
-        self._seldom.warning(mapping.name, "did not trigger: %s", quiet.message, **keys)
+        self._seldom.warning(f"{mapping.name} {quiet.cause}", "did not trigger: %s", quiet.message, **keys)

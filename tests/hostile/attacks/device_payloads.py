@@ -29,14 +29,20 @@ GROUP = Group(
             workflows=1,
         ),
         Attack(
-            "a reading with a byte order mark",
-            send("sensors/leak/1", b'\xef\xbb\xbf{"water_leak": true}', user=DEVICE),
-            dead_letter("invalid-payload"),
+            "a reading with a byte order mark and a NUL",
+            send("sensors/leak/1", b'\xef\xbb\xbf{"water_leak": true, "n": "marked"}\0\n', user=DEVICE),
+            workflows=1,
+        ),
+        Attack(
+            "noise on a topic that skips it",
+            send("sensors/noisy/1", b"\xff\0{", user=DEVICE, times=50),
+            skipped("unreadable", 50),
         ),
     ),
     mappings=(
         mapping("cleared", "sensors/cleared/{device}", "payload: {format: text}")
         + mapping("counted", "sensors/counted/{device}", "event-id: payload.boot + '-' + string(payload.seq)")
+        + mapping("noisy", "sensors/noisy/{device}", "payload: {on-unreadable: skip}")
         + mapping("leak", "sensors/leak/{device}", "when: payload.water_leak && default(payload.battery, 100) > 5")
     ),
 )

@@ -296,6 +296,48 @@ def test_a_mapping_says_what_no_payload_is(line, outcome):
     assert mappings.route("plant", "a")[0].mapping.empty == outcome
 
 
+def with_payload(keys):
+    return compiled(
+        f"mappings:\n  - name: m\n    topic: a\n    payload: {{{keys}}}\n    workflow: {{namespace: n, template: t}}\n"
+    )
+
+
+@pytest.mark.parametrize(("keys", "skips"), [("on-unreadable: skip", True), ("on-unreadable: dead-letter", False)])
+def test_a_mapping_says_what_an_unreadable_payload_is(keys, skips):
+    """A dead letter by default."""
+    mappings, problems = with_payload(keys)
+    assert not problems
+    assert mappings.get("m").skips_unreadable is skips
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            "format: text, charset: utf9",
+            '4:38: bad-value: mapping "m": "payload.charset" is "utf9", no character set that Python knows',
+        ),
+        (
+            "format: bytes, charset: latin-1",
+            '4:39: conflicting-keys: mapping "m": "payload.charset" means nothing for the format bytes; remove it',
+        ),
+    ],
+)
+def test_a_format_that_cannot_be_read_as_asked_is_a_problem(keys, problem):
+    """At the key that is at fault."""
+    _, problems = with_payload(keys)
+    assert [one.render().removeprefix("hot.yaml:").startswith(problem) for one in problems] == [True], problems
+
+
+def test_mappings_that_read_alike_share_a_decoder():
+    """A message of several mappings is decoded once; one with another character set is read by itself."""
+    rest = "topic: a, workflow: {namespace: n, template: t}"
+    names = ("a", "b", "c, payload: {charset: cp1252}")
+    mappings, _ = compiled("mappings:\n" + "".join(f"  - {{name: {name}, {rest}}}\n" for name in names))
+    first, second, third = (mapping.decoder for mapping in mappings)
+    assert first is second is not third
+
+
 def test_a_changed_mapping_file_gives_the_same_bytes_for_the_same_workflow():
     """The spool stores a manifest once by its digest, over reloads too."""
     first, _ = manifest_of(HEAD + WORKFLOW)

@@ -135,6 +135,16 @@ def test_the_order_is_decode_schema_when():
     assert evaluate(one, {"id": 1, "value": 1}) is WHEN_FALSE
 
 
+def test_what_cannot_be_read_can_be_skipped():
+    """It is quiet with the reason, from either way of reading; what the schema refuses stays a dead letter."""
+    one = dataclasses.replace(mapping(schema={"required": ["value"]}), skips_unreadable=True)
+    assert evaluate(one, b"{").cause == "unreadable"
+    assert evaluate(one, b"{").message.startswith("decode payload: not JSON")
+    assert evaluate(one, b'{"value": 1, "a": 1, "a": 2}').cause == "unreadable"
+    assert failed(one, {}).reason == "payload-schema"
+    assert failed(one, {"value": None}).reason == "expression-error"
+
+
 def test_a_duplicate_key_fails_only_what_fires():
     """The quiet majority does not pay for the check."""
     one = mapping(condition="payload.value > 90")

@@ -33,8 +33,8 @@ def test_every_example_is_a_mapping_file_without_problems(block):
 def test_the_guide_names_every_reason_format_and_variable():
     """Each in the table where people look for it."""
     source = Path(__file__).parents[3] / "bridge" / "mapping"
-    names = ("compiled.py", "payloads.py", "payload_schema.py", "render.py")
-    text = "".join((source / name).read_text(encoding="utf-8") for name in names)
+    files = [*(source / name for name in ("compiled.py", "payload_schema.py", "render.py"))]
+    text = "".join(path.read_text(encoding="utf-8") for path in (*files, *(source / "formats").glob("*.py")))
     codes = set(re.findall(r'(?:code=|default_code = )"([a-z-]+)"', text))
     assert {"expression-error", "invalid-payload", "template-braces", "invalid-name"} <= codes
     for word in (*codes, *(form.value for form in PayloadFormat), *ROOTS):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bridge.mapping.formats.decoder import PayloadError
 from bridge.mapping.payload_schema import MAX_FINDINGS, PayloadSchema, SchemaError
-from bridge.mapping.payloads import PayloadError
 from tests.support.work import lines_run
 
 

@@ -1,5 +1,7 @@
 """Promises of payload decoding: exact where it counts, and a clear refusal for everything else."""
 
+import base64
+import encodings.aliases
 import json
 from contextlib import suppress
 
@@ -7,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.payloads import DECODERS, MAX_DEPTH, PayloadError
+from bridge.mapping.formats.decoder import MAX_DEPTH, DecoderOptions, OptionError, PayloadError
+from bridge.mapping.payloads import DECODERS, PayloadFormat, make_decoder
 
 
 def read(form, payload):
@@ -23,10 +26,23 @@ def refused(form, payload):
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"{", b"NaN", b"[Infinity]", b"1e400", b"\xff", b'"\\ud800"', b"\xef\xbb\xbf1", b"{'a': 1}", b"1 2"],
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[Infinity]",
+        b"1e400",
+        b"\xff",
+        b'"\\ud800"',
+        b"\xef\xbb\xbf",
+        b"1\0\0",
+        b"\x001",
+        b"{'a': 1}",
+        b"1 2",
+    ],
 )
 def test_what_is_no_json_is_refused(payload):
-    """Neither NaN nor a lone surrogate nor a byte order mark slips through."""
+    """Neither NaN nor a lone surrogate nor a second NUL slips through."""
     assert refused("json", payload).code == "invalid-payload"
 
 
@@ -101,15 +117,17 @@ def test_what_is_no_number_is_refused(payload):
 @pytest.mark.parametrize(
     ("form", "payload", "words"),
     [
-        ("json", b'\xef\xbb\xbf{"a": 1}', ["byte order mark", "leave it out", '{"a": 1}']),
-        ("json", b'{"a": 1}\0', ["ends with a NUL", r'1}\x00"']),
-        ("json", '{"a": "größe"}'.encode("latin-1"), ["byte 9 (0xf6)", "Latin-1", r"gr\xf6\xdfe"]),
-        ("json", '{"a": 1}'.encode("utf-16"), ["UTF-16"]),
+        ("json", b'{"a": 1}\0\0', ["ends with several NUL", r'1}\x00\x00"']),
+        ("json", '{"a": "größe"}'.encode("latin-1"), ["byte 9 (0xf6)", "charset: latin-1", r"gr\xf6\xdfe"]),
+        ("json", '{"a": 1}'.encode("utf-16"), ["UTF-16", "payload.charset: utf-16"]),
         ("json", b"OPEN", ['"OPEN"', "payload.format: text"]),
-        ("text", "größe".encode("latin-1"), ["byte 2 is 0xf6", r"gr\xf6\xdfe", "payload.format: bytes"]),
+        (
+            "text",
+            "größe".encode("latin-1"),
+            ["byte 2 is 0xf6", r"gr\xf6\xdfe", "payload.charset", "payload.format: bytes"],
+        ),
         ("number", b"21,5", ['"21,5"', "payload.format: text"]),
-        ("number", b"21.5\0", ["NUL", r'"21.5\x00"']),
-        ("number", b"\xef\xbb\xbf21.5", ["byte order mark", "21.5"]),
+        ("number", b"21.5\0\0", ["NUL", r'"21.5\x00\x00"']),
         ("number", b"1e999", ['"1e999"', "too large"]),
         ("number", "\u202e5.12".encode(), [r"\u202e5.12"]),
         ("number", b"\n\x1b[31m", [r"\n\x1b[31m"]),
@@ -122,6 +140,70 @@ def test_what_cannot_be_read_is_shown_and_says_what_to_set(form, payload, words)
     assert [word for word in words if word not in message] == []
     assert message.isprintable()
     assert len(message) < 300
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("after", [b"", b"\0", b"\n", b"\r\n", b"\n\0", b"\0\n", b"\0\r\n"])
+def test_what_devices_add_is_tolerated_where_it_means_nothing(before, after):
+    """A byte order mark, a NUL and a newline change no number and no JSON; in text and bytes they are content."""
+    for form, text, value in (
+        ("json", b'{"n": 18446744073709551616}', {"n": 2**64}),
+        ("json", b"18446744073709551616", 2**64),
+        ("number", b"18446744073709551616", 2**64),
+        ("number", b"21.5", 21.5),
+    ):
+        assert read(form, before + text + after) == value
+    assert read("text", before + b"a" + after) == (before + b"a" + after).decode()
+    assert read("bytes", before + b"a" + after) == base64.b64encode(before + b"a" + after).decode()
+
+
+def in_charset(form, charset):
+    return make_decoder(PayloadFormat(form), DecoderOptions(charset=charset))
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "utf-32"])
+def test_other_character_sets_are_read(charset):
+    """Any text codec of Python, also for exact values; a byte order mark of UTF-16 is no content."""
+    payload = '{"größe": 18446744073709551616}'.encode(charset)
+    decoder = in_charset("json", charset)
+    decoded = decoder.decode(payload)
+    assert decoder.exact(payload, decoded) == {"größe": 2**64}
+    assert decoder.decode(payload) is decoded, "several mappings decode a message once"
+    assert in_charset("text", charset).decode("größe\0".encode(charset)) == "größe\0"
+    assert in_charset("number", charset).decode("21.5\0".encode(charset)) == 21.5
+
+
+def test_utf8_costs_nothing():
+    """However it is written, the default has no step before the format."""
+    assert {type(in_charset("json", name)) for name in ("utf-8", "UTF8", "utf_8")} == {type(DECODERS["json"]())}
+
+
+def test_what_is_not_in_the_character_set_is_refused():
+    """The message names the character set and shows the payload."""
+    with pytest.raises(PayloadError, match=r'not ascii: "gr\\xf6'):
+        in_charset("text", "ascii").decode("größe".encode("latin-1"))
+    with pytest.raises(PayloadError, match="not utf-7"):
+        in_charset("text", "utf-7").decode(b"+2AA-")  # a lone surrogate
+
+
+CHARSETS = sorted(set(encodings.aliases.aliases.values()) | {"utf_8_sig", "punycode", "idna", "undefined"})
+
+
+@given(payload=st.binary(max_size=40), charset=st.sampled_from(CHARSETS), form=st.sampled_from(["json", "text"]))
+def test_every_codec_is_refused_at_load_or_safe(payload, charset, form):
+    """Whatever Python calls a codec, and whatever it meets."""
+    with suppress(PayloadError, OptionError):
+        in_charset(form, charset).decode(payload)
+
+
+@pytest.mark.parametrize(
+    "charset", ["hex", "zlib", "rot13", "punycode", "idna", "unicode_escape", "undefined", "latinn", "x\0"]
+)
+def test_what_is_no_character_set_is_refused_at_load(charset):
+    """Codecs from bytes to bytes, notations, and names that nothing has."""
+    with pytest.raises(OptionError) as caught:
+        in_charset("text", charset)
+    assert caught.value.key == "charset"
 
 
 def test_text_is_utf8():

@@ -79,6 +79,18 @@ def test_an_error_in_when_is_counted_and_told_once_a_minute(tmp_path: Path, capl
     assert bench.reasons() == []
 
 
+def test_an_unreadable_payload_that_is_skipped_is_counted_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Under its own cause, as no error of an expression, and not as a dead letter."""
+    bench = bench_of(tmp_path, Quiet("unreadable", "decode payload: not JSON"))
+    bench.receive(*(sensor(str(number).encode()) for number in range(1000)))
+    assert bench.count("messages_skipped_total", cause="unreadable") == 1000
+    assert bench.count("expression_errors_total", mapping="m") == 0
+    assert [record.getMessage() for record in caplog.records] == ["did not trigger: decode payload: not JSON"]
+    assert bench.reasons() == []
+
+
 def test_a_payload_over_the_bound_is_refused_unread(tmp_path: Path) -> None:
     """No mapping sees it; the dead letter tells its length and digest."""
     bench = bench_of(tmp_path, Fired(ORDER))

@@ -1,0 +1,119 @@
+"""What all payload formats share: the interface of a decoder, its options, and its error.
+
+Decodes nothing. Thread: any; decoders keep only the last payload, in one tuple that is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import abc
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bridge.configfile.nodes import quote
+from bridge.configfile.problems import Code
+from bridge.core.errors import PermanentError
+from bridge.core.model import NO_PROPERTIES, MessageProperties
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH = 100
+_LONGEST_SHOWN = 64
+
+
+class PayloadError(PermanentError):
+    """The payload does not match the mapping: ``invalid-payload``, ``duplicate-key``, ``payload-schema``."""
+
+    default_code = "invalid-payload"
+
+
+UNREADABLE = ("invalid-payload", "duplicate-key")
+"""The codes of payloads that do not have their format."""
+
+
+class OptionError(Exception):
+    """A decoder cannot be made: the key of `payload` that is at fault, and what to say of it ("is empty")."""
+
+    def __init__(self, key: str, message: str, code: Code = Code.BAD_VALUE) -> None:
+        super().__init__(message)
+        self.key = key
+        self.message = message
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderOptions:
+    """What a mapping says about its format; equal options share a decoder.
+
+    Attributes:
+        charset: a text codec of Python.
+    """
+
+    charset: str = "utf-8"
+
+
+NO_OPTIONS = DecoderOptions()
+
+
+class Decoder(abc.ABC):
+    """One payload format; made of `DecoderOptions`, or `OptionError`.
+
+    Attributes:
+        content_type: of its payloads, in the AsyncAPI document.
+        means: the meaning of `payload` in expressions, for the documentation.
+        refuses: payloads that are refused, for the documentation.
+        keys: the keys of `payload` that only some formats have, and this one has.
+    """
+
+    content_type: ClassVar[str]
+    means: ClassVar[str]
+    refuses: ClassVar[str]
+    keys: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, options: DecoderOptions = NO_OPTIONS) -> None:
+        self._options = options
+
+    @abc.abstractmethod
+    def decode(self, payload: bytes, properties: MessageProperties = NO_PROPERTIES) -> Any:
+        """Return the value, quickly, or raise `PayloadError`. It is shared between mappings and must not be changed."""
+
+    def exact(
+        self,
+        payload: bytes,
+        decoded: Any,
+        properties: MessageProperties = NO_PROPERTIES,
+    ) -> Any:
+        """Return the value for a workflow: `decoded`, as returned by `decode`, if that is exact.
+
+        Raises:
+            PayloadError: ``duplicate-key`` or ``invalid-payload``.
+        """
+        return decoded
+
+
+def trimmed(payload: bytes) -> bytes:
+    """Return a payload without a byte order mark, and without one NUL at its end or before its last newline."""
+    text = payload.removeprefix(codecs.BOM_UTF8)
+    if text.endswith((b"\0\n", b"\0\r\n")):
+        text = text.rstrip(b"\r\n")
+    return text.removesuffix(b"\0")
+
+
+def shown(payload: bytes) -> str:
+    """Return the beginning of a payload for a message, harmless to a terminal."""
+    return quote(payload[: 2 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace"), _LONGEST_SHOWN)
+
+
+def check_depth(value: Any) -> None:
+    """Raise `PayloadError` for maps and lists nested more than `MAX_DEPTH` levels deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _items(outer) if isinstance(inner, (dict, list))]
+        if not level:
+            return
+    raise PayloadError(f"decode payload: nested more than {MAX_DEPTH} levels deep")
+
+
+def _items(outer: Any) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
