@@ -21,6 +21,7 @@ from bridge.mapping.compiled import (
     WorkflowPlan,
 )
 from bridge.mapping.definition import EmptyPayload, OnUnreadable, StatusDefinition
+from bridge.mapping.formats.csv_rows import text_columns
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
@@ -117,7 +118,13 @@ class _Job:
     def _decoder(self, decoders: Decoders) -> Decoder:
         """Return the decoder; mappings that read payloads alike share one, so that it decodes a message once."""
         payload = self.definition.payload
-        wanted = (payload.format, DecoderOptions(charset=payload.charset))
+        options = DecoderOptions(
+            charset=payload.charset,
+            columns=payload.columns or (),
+            delimiter=payload.delimiter,
+            texts=text_columns(payload.schema) if payload.format is PayloadFormat.CSV else frozenset(),
+        )
+        wanted = (payload.format, options)
         try:
             if wanted not in decoders:
                 decoders[wanted] = make_decoder(*wanted)

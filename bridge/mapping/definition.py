@@ -77,6 +77,14 @@ class PayloadDefinition:
     charset: str = declare(
         Text(words="a character set"), "Character set of the text, by its name in Python.", default="utf-8"
     )
+    columns: tuple[str, ...] | None = declare(
+        ListOf(Text(words="a column's name"), least=1, distinct=True),
+        "With format csv: names of the columns, if the payload has no header line.",
+        default=ABSENT,
+    )
+    delimiter: str = declare(
+        Text(r"[,;:|\t]", "one of , ; : | and a tab"), "With format csv: what stands between cells.", default=","
+    )
     on_unreadable: OnUnreadable = declare(
         Choice(OnUnreadable),
         "What to do with a payload that does not have the format: dead-letter it, or skip it, which is counted, and "

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bridge.configfile.problems import Code
+from bridge.mapping.formats.csv_rows import CsvDecoder
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.formats.plain import BytesDecoder, JsonDecoder, NumberDecoder, TextDecoder
 from bridge.mapping.formats.prepared import PreparedDecoder, charset_step
@@ -22,6 +23,7 @@ class PayloadFormat(StrEnum):
     TEXT = "text"
     NUMBER = "number"
     BYTES = "bytes"
+    CSV = "csv"
 
 
 DECODERS: dict[str, type[Decoder]] = {
@@ -29,8 +31,9 @@ DECODERS: dict[str, type[Decoder]] = {
     PayloadFormat.TEXT: TextDecoder,
     PayloadFormat.NUMBER: NumberDecoder,
     PayloadFormat.BYTES: BytesDecoder,
+    PayloadFormat.CSV: CsvDecoder,
 }
-FORMATS_NOT_YET = ("csv", "cbor", "msgpack", "cloudevents", "sparkplug")
+FORMATS_NOT_YET = ("cbor", "msgpack", "cloudevents", "sparkplug")
 """Known, but refused with `not-yet`."""
 
 

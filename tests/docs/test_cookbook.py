@@ -1,4 +1,4 @@
-"""The recipes of the cookbook do what their `tests` say."""
+"""The recipes of the cookbook, and examples elsewhere, do what their `tests` say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bridge.mapping.mapping_set import MappingSet
 from bridge.settings.configuration import load
 from tests.support.documents import blocks
 
-RECIPES = [block for block in blocks("yaml") if block.document == "docs/cookbook.md"]
+RECIPES = [block for block in blocks("yaml") if block.document == "docs/cookbook.md" or "\n    tests:" in block.text]
 BRIDGE = """\
 bridge: {id: plant-1, data-dir: data}
 connections: {plant: {mqtt: {url: "mqtt://localhost"}}}

@@ -56,6 +56,11 @@ mappings:
     topic: sensors/{site}/number/{device}
     payload: {format: number}
     workflow: {template: t, name: "n-${topic.device}", parameters: {n: "${payload}"}}
+  - name: csv
+    topic: sensors/{site}/csv/{device}
+    payload: {format: csv, charset: cp1252}
+    when: payload.rows.exists(row, row.n > 1)
+    workflow: {template: t, parameters: {n: "${payload.n}", all: "${payload.rows}"}}
   - name: bytes
     topic: raw/#
     payload: {format: bytes}
@@ -182,10 +187,12 @@ def an_update(rng: Random) -> Message:
 def a_reading(rng: Random) -> Message:
     """A device's message, in any format."""
     device = rng.choice(("7", "a b", _utf8(text(rng)).replace("+", "").replace("#", "").replace("\0", "")[:200]))
-    topic = rng.choice(("sensors/{0}/json/d", "sensors/s/text/{0}", "sensors/s/number/{0}", "raw/{0}")).format(device)
+    topics = ("sensors/{0}/json/d", "sensors/s/text/{0}", "sensors/s/number/{0}", "sensors/s/csv/{0}", "raw/{0}")
+    topic = rng.choice(topics).format(device)
     number = rng.choice((b"21.5", b" -3\n", b"1e3", b"9" * 5000, b"NaN", b"1_0", b"", rng.randbytes(20)))
     ways = (as_json(rng, changed_often(rng, PAYLOAD, WORDS)), number, text(rng).encode("utf-8", "surrogatepass"))
-    return _message(rng, topic, rng.choice(ways))
+    rows = b"\n".join((b"n,s", *(number + b"," + number for _ in range(rng.choice((0, 1, 20_000))))))
+    return _message(rng, topic, rng.choice((*ways, rows)))
 
 
 # -- bytes from brokers ------------------------------------------------------------------------------------------------

@@ -48,9 +48,15 @@ class DecoderOptions:
 
     Attributes:
         charset: a text codec of Python.
+        columns: the columns of CSV without a header.
+        delimiter: between the cells of CSV.
+        texts: columns that are text, whatever is in their cells.
     """
 
     charset: str = "utf-8"
+    columns: tuple[str, ...] = ()
+    delimiter: str = ","
+    texts: frozenset[str] = frozenset()
 
 
 NO_OPTIONS = DecoderOptions()

@@ -31,8 +31,8 @@ from bridge.mapping.formats.decoder import (
 )
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?P<fraction>\.[0-9]*)?|(?P<bare>\.[0-9]+))(?P<exponent>[eE][+-]?[0-9]{1,4})?")
-_LONGEST_NUMBER = 400
-_BEYOND_64_BITS = 2.0**63
+LONGEST_NUMBER = 400
+BEYOND_64_BITS = 2.0**63
 
 
 class JsonDecoder(Decoder):
@@ -96,7 +96,7 @@ class NumberDecoder(Decoder):
 
     def decode(self, payload: bytes, properties: MessageProperties = NO_PROPERTIES) -> int | float:
         """Return the number, as an int if written as one; beyond 64 bits a double. See `Decoder`."""
-        text = trimmed(payload).strip().decode("ascii", "replace") if len(payload) <= _LONGEST_NUMBER else ""
+        text = trimmed(payload).strip().decode("ascii", "replace") if len(payload) <= LONGEST_NUMBER else ""
         match = _NUMBER.fullmatch(text)
         if match is None:
             oddity = _oddity(payload)
@@ -106,7 +106,7 @@ class NumberDecoder(Decoder):
         if math.isinf(value):
             raise PayloadError(f"decode payload: the number is too large: {shown(payload)}")
         is_whole = match["fraction"] is None and match["bare"] is None and match["exponent"] is None
-        return int(text) if is_whole and abs(value) < _BEYOND_64_BITS else value
+        return int(text) if is_whole and abs(value) < BEYOND_64_BITS else value
 
     def exact(self, payload: bytes, decoded: Any, properties: MessageProperties = NO_PROPERTIES) -> Any:
         """Return the number, as an int of any size if written as one. See `Decoder`."""

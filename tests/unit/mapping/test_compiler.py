@@ -321,12 +321,24 @@ def test_a_mapping_says_what_an_unreadable_payload_is(keys, skips):
             "format: bytes, charset: latin-1",
             '4:39: conflicting-keys: mapping "m": "payload.charset" means nothing for the format bytes; remove it',
         ),
+        (
+            "format: csv, columns: [a, rows]",
+            '4:37: bad-value: mapping "m": "payload.columns" has a column "rows", which is',
+        ),
+        ("columns: [a]", '4:24: conflicting-keys: mapping "m": "payload.columns" means nothing for the format json'),
     ],
 )
 def test_a_format_that_cannot_be_read_as_asked_is_a_problem(keys, problem):
     """At the key that is at fault."""
     _, problems = with_payload(keys)
     assert [one.render().removeprefix("hot.yaml:").startswith(problem) for one in problems] == [True], problems
+
+
+def test_the_schema_says_which_columns_are_text():
+    """Of CSV; a decoder of JSON does not depend on the schema."""
+    schema = "schema: {properties: {a: {type: string}}}"
+    mappings, _ = with_payload(f"format: csv, columns: [a, b], {schema}")
+    assert mappings.get("m").decoder.decode(b"01,1") == {"a": "01", "b": 1, "rows": [{"a": "01", "b": 1}]}
 
 
 def test_mappings_that_read_alike_share_a_decoder():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.configfile.kinds import Choice
 from bridge.configfile.problems import Position, Problems
 from bridge.configfile.source import SourceFile, read_bytes
 from bridge.mapping.definition import MappingDefinition, Trigger, read_definitions
@@ -164,7 +165,7 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ({"payload": "{format: sparkplug}"}, 'not-yet: mapping "m": "format": sparkplug is not built yet'),
         (
             {"payload": "{format: jsn}"},
-            'bad-value: mapping "m": "format" must be json, text, number or bytes, not "jsn"',
+            f'bad-value: mapping "m": "format" must be {Choice(PayloadFormat).words}, not "jsn"',
         ),
         ({"when": "[]"}, 'wrong-type: mapping "m": "when" must be an expression, not a list'),
         ({"max-age": "7"}, 'bad-value: mapping "m": "max-age" must be a duration'),
