@@ -16,7 +16,7 @@ COPY bridge/ bridge/
 COPY schemas/ schemas/
 # Wheels only: nothing is compiled here, so no compiler is needed, on arm64 neither.
 RUN pip wheel --no-cache-dir --disable-pip-version-check --no-deps --wheel-dir /tmp/wheels . \
-    && pip --python /opt/argo-bridge/bin/python install --no-cache-dir --disable-pip-version-check --only-binary=:all: /tmp/wheels/*.whl \
+    && pip --python /opt/argo-bridge/bin/python install --no-cache-dir --disable-pip-version-check --only-binary=:all: "$(echo /tmp/wheels/*.whl)[formats]" \
     && /opt/argo-bridge/bin/argo-bridge --version
 
 FROM python:${PYTHON_VERSION}-slim-bookworm

@@ -36,6 +36,7 @@ class Code(enum.StrEnum):
     INSECURE = "insecure"
     INVALID_WORKFLOW = "invalid-workflow"
     MISSING_KEY = "missing-key"
+    MISSING_LIBRARY = "missing-library"
     NAMESPACE_NOT_ALLOWED = "namespace-not-allowed"
     NO_FILES = "no-files"
     NOT_UTF8 = "not-utf8"

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bridge.configfile.problems import Code
+from bridge.mapping.formats.binary import CborDecoder, MsgpackDecoder
 from bridge.mapping.formats.csv_rows import CsvDecoder
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.formats.plain import BytesDecoder, JsonDecoder, NumberDecoder, TextDecoder
@@ -24,6 +25,8 @@ class PayloadFormat(StrEnum):
     NUMBER = "number"
     BYTES = "bytes"
     CSV = "csv"
+    CBOR = "cbor"
+    MSGPACK = "msgpack"
 
 
 DECODERS: dict[str, type[Decoder]] = {
@@ -32,8 +35,10 @@ DECODERS: dict[str, type[Decoder]] = {
     PayloadFormat.NUMBER: NumberDecoder,
     PayloadFormat.BYTES: BytesDecoder,
     PayloadFormat.CSV: CsvDecoder,
+    PayloadFormat.CBOR: CborDecoder,
+    PayloadFormat.MSGPACK: MsgpackDecoder,
 }
-FORMATS_NOT_YET = ("cbor", "msgpack", "cloudevents", "sparkplug")
+FORMATS_NOT_YET = ("cloudevents", "sparkplug")
 """Known, but refused with `not-yet`."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,18 @@ def test_there_are_recipes():
     assert len(RECIPES) >= 7
 
 
+def payload_of(given: dict[str, Any]) -> bytes:
+    if "payload-base64" in given:
+        return base64.b64decode(given["payload-base64"], validate=True)
+    payload = given["payload"]
+    return payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
+
+
 def outcomes(mappings: MappingSet, definition: MappingDefinition) -> Iterator[Any]:
     for test in definition.tests:
-        topic, payload = test["given"]["topic"], test["given"]["payload"]
+        topic = test["given"]["topic"]
         (match,) = [match for match in mappings.route("plant", topic) if match.mapping.name == definition.name]
-        raw = payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
-        outcome = match.mapping.evaluate(Message("plant", topic, raw), match.captures, 0.0)
+        outcome = match.mapping.evaluate(Message("plant", topic, payload_of(test["given"])), match.captures, 0.0)
         if isinstance(outcome, Fired):
             yield {"parameters": dict(outcome.order.parameters)}
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import codecs
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -96,6 +97,19 @@ class Decoder(abc.ABC):
             PayloadError: ``duplicate-key`` or ``invalid-payload``.
         """
         return decoded
+
+
+def library(module: str, key: str = "format") -> Any:
+    """Import a library that only some formats need; `key` is the one that asks for it.
+
+    Raises:
+        OptionError: ``missing-library``.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        text = f'needs the library {module}, which is not installed: pip install "argo-bridge[formats]"'
+        raise OptionError(key, text, Code.MISSING_LIBRARY) from error
 
 
 def trimmed(payload: bytes) -> bytes:

@@ -19,6 +19,8 @@ UNUSED = {
     "referencing",
     "cel_expr_python.cel",
     "amqtt",
+    "cbor2",
+    "msgpack",
     "asyncio",
     "bridge.simulator",
 }
@@ -35,7 +37,7 @@ print(json.dumps(sorted(sys.modules)))
 MAPPING = """
 - name: hot
   topic: sensors/{{device}}/value
-  payload: {{schema: {{type: object, required: [value]}}}}
+  payload: {{schema: {{type: object, required: [value]}}, format: {format}}}
   when: {when}
   workflow: {{template: inspect, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
 """
@@ -52,14 +54,18 @@ def imported(folder: Path, **changes: str) -> set[str]:
 
 def test_what_no_key_asks_for_is_not_imported(tmp_path: Path) -> None:
     """Neither AMQP nor CEL nor what explains refusals, where conditions are comparisons."""
-    modules = imported(tmp_path, mappings=MAPPING.format(when="payload.value > 90 && topic.device != 'test'"))
+    modules = imported(
+        tmp_path, mappings=MAPPING.format(format="json", when="payload.value > 90 && topic.device != 'test'")
+    )
     assert not UNUSED & modules
 
 
 @pytest.mark.parametrize(
     ("module", "changes"),
     [
-        ("cel_expr_python.cel", {"mappings": MAPPING.format(when="payload.value + 1 > 90")}),
+        ("cel_expr_python.cel", {"mappings": MAPPING.format(format="json", when="payload.value + 1 > 90")}),
+        ("cbor2", {"mappings": MAPPING.format(format="cbor", when="payload.value > 90")}),
+        ("msgpack", {"mappings": MAPPING.format(format="msgpack", when="payload.value > 90")}),
         ("pika", {"connections": '{plant: {amqp: {url: "amqp://127.0.0.1:1"}}}'}),
     ],
 )
