@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
     from bridge.mapping.definition import MappingDefinition
     from bridge.mapping.formats.decoder import Decoder
+    from bridge.mapping.formats.prepared import Encoding
     from bridge.mapping.sources import TemplateManifest
 
-    Decoders = dict[tuple[PayloadFormat, DecoderOptions], Decoder]
+    Decoders = dict[tuple[PayloadFormat, DecoderOptions, Encoding | None], Decoder]
 _T = TypeVar("_T")
 _EMPTY: dict[EmptyPayload, Outcome | None] = {
     EmptyPayload.SKIP: EMPTY_SKIPPED,
@@ -124,7 +125,7 @@ class _Job:
             delimiter=payload.delimiter,
             texts=text_columns(payload.schema) if payload.format is PayloadFormat.CSV else frozenset(),
         )
-        wanted = (payload.format, options)
+        wanted = (payload.format, options, payload.encoding)
         try:
             if wanted not in decoders:
                 decoders[wanted] = make_decoder(*wanted)

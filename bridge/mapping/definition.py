@@ -19,6 +19,7 @@ from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
 from bridge.interface.status import Notice
+from bridge.mapping.formats.prepared import Encoding
 from bridge.mapping.payloads import FORMATS_NOT_YET, PayloadFormat
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
@@ -76,6 +77,11 @@ class PayloadDefinition:
     )
     charset: str = declare(
         Text(words="a character set"), "Character set of the text, by its name in Python.", default="utf-8"
+    )
+    encoding: Encoding | None = declare(
+        Choice(Encoding),
+        "How the payload is compressed; at most 1 MiB when decompressed. Default: not at all.",
+        default=ABSENT,
     )
     columns: tuple[str, ...] | None = declare(
         ListOf(Text(words="a column's name"), least=1, distinct=True),

@@ -11,7 +11,7 @@ from bridge.mapping.formats.binary import CborDecoder, MsgpackDecoder
 from bridge.mapping.formats.csv_rows import CsvDecoder
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.formats.plain import BytesDecoder, JsonDecoder, NumberDecoder, TextDecoder
-from bridge.mapping.formats.prepared import PreparedDecoder, charset_step
+from bridge.mapping.formats.prepared import Encoding, PreparedDecoder, charset_step, inflate_step
 
 if TYPE_CHECKING:
     from bridge.mapping.formats.decoder import Decoder
@@ -42,7 +42,7 @@ FORMATS_NOT_YET = ("cloudevents", "sparkplug")
 """Known, but refused with `not-yet`."""
 
 
-def make_decoder(name: PayloadFormat, options: DecoderOptions) -> Decoder:
+def make_decoder(name: PayloadFormat, options: DecoderOptions, encoding: Encoding | None = None) -> Decoder:
     """Return the decoder of a mapping.
 
     Raises:
@@ -54,5 +54,6 @@ def make_decoder(name: PayloadFormat, options: DecoderOptions) -> Decoder:
             text = f"means nothing for the format {name}; remove it"
             raise OptionError(option.name, text, Code.CONFLICTING_KEYS)
     decoder = made_by(options)
-    steps = tuple(step for step in (charset_step(options.charset),) if step is not None)
+    inflate = None if encoding is None else inflate_step(encoding)
+    steps = tuple(step for step in (inflate, charset_step(options.charset)) if step is not None)
     return PreparedDecoder(decoder, steps) if steps else decoder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.core.clock import rfc3339
 from bridge.core.errors import cut
-from bridge.core.model import NO_PROPERTIES, MessageProperties
-from bridge.mapping.formats.decoder import MAX_DEPTH, NO_OPTIONS, Decoder, DecoderOptions, PayloadError, library
+from bridge.core.model import MessageProperties
+from bridge.mapping.formats.decoder import MAX_DEPTH, NO_OPTIONS, DecoderOptions, OnceDecoder, PayloadError, library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,25 +30,11 @@ _REFUSED_VALUES = (
 )
 
 
-class BinaryDecoder(Decoder):
+class BinaryDecoder(OnceDecoder):
     """What both have in common."""
 
-    def __init__(self, options: DecoderOptions = NO_OPTIONS) -> None:
-        super().__init__(options)
-        self._last: tuple[bytes, Any] = (b"", None)
-
-    def decode(self, payload: bytes, properties: MessageProperties = NO_PROPERTIES) -> Any:
-        """Return the value; integers beyond 64 bits are doubles here. See `Decoder`."""
-        last = self._last
-        if last[0] is payload and payload:
-            return last[1]
-        value = _plain(self._load(payload), exact=False)
-        self._last = (payload, value)
-        return value
-
-    def exact(self, payload: bytes, decoded: Any, properties: MessageProperties = NO_PROPERTIES) -> Any:
-        """Return the same with integers of any size. See `Decoder`."""
-        return _plain(self._load(payload), exact=True)
+    def _read(self, payload: bytes, properties: MessageProperties, *, exact: bool) -> Any:
+        return _plain(self._load(payload), exact=exact)
 
     @abc.abstractmethod
     def _load(self, payload: bytes) -> Any:

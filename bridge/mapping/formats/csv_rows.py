@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from bridge.core.errors import cut
-from bridge.core.model import NO_PROPERTIES, MessageProperties
-from bridge.mapping.formats.decoder import NO_OPTIONS, Decoder, DecoderOptions, OptionError, PayloadError, trimmed
+from bridge.core.model import MessageProperties
+from bridge.mapping.formats.decoder import NO_OPTIONS, DecoderOptions, OnceDecoder, OptionError, PayloadError, trimmed
 from bridge.mapping.formats.plain import BEYOND_64_BITS, LONGEST_NUMBER, TextDecoder
 
 MAX_ROWS = 10_000
@@ -19,7 +19,7 @@ ROWS = "rows"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
 
 
-class CsvDecoder(Decoder):
+class CsvDecoder(OnceDecoder):
     """Rows of cells, whose columns are named by `columns` or by the first line."""
 
     content_type = "text/csv"
@@ -38,22 +38,8 @@ class CsvDecoder(Decoder):
         if problem := _names_problem(options.columns):
             raise OptionError("columns", problem)
         self._text = TextDecoder()
-        self._last: tuple[bytes, Any] = (b"", None)
 
-    def decode(self, payload: bytes, properties: MessageProperties = NO_PROPERTIES) -> Any:
-        """Return the last row with `ROWS`; integers beyond 64 bits are doubles here. See `Decoder`."""
-        last = self._last
-        if last[0] is payload and payload:
-            return last[1]
-        value = self._read(payload, exact=False)
-        self._last = (payload, value)
-        return value
-
-    def exact(self, payload: bytes, decoded: Any, properties: MessageProperties = NO_PROPERTIES) -> Any:
-        """Return the same with integers of any size. See `Decoder`."""
-        return self._read(payload, exact=True)
-
-    def _read(self, payload: bytes, *, exact: bool) -> dict[str, Any]:
+    def _read(self, payload: bytes, properties: MessageProperties, *, exact: bool) -> dict[str, Any]:
         text = io.StringIO(self._text.decode(trimmed(payload)), newline="")
         rows = csv.reader(text, delimiter=self._options.delimiter, strict=True)
         columns = self._options.columns

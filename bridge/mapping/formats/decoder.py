@@ -99,6 +99,31 @@ class Decoder(abc.ABC):
         return decoded
 
 
+class OnceDecoder(Decoder):
+    """A format that is read in one way, once for all mappings of a message."""
+
+    def __init__(self, options: DecoderOptions = NO_OPTIONS) -> None:
+        super().__init__(options)
+        self._last: tuple[bytes | None, MessageProperties, Any] = (None, NO_PROPERTIES, None)
+
+    def decode(self, payload: bytes, properties: MessageProperties = NO_PROPERTIES) -> Any:
+        """Return the value; integers beyond 64 bits are doubles here. See `Decoder`."""
+        last = self._last
+        if last[0] is payload and last[1] is properties:
+            return last[2]
+        value = self._read(payload, properties, exact=False)
+        self._last = (payload, properties, value)
+        return value
+
+    def exact(self, payload: bytes, decoded: Any, properties: MessageProperties = NO_PROPERTIES) -> Any:
+        """Return the same with integers of any size. See `Decoder`."""
+        return self._read(payload, properties, exact=True)
+
+    @abc.abstractmethod
+    def _read(self, payload: bytes, properties: MessageProperties, *, exact: bool) -> Any:
+        """Return the value, or raise `PayloadError`."""
+
+
 def library(module: str, key: str = "format") -> Any:
     """Import a library that only some formats need; `key` is the one that asks for it.
 

@@ -19,6 +19,7 @@ UNUSED = {
     "referencing",
     "cel_expr_python.cel",
     "amqtt",
+    "backports.zstd",
     "cbor2",
     "msgpack",
     "asyncio",
@@ -37,10 +38,14 @@ print(json.dumps(sorted(sys.modules)))
 MAPPING = """
 - name: hot
   topic: sensors/{{device}}/value
-  payload: {{schema: {{type: object, required: [value]}}, format: {format}}}
+  payload: {{schema: {{type: object, required: [value]}}, format: {format}, {more}}}
   when: {when}
   workflow: {{template: inspect, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
 """
+
+
+def mapping(format: str = "json", when: str = "payload.value > 90", more: str = "charset: utf-8") -> str:  # noqa: A002
+    return MAPPING.format(format=format, when=when, more=more)
 
 
 def imported(folder: Path, **changes: str) -> set[str]:
@@ -54,18 +59,17 @@ def imported(folder: Path, **changes: str) -> set[str]:
 
 def test_what_no_key_asks_for_is_not_imported(tmp_path: Path) -> None:
     """Neither AMQP nor CEL nor what explains refusals, where conditions are comparisons."""
-    modules = imported(
-        tmp_path, mappings=MAPPING.format(format="json", when="payload.value > 90 && topic.device != 'test'")
-    )
+    modules = imported(tmp_path, mappings=mapping(when="payload.value > 90 && topic.device != 'test'"))
     assert not UNUSED & modules
 
 
 @pytest.mark.parametrize(
     ("module", "changes"),
     [
-        ("cel_expr_python.cel", {"mappings": MAPPING.format(format="json", when="payload.value + 1 > 90")}),
-        ("cbor2", {"mappings": MAPPING.format(format="cbor", when="payload.value > 90")}),
-        ("msgpack", {"mappings": MAPPING.format(format="msgpack", when="payload.value > 90")}),
+        ("cel_expr_python.cel", {"mappings": mapping(when="payload.value + 1 > 90")}),
+        ("cbor2", {"mappings": mapping(format="cbor")}),
+        ("msgpack", {"mappings": mapping(format="msgpack")}),
+        ("backports.zstd", {"mappings": mapping(more="encoding: zstd")}),
         ("pika", {"connections": '{plant: {amqp: {url: "amqp://127.0.0.1:1"}}}'}),
     ],
 )
