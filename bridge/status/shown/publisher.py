@@ -161,7 +161,11 @@ class Publisher:
         """
         link, now, key = self._links[connection], self._clock.monotonic_s(), (topic, "")
         value = self._values.get(key)
-        if link.echoes.expect(topic, digest) or value is None or link.wants(key) or digest == self._digest(link, value):
+        if link.echoes.expect(topic, digest):
+            return
+        if topic in link.seen:
+            link.seen[topic] = digest  # the broker no longer holds what it did when we subscribed
+        if value is None or link.wants(key) or digest == self._digest(link, value):
             return
         text = "another client overwrote a retained topic; it is published again"
         self._seldom.warning(connection, text, action="mend", connection=connection, topic=topic)

@@ -259,6 +259,22 @@ def test_what_another_client_retains_on_our_topic_is_put_right_at_once(broker: F
     assert broker.retained[OWN] == true
 
 
+@pytest.mark.parametrize("spoof", [b"{}", b""])
+def test_what_is_overwritten_soon_after_a_start_is_put_right(broker: FakeBroker, spoof: bytes) -> None:
+    """Also where the new process has just read its own value there, and has nothing to send."""
+    bench = ready(broker)
+    running = workflow(version=1, phase="Running")
+    bench.frame(running)
+    true = broker.retained[OWN]
+    bench.disconnect()
+    again = Bench(FakeTransport(broker), store=bench.store, clock=bench.clock)
+    again.connect()
+    again.list(running)
+    overwrite(again, spoof)
+    again.wait(15, step_s=1.0)
+    assert broker.retained[OWN] == true
+
+
 def test_what_comes_back_to_us_is_not_answered(broker: FakeBroker) -> None:
     """Also late, when a newer value was published meanwhile: nothing is published for it."""
     bench = ready(broker)
