@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridge.configfile.problems import Code
 from bridge.mapping.formats.binary import CborDecoder, MsgpackDecoder
+from bridge.mapping.formats.cloud_events import CloudEventsDecoder
 from bridge.mapping.formats.csv_rows import CsvDecoder
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.formats.plain import BytesDecoder, JsonDecoder, NumberDecoder, TextDecoder
@@ -27,6 +28,7 @@ class PayloadFormat(StrEnum):
     CSV = "csv"
     CBOR = "cbor"
     MSGPACK = "msgpack"
+    CLOUDEVENTS = "cloudevents"
 
 
 DECODERS: dict[str, type[Decoder]] = {
@@ -37,8 +39,9 @@ DECODERS: dict[str, type[Decoder]] = {
     PayloadFormat.CSV: CsvDecoder,
     PayloadFormat.CBOR: CborDecoder,
     PayloadFormat.MSGPACK: MsgpackDecoder,
+    PayloadFormat.CLOUDEVENTS: CloudEventsDecoder,
 }
-FORMATS_NOT_YET = ("cloudevents", "sparkplug")
+FORMATS_NOT_YET = ("sparkplug",)
 """Known, but refused with `not-yet`."""
 
 

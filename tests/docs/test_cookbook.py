@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.core.model import Message
+from bridge.core.model import Message, MessageProperties
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.definition import MappingDefinition
 from bridge.mapping.mapping_set import MappingSet
@@ -45,18 +45,26 @@ def test_there_are_recipes():
     assert len(RECIPES) >= 7
 
 
-def payload_of(given: dict[str, Any]) -> bytes:
+def message_of(given: dict[str, Any]) -> Message:
+    payload = given.get("payload")
     if "payload-base64" in given:
-        return base64.b64decode(given["payload-base64"], validate=True)
-    payload = given["payload"]
-    return payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
+        raw = base64.b64decode(given["payload-base64"], validate=True)
+    else:
+        raw = payload.encode() if isinstance(payload, str) else orjson.dumps(payload)
+    user = tuple(given.get("headers", {}).items())
+    return Message(
+        "plant",
+        given["topic"],
+        raw,
+        properties=MessageProperties(content_type=given.get("content-type", ""), user=user),
+    )
 
 
 def outcomes(mappings: MappingSet, definition: MappingDefinition) -> Iterator[Any]:
     for test in definition.tests:
         topic = test["given"]["topic"]
         (match,) = [match for match in mappings.route("plant", topic) if match.mapping.name == definition.name]
-        outcome = match.mapping.evaluate(Message("plant", topic, payload_of(test["given"])), match.captures, 0.0)
+        outcome = match.mapping.evaluate(message_of(test["given"]), match.captures, 0.0)
         if isinstance(outcome, Fired):
             yield {"parameters": dict(outcome.order.parameters)}
         else:
