@@ -6,6 +6,7 @@ Reading never raises: problems go to the place's list, and the result is `INVALI
 from __future__ import annotations
 
 import abc
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,6 +187,24 @@ class Integer(Kind):
         """With its bounds, the upper one if there is one."""
         upper = f"from {self.least} to {self.most}" if self.most < 2**63 - 1 else f"of at least {self.least}"
         return f"a whole number {upper}"
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A finite number above 0, whole or not, read as a float."""
+
+    words = "a number above 0"
+
+    def read(self, node: Node, place: Place) -> Any:
+        """A float."""
+        value = node.value if isinstance(node, ScalarNode) else None
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+            return float(value)
+        return place.must_be(node, self.words)
+
+    def schema(self) -> dict[str, Any]:
+        """A number."""
+        return {"type": "number", "exclusiveMinimum": 0}
 
 
 @dataclass(frozen=True)

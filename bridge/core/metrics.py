@@ -68,6 +68,9 @@ class Metrics:
         self.messages_skipped = counter("messages_skipped", "Messages skipped, by cause", "cause")
         self.qos0_dropped = counter("qos0_dropped", "QoS 0 messages dropped because of a limit", "connection")
         self.events_stored = counter("events_stored", "Events committed to the spool", "mapping")
+        self.rule_states_dropped = counter(
+            "rule_states_dropped", "States of rules that were dropped because there were too many", "mapping"
+        )
         self.events_duplicate = counter("events_duplicate", "Repeated events", "mapping")
         self.event_id_reused = counter("event_id_reused", "Known event ids with a different payload", "mapping")
         self.expression_errors = counter("expression_errors", "Errors in a mapping's expressions", "mapping")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.configfile.nodes import quote
 from bridge.core.errors import cut
 from bridge.expressions.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
-from bridge.expressions.paths import HEADERS, MESSAGE, NOW, PAYLOAD, TOPIC
+from bridge.expressions.paths import HEADERS, KEY, MESSAGE, NOW, PAYLOAD, READINGS, TOPIC, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,6 +134,9 @@ def _environment() -> cel.Env:
         HEADERS: cel.Type.Map(text, text),
         MESSAGE: cel.Type.Map(text, text),
         NOW: cel.Type.TIMESTAMP,
+        KEY: text,
+        WINDOW: cel.Type.Map(text, cel.Type.DYN),
+        READINGS: cel.Type.List(cel.Type.DYN),
     }
     libraries = (ext_strings.ExtStrings(), ext_math.ExtMath(), ext_optional.ExtOptional(), ext_bindings.ExtBindings())
     return cel.NewEnv(variables=variables, extensions=[*libraries, cel.CelExtension("argo-bridge", _functions())])

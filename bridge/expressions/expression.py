@@ -22,6 +22,7 @@ from bridge.expressions.paths import (
     NOW,
     PAYLOAD,
     ROOTS,
+    RULE_ROOTS,
     TOPIC,
     Path,
     Scope,
@@ -31,8 +32,8 @@ from bridge.expressions.paths import (
 from bridge.expressions.references import Reference, pick, pick_tree, references_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from collections.abc import Mapping as MappingOf
-    from collections.abc import Sequence
 
     from bridge.expressions.native import Native
     from bridge.expressions.references import PickTree
@@ -60,6 +61,7 @@ class PathValue:
 
     def __init__(self, path: Path) -> None:
         self._path, self._root, self._steps = path, path.root, path.steps
+        self.reads_payload = path.root == PAYLOAD
         self.result = "STRING" if path.root in (TOPIC, HEADERS, MESSAGE) and path.steps else "DYN"
 
     def value(self, scope: Scope) -> Any:
@@ -81,16 +83,18 @@ class Calculated:
         self._roots = sorted({reference.root for reference in references} - {PAYLOAD})
         paths = [reference.steps for reference in references if reference.root == PAYLOAD]
         self._paths = tuple(Path(PAYLOAD, steps) for steps in paths)
-        self._reads_payload = bool(paths)
+        self.reads_payload = bool(paths)
         self._tree: PickTree | None = pick_tree(paths)
 
     def value(self, scope: Scope) -> Any:
         """Return the result; `EvaluationError` if the expression has none for this message."""
         data: dict[str, Any] = {}
-        if self._reads_payload:
+        if self.reads_payload:
             data[PAYLOAD] = pick(scope.payload, self._tree)
         for root in self._roots:
-            data[root] = scope.root(root) if root == NOW else to_cel(dict(scope.root(root)))
+            if root in RULE_ROOTS and root not in (scope.of_rules or ()):
+                continue  # a variable of a macro
+            data[root] = scope.root(root) if root == NOW else to_cel(scope.root(root))
         try:
             return self._program.run(data)
         except EvaluationError as error:
@@ -134,21 +138,27 @@ class Condition:
         return result
 
 
-def compile_expression(source: str, captures: Sequence[str]) -> Expression:
-    """Return the compiled form of a bare path or CEL; `captures` are the names of the captured topic levels.
+def compile_expression(source: str, captures: Sequence[str], of_rules: Collection[str] = ()) -> Expression:
+    """Return the compiled form of a bare path or CEL.
+
+    Args:
+        source: as written.
+        captures: names of the captured topic levels.
+        of_rules: those of `RULE_ROOTS` that the mapping has.
 
     Raises:
         ExpressionError: it cannot be parsed, or names or types are wrong.
     """
     if not source.strip():
         raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, "the expression is empty")])
-    if faults := _faults(source, captures):
+    if faults := _faults(source, captures, of_rules):
         raise ExpressionError(faults)
     return _compiled(source)
 
 
-def _faults(source: str, captures: Sequence[str]) -> list[ExpressionFault]:
-    return [fault for reference in references_of(source) for fault in _reference_faults(reference, captures)]
+def _faults(source: str, captures: Sequence[str], of_rules: Collection[str]) -> list[ExpressionFault]:
+    found = references_of(source)
+    return [fault for reference in found for fault in _reference_faults(reference, captures, of_rules)]
 
 
 def _compiled(source: str) -> Expression:
@@ -161,8 +171,8 @@ def _compiled(source: str) -> Expression:
     return Calculated(references_of(source), program)
 
 
-def compile_condition(source: str, captures: Sequence[str]) -> Condition:
-    """Return a compiled `when`.
+def compile_condition(source: str, captures: Sequence[str], of_rules: Collection[str] = ()) -> Condition:
+    """Return a compiled `when` or `until`.
 
     Raises:
         ExpressionError: see `compile_expression`; also where the result can never be a bool.
@@ -170,12 +180,12 @@ def compile_condition(source: str, captures: Sequence[str]) -> Condition:
     native = compile_native(source)
     if native is not None:
         # What is that simple always compiles; CEL is needed only for a message with values of other types.
-        if faults := _faults(source, captures):
+        if faults := _faults(source, captures, of_rules):
             raise ExpressionError(faults)
         return Condition(source, native, None)
-    expression = compile_expression(source, captures)
+    expression = compile_expression(source, captures, of_rules)
     if expression.result not in ("BOOL", "DYN"):
-        text = f"`when` needs a bool, but this always has type {expression.result.lower()}"
+        text = f"a condition needs a bool, but this always has type {expression.result.lower()}"
         raise ExpressionError([ExpressionFault(Code.BAD_EXPRESSION, text)])
     return Condition(source, None, expression)
 
@@ -186,7 +196,12 @@ def _as_text(source: str) -> str:
     return f"string({source}\n)" if result in ("TIMESTAMP", "DURATION", "BYTES") else source
 
 
-def _reference_faults(reference: Reference, captures: Sequence[str]) -> list[ExpressionFault]:
+def _reference_faults(
+    reference: Reference, captures: Sequence[str], of_rules: Collection[str]
+) -> list[ExpressionFault]:
+    if reference.root in RULE_ROOTS and reference.root not in of_rules and not reference.may_be_bound:
+        text = f"only a mapping with {RULE_ROOTS[reference.root]} has the variable {reference.root}"
+        return [ExpressionFault(Code.UNKNOWN_VARIABLE, text, reference.offset)]
     if reference.root not in (TOPIC, MESSAGE) or not reference.steps:
         return []
     name = reference.steps[0]

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from bridge.core.model import Message
 
 PAYLOAD, TOPIC, HEADERS, MESSAGE, NOW = "payload", "topic", "headers", "message", "now"
-ROOTS = (PAYLOAD, TOPIC, HEADERS, MESSAGE, NOW)
+KEY, WINDOW, READINGS = "key", "window", "readings"
+ROOTS = (PAYLOAD, TOPIC, HEADERS, MESSAGE, NOW, KEY, WINDOW, READINGS)
+RULE_ROOTS = {KEY: "a rule over time", WINDOW: "`window`", READINGS: "`collect` with `keep: all`"}
+"""Variables that only some mappings have, and what gives them to a mapping."""
 MESSAGE_KEYS = ("topic", "connection")
 
 _STEP = re.compile(
@@ -44,12 +47,16 @@ class Path:
 
 @record(frozen=True, slots=True)
 class Scope:
-    """The variables of expressions for one message; wall time in seconds since 1970 is the variable `now`."""
+    """The variables of expressions for one message; wall time in seconds since 1970 is the variable `now`.
+
+    `of_rules` has the variables of `RULE_ROOTS`.
+    """
 
     payload: Any
     captures: MappingOf[str, str]
     message: Message
     wall_s: float
+    of_rules: MappingOf[str, Any] | None = None
 
     def root(self, name: str) -> Any:
         """Return the value of a root variable, one of `ROOTS`. If user properties repeat, the last one counts."""
@@ -61,7 +68,9 @@ class Scope:
             return dict(self.message.properties.user)
         if name == MESSAGE:
             return {"topic": self.message.topic, "connection": self.message.connection}
-        return datetime.fromtimestamp(self.wall_s, UTC)
+        if name == NOW:
+            return datetime.fromtimestamp(self.wall_s, UTC)
+        return (self.of_rules or {})[name]
 
 
 def parse_path(text: str) -> Path | None:

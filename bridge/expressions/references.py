@@ -27,17 +27,24 @@ class Reference:
         steps: the following keys, as far as they are plain text; () = the whole value.
         offset: of the root's name, from 0.
         step_offset: of the first step, or of the root's name if there is none.
+        may_be_bound: whether a macro of the expression has a variable of that name.
     """
 
     root: str
     steps: tuple[str, ...]
     offset: int
     step_offset: int
+    may_be_bound: bool = False
 
 
 def references_of(source: str) -> list[Reference]:
     """Return every place where a root variable is read."""
     tokens = tokens_of(source)
+    bound = {
+        variable.text
+        for opening, variable, comma in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if _binds(opening, comma)
+    }
     found: list[Reference] = []
     for position, token in enumerate(tokens):
         if token.kind != "name" or token.text not in ROOTS:
@@ -45,8 +52,14 @@ def references_of(source: str) -> list[Reference]:
         if position and tokens[position - 1].text == ".":
             continue  # a field that happens to have the name of a variable
         steps, step_offset = _steps(tokens, position + 1)
-        found.append(Reference(token.text, steps, token.offset, step_offset if steps else token.offset))
+        where = step_offset if steps else token.offset
+        found.append(Reference(token.text, steps, token.offset, where, token.text in bound))
     return found
+
+
+def _binds(opening: Token, comma: Token) -> bool:
+    """Whether the name between two tokens may be a variable of a macro: ``list.map(x, ...)``, ``cel.bind(x, ...)``."""
+    return opening.text == "(" and comma.text == ","
 
 
 def _steps(tokens: list[Token], start: int) -> tuple[tuple[str, ...], int]:

@@ -23,7 +23,7 @@ from bridge.interface.replies import Refusal
 from bridge.interface.status import Notice, StatusRequests
 from bridge.interface.topics import published_problem
 from bridge.mapping.formats.decoder import UNREADABLE
-from bridge.mapping.render import to_text
+from bridge.mapping.render import identity, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as MappingOf
@@ -74,6 +74,13 @@ class Quiet:
 Outcome = Fired | Quiet | Refusal
 """With a `Refusal` the message should have started a workflow but cannot: a dead letter."""
 WHEN_FALSE = Quiet("when-false")
+
+
+def when_error(error: EvaluationError) -> Quiet:
+    """Return the outcome of a message whose condition has no result."""
+    return Quiet("when-error", f"evaluate when: {error}")
+
+
 EMPTY_SKIPPED = Quiet("empty")
 EMPTY_REFUSED = Refusal("empty-payload", "decode payload: it is empty (payload.empty: dead-letter)")
 
@@ -119,7 +126,7 @@ class Mapping:
     decoder: Decoder
     plan: WorkflowPlan
     connection: str = ""
-    empty: Outcome | None = EMPTY_SKIPPED
+    empty: Quiet | Refusal | None = EMPTY_SKIPPED
     skips_unreadable: bool = False
     schema: PayloadSchema | None = None
     condition: Condition | None = None
@@ -175,9 +182,9 @@ class Mapping:
                 if not holds:
                     return WHEN_FALSE
             exact = self.decoder.exact(message.payload, payload, message.properties)
-            return self._fire(Scope(exact, captures, message, wall_s))
+            return self.fire(Scope(exact, captures, message, wall_s))
         except EvaluationError as error:
-            return Quiet("when-error", f"evaluate when: {error}")
+            return when_error(error)
         except PermanentError as error:
             return self.refused(error)
 
@@ -187,7 +194,12 @@ class Mapping:
             return Quiet("unreadable", error.message)
         return Refusal(error.code, error.message, error.details)
 
-    def _fire(self, scope: Scope) -> Fired:
+    def fire(self, scope: Scope) -> Fired:
+        """Return the event of a message that starts a workflow.
+
+        Raises:
+            PermanentError: it should start one but cannot.
+        """
         plan = self.plan
         return Fired(
             order=WorkflowOrder(
@@ -198,14 +210,14 @@ class Mapping:
                 parameters={name: _rendered(f'parameter "{name}"', text, scope) for name, text in plan.parameters},
                 annotations={key: _rendered(f'annotation "{key}"', text, scope) for key, text in plan.annotations},
             ),
-            event_id=None if self.event_id is None else _identity("event-id", self.event_id, scope),
+            event_id=None if self.event_id is None else identity("event-id", self.event_id, scope),
             order_key="" if self.order_by is None else self._order_key(self.order_by, scope),
             status_topic="" if self.status_topic is None else _status_topic(self.status_topic, scope),
             max_age_s=self.max_age_s,
         )
 
     def _order_key(self, order_by: Expression, scope: Scope) -> str:
-        text = _identity("order-by", order_by, scope)
+        text = identity("order-by", order_by, scope)
         if len(text) > _LONGEST_KEY:
             text = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{self.name}:{text}"
@@ -218,17 +230,6 @@ def _rendered(what: str, template: Template, scope: Scope) -> str:
         raise PermanentError(f"render {what}: {error}", code="expression-error") from error
     except PermanentError as error:
         raise PermanentError(f"render {what}: {error.message}", code=error.code) from error
-
-
-def _identity(what: str, expression: Expression, scope: Scope) -> str:
-    """Return the text of an identifying value: never empty, or unrelated events would be one."""
-    try:
-        text = to_text(expression.value(scope))
-    except EvaluationError as error:
-        raise PermanentError(f"evaluate {what}: {error}", code="expression-error") from error
-    if not text:
-        raise PermanentError(f"evaluate {what}: the result is empty", code="expression-error")
-    return text
 
 
 def _workflow_name(template: Template, scope: Scope) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from bridge.configfile.nodes import quote
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
 from bridge.expressions.expression import ExpressionError, compile_condition, compile_expression
 from bridge.expressions.topic_pattern import TopicPattern
+from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
     EMPTY_SKIPPED,
     Mapping,
-    Outcome,
+    Quiet,
     WorkflowPlan,
 )
 from bridge.mapping.definition import EmptyPayload, OnUnreadable, StatusDefinition
@@ -27,10 +29,13 @@ from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.payload_schema import PayloadSchema, SchemaError
 from bridge.mapping.payloads import DECODERS, PayloadFormat, make_decoder
 from bridge.mapping.render import Template, parse_status_topic, parse_template
+from bridge.mapping.rule_definitions import conflicts, has_rules, rules_of, variables
+from bridge.mapping.ruled import RuledMapping
 from bridge.mapping.sources import base_name, manifest_bytes
+from bridge.rules.trigger import Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from collections.abc import Mapping as MappingOf
 
     from bridge.mapping.definition import MappingDefinition
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 
     Decoders = dict[tuple[PayloadFormat, DecoderOptions, Encoding | None], Decoder]
 _T = TypeVar("_T")
-_EMPTY: dict[EmptyPayload, Outcome | None] = {
+_EMPTY: dict[EmptyPayload, Quiet | Refusal | None] = {
     EmptyPayload.SKIP: EMPTY_SKIPPED,
     EmptyPayload.DEAD_LETTER: EMPTY_REFUSED,
     EmptyPayload.EVENT: None,
@@ -58,13 +63,17 @@ def compile_mappings(
     problems = Problems()
     decoders: Decoders = {}
     compiled: list[Mapping] = []
+    ruled: dict[str, RuledMapping] = {}
     for definition in definitions:
         job = _Job(definition, TopicPattern.parse(definition.topic), problems)
         found = len(problems.found)
         mapping = job.mapping(decoders, template_manifest)
+        with_rules = job.ruled(mapping)
         if len(problems.found) == found:
             compiled.append(mapping)
-    return MappingSet(compiled), problems.in_order()
+            if with_rules is not None:
+                ruled[mapping.name] = with_rules
+    return MappingSet(compiled, ruled), problems.in_order()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,49 @@ class _Job:
             notices=tuple((TopicPattern.parse(one.topic), one.on) for one in status.notify),
             max_age_s=definition.max_age_s,
         )
+
+    def ruled(self, mapping: Mapping) -> RuledMapping | None:
+        """Compile the rules over time, if there are any; likewise."""
+        definition = self.definition
+        for key, reason in conflicts(definition):
+            self._problem(definition.position(key), Code.CONFLICTING_KEYS, f'"{key}" means nothing here: {reason}')
+        if not has_rules(definition):
+            return None
+        self._check_silent(mapping)
+        try:
+            rules = rules_of(definition)
+        except ValueError as error:
+            text = f'"zone": {quote(str(error))} is no time zone; use a name such as Europe/Berlin'
+            self._problem(definition.position("active", "zone"), Code.BAD_VALUE, text)
+            return None
+        window = definition.window
+        return RuledMapping(
+            mapping,
+            rules,
+            key=self._at("key", definition.key, compile_expression, is_before=True),
+            until=self._at("until", definition.until, compile_condition),
+            of=self._at("of", definition.of, compile_expression),
+            window_of=None
+            if window is None
+            else self._at(("window", "of"), window.of, compile_expression, is_before=True),
+        )
+
+    def _check_silent(self, mapping: Mapping) -> None:
+        """A silence has a topic and a key, but no payload."""
+        if self.definition.trigger is not Trigger.SILENT:
+            return
+        texts: list[tuple[tuple[str, ...], Template | None]] = [
+            *((("workflow", "parameters", name), text) for name, text in mapping.plan.parameters),
+            *((("workflow", "annotations", name), text) for name, text in mapping.plan.annotations),
+            (("workflow", "name"), mapping.plan.name),
+            (("status", "topic"), mapping.status_topic),
+        ]
+        read = [path for path, text in texts if text is not None and text.reads_payload]
+        ids = ((("event-id",), mapping.event_id), (("order-by",), mapping.order_by))
+        read += [path for path, one in ids if one is not None and one.reads_payload]
+        for path in read:
+            text = f'"{path[-1]}" reads the payload, and a silence has none; topic, key and now can be read'
+            self._problem(self.definition.position(*path), Code.CONFLICTING_KEYS, text)
 
     def _plan(self, template_manifest: TemplateManifest) -> WorkflowPlan:
         workflow = self.definition.workflow
@@ -151,14 +203,24 @@ class _Job:
         return tuple((name, template) for name, template in parsed if template is not None)
 
     def _at(
-        self, path: str | tuple[str, ...], text: str | None, compile_text: Callable[[str, Sequence[str]], _T]
+        self,
+        path: str | tuple[str, ...],
+        text: str | None,
+        compile_text: Callable[[str, Sequence[str], Collection[str]], _T],
+        *,
+        is_before: bool = False,
     ) -> _T | None:
-        """Compile the text at `path`; None if it is absent or has problems (which are recorded)."""
+        """Compile the text at `path`; None if it is absent or has problems (which are recorded).
+
+        `is_before`: it is evaluated before the rules, and has none of their variables.
+        """
         if text is None:
             return None
         steps = (path,) if isinstance(path, str) else path
         try:
-            return compile_text(text, self.pattern.names)
+            conditions, texts = variables(self.definition)
+            of_rules = conditions if steps[0] in ("when", "until", "of") else texts
+            return compile_text(text, self.pattern.names, () if is_before else of_rules)
         except ExpressionError as error:
             start = self.definition.position(*steps)
             for fault in error.faults:

@@ -14,19 +14,38 @@ from typing import Any
 
 from bridge.configfile.containers import ListOf, MapOf
 from bridge.configfile.fields import ABSENT, Section, declare, section
-from bridge.configfile.kinds import DNS_LABEL, INVALID, Boolean, Choice, Duration, FilePath, Place, Structure, Text
+from bridge.configfile.kinds import (
+    DNS_LABEL,
+    INVALID,
+    Boolean,
+    Choice,
+    Duration,
+    FilePath,
+    Integer,
+    Number,
+    Place,
+    Structure,
+    Text,
+)
 from bridge.configfile.nodes import ListNode, MapNode, Node, ScalarNode, is_null, kind_of, locate
 from bridge.configfile.problems import Code, Position, Problems
 from bridge.configfile.source import SourceFile
 from bridge.interface.status import Notice
 from bridge.mapping.formats.prepared import Encoding
 from bridge.mapping.payloads import FORMATS_NOT_YET, PayloadFormat
+from bridge.rules.active import DAYS
+from bridge.rules.collect import Keep
+from bridge.rules.concurrency import WhenBusy
+from bridge.rules.trigger import Trigger
 
 # Source: Kubernetes, "Object Names and IDs" and "Labels and Selectors".
 DNS_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 LABEL_KEY = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
+_DAY = "|".join(DAYS)
+DAYS_PATTERN = rf"({_DAY})(-({_DAY}))?(, ?({_DAY})(-({_DAY}))?)*"
+HOURS_PATTERN = r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]"
 _NAME_WORDS = "small letters, digits and - (not first, not last), at most 63 characters"
 _OBJECT_NAME = Text(DNS_SUBDOMAIN, "a name in Kubernetes: small letters, digits, - and .")
 _ANY_TEXT = Text(words="text", may_be_empty=True)
@@ -49,10 +68,89 @@ class OnUnreadable(StrEnum):
     SKIP = "skip"
 
 
-class Trigger(StrEnum):
-    """Which of the messages for which `when` is true start a workflow."""
+class Known(StrEnum):
+    """Which keys can fall silent."""
 
-    EVERY = "every"
+    SEEN = "seen"
+
+
+class Otherwise(StrEnum):
+    """What happens to readings outside of the active hours."""
+
+    HOLD = "hold"
+    DROP = "drop"
+
+
+@section
+class WindowDefinition:
+    """Figures over the last readings of a key: window.avg, min, max, sum, count, delta, first, last."""
+
+    last_s: float = declare(Duration("1s"), "How long a reading is in the window.")
+    of: str = declare(Text(words="an expression"), "The number that a reading brings into the window.")
+    at_most: int = declare(Integer(1, 10_000), "How many readings; the oldest leave first.", default=600)
+
+
+@section
+class CountDefinition:
+    """How many readings it takes."""
+
+    at_least: int = declare(Integer(2, 1000), "Only the last of so many readings goes on.")
+    within_s: float = declare(Duration("1s"), "How long a reading counts.")
+
+
+@section
+class CollectDefinition:
+    """Many readings become one event."""
+
+    quiet_s: float | None = declare(Duration("1s"), "The event is made once nothing came for so long.", default=ABSENT)
+    at_most_s: float | None = declare(
+        Duration("1s"), "With quiet: the event is made so long after the first reading, at the latest.", default=ABSENT
+    )
+    every_s: float | None = declare(
+        Duration("1s"), "The event is made so long after the first reading.", default=ABSENT
+    )
+    count: int | None = declare(Integer(2, 1000), "The event is made of so many readings.", default=ABSENT)
+    keep: Keep = declare(
+        Choice(Keep),
+        "Which reading the event is made of; with all, `readings` is the list of their payloads.",
+        default="last",
+    )
+
+
+@section
+class ConcurrencyDefinition:
+    """How many workflows of a key may run at once."""
+
+    max_running: int = declare(Integer(1, 1000), "How many.", default=1, name="max")
+    when_busy: WhenBusy = declare(
+        Choice(WhenBusy),
+        "What happens to readings that would start one more: they wait (queue), are dropped (drop), only the last "
+        "waits (newest), or the last waits and the running workflow is stopped (replace).",
+        default="queue",
+    )
+
+
+@section
+class ActiveDefinition:
+    """When readings go on."""
+
+    days: str = declare(
+        Text(DAYS_PATTERN, "days, such as mon-fri or sat,sun"),
+        "Days on which the hours begin; default: every day.",
+        default="mon-sun",
+    )
+    hours: str = declare(
+        Text(HOURS_PATTERN, 'hours, such as "06:00-22:00"'),
+        "Local time; an end before the beginning is on the next day. Default: the whole day.",
+        default="00:00-00:00",
+    )
+    zone: str = declare(Text(words="a time zone"), "Time zone of the IANA database; default: UTC.", default="UTC")
+    otherwise: Otherwise = declare(
+        Choice(Otherwise),
+        "Readings outside of the hours: drop them, or hold the last one of each key until the hours begin.",
+        default="drop",
+        name="else",
+    )
 
 
 @section
@@ -204,14 +302,52 @@ class MappingDefinition:
     when: str | None = declare(
         Text(words="an expression"), "Condition in CEL; only if it is true, a workflow starts.", default=ABSENT
     )
+    key: str | None = declare(
+        Text(words="an expression"),
+        "What the rules over time tell apart, usually the device; default: the concrete topic.",
+        default=ABSENT,
+    )
+    window: WindowDefinition | None = declare(
+        Section(WindowDefinition), "Figures over the last readings of a key.", default=ABSENT
+    )
     trigger: Trigger = declare(
-        Choice(Trigger, not_yet=("rising", "change")), "Which of these messages start a workflow.", default="every"
+        Choice(Trigger),
+        "Which readings start a workflow: every one for which `when` is true, the first one after it was not (rising), "
+        "the first one for which it is not true any more (falling), those whose value is another than before (change), "
+        "or the absence of readings (silent).",
+        default="every",
+    )
+    until: str | None = declare(
+        Text(words="an expression"),
+        "With rising or falling: a condition in CEL; a key triggers again only once it was true.",
+        default=ABSENT,
+    )
+    for_s: float | None = declare(
+        Duration("1s"), "How long the condition must hold, or the silence last.", default=ABSENT
+    )
+    of: str | None = declare(
+        Text(words="an expression"), "With change: the value that is compared; default: the payload.", default=ABSENT
+    )
+    deadband: float | None = declare(Number(), "With change: numbers that differ by less are equal.", default=ABSENT)
+    known: Known = declare(
+        Choice(Known), "With silent: which keys can fall silent: those that sent something before.", default="seen"
+    )
+    count: CountDefinition | None = declare(
+        Section(CountDefinition), "Only after several readings a workflow starts.", default=ABSENT
+    )
+    collect: CollectDefinition | None = declare(
+        Section(CollectDefinition, exactly_one=("quiet", "every", "count")),
+        "Many readings, one workflow.",
+        default=ABSENT,
+    )
+    active: ActiveDefinition | None = declare(
+        Section(ActiveDefinition), "Days and hours in which workflows start.", default=ABSENT
     )
     cooldown_s: float | None = declare(
-        Duration(), "Pause after each workflow.", default=ABSENT, not_yet='"cooldown" is not built yet'
+        Duration("1s"), "Pause of a key after each workflow; readings in it start none.", default=ABSENT
     )
-    batch: Mapping[str, Any] | None = declare(
-        Structure(), "Several messages, one workflow.", default=ABSENT, not_yet='"batch" is not built yet'
+    concurrency: ConcurrencyDefinition | None = declare(
+        Section(ConcurrencyDefinition), "How many workflows of a key may run at once.", default=ABSENT
     )
     event_id: str | None = declare(
         Text(words="an expression"),

@@ -5,6 +5,7 @@ Frozen once made; a reload makes a new one. Thread: any (see `routes` for what i
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bridge.interface.status import NO_REQUESTS, StatusRequests
@@ -12,16 +13,25 @@ from bridge.mapping.routes import RouteTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Mapping as MappingOf
 
     from bridge.mapping.compiled import Mapping
     from bridge.mapping.routes import Match
+    from bridge.mapping.ruled import RuledMapping
+
+NO_RULES: MappingOf[str, RuledMapping] = MappingProxyType({})
 
 
 class MappingSet:
-    """The mappings of one configuration, in the order of definition."""
+    """The mappings of one configuration, in the order of definition.
 
-    def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
+    Attributes:
+        ruled: those with rules over time, by name.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping] = (), ruled: MappingOf[str, RuledMapping] = NO_RULES) -> None:
         self._mappings = tuple(mappings)
+        self.ruled = ruled
         self._by_name = {mapping.name: mapping for mapping in self._mappings}
         named = {mapping.connection for mapping in self._mappings if mapping.connection}
         self._tables = {connection: self._table(connection) for connection in named}

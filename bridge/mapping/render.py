@@ -20,7 +20,7 @@ from bridge.expressions.expression import Expression, ExpressionError, Expressio
 from bridge.expressions.tokens import tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from bridge.expressions.paths import Scope
 
@@ -49,6 +49,11 @@ class Template:
         return all(isinstance(part, str) for part in self.parts)
 
     @property
+    def reads_payload(self) -> bool:
+        """Whether an expression in it reads the payload."""
+        return any(not isinstance(part, str) and part.reads_payload for part in self.parts)
+
+    @property
     def static_text(self) -> str:
         """Return the text outside of expressions: everything, if the template is static."""
         return "".join(part for part in self.parts if isinstance(part, str))
@@ -66,8 +71,8 @@ class Template:
         return text
 
 
-def parse_template(text: str, captures: Sequence[str]) -> Template:
-    """Return the parsed form of a text.
+def parse_template(text: str, captures: Sequence[str], of_rules: Collection[str] = ()) -> Template:
+    """Return the parsed form of a text; see `compile_expression`.
 
     Raises:
         ExpressionError: an expression is wrong, `${` has no `}`, or `${` stands between `{{` and `}}`.
@@ -84,7 +89,7 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
         else:
             inside = piece.start + 2
             try:
-                parts.append(compile_expression(text[inside : piece.end], captures))
+                parts.append(compile_expression(text[inside : piece.end], captures, of_rules))
             except ExpressionError as error:
                 faults += [ExpressionFault(one.code, one.message, one.offset + inside) for one in error.faults]
     if faults:
@@ -92,7 +97,7 @@ def parse_template(text: str, captures: Sequence[str]) -> Template:
     return Template(tuple(parts), sum(_count_braces(part) for part in parts if isinstance(part, str)))
 
 
-def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
+def parse_status_topic(text: str, captures: Sequence[str], of_rules: Collection[str] = ()) -> Template:
     """Return the parsed form of a status topic, in which `{x}` means `${topic.x}`.
 
     Raises:
@@ -100,7 +105,7 @@ def parse_status_topic(text: str, captures: Sequence[str]) -> Template:
     """
     written_out = _CAPTURE.sub(r"${topic.\1}", text)
     try:
-        return parse_template(written_out, captures)
+        return parse_template(written_out, captures, of_rules)
     except ExpressionError as error:
         if written_out == text:
             raise
@@ -121,6 +126,21 @@ def to_text(value: Any) -> str:
     if write is None:
         raise EvaluationError("the result has no text form")
     return write(value)
+
+
+def identity(what: str, expression: Expression, scope: Scope) -> str:
+    """Return the text of an identifying value: never empty, or unrelated events would be one.
+
+    Raises:
+        PermanentError: ``expression-error``: it has no result, none with a text form, or an empty one.
+    """
+    try:
+        text = to_text(expression.value(scope))
+    except EvaluationError as error:
+        raise PermanentError(f"evaluate {what}: {error}", code="expression-error") from error
+    if not text:
+        raise PermanentError(f"evaluate {what}: the result is empty", code="expression-error")
+    return text
 
 
 def _count_braces(text: str) -> int:

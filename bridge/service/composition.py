@@ -38,6 +38,7 @@ from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake
 from bridge.pipeline.intake.requests import Requests
+from bridge.pipeline.intake.ruled_events import RuledEvents
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.outbox import OutboxSender
 from bridge.pipeline.reads.reader import MAX_AT_ONCE as READS_AT_ONCE
@@ -87,6 +88,7 @@ class Service:
         self._spool = Spool.open(settings.bridge.data_dir / SPOOL_FILE, clock=self._clock, limits=settings.spool)
         self._build_argo()
         self._build_transports()
+        self._build_rules()
         self._build_status()
         self._build_pipeline()
         # In the order in which they start and end: the last results of dispatch and reads must still be sent, and
@@ -95,6 +97,7 @@ class Service:
             self._control,
             self._dispatcher,
             self._reads,
+            *((self._ruled,) if self._mappings.ruled else ()),
             self._outbox,
             self._version,
             self._status,
@@ -144,10 +147,37 @@ class Service:
         self._refusals = Refusals(self._topics, self.metrics, self._clock)
         self._outbox = OutboxSender(self._spool, self._transports, self._refusals, self.metrics, self._reports)
 
+    def _build_rules(self) -> None:
+        settings, metrics = self._settings, self.metrics
+        self._mapped = MappedEvents(settings.bridge.id, self._mappings, metrics, self._clock)
+        self._ruled = RuledEvents(
+            mappings=self._mappings.ruled,
+            connections=settings.connections,
+            mapped=self._mapped,
+            spool=self._spool,
+            refusals=self._refusals,
+            metrics=metrics,
+            reports=self._reports,
+            clock=self._clock,
+            on_stored=self._events_stored,
+            on_outbox=self._outbox.wake,
+            is_blocked=lambda: self._ingest.problem is not None,
+        )
+
+    def _events_stored(self, lanes: frozenset[str]) -> None:
+        self._dispatcher.stored(lanes)
+
     def _build_pipeline(self) -> None:
         settings, clock, metrics = self._settings, self._clock, self.metrics
         refusals = self._refusals
-        settlement = Settlement(self._spool, refusals, metrics, clock, self._outbox.wake)
+        settlement = Settlement(
+            self._spool,
+            refusals,
+            metrics,
+            clock,
+            self._outbox.wake,
+            on_dead=self._ruled.workflow_ended,
+        )
         self._dispatcher = Dispatcher(
             bridge_id=settings.bridge.id,
             max_attempts=settings.argo.max_attempts,
@@ -170,7 +200,8 @@ class Service:
             requests=Requests(rules),
             operations=OperationIntake(rules),
             reads=self._reads,
-            mapped=MappedEvents(settings.bridge.id, self._mappings, metrics, clock),
+            mapped=self._mapped,
+            ruled=self._ruled,
             updates=StatusUpdates(rules.policy, settings.status.external_keep_s),
             refusals=refusals,
             metrics=metrics,
@@ -228,7 +259,9 @@ class Service:
         self._status = StatusService(
             follow=follow,
             topics=self._topics,
-            on_event_seen=lambda event_id, _namespace, _name: self._dispatcher.event_seen(event_id),
+            on_event_seen=self._event_seen,
+            on_event_ended=self._ruled.workflow_ended,
+            on_listed=self._ruled.listed,
             argo=ArgoReader(self._client.options, self._client.credentials),
             creates_wait=lambda: self._gate.is_full,
             store=self._spool,
@@ -297,6 +330,11 @@ class Service:
         """Store what a batch leads to (`Receiver`). Thread: the transport's."""
         return self._ingest.receive(batch, waiting)
 
+    def _event_seen(self, event_id: bytes, _namespace: str, _name: str) -> None:
+        """Pass on that Argo has a workflow of an event. Thread: the status thread."""
+        self._dispatcher.event_seen(event_id)
+        self._ruled.workflow_seen(event_id)
+
     def _published(self, connection: str, topic: str, payload: bytes) -> None:
         """Pass on what somebody, perhaps the bridge, published to the interface. Thread: the transport's."""
         if topic in self._own_topics:
@@ -314,12 +352,14 @@ class Service:
 
     def ready(self, connection: str) -> None:
         """Every SUBACK arrived. Thread: the transport's."""
+        self._ruled.link_up(connection)
         self._availability.ready(connection)
         self._status.ready(connection)
         self._outbox.connected(connection)
 
     def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
         """The connection is gone. Thread: the transport's."""
+        self._ruled.link_down(connection)
         self._availability.disconnected(connection)
         self._status.disconnected(connection)
         self._own_topics[self._topics.state].disconnected(connection)

@@ -96,6 +96,7 @@ class Database:
     Attributes:
         ledger: the counts as of the last commit; replaced by each, never changed.
         age: the bridge's own clock.
+        left_at_s: its seconds at the last commit before the file was opened.
         damage: the first sign of damage, or None; it stays, because it cannot be repaired here.
         is_closed: whether `close` was called.
     """
@@ -117,14 +118,14 @@ class Database:
         self.is_closed = False
         self.damage: SpoolError | None = None
         try:
-            self.ledger, self.age = self._load(clock)
+            self.ledger, self.age, self.left_at_s = self._load(clock)
         except Exception as error:
             writer.close()
             self._raise_mapped("open the spool", error)
             raise
         self._written_s = self.age.now_s()
 
-    def _load(self, clock: Clock) -> tuple[Ledger, AgeClock]:
+    def _load(self, clock: Clock) -> tuple[Ledger, AgeClock, float]:
         snapshot = Snapshot(self._writer, self._statements)
         age_s, wall_s, next_seq, *counts = snapshot.run("load_state").fetchone()
         ledger = Ledger(next_seq, *counts)
@@ -132,7 +133,7 @@ class Database:
             ledger.lane_ids[name] = lane
             ledger.waiting[lane] = waiting
             ledger.bytes[lane] = size_bytes
-        return ledger, AgeClock(clock, age_s, wall_s)
+        return ledger, AgeClock(clock, age_s, wall_s), age_s
 
     @contextmanager
     def exclusively(self, verb: str) -> Iterator[Snapshot]:

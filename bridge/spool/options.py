@@ -42,6 +42,15 @@ class SpoolOptions:
     max_bytes: int = declare(
         Size("1MiB"), "Size limit on disk; beyond it, as for `max-rows`.", default="4GiB", name="max-bytes"
     )
+    max_keys: int = declare(
+        Integer(1),
+        "Number of keys whose rules over time have a state; beyond it, the state of those used least recently is "
+        "dropped.",
+        default=1_000_000,
+    )
+    max_state_bytes: int = declare(
+        Size("1MiB"), "Size limit of the states of rules over time; likewise.", default="256MiB", name="max-state"
+    )
     keep_done_s: float = declare(
         Duration("1m"), "How long a finished event is remembered, so that a repetition is recognised.", default="24h"
     )

@@ -318,3 +318,35 @@ union all select 'waiting and not in turn or postponed',
 union all select 'keys with none or two in turn',
     (select count(*) from (select 1 from waiting where order_key is not null group by order_key
         having count(not_before_s) <> 1 or min(case when not_before_s is not null then seq end) <> min(seq))), 0;
+
+-- name: find_rule_state
+select state from rule_states where mapping = ? and key = ?;
+
+-- name: put_rule_state
+insert into rule_states (mapping, key, state, due_age_s, due_known_s, used) values (?, ?, ?, ?, ?, ?)
+on conflict (mapping, key) do update set state = excluded.state, due_age_s = excluded.due_age_s,
+    due_known_s = excluded.due_known_s, used = excluded.used;
+
+-- name: delete_rule_state
+delete from rule_states where mapping = ? and key = ?;
+
+-- name: rule_states_due_by_age
+select key, state from rule_states where mapping = ? and due_age_s <= ? order by due_age_s limit ?;
+
+-- name: rule_states_due_by_known
+select key, state from rule_states where mapping = ? and due_known_s <= ? order by due_known_s limit ?;
+
+-- name: rule_states_after
+select key, state from rule_states where mapping = ? and key > ? order by key limit ?;
+
+-- name: next_rule_age
+select min(due_age_s) from rule_states where mapping = ? and due_age_s is not null;
+
+-- name: next_rule_known
+select min(due_known_s) from rule_states where mapping = ? and due_known_s is not null;
+
+-- name: measure_rule_states
+select count(*), coalesce(sum(length(state)), 0) from rule_states;
+
+-- name: unused_rule_states
+select mapping, key from rule_states order by used limit ?;

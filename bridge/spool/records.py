@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 from bridge.core.model import NO_PROPERTIES, MessageProperties, OutgoingMessage, ReplyAddress, WorkflowOrder
 from bridge.core.record import record
@@ -184,6 +185,7 @@ class NewRows:
         outbox: messages decided already (refusals).
         dead_letters: refused messages.
         external: statuses from other systems.
+        states: of rules, changed by the message; of a mapping and key the last one counts.
     """
 
     events: list[NewEvent] = field(default_factory=list)
@@ -191,11 +193,13 @@ class NewRows:
     outbox: list[OutboxMessage] = field(default_factory=list)
     dead_letters: list[NewDeadLetter] = field(default_factory=list)
     external: list[NewExternalStatus] = field(default_factory=list)
+    states: list[RuleState] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.events or self.inflight or self.outbox or self.dead_letters or self.external)
+        first = self.events or self.inflight or self.outbox or self.dead_letters
+        return not (first or self.external or self.states)
 
     def add(self, rows: NewRows) -> None:
         """Take `rows` in as well."""
@@ -204,6 +208,27 @@ class NewRows:
         self.outbox += rows.outbox
         self.dead_letters += rows.dead_letters
         self.external += rows.external
+        self.states += rows.states
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """The state of the rules of one mapping for one key.
+
+    Attributes:
+        key: at most 128 characters.
+        state: JSON, b"" for none: the row is deleted.
+        due_age_s: when it changes by time alone, on the bridge's own clock; infinity for never.
+        due_known_s: likewise, on the clock that stands still while the link is down.
+        used: hour of the bridge's own clock in which it was used last.
+    """
+
+    mapping: str
+    key: str
+    state: bytes
+    due_age_s: float = inf
+    due_known_s: float = inf
+    used: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ from bridge.spool.records import (
     SpoolFigures,
     WaitingEvent,
 )
+from bridge.spool.rule_states import RuleTables, store_rule_states
 from bridge.spool.status_tables import StatusTables, store_external
 from bridge.spool.waiting_rows import WaitingTable, numbered
 
@@ -79,7 +80,7 @@ EARLY_STEP = 2000
 AGE_STEP_S = 3600.0
 
 
-class Spool(WaitingTable, StatusTables):
+class Spool(WaitingTable, StatusTables, RuleTables):
     """See the module's docstring; made by `open` or `in_memory`.
 
     Every method raises `SpoolError` if the file is unusable (``disk-full``, ``read-only``, ``corrupt``,
@@ -87,6 +88,7 @@ class Spool(WaitingTable, StatusTables):
 
     Attributes:
         age: the bridge's own clock, started from the last commit.
+        left_at_s: its seconds at the last commit before the spool was opened.
         set_aside: where a damaged file was moved when the spool was opened, or None.
     """
 
@@ -96,6 +98,7 @@ class Spool(WaitingTable, StatusTables):
         self._path = path
         self._manifests = ManifestTable()
         self.age: AgeClock = database.age
+        self.left_at_s = database.left_at_s
         self.set_aside = set_aside
 
     @classmethod
@@ -159,6 +162,7 @@ class Spool(WaitingTable, StatusTables):
                 store_outbox(commit, [row for rows in batch for row in rows.outbox])
                 store_letters(commit, [row for rows in batch for row in rows.dead_letters])
                 store_external(commit, [row for rows in batch for row in rows.external])
+                store_rule_states(commit, [row for rows in batch for row in rows.states])
         return Committed(stored, known)
 
     def _make_room(self, snapshot: Snapshot, messages: Sequence[Sequence[EncodedEvent]]) -> None:

@@ -39,7 +39,9 @@ _FLUSH_WAIT_S = 0.02
 class StatusService(Worker):
     """Follows workflows and keeps their retained status correct, on every connection.
 
-    `on_event_seen` is called for each event whose workflow is seen, including deleted ones, on the status thread.
+    `on_event_seen` is called for each event whose workflow is seen, including deleted ones, on the status thread;
+    `on_event_ended` for each whose workflow has ended or is gone, once or several times; `on_listed` once all that Argo
+    has was seen.
     While `creates_wait`, single workflows are looked up slowly.
     """
 
@@ -49,6 +51,8 @@ class StatusService(Worker):
         follow: FollowedWorkflows,
         topics: Topics,
         on_event_seen: EventSeen,
+        on_event_ended: Callable[[bytes], None],
+        on_listed: Callable[[], None],
         argo: ArgoReader,
         creates_wait: Callable[[], bool],
         store: Spool,
@@ -103,6 +107,8 @@ class StatusService(Worker):
             publisher=self._publisher,
             propose=self._lookups.propose,
             on_event_seen=self._event_seen,
+            on_event_ended=on_event_ended,
+            on_listed=on_listed,
             store=store,
             clock=clock,
             metrics=metrics,

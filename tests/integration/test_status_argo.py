@@ -93,6 +93,8 @@ class Bridge:
             follow=FollowedWorkflows("plant-1", (NS,), selector),
             topics=TOPICS,
             on_event_seen=lambda *event: self.events.append(event),
+            on_event_ended=lambda _: None,
+            on_listed=lambda: None,
             argo=ArgoReader(options, Credentials(None)),
             creates_wait=lambda: False,
             store=spool,

@@ -53,6 +53,8 @@ class Bridge:
             follow=FollowedWorkflows("plant-1", (NS,), f"{BRIDGE_LABEL}=plant-1"),
             topics=TOPICS,
             on_event_seen=lambda *_: None,
+            on_event_ended=lambda _: None,
+            on_listed=lambda: None,
             argo=argo,
             creates_wait=lambda: False,
             store=spool,

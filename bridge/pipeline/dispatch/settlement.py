@@ -40,19 +40,27 @@ class Settlement:
         metrics: counts replies.
         clock: monotonic time of the linger.
         on_outbox: called after a commit that holds messages to send.
+        on_dead: called after a commit with the id of each event that will have no workflow.
 
     Attributes:
         problem: why the last commit failed, or None.
     """
 
     def __init__(
-        self, spool: Spool, refusals: Refusals, metrics: Metrics, clock: Clock, on_outbox: Callable[[], None]
+        self,
+        spool: Spool,
+        refusals: Refusals,
+        metrics: Metrics,
+        clock: Clock,
+        on_outbox: Callable[[], None],
+        on_dead: Callable[[bytes], None],
     ) -> None:
         self._spool = spool
         self._refusals = refusals
         self._metrics = metrics
         self._clock = clock
         self._on_outbox = on_outbox
+        self._on_dead = on_dead
         self._events: dict[int, WaitingEvent] = {}
         self._bytes = 0
         self._finished: list[Finished] = []
@@ -151,6 +159,8 @@ class Settlement:
         repeated = {event.seq for event in again}
         for seq, event in events.items():
             if seq not in repeated:
+                if seq in outcomes and outcomes[seq].outcome is Outcome.DEAD:
+                    self._on_dead(event.event.id)
                 (lanes.postponed if seq in postponed else lanes.finished)(event)
         for event in again:
             self._repeat(event, outcomes[event.seq])

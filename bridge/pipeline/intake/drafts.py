@@ -34,5 +34,5 @@ class Draft(NewRows):
 
     def clear(self) -> None:
         """Take out everything that a commit stores: it is committed, or gives way to a refusal."""
-        for part in (self.events, self.inflight, self.outbox, self.dead_letters, self.external):
+        for part in (self.events, self.inflight, self.outbox, self.dead_letters, self.external, self.states):
             part.clear()

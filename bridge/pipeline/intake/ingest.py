@@ -28,17 +28,20 @@ from bridge.interface.replies import Refusal
 from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.status_updates import is_from_bridge
 from bridge.interface.topics import Request, RetainedStatus, StatusStream, Topics
+from bridge.mapping.routes import Match
+from bridge.mapping.ruled import RuledMapping
 from bridge.pipeline.dispatch.operations import operation_of
 from bridge.pipeline.intake.drafts import Draft
 from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake, ReadRequest, is_spooled
 from bridge.pipeline.intake.requests import Requests, reply_address
+from bridge.pipeline.intake.ruled_events import RuledEvents
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.reads.reader import BUSY, Reads
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.ledger import NoRoomError
-from bridge.spool.records import Committed, NewEvent, OutboxMessage, Outcome, StoredOutcome
+from bridge.spool.records import Committed, NewEvent, NewRows, OutboxMessage, Outcome, StoredOutcome
 from bridge.spool.store import Spool
 from bridge.transports.base import Delivery, Left
 
@@ -83,6 +86,7 @@ class Ingest:
         operations: reads the other requests.
         reads: answers those that are not stored.
         mapped: evaluates mappings.
+        ruled: evaluates those with rules over time.
         updates: reads status updates of other systems.
         refusals: builds dead letters and error replies.
         metrics: counters.
@@ -105,6 +109,7 @@ class Ingest:
         operations: OperationIntake,
         reads: Reads,
         mapped: MappedEvents,
+        ruled: RuledEvents,
         updates: StatusUpdates,
         refusals: Refusals,
         metrics: Metrics,
@@ -120,6 +125,7 @@ class Ingest:
         self._operations = operations
         self._reads = reads
         self._mapped = mapped
+        self._ruled = ruled
         self._updates = updates
         self._refusals = refusals
         self._metrics = metrics
@@ -161,7 +167,8 @@ class Ingest:
         connections = {delivery.message.connection for delivery in batch}
         self._begun_s |= dict.fromkeys(connections, self._clock.monotonic_s())
         try:
-            return self._receive(batch, waiting)
+            with self._ruled.lock:
+                return self._receive(batch, waiting)
         finally:
             for connection in connections:
                 del self._begun_s[connection]
@@ -201,7 +208,13 @@ class Ingest:
         return [draft for drafts in list(self._kept.values()) for draft in drafts if id(draft.message) in wanted]
 
     def _keep(self, drafts: Sequence[Draft]) -> None:
-        """Keep what is handed in again; of what is not stored at all only so many bytes, the rest is made anew."""
+        """Keep what is handed in again; of what is not stored at all only so many bytes, the rest is made anew.
+
+        So is what changed the state of a rule: by then the time is another, and so may be the state.
+        """
+        for draft in drafts:
+            self._ruled.forget(draft.states)
+        drafts = [draft for draft in drafts if not draft.states]
         sizes = accumulate(draft.size_bytes for draft in drafts)
         kept = [draft for draft, size in zip(drafts, sizes, strict=True) if size <= KEPT_BYTES or not draft.events]
         for connection in {draft.message.connection for draft in drafts}:
@@ -218,7 +231,20 @@ class Ingest:
         def waits(event: NewEvent) -> bool:
             return event.order_key in keys or (not event.is_urgent and (not is_known or event.lane in lanes))
 
-        return {id(draft) for draft in drafts if any(waits(event) for event in draft.events)}
+        waiting = {id(draft) for draft in drafts if any(waits(event) for event in draft.events)}
+        if not is_known:
+            waiting |= {id(draft) for draft in drafts if draft.states}
+        return self._with_rules(drafts, waiting)
+
+    @staticmethod
+    def _with_rules(drafts: Sequence[Draft], left: set[int]) -> set[int]:
+        """Return `left` with the drafts whose states were made from those of others in it."""
+        size = 0
+        while size != len(left):
+            size = len(left)
+            behind = {state.mapping for draft in drafts if id(draft) in left for state in draft.states}
+            left = left | {id(draft) for draft in drafts if any(state.mapping in behind for state in draft.states)}
+        return left
 
     def _commit_what_has_room(self, drafts: Sequence[Draft], left: set[int]) -> set[int]:
         """Commit all that the spool takes but `left`; return those and the drafts that have no room."""
@@ -229,6 +255,7 @@ class Ingest:
             except NoRoomError as error:
                 problem = error
                 left = left | {id(one) for one in drafts if any(event.id in error.events for event in one.events)}
+                left = self._with_rules(drafts, left)
             else:
                 self._problem = problem
                 return left
@@ -270,6 +297,7 @@ class Ingest:
         try:
             self._read(message, delivery, draft)
         except SpoolError:
+            self._ruled.forget(draft.states)
             raise
         except Exception as error:  # noqa: BLE001 - one message's surprise must not end the thread
             self._refuse_wholly(draft, self._internal_error(message, error))
@@ -285,9 +313,9 @@ class Ingest:
         """Add the row by which a redelivery is known."""
         if draft.dead_letters and draft.events:
             delivery.id()
-        if draft.events and delivery.row is not None:
+        if (draft.events or draft.states) and delivery.row is not None:
             draft.inflight.append(delivery.row)
-        elif draft.dead_letters and not draft.events and not draft.inflight:
+        elif draft.dead_letters and not draft.events and not draft.states and not draft.inflight:
             draft.inflight += refused_delivery(draft.message)
 
     def _read(self, message: Message, delivery: DeliveryIdentity, draft: Draft) -> None:
@@ -326,6 +354,10 @@ class Ingest:
             return
         for match in self._mapped.matches(message):
             self.received.add((message.connection, match.mapping.name))
+            ruled = self._ruled.get(match.mapping.name)
+            if ruled is not None:
+                self._map_ruled(ruled, match, message, delivery, draft)
+                continue
             try:
                 result = self._mapped.result(match, message, delivery)
             except SpoolError:
@@ -336,6 +368,26 @@ class Ingest:
                 draft.add(self._refusals.of_message(message, result, mapping=match.mapping.name))
             elif result is not None:
                 draft.events.append(result)
+
+    def _map_ruled(
+        self, ruled: RuledMapping, match: Match, message: Message, delivery: DeliveryIdentity, draft: Draft
+    ) -> None:
+        if delivery.known() is not None:
+            return  # its states and its events were committed together, when it came for the first time
+        rows = NewRows()
+        try:
+            self._ruled.take(ruled, match, message, rows)
+        except SpoolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _map
+            self._ruled.forget(rows.states)
+            rows = NewRows()
+            rows.add(
+                self._refusals.of_message(message, self._internal_error(message, error), mapping=match.mapping.name)
+            )
+        if rows.states or rows.events:
+            delivery.id()
+        draft.add(rows)
 
     def _request(self, message: Message, request: Request, delivery: DeliveryIdentity, draft: Draft) -> None:
         draft.reply = address = self._address(message, self._topics.response(request.operation))
@@ -396,6 +448,7 @@ class Ingest:
         return Refusal("internal-error", _INTERNAL_TEXT)
 
     def _refuse_wholly(self, draft: Draft, refusal: Refusal) -> None:
+        self._ruled.forget(draft.states)
         draft.clear()
         draft.read = None
         draft.add(self._refusals.of_message(draft.message, refusal, reply=draft.reply))
@@ -443,6 +496,8 @@ class Ingest:
 
     def _committed(self, drafts: Sequence[Draft], committed: Committed) -> None:
         events = [(event, draft) for draft in drafts for event in draft.events]
+        for draft in drafts:
+            self._ruled.committed(draft.states)
         if events:
             self._tell.stored(frozenset(event.lane for event, _ in events))
         if any(draft.outbox for draft in drafts):
@@ -464,6 +519,8 @@ class Ingest:
         for outcome in reversed(known):
             event, draft = by_id[outcome.id].pop()
             stored[event.mapping] -= 1
+            if outcome.outcome is not None:
+                self._ruled.workflow_ended(outcome.id)
             if outcome.reused:
                 self._metrics.event_id_reused.labels(event.mapping).inc()
             if outcome.reused and event.content_digest:

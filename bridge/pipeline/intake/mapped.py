@@ -6,6 +6,7 @@ Thread: the transport's, through ingest. Does no I/O.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from bridge.argo.names import workflow_name
 from bridge.core.clock import Clock
@@ -54,21 +55,22 @@ class MappedEvents:
         """Return what one mapping makes of `message`: an event, nothing, or why it cannot be one."""
         result = match.mapping.evaluate(message, match.captures, self._clock.wall_s())
         if isinstance(result, Quiet):
-            self._quiet(match.mapping, message, result)
+            self.quiet(match.mapping, message, result)
             return None
-        if isinstance(result, Refusal):
-            return result
+        return result if isinstance(result, Refusal) else self.event(match.mapping, message, result, delivery.id)
+
+    def event(
+        self, mapping: Mapping, message: Message, fired: Fired, delivery_id: Callable[[], bytes]
+    ) -> NewEvent | Refusal:
+        """Return the event that a message is, or why it cannot be one; without ``event-id`` it is its delivery."""
         # What the mapping's texts took from the message was looked at when they were rendered.
-        if BRACES in message.topic or BRACES in result.status_topic:
+        if BRACES in message.topic or BRACES in fired.status_topic:
             try:
-                check_braces({"topic": message.topic, "status topic": result.status_topic})
+                check_braces({"topic": message.topic, "status topic": fired.status_topic})
             except PermanentError as error:
                 return Refusal(error.code, f"the {error.message}", error.details)
-        return self._event(match.mapping, message, result, delivery)
-
-    def _event(self, mapping: Mapping, message: Message, fired: Fired, delivery: identity.DeliveryIdentity) -> NewEvent:
         if fired.event_id is None:
-            event_id = identity.delivered_event(delivery.id(), mapping.name)
+            event_id = identity.delivered_event(delivery_id(), mapping.name)
         else:
             event_id = identity.mapped_event(self._bridge_id, mapping.name, message.topic, fired.event_id)
         order = fired.order
@@ -92,7 +94,8 @@ class MappedEvents:
             max_age_s=max_age if expiry is None else min(expiry, max_age),
         )
 
-    def _quiet(self, mapping: Mapping, message: Message, quiet: Quiet) -> None:
+    def quiet(self, mapping: Mapping, message: Message, quiet: Quiet) -> None:
+        """Count a message that starts nothing, and log an error in a condition."""
         skipped = self._skipped.get(quiet.cause)
         if skipped is None:
             skipped = self._skipped[quiet.cause] = self._metrics.messages_skipped.labels(quiet.cause)

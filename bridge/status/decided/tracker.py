@@ -9,7 +9,7 @@ Thread: the status thread owns it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
@@ -64,6 +64,8 @@ class Tracker:
         publisher: Publisher,
         propose: Propose,
         on_event_seen: EventSeen,
+        on_event_ended: Callable[[bytes], None],
+        on_listed: Callable[[], None],
         store: Spool,
         clock: Clock,
         metrics: Metrics,
@@ -73,6 +75,8 @@ class Tracker:
         self._publisher = publisher
         self._propose = propose
         self._on_event_seen = on_event_seen
+        self._on_event_ended = on_event_ended
+        self._on_listed = on_listed
         self._registry = Registry(topics)
         self._announcer = Announcer(
             clock=clock,
@@ -184,6 +188,7 @@ class Tracker:
         others = [seen for seen in archived if self._registry.find(seen.ref.uid) is None]
         for seen in others:
             self._report(seen)
+            self._report_end(seen)
         others.sort(key=lambda seen: seen.finished_at, reverse=True)
         for seen in others[:MAX_ARCHIVE_CHECKS]:
             self._propose(seen.ref, False)
@@ -201,6 +206,7 @@ class Tracker:
         if self._listed.issuperset(self._follow.namespaces):
             self._hints.clear()
             self._publisher.initial_done()
+            self._on_listed()
 
     # -- frames and answers --------------------------------------------------------------------------------------
 
@@ -215,6 +221,7 @@ class Tracker:
             elif seen.ref.uid not in self._ended:
                 # Once only: an event with the same id that came since may be a new one, which this must not end.
                 self._report(seen)
+            self._report_end(seen)
             self._gone(seen.ref, seen.resource_version)
         else:
             self._apply(seen)
@@ -259,6 +266,8 @@ class Tracker:
         elif not is_newer(seen.resource_version, record.version):
             return
         record.version = seen.resource_version
+        if seen.phase.ended:
+            self._report_end(seen)
         self._reports.count(record, seen)
         self._announcer.consider(record, seen)
 
@@ -294,6 +303,10 @@ class Tracker:
     def _report(self, seen: Observed) -> None:
         if seen.event_id and seen.bridge == self._follow.bridge_id:
             self._on_event_seen(seen.event_id, seen.ref.namespace, seen.ref.name)
+
+    def _report_end(self, seen: Observed) -> None:
+        if seen.event_id and seen.bridge == self._follow.bridge_id:
+            self._on_event_ended(seen.event_id)
 
     # -- what other systems say --------------------------------------------------------------------------------------
 
@@ -341,6 +354,8 @@ class Tracker:
             while len(self._ended) > MAX_ENDED:
                 del self._ended[next(iter(self._ended))]
         if record is not None:
+            if record.seen is not None:
+                self._report_end(record.seen)
             self._announcer.forget(record)
             self._reports.forget(record)
             topics = self._registry.topics_of(record)

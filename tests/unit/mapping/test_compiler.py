@@ -103,7 +103,7 @@ def test_the_mapping_of_the_guide_runs():
             "payload.value >",
             '4:26: bad-expression: mapping "hot": "when": the expression is wrong: Syntax error',
         ),
-        ("when", "topic.device", '4:11: bad-expression: mapping "hot": "when": `when` needs a bool'),
+        ("when", "topic.device", '4:11: bad-expression: mapping "hot": "when": a condition needs a bool'),
         ("when", "1 + 1", "4:11: bad-expression"),
         ("when", "paylod.value > 1", '4:11: unknown-variable: mapping "hot": "when": unknown name "paylod"; did you'),
         (

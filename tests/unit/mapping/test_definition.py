@@ -158,10 +158,17 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ({"topic": "argo/workflows/#"}, 'reserved-topic: mapping "m": "topic" lies under argo/workflows, where'),
         ({"topic": "argo/bridge/x/state"}, 'reserved-topic: mapping "m": "topic" lies under argo/bridge, where'),
         ({"connection": "plnt"}, 'unknown-connection: mapping "m": "connection": no connection is named "plnt"; did'),
-        ({"trigger": "rising"}, 'not-yet: mapping "m": "trigger": rising is not built yet'),
-        ({"trigger": "evry"}, 'bad-value: mapping "m": "trigger" must be every, not "evry"; did you mean "every"?'),
-        ({"cooldown": "10m"}, 'not-yet: mapping "m": "cooldown" is not built yet'),
-        ({"batch": "{size: 5}"}, 'not-yet: mapping "m": "batch" is not built yet'),
+        (
+            {"trigger": "evry"},
+            'bad-value: mapping "m": "trigger" must be every, rising, falling, change or silent, not "evry"; did you',
+        ),
+        ({"cooldown": "10"}, 'bad-value: mapping "m": "cooldown" must be a duration'),
+        ({"deadband": "0"}, 'bad-value: mapping "m": "deadband" must be a number above 0'),
+        ({"active": "{days: someday}"}, 'bad-value: mapping "m": "days" must be days, such as mon-fri or sat,sun'),
+        (
+            {"collect": "{quiet: 1s, every: 2s}"},
+            'conflicting-keys: mapping "m": "every" cannot be combined with "quiet"',
+        ),
         ({"payload": "{format: sparkplug}"}, 'not-yet: mapping "m": "format": sparkplug is not built yet'),
         (
             {"payload": "{format: jsn}"},
@@ -264,12 +271,12 @@ def test_names_are_unique_among_all_files():
 def test_one_wrong_mapping_hides_nothing():
     """Neither about itself nor about the others."""
     problems = problems_of(
-        mapping(name="one", topic="a/#/b", connection="no", trigger="rising"), mapping(name="two", topic="a//#/")
+        mapping(name="one", topic="a/#/b", connection="no", trigger="no"), mapping(name="two", topic="a//#/")
     )
     assert [problem.split(": ")[1:3] for problem in problems] == [
         ["bad-topic", 'mapping "one"'],
         ["unknown-connection", 'mapping "one"'],
-        ["not-yet", 'mapping "one"'],
+        ["bad-value", 'mapping "one"'],
         ["bad-topic", 'mapping "two"'],
     ]
 

@@ -198,6 +198,7 @@ class DispatchBench:
             self.metrics,
             self.clock,
             self._outbox,
+            lambda _: None,
         )
         self.restart()
 

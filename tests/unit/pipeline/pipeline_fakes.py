@@ -19,11 +19,13 @@ from bridge.interface.reply_addresses import ReplyAddresses
 from bridge.interface.topics import Topics
 from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.compiled import Outcome as MappingOutcome
+from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.routes import Match
 from bridge.pipeline.intake.ingest import Ingest, IngestCallbacks
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake, ReadRequest
 from bridge.pipeline.intake.requests import RequestRules, Requests
+from bridge.pipeline.intake.ruled_events import RuledEvents
 from bridge.pipeline.intake.status_updates import StatusUpdates
 from bridge.pipeline.refusals import Refusals
 from bridge.spool.records import Finished, NewEvent, NewRows, OutboxMessage, Outcome, WaitingEvent
@@ -139,12 +141,13 @@ class FakeReads:
 class IngestBench:
     """Everything that ingest uses, and what it told."""
 
-    def __init__(self, folder: Path, *mappings: FakeMapping) -> None:
+    def __init__(self, folder: Path, *mappings: FakeMapping, compiled: MappingSet | None = None) -> None:
         self.clock = FakeClock()
         self.spool = FlakySpool(self.clock)
         self.metrics = Metrics()
         self.folder = folder
-        self.mappings = FakeMappings(*mappings)
+        self.mappings = compiled or FakeMappings(*mappings)
+        self.is_blocked = False
         self.check: Callable[[Any], None] = lambda _workflow: None
         self.stored: list[frozenset[str]] = []
         self.retained: list[tuple[str, str, bytes]] = []
@@ -159,6 +162,21 @@ class IngestBench:
             self._check,
         )
         allowed = ("argo/workflows/response/#", "replies/+", "office/+", "argo/workflows/#")
+        mapped = MappedEvents("plant-1", self.mappings, self.metrics, self.clock)  # type: ignore[arg-type]  # a fake
+        refusals, reports = Refusals(TOPICS, self.metrics, self.clock), ErrorReports(folder, self.metrics, self.clock)
+        self.ruled = RuledEvents(
+            mappings=compiled.ruled if compiled else {},
+            connections=["plant"],
+            mapped=mapped,
+            spool=self.spool,  # type: ignore[arg-type]  # the real one, with a switch
+            refusals=refusals,
+            metrics=self.metrics,
+            reports=reports,
+            clock=self.clock,
+            on_stored=self.stored.append,
+            on_outbox=self._outbox,
+            is_blocked=lambda: self.is_blocked,
+        )
         self.ingest = Ingest(
             topics=TOPICS,
             max_payload_bytes=256 * 1024,
@@ -167,11 +185,12 @@ class IngestBench:
             requests=Requests(rules),
             operations=OperationIntake(rules),
             reads=self.reads,  # type: ignore[arg-type]  # a fake
-            mapped=MappedEvents("plant-1", self.mappings, self.metrics, self.clock),  # type: ignore[arg-type]  # a fake
+            mapped=mapped,
+            ruled=self.ruled,
             updates=StatusUpdates(Policy(("factory", "lab")), 3600.0),
-            refusals=Refusals(TOPICS, self.metrics, self.clock),
+            refusals=refusals,
             metrics=self.metrics,
-            reports=ErrorReports(folder, self.metrics, self.clock),
+            reports=reports,
             clock=self.clock,
             callbacks=IngestCallbacks(self.stored.append, self._outbox, self._seen, self._live_seen, self._updates),
         )

@@ -35,6 +35,7 @@ def crash(bench: DispatchBench) -> None:
         bench.metrics,
         bench.clock,
         bench._outbox,
+        lambda _: None,
     )
     bench.gate._in_flight = 0
     bench.restart()

@@ -31,7 +31,7 @@ class SettleBench:
         self.metrics = Metrics()
         self.sent = 0
         refusals = Refusals(TOPICS, self.metrics, self.clock)
-        self.settlement = Settlement(self.spool, refusals, self.metrics, self.clock, self._on_outbox)  # type: ignore[arg-type]  # the real one, with a switch
+        self.settlement = Settlement(self.spool, refusals, self.metrics, self.clock, self._on_outbox, lambda _: None)  # type: ignore[arg-type]  # the real one, with a switch
         self.lanes = Lanes(self.spool)  # type: ignore[arg-type]  # as above
 
     def _on_outbox(self) -> None:

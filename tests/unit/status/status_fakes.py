@@ -250,6 +250,8 @@ class Bench:
             publisher=self.publisher,
             propose=lambda ref, nodes: self.open.update({ref: nodes or self.open.get(ref, False)}),
             on_event_seen=lambda *event: self.events_seen.append(event),
+            on_event_ended=lambda _: None,
+            on_listed=lambda: None,
             store=self.store,
             clock=self.clock,
             metrics=self.metrics,
