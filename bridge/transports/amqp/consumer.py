@@ -5,20 +5,22 @@ Thread: the loop's. Decides nothing about a message: it passes on what arrives, 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pika import exceptions
 
-from bridge.transports.amqp.events import Acknowledged, Began, Event, Over
 from bridge.transports.amqp.messages import Arrival, Origin
 from bridge.transports.amqp.options import QueueKind
 from bridge.transports.amqp.wire import AmqpLoop
 
+if TYPE_CHECKING:
+    from bridge.transports.amqp.transport import AmqpTransport
+
 FENCE_S = 1.0
 """How often the broker is asked whether it has received the acknowledgements."""
 
-Tell = Callable[[Event | Arrival], None]
 Ended = Callable[["QueueConsumer", str, int], None]
 """Called when consuming ends, with the broker's text and code; ("", 0) if we ended it."""
 
@@ -29,11 +31,13 @@ CANCELLED = 1
 class QueueConsumer:
     """Consumes one queue, from opening its channel to the end; `token` is never reused."""
 
-    def __init__(self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, tell: Tell, ended: Ended) -> None:
+    def __init__(
+        self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, owner: AmqpTransport, ended: Ended
+    ) -> None:
         self._loop = loop
         self.kind, self._queue = source
         self.token = token
-        self._tell = tell
+        self._owner = owner
         self._ended = ended
         self._channel: Any = None
         self._prefetch = 0
@@ -52,7 +56,7 @@ class QueueConsumer:
             channel.basic_qos(prefetch_count=prefetch, callback=lambda _: consume(channel))
 
         def consume(channel: Any) -> None:
-            self._tell(Began(self.token))
+            self._owner.post(functools.partial(self._owner.began, self.token))
             channel.basic_consume(self._queue, self._arrived, callback=lambda _: running())
 
         def running() -> None:
@@ -64,7 +68,7 @@ class QueueConsumer:
 
     def _arrived(self, _channel: Any, method: Any, header: bytes, body: bytes) -> None:
         origin = Origin(self.kind, method.exchange, method.routing_key)
-        self._tell(Arrival(self.token, origin, method.delivery_tag, method.redelivered, header, body))
+        self._owner.post(Arrival(self.token, origin, method.delivery_tag, method.redelivered, header, body))
 
     def ack(self, tag: int) -> None:
         """Acknowledge everything up to `tag`."""
@@ -86,7 +90,7 @@ class QueueConsumer:
 
     def _taken(self, tag: int) -> None:
         self._fenced = tag
-        self._tell(Acknowledged(self.token, tag))
+        self._owner.post(functools.partial(self._owner.acknowledged, self.token, tag))
 
     def close(self) -> None:
         """Stop consuming: the broker takes back unacknowledged messages."""
@@ -111,7 +115,7 @@ class QueueConsumer:
         ended, self._ended = self._ended, _nobody
         if ended is not _nobody:
             ended(self, text, code)
-            self._tell(Over(self.token))
+            self._owner.post(functools.partial(self._owner.over, self.token))
 
 
 def _nobody(_consumer: QueueConsumer, _text: str, _code: int) -> None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.core.errors import cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer, Tell
-from bridge.transports.amqp.events import Declared, Ended, Settled
+from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.problems import NOT_FOUND, blocked, closed, connect_failed, refused
 from bridge.transports.amqp.publisher import AmqpPublisher
@@ -29,9 +28,12 @@ from bridge.transports.base import ConnectionProblem
 from bridge.transports.broker import Broker
 from bridge.transports.outgoing import Outgoing
 
+if TYPE_CHECKING:
+    from bridge.transports.amqp.transport import AmqpTransport
+
 _log = logger(__name__)
 
-_numbers = itertools.count(1)
+_tokens = itertools.count(1)
 CLOSE_WITHIN_S = 1.0
 
 
@@ -40,7 +42,7 @@ class AmqpLink:
 
     Args:
         may_consume: whether messages are wanted at once; otherwise after `resume`.
-        tell: takes the events.
+        owner: gets the messages, and learns on its own thread what happened.
 
     Attributes:
         wanted: the last request to `bind`, None before; `is_settled` refers to this one.
@@ -56,7 +58,7 @@ class AmqpLink:
         loop: AmqpLoop,
         outgoing: Outgoing,
         metrics: Metrics,
-        tell: Tell,
+        owner: AmqpTransport,
         seldom: SeldomLog,
     ) -> None:
         self._broker = broker
@@ -64,7 +66,7 @@ class AmqpLink:
         self._loop = loop
         self._outgoing = outgoing
         self._metrics = metrics
-        self._tell = tell
+        self._owner = owner
         self._seldom = seldom
         self._may_consume = may_consume
         self._consuming: RawConnection | None = None
@@ -88,7 +90,6 @@ class AmqpLink:
         self._attempts = 0
         self._retry: object | None = None
         self._verifying: Steps | None = None
-        self.number = next(_numbers)
         self.wanted: WantedBindings | None = None
         self.is_settled = False
 
@@ -106,7 +107,7 @@ class AmqpLink:
     # Connecting.
 
     def open(self) -> None:
-        """Connect; `Declared` or `Ended` reports the result."""
+        """Connect; `AmqpTransport.declared` or `ended` gets the result."""
         self._consuming = self._connect(self._consuming_opened)
 
     def _connect(self, opened: Callable[[Any], None]) -> RawConnection | None:
@@ -163,7 +164,7 @@ class AmqpLink:
         self.is_settled = False
         self._outgoing.fail_all()
         self._close_connections()
-        self._tell(Ended(self.number, problem))
+        self._owner.post(functools.partial(self._owner.ended, self, problem))
 
     def crashed(self, error: Exception) -> None:
         """End this attempt after an unexpected error."""
@@ -187,10 +188,11 @@ class AmqpLink:
 
     def _declared(self) -> None:
         self._hold()
-        self._tell(Declared(self.number, bool(self._topology.had_queues)))
+        had_queues = bool(self._topology.had_queues)
+        self._owner.post(functools.partial(self._owner.declared, self, had_queues=had_queues))
 
     def bind(self, wanted: WantedBindings, stale: Iterable[Binding]) -> None:
-        """Bind and unbind, then start missing consumers; `Settled` reports the end."""
+        """Bind and unbind, then start missing consumers; `AmqpTransport.settled` learns of the end."""
         if not self._is_over:
             self._is_busy = True
             self._is_news = True
@@ -206,7 +208,7 @@ class AmqpLink:
             if queue.kind not in self._consumers:
                 name = self._topology.names[queue.kind]
                 ended = functools.partial(self._consumer_ended, f'queue "{name}"')
-                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_numbers), self._tell, ended)
+                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_tokens), self._owner, ended)
                 self._consumers[queue.kind] = consumer
                 consumer.start(self._consuming, self._options.prefetch, functools.partial(self._started, name))
         self._is_busy = False
@@ -254,7 +256,7 @@ class AmqpLink:
             return
         if self._retry is None and (self._topology.problems or not self._options.is_visit):
             self._schedule(self._options.retry_s)
-        self._tell(Settled(self.number, self._is_news))
+        self._owner.post(functools.partial(self._owner.settled, self, is_news=self._is_news))
         self._is_news = False
 
     def _schedule(self, delay_s: float) -> None:

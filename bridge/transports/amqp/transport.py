@@ -23,7 +23,7 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
-from bridge.transports.amqp.events import Acknowledged, Began, Declared, Ended, Event, EventInbox, Over, Settled
+from bridge.transports.amqp.inbox import Inbox
 from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake
 from bridge.transports.amqp.link import AmqpLink
 from bridge.transports.amqp.messages import MessageReader
@@ -81,7 +81,8 @@ class AmqpTransport(Worker):
         self._clock = clock or SystemClock()
         self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
-        self._inbox = EventInbox()
+        self._inbox = Inbox()
+        self.post = self._inbox.put
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
         self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock, reports)
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
@@ -210,7 +211,7 @@ class AmqpTransport(Worker):
         elif isinstance(item := self._inbox.take(BATCH_COUNT, timeout_s), list):
             self._intake.hand_in(item)
         elif item is not None:
-            self._heard(item)
+            item()
         self._acknowledge()
         if self._intake.retry():
             self._on_link(AmqpLink.resume)
@@ -234,32 +235,34 @@ class AmqpTransport(Worker):
             loop=self._loop,
             outgoing=self._outgoing,
             metrics=self._metrics,
-            tell=self._inbox.put,
+            owner=self,
             seldom=self._seldom,
         )
         self._asked = None
         self._loop.call(self._link.open)
 
-    def _heard(self, event: Event) -> None:
-        if isinstance(event, Began):
-            self._session.began(event.token)
-        elif isinstance(event, Over):
-            self._session.ended(event.token)
-            self._intake.begin()
-        elif isinstance(event, Acknowledged):
-            self._intake.settled(event.token, event.tag)
-        elif self._link is not None and event.link == self._link.number:
-            if isinstance(event, Declared):
-                self._declared(event)
-            elif isinstance(event, Settled):
-                self._settled(event)
-            else:
-                self._ended(event)
+    # What the link's thread reports, called on the transport's.
 
-    def _declared(self, event: Declared) -> None:
+    def began(self, token: int) -> None:
+        """Note that a consumer has started."""
+        self._session.began(token)
+
+    def over(self, token: int) -> None:
+        """Note that a consumer has ended."""
+        self._session.ended(token)
+        self._intake.begin()
+
+    def acknowledged(self, token: int, tag: int) -> None:
+        """Note that the broker has received a consumer's acknowledgements up to `tag`."""
+        self._intake.settled(token, tag)
+
+    def declared(self, link: AmqpLink, *, had_queues: bool) -> None:
+        """Note that exchange and queues exist, or were refused; `had_queues`: they existed before, with messages."""
+        if self._link is not link:
+            return
         if not self._is_accepted:
             self._is_accepted = True
-            session = Session.RESUMED if event.had_queues else Session.NEW
+            session = Session.RESUMED if had_queues else Session.NEW
             self._metrics.connects.labels(connection=self.name).inc()
             self._metrics.connected.labels(connection=self.name).set(1)
             _log.info("connected, queues %s", session.value, extra=fields(connection=self.name))
@@ -282,33 +285,39 @@ class AmqpTransport(Worker):
             _log.warning("cannot remember bindings: %s", error, extra=fields(connection=self.name))
         self._known = bindings
 
-    def _settled(self, event: Settled) -> None:
+    def settled(self, link: AmqpLink, *, is_news: bool) -> None:
+        """Note that bindings and consumers are as wanted, or were refused; `is_news`: something changed."""
+        if self._link is not link:
+            return
         self._attempt = 0
-        if event.is_news and self._link is not None and not self._options.is_visit:
-            for problem in self._link.problems:
+        if is_news and not self._options.is_visit:
+            for problem in link.problems:
                 keys = fields(connection=self.name, code=problem.code)
                 self._seldom.warning(problem.message, "%s", problem.message, level=logging.ERROR, **keys)
         if not self.is_ready or self._asked is None:
             return
         self._remember(frozenset(self._asked.bindings))
-        if event.is_news:
+        if is_news:
             self._listener.ready(self.name)
 
-    def _ended(self, event: Ended) -> None:
+    def ended(self, link: AmqpLink, problem: ConnectionProblem) -> None:
+        """Note that the connection has ended, or could not be made."""
+        if self._link is not link:
+            return
         delay_s = self._options.backoff.delay_s(max(1, self._attempt))
         was_accepted, self._is_accepted = self._is_accepted, False
-        self._problem = event.problem
+        self._problem = problem
         self._link = None
         self._connect_at_s = self._clock.monotonic_s() + delay_s
         self._session.ended_all()
         self._intake.begin()
         if was_accepted:
             self._metrics.connected.labels(connection=self.name).set(0)
-            self._metrics.disconnects.labels(connection=self.name, reason=event.problem.code).inc()
+            self._metrics.disconnects.labels(connection=self.name, reason=problem.code).inc()
         if not self._stop.is_set():
-            keys = fields(connection=self.name, code=event.problem.code, attempt=self._attempt, delay_s=delay_s)
-            self._seldom.warning(event.problem.message, "%s", event.problem.message, **keys)
-        self._listener.disconnected(self.name, event.problem)
+            keys = fields(connection=self.name, code=problem.code, attempt=self._attempt, delay_s=delay_s)
+            self._seldom.warning(problem.message, "%s", problem.message, **keys)
+        self._listener.disconnected(self.name, problem)
 
     # The end.
 
@@ -327,19 +336,19 @@ class AmqpTransport(Worker):
             if not link.is_closed:
                 self._loop.call(functools.partial(link.crashed, ConnectionAbortedError("stopped")))
                 waited.wait(_LOOK_S)
+        self._link = None  # what its thread still reports of it is of no interest
         self._forget_taken()
         self._outgoing.fail_all()
         if self._is_accepted:
             self._metrics.connected.labels(connection=self.name).set(0)
         self._is_accepted = False
-        self._link = None
         self._problem = _STOPPED
         self._listener.disconnected(self.name, _STOPPED)
 
     def _forget_taken(self) -> None:
         while (item := self._inbox.take(BATCH_COUNT, 0.0)) is not None:
-            if isinstance(item, Acknowledged):
-                self._intake.settled(item.token, item.tag)
+            if not isinstance(item, list):
+                item()
         self._intake.forget_due(everything=True)
 
     # The link's thread.

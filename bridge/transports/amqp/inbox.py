@@ -1,4 +1,4 @@
-"""Events from the network connection's thread to the transport's thread, and the queue between them. No I/O.
+"""The queue from the network connection's thread to the transport's thread: messages, and calls to make there. No I/O.
 
 Everything passes in the order in which it happened: for example, a consumer's start before its first message, and its
 end before the first message of the next one.
@@ -8,60 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from bridge.transports.amqp.messages import Arrival
-from bridge.transports.base import ConnectionProblem
 
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """Exchange and queues exist, or were refused; `had_queues`: they existed before, with their messages."""
-
-    link: int
-    had_queues: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Bindings and consumers are as wanted, or were refused; `is_news`: something changed."""
-
-    link: int
-    is_news: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The connection has ended, or could not be made."""
-
-    link: int
-    problem: ConnectionProblem
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """A consumer has started."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """A consumer has ended."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """The broker has received a consumer's acknowledgements up to a tag."""
-
-    token: int
-    tag: int
-
-
-Event = Declared | Settled | Ended | Began | Over | Acknowledged
-
+Call = Callable[[], object]
 
 BATCH_BYTES = 8 * 2**20
 MAX_WAITING_BYTES = 64 * 2**20
@@ -69,17 +20,17 @@ PATIENCE_S = 5.0
 """Maximum wait for room for one message: the shortest heartbeat, 5 s, so that the connection does not count as dead."""
 
 
-class EventInbox:
+class Inbox:
     """Limited by the broker's unacknowledged messages (prefetch) and by bytes: beyond it, reading stops."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._items: deque[Event | Arrival] = deque()
+        self._items: deque[Call | Arrival] = deque()
         self._bytes = 0
         self._is_woken = False
         self._is_closed = False
 
-    def put(self, item: Event | Arrival) -> None:
+    def put(self, item: Call | Arrival) -> None:
         """Add one item; a message waits for room, at most `PATIENCE_S`: the broker expects heartbeats. Thread: any."""
         with self._changed:
             if isinstance(item, Arrival):
@@ -99,8 +50,8 @@ class EventInbox:
         self._is_closed = True
         self.wake()
 
-    def take(self, limit: int, timeout_s: float) -> list[Arrival] | Event | None:
-        """Return the next event, or the messages before it; None after a wake or timeout. Thread: the transport's.
+    def take(self, limit: int, timeout_s: float) -> list[Arrival] | Call | None:
+        """Return the next call, or the messages before it; None after a wake or timeout. Thread: the transport's.
 
         Up to `limit` messages, and no more once they reach `BATCH_BYTES`.
         """
