@@ -12,17 +12,20 @@ from typing import Any
 
 from pika import exceptions
 
-Call = Callable[[Any, Callable[[Any], None]], object]
-"""Sends a request on a channel; the callback gets the response."""
-
 
 @dataclass(frozen=True, slots=True)
 class BrokerCall:
-    """One request: `answered` gets the response, or `refused` the reply code and text."""
+    """One request: a method of pika's channel, and its arguments.
 
-    call: Call
+    `answered` gets the response, or `refused` the reply code and text. It is skipped if `is_needed`, asked just before,
+    says no.
+    """
+
+    method: str
+    arguments: dict[str, Any]
     answered: Callable[[Any], None]
     refused: Callable[[int, str], None]
+    is_needed: Callable[[], bool] | None = None
 
 
 class Steps:
@@ -45,6 +48,8 @@ class Steps:
         self._done = _nobody
 
     def _next(self) -> None:
+        while self._steps and (is_needed := self._steps[0].is_needed) is not None and not is_needed():
+            self._steps.popleft()
         if not self._steps:
             channel, self._channel = self._channel, None
             if channel is not None and channel.is_open:
@@ -54,7 +59,7 @@ class Steps:
             self._connection.channel(on_open_callback=self._opened)
         else:
             self._asked = self._steps.popleft()
-            self._asked.call(self._channel, self._answered)
+            getattr(self._channel, self._asked.method)(**self._asked.arguments, callback=self._answered)
 
     def _opened(self, channel: Any) -> None:
         self._channel = channel

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.transports.amqp.addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
@@ -25,7 +25,7 @@ from bridge.transports.amqp.problems import (
     refused,
     wrong_exchange_type,
 )
-from bridge.transports.amqp.steps import BrokerCall, Call
+from bridge.transports.amqp.steps import BrokerCall
 from bridge.transports.base import ConnectionProblem
 
 
@@ -153,7 +153,8 @@ class Topology:
         self._unusable.clear()
         self.had_queues = True
         if options.is_visit:
-            return [self._look_for_exchange(), *self._visit_queue(), *self._look_for_consumer(options.awaited_queue)]
+            exchange = self._exchange(options.exchange, passive=True)
+            return [exchange, *self._visit_queue(), *self._look_for_consumer(options.awaited_queue)]
         may_create = options.declaration is Declare.CREATE
         steps = self._main_exchange()
         for queue in options.queues():
@@ -163,30 +164,15 @@ class Topology:
     def _main_exchange(self) -> list[BrokerCall]:
         options = self._options
         if options.declaration is Declare.CREATE and not options.exchange.startswith("amq."):
-            return [self._exchange(options.exchange, "topic")]
-        return [self._look_for_exchange(), self._ask_exchange_type()]
+            return [self._exchange(options.exchange, exchange_type="topic", durable=True)]
+        return [self._exchange(options.exchange, passive=True), self._ask_exchange_type()]
 
-    def _exchange(self, name: str, kind: str) -> BrokerCall:
-        def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.exchange_declare(name, kind, durable=True, callback=answered)
-
-        return self._step(f'exchange "{name}"', call)
-
-    def _look_for_exchange(self) -> BrokerCall:
-        def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.exchange_declare(self._options.exchange, passive=True, callback=answered)
-
-        return self._step(self._exchange_label, call)
+    def _exchange(self, name: str, **arguments: Any) -> BrokerCall:
+        return self._step(f'exchange "{name}"', "exchange_declare", exchange=name, **arguments)
 
     def _ask_exchange_type(self) -> BrokerCall:
         """Find out the type by declaring the exchange again: a passive declare does not show it."""
         name, label = self._options.exchange, self._exchange_label
-
-        def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            if self.has_exchange:
-                channel.exchange_declare(name, "topic", durable=True, callback=answered)
-            else:
-                answered(None)  # declaring it would create it
 
         def say(code: int, text: str) -> None:
             problem = refused(label, code, text)
@@ -195,16 +181,12 @@ class Topology:
             elif code == ACCESS_REFUSED and name.startswith("amq.") and name != MQTT_PLUGIN_EXCHANGE:
                 self.note(label, wrong_exchange_type(label, "topic", "RabbitMQ's own exchange of this name is not one"))
 
-        return BrokerCall(call, _nothing, say)
+        arguments = {"exchange": name, "exchange_type": "topic", "durable": True}
+        # Declaring a missing one would create it.
+        return BrokerCall("exchange_declare", arguments, _nothing, say, is_needed=lambda: self.has_exchange)
 
     def _queue(self, queue: Queue, *, may_create: bool) -> list[BrokerCall]:
         label = self._label(queue)
-
-        def look(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_declare(queue.name, passive=True, callback=answered)
-
-        def make(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments or {}), callback=answered)
 
         def not_found(code: int, text: str) -> None:
             if code == NOT_FOUND:
@@ -212,61 +194,61 @@ class Topology:
             if code != NOT_FOUND or not may_create:
                 self._give_up(label, code, text)
 
-        found = [BrokerCall(look, functools.partial(self._answered, label), not_found)]
+        look = self._step(label, "queue_declare", not_found, queue=queue.name, passive=True)
         if not may_create:
-            return found
-        steps = [
-            *found,
-            BrokerCall(make, functools.partial(self._answered, label), functools.partial(self._differs, label)),
-        ]
-        if queue.kind is QueueKind.REDELIVERED:
-            exchange = self._options.dead_letter_exchange
-            steps.insert(0, self._exchange(exchange, "fanout"))
-            steps.append(self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"'))
-        return steps
+            return [look]
+        differs, arguments = functools.partial(self._differs, label), dict(queue.arguments or {})
+        make = self._step(label, "queue_declare", differs, queue=queue.name, durable=True, arguments=arguments)
+        if queue.kind is not QueueKind.REDELIVERED:
+            return [look, make]
+        exchange = self._options.dead_letter_exchange
+        bind = self._bind_step(Binding(queue.name, exchange, ""), f'binding of queue "{queue.name}"')
+        return [self._exchange(exchange, exchange_type="fanout", durable=True), look, make, bind]
 
     def _visit_queue(self) -> list[BrokerCall]:
         if self.names[QueueKind.VISIT]:
             return []  # it lasts as long as the connection
 
-        def make(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_declare("", exclusive=True, auto_delete=True, callback=answered)
-
         def named(answer: Any) -> None:
             self.names[QueueKind.VISIT] = answer.method.queue
             self.note("queue", None)
 
-        return [BrokerCall(make, named, functools.partial(self._give_up, self._label(self._options.queues()[0])))]
+        give_up = functools.partial(self._give_up, self._label(self._options.queues()[0]))
+        arguments = {"queue": "", "exclusive": True, "auto_delete": True}
+        return [BrokerCall("queue_declare", arguments, named, give_up)]
 
     def _look_for_consumer(self, queue: str) -> list[BrokerCall]:
         label = "consumer"
 
-        def look(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_declare(queue, passive=True, callback=answered)
-
         def found(answer: Any) -> None:
             self.note(label, None if answer.method.consumer_count else not_consumed(queue))
 
-        return [BrokerCall(look, found, lambda _code, _text: self.note(label, not_consumed(queue)))] if queue else []
+        def missing(_code: int, _text: str) -> None:
+            self.note(label, not_consumed(queue))
+
+        return [BrokerCall("queue_declare", {"queue": queue, "passive": True}, found, missing)] if queue else []
 
     def _answered(self, label: str, _answer: Any) -> None:
         self.note(label, self._misrouted if label == self._exchange_label else None)
 
     def _give_up(self, label: str, code: int, text: str) -> None:
         self._unusable.add(label)
-        self.note(label, refused(label, code, text))
+        self._refuse(label, code, text)
 
     def _differs(self, label: str, code: int, text: str) -> None:
         # A queue with other arguments still receives messages, which must not wait for the operator.
-        self.note(label, refused(label, code, text))
+        self._refuse(label, code, text)
         if code == NOT_FOUND:
             self._unusable.add(label)
 
-    def _step(self, label: str, call: Call) -> BrokerCall:
-        def say(code: int, text: str) -> None:
-            self.note(label, refused(label, code, text))
+    def _refuse(self, label: str, code: int, text: str) -> None:
+        self.note(label, refused(label, code, text))
 
-        return BrokerCall(call, functools.partial(self._answered, label), say)
+    def _step(
+        self, label: str, method: str, refused_by: Callable[[int, str], None] | None = None, **arguments: Any
+    ) -> BrokerCall:
+        refuse = refused_by or functools.partial(self._refuse, label)
+        return BrokerCall(method, arguments, functools.partial(self._answered, label), refuse)
 
     # Bindings.
 
@@ -290,30 +272,30 @@ class Topology:
         return [*self._main_exchange(), *self.bindings(wanted, ())]
 
     def _bind_step(self, binding: Binding, label: str) -> BrokerCall:
-        def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            if binding.exchange == self._options.exchange and not self.has_exchange:
-                answered(None)  # an earlier step has found that out
-            else:
-                channel.queue_bind(binding.queue, binding.exchange, binding.key, callback=answered)
+        is_filter = label.startswith("filter ")
 
         def say(code: int, text: str) -> None:
-            found = refused(f"topic {label}" if label.startswith("filter ") else label, code, text)
-            code_name = "filter-refused" if label.startswith("filter ") else found.code
-            self.note(label, ConnectionProblem(code_name, found.message))
+            found = refused(f"topic {label}" if is_filter else label, code, text)
+            self.note(label, ConnectionProblem("filter-refused" if is_filter else found.code, found.message))
 
-        return BrokerCall(call, functools.partial(self._answered, label), say)
+        step = self._step(label, "queue_bind", say, **_arguments(binding))
+        if binding.exchange != self._options.exchange:
+            return step
+        # An earlier step may have found out that it is missing.
+        return replace(step, is_needed=lambda: self.has_exchange)
 
     def _unbind_step(self, binding: Binding) -> BrokerCall:
-        def call(channel: Any, answered: Callable[[Any], None]) -> None:
-            channel.queue_unbind(binding.queue, binding.exchange, binding.key, callback=answered)
-
         label = f'old binding "{binding.key}" of queue "{binding.queue}"'
 
         def say(code: int, text: str) -> None:
             # A queue that is gone has no bindings.
             self.note(label, None if code == NOT_FOUND else refused(label, code, text))
 
-        return BrokerCall(call, functools.partial(self._answered, label), say)
+        return self._step(label, "queue_unbind", say, **_arguments(binding))
+
+
+def _arguments(binding: Binding) -> dict[str, str]:
+    return {"queue": binding.queue, "exchange": binding.exchange, "routing_key": binding.key}
 
 
 def _nothing(_answer: Any) -> None:
