@@ -16,7 +16,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.core.metrics import Metrics
-from bridge.transports.base import ConnectionProblem, Delivery, Session
+from bridge.core.model import HealthProblem
+from bridge.transports.base import Delivery, Session
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.mosquitto import Mosquitto, MosquittoOptions
@@ -49,7 +50,7 @@ class _Listener:
     def ready(self, connection: str) -> None:
         pass
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:
         pass
 
 

@@ -162,7 +162,12 @@ class WorkflowOrder:
 
 @dataclass(frozen=True, slots=True)
 class HealthProblem:
-    """Why a part of the bridge, its `subject`, does not work now, for the health pages and the ``state`` topic."""
+    """Why a part of the bridge, its `subject`, does not work now, for the health pages and the ``state`` topic.
+
+    Attributes:
+        code: kebab-case: ``unreachable``, ``not-authorized``, ``taken-over``, ``filter-refused``, ``tls-failed``, ...
+        message: a sentence that names the part, the reason and what to do.
+    """
 
     code: str
     message: str

@@ -56,7 +56,7 @@ from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
 from bridge.status.shown.state import StatePublisher
-from bridge.transports.base import ConnectionProblem, Delivery, Left, Session, Transport
+from bridge.transports.base import Delivery, Left, Session, Transport
 from bridge.validation.library import SchemaLibrary
 from bridge.web.health import HealthPages
 from bridge.web.server import WebServer
@@ -357,7 +357,7 @@ class Service:
         self._status.ready(connection)
         self._outbox.connected(connection)
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:
         """The connection is gone. Thread: the transport's."""
         self._ruled.link_down(connection)
         self._availability.disconnected(connection)
@@ -429,7 +429,7 @@ class Service:
     def readiness(self) -> Sequence[HealthProblem]:
         """Return what prevents messages from being accepted; an Argo Server that is away does not."""
         found = [
-            HealthProblem(problem.code, problem.message, transport.name)
+            replace(problem, subject=transport.name)
             for transport in self._transports.values()
             for problem in transport.problems
         ]

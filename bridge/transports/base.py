@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from bridge.core.model import Message, OutgoingMessage
+from bridge.core.model import HealthProblem, Message, OutgoingMessage
 
 
 class Delivery(Protocol):
@@ -73,19 +73,6 @@ class Session(Enum):
     RESUMED = "resumed"
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionProblem:
-    """A problem of a connection, for readiness and the ``state`` topic.
-
-    Attributes:
-        code: kebab-case: ``unreachable``, ``not-authorized``, ``taken-over``, ``filter-refused``, ``tls-failed``, ...
-        message: a sentence that names the broker, the reason and what to do.
-    """
-
-    code: str
-    message: str
-
-
 class Listener(Protocol):
     """Informed about the life of a connection; all calls come on the transport's thread and must return at once."""
 
@@ -95,7 +82,7 @@ class Listener(Protocol):
     def ready(self, connection: str) -> None:
         """Every filter is subscribed (bound) or refused; called after each (re)connect and each change of filters."""
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:
         """The connection ended, or could not be made."""
 
 
@@ -131,7 +118,7 @@ class Transport(Protocol):
         """The connection's name in bridge.yaml."""
 
     @property
-    def problems(self) -> tuple[ConnectionProblem, ...]:
+    def problems(self) -> tuple[HealthProblem, ...]:
         """Current problems; () when connected, subscribed, and nothing was refused."""
 
     @property

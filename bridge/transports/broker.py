@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bridge.core.errors import ConfigError
-from bridge.transports.base import ConnectionProblem
+from bridge.core.model import HealthProblem
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 AMQP_PORTS = {"amqp": 5672, "amqps": 5671}
@@ -65,16 +65,16 @@ def parse_broker(url: str, ports: Mapping[str, int]) -> Broker:
     return Broker(parts.scheme, parts.hostname, port or ports[parts.scheme], parts.path)
 
 
-def unreachable(broker: Broker, error: BaseException, text: str) -> ConnectionProblem:
+def unreachable(broker: Broker, error: BaseException, text: str) -> HealthProblem:
     """Return the problem for an exception raised while connecting; `text` is its message."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"broker {broker}: its certificate is not trusted: {error.verify_message}"
-        return ConnectionProblem("tls-failed", f"{why}; check tls.ca and the host name")
+        return HealthProblem("tls-failed", f"{why}; check tls.ca and the host name")
     if isinstance(error, ssl.SSLError):
-        return ConnectionProblem("tls-failed", f"TLS with broker {broker} failed: {text}")
+        return HealthProblem("tls-failed", f"TLS with broker {broker} failed: {text}")
     why = f"broker {broker} cannot be reached: {text}"
     if isinstance(error, socket.gaierror):
         why = f"the broker's host name {broker.host} cannot be resolved: {error.strerror}"
     elif isinstance(error, TimeoutError):
         why = f"broker {broker} did not answer in time"
-    return ConnectionProblem("unreachable", why)
+    return HealthProblem("unreachable", why)

@@ -28,7 +28,7 @@ from tests.support.documents import ROOT, documents
 _CODES = (
     r'\bcode="([a-z0-9-]+)"',
     r'\bdefault_code = "([a-z0-9-]+)"',
-    r'(?:Refusal|ConnectionProblem|HealthProblem|Quiet)\(\s*"([a-z0-9-]+)"',
+    r'(?:Refusal|HealthProblem|Quiet)\(\s*"([a-z0-9-]+)"',
     r'(?:messages_skipped|replies_unsendable|internal_errors)\.labels\((?:\w+=)?"([a-z0-9-]+)"',
 )
 

@@ -15,7 +15,7 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.handles import HttpRequest
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage
+from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.interface.topics import Topics
 from bridge.simulator import FaultKind, InjectedFault, Simulator, SimulatorOptions
@@ -24,7 +24,7 @@ from bridge.status.options import ScopeKind, StatusScope
 from bridge.status.seen.argo_reader import ArgoReader
 from bridge.status.seen.sources import FollowedWorkflows, scope_selector
 from bridge.status.service import StatusService
-from bridge.transports.base import ConnectionProblem, PublishResult, Session
+from bridge.transports.base import PublishResult, Session
 from tests.support.argo_options import argo_at
 from tests.support.machine import scaled
 
@@ -38,7 +38,7 @@ class Connection:
 
     name = "plant"
     is_ready = True
-    problems: tuple[ConnectionProblem, ...] = ()
+    problems: tuple[HealthProblem, ...] = ()
     max_publish_bytes = 256 * 1024
 
     def __init__(self) -> None:

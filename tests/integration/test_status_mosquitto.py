@@ -17,6 +17,7 @@ from bridge.argo.handles import HttpRequest
 from bridge.argo.marks import BRIDGE_LABEL
 from bridge.core.clock import SystemClock
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 from bridge.core.report import ErrorReports
 from bridge.interface.topics import Topics
 from bridge.simulator import Simulator, SimulatorOptions
@@ -26,7 +27,7 @@ from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.service import StatusService
 from bridge.status.shown.availability import Availability
 from bridge.status.shown.own_topic import OwnTopic
-from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, Session
+from bridge.transports.base import NOTHING_LEFT, Delivery, Left, Session
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.mqtt.transport import MqttTransport
 from tests.support.argo_options import argo_at
@@ -84,7 +85,7 @@ class Bridge:
         self.status.ready(connection)
         self.availability.ready(connection)
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:
         self.status.disconnected(connection)
         self.availability.disconnected(connection)
 

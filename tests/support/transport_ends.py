@@ -11,9 +11,9 @@ from pathlib import Path
 from bridge.core.clock import SystemClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message
+from bridge.core.model import HealthProblem, Message
 from bridge.core.report import ErrorReports
-from bridge.transports.base import NOTHING_LEFT, ConnectionProblem, Delivery, Left, PublishResult, Session
+from bridge.transports.base import NOTHING_LEFT, Delivery, Left, PublishResult, Session
 from tests.support.machine import scaled
 
 WAIT_S = 15.0
@@ -86,7 +86,7 @@ class RecordingListener:
         """See `base.Listener`."""
         self.events.append(("ready",))
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:
         """See `base.Listener`."""
         self.events.append(("disconnected", problem.code))
 

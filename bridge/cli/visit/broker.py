@@ -23,22 +23,12 @@ from typing import Self
 from bridge.core.clock import SystemClock
 from bridge.core.errors import PermanentError, TransientError
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message, OutgoingMessage
+from bridge.core.model import HealthProblem, Message, OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.core.topic_filter import matches
 from bridge.interface.topics import ONLINE
 from bridge.transports.amqp.options import AmqpOptions
-from bridge.transports.base import (
-    NOTHING_LEFT,
-    ConnectionProblem,
-    Delivery,
-    Left,
-    Listener,
-    PublishResult,
-    Receiver,
-    Session,
-    Transport,
-)
+from bridge.transports.base import NOTHING_LEFT, Delivery, Left, Listener, PublishResult, Receiver, Session, Transport
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.mqtt.transport import MqttTransport
 
@@ -100,7 +90,7 @@ class BrokerVisit:
         self._wanted: frozenset[str] = frozenset()
         self._kept: dict[str, Message] = {}
         self._news = threading.Event()
-        self._problem: ConnectionProblem | None = None
+        self._problem: HealthProblem | None = None
         self.connections = 0
         self._transport = _transport(options, self, self)
         self.subscribe()
@@ -115,7 +105,7 @@ class BrokerVisit:
         self._transport.stop(STOP_WITHIN_S)
 
     @property
-    def problem(self) -> ConnectionProblem | None:
+    def problem(self) -> HealthProblem | None:
         """Why there is no connection now, or None."""
         return self._problem
 
@@ -236,7 +226,7 @@ class BrokerVisit:
         """Note that every subscription was answered."""
         self._news.set()
 
-    def disconnected(self, connection: str, problem: ConnectionProblem) -> None:  # noqa: ARG002 - likewise
+    def disconnected(self, connection: str, problem: HealthProblem) -> None:  # noqa: ARG002 - likewise
         """Note why the connection ended, or could not be made."""
         self._problem = problem
         self._news.set()

@@ -19,12 +19,12 @@ from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message
+from bridge.core.model import HealthProblem, Message
 from bridge.core.report import ErrorReports
 from bridge.transports.amqp.messages import Arrival, MessageReader, Read, Skip, unreadable
 from bridge.transports.amqp.options import DeliveryMemory
 from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
-from bridge.transports.base import ConnectionProblem, Delivery, Receiver
+from bridge.transports.base import Delivery, Receiver
 
 _log = logger(__name__)
 
@@ -86,7 +86,7 @@ class AmqpIntake:
         self._settled: deque[tuple[float, list[int]]] = deque()
         self._unseen_at_s = float("inf")
         self._received = metrics.messages_received.labels(connection=name)
-        self.problem: ConnectionProblem | None = None
+        self.problem: HealthProblem | None = None
 
     def begin(self) -> None:
         """Note that consuming begins (again): stored messages that may not be acknowledged may come again."""
@@ -101,7 +101,7 @@ class AmqpIntake:
         try:
             batch = self._deliveries(current)
         except SpoolError as error:
-            self._stop_consuming([], ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            self._stop_consuming([], HealthProblem(error.code, f"consuming is paused: {error}"))
             return
         self._received.inc(len(current))
         if batch:
@@ -162,13 +162,13 @@ class AmqpIntake:
             self._read_memory()
             left = self._receiver.receive(batch, self._held)
         except SpoolError as error:
-            self._stop_consuming(batch, ConnectionProblem(error.code, f"consuming is paused: {error}"))
+            self._stop_consuming(batch, HealthProblem(error.code, f"consuming is paused: {error}"))
             return False
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             if self.problem is None or self.problem.code != "internal-error":  # else it fails again each second
                 self._reports.unexpected("receive", error, connection=self._name)
             text = f"consuming is paused: {type(error).__name__}"
-            self._stop_consuming(batch, ConnectionProblem("internal-error", text))
+            self._stop_consuming(batch, HealthProblem("internal-error", text))
             return False
         self._left = [*_ours(left.no_time), *self._left]
         return self._wait_for_room(_ours(left.no_room))
@@ -190,7 +190,7 @@ class AmqpIntake:
             self.problem = None
             return True
         text = f"{len(self._held)} messages wait: the spool has no room for them"
-        problem = ConnectionProblem("spool-full", text)
+        problem = HealthProblem("spool-full", text)
         held_bytes = sum(len(delivery.message.payload) for delivery in self._held)
         if self.is_paused or now_s - self._held_since_s >= PATIENCE_S or held_bytes >= MAX_HELD_BYTES:
             held, self._held = self._held, []
@@ -199,7 +199,7 @@ class AmqpIntake:
         self._tell(problem)
         return True
 
-    def _stop_consuming(self, batch: list[AmqpDelivery], problem: ConnectionProblem) -> None:
+    def _stop_consuming(self, batch: list[AmqpDelivery], problem: HealthProblem) -> None:
         self._held += [delivery for delivery in batch if not delivery.is_acked]
         self._retry_at_s = self._clock.monotonic_s() + RETRY_S
         if not self.is_paused:
@@ -208,7 +208,7 @@ class AmqpIntake:
         self.is_paused = True
         self._tell(problem)
 
-    def _tell(self, problem: ConnectionProblem) -> None:
+    def _tell(self, problem: HealthProblem) -> None:
         self.problem = problem
         self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.core.errors import cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 from bridge.transports.amqp.consumer import CANCELLED, QueueConsumer
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.problems import NOT_FOUND, blocked, closed, connect_failed, refused
@@ -24,7 +25,6 @@ from bridge.transports.amqp.publisher import AmqpPublisher
 from bridge.transports.amqp.steps import Steps
 from bridge.transports.amqp.topology import Binding, Topology, WantedBindings
 from bridge.transports.amqp.wire import AmqpLoop, RawConnection, parameters
-from bridge.transports.base import ConnectionProblem
 from bridge.transports.broker import Broker
 from bridge.transports.outgoing import Outgoing
 
@@ -81,7 +81,7 @@ class AmqpLink:
             self._unroutable,
             self._say_not_taken,
         )
-        self._blocked: ConnectionProblem | None = None
+        self._blocked: HealthProblem | None = None
         self._is_busy = False
         self._is_recovering = False
         self._must_declare = False
@@ -99,7 +99,7 @@ class AmqpLink:
         return self._topology.has_exchange
 
     @property
-    def problems(self) -> tuple[ConnectionProblem, ...]:
+    def problems(self) -> tuple[HealthProblem, ...]:
         """Everything that was refused, and an alarm of the broker."""
         blocked_now = self._blocked
         return (*self._topology.problems, *((blocked_now,) if blocked_now is not None else ()))
@@ -121,7 +121,7 @@ class AmqpLink:
             )
         except OSError as error:  # ssl.SSLError is one
             text = f"the password or TLS files of connection {self._options.name} cannot be used: {error}"
-            self._end(ConnectionProblem("unreadable-file", text))
+            self._end(HealthProblem("unreadable-file", text))
             return None
 
     def _not_opened(self, _connection: Any, error: BaseException) -> None:
@@ -157,7 +157,7 @@ class AmqpLink:
     def _hold(self) -> None:
         self._publisher.block(is_blocked=self._blocked is not None or not self.has_exchange)
 
-    def _end(self, problem: ConnectionProblem) -> None:
+    def _end(self, problem: HealthProblem) -> None:
         if self._is_over:
             return
         self._is_over = True
@@ -168,7 +168,7 @@ class AmqpLink:
 
     def crashed(self, error: Exception) -> None:
         """End this attempt after an unexpected error."""
-        self._end(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
+        self._end(HealthProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
         self._drop_connections()
 
     # Declaring, binding and consuming.
@@ -235,7 +235,7 @@ class AmqpLink:
             self._attempts += 1
             self._is_recovering = True
             self.is_settled = False
-            problem = ConnectionProblem("consumer-cancelled", f"{label}: {text}; it is declared again")
+            problem = HealthProblem("consumer-cancelled", f"{label}: {text}; it is declared again")
             delay_s = self._options.backoff.delay_s(self._attempts)
         else:
             problem, delay_s = refused(label, code, text), self._options.retry_s

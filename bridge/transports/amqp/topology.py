@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bridge.core.model import HealthProblem
 from bridge.transports.amqp.addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
 from bridge.transports.amqp.options import AmqpOptions, Declare, Queue, QueueKind
 from bridge.transports.amqp.problems import (
@@ -26,7 +27,6 @@ from bridge.transports.amqp.problems import (
     wrong_exchange_type,
 )
 from bridge.transports.amqp.steps import BrokerCall
-from bridge.transports.base import ConnectionProblem
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,7 +62,7 @@ class WantedBindings:
     """
 
     bindings: dict[Binding, str]
-    problems: tuple[ConnectionProblem, ...]
+    problems: tuple[HealthProblem, ...]
     request_filters: tuple[str, ...]
     event_filters: tuple[str, ...]
 
@@ -80,7 +80,7 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
         problem = key_problem(key)
         if problem:
             text = f'topic filter "{topic_filter}" cannot be bound: {problem}'
-            problems.append(ConnectionProblem("filter-refused", text))
+            problems.append(HealthProblem("filter-refused", text))
             continue
         kind = QueueKind.EVENTS
         if options.is_visit:
@@ -106,19 +106,19 @@ class Topology:
 
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
-        self._refused: dict[str, ConnectionProblem] = {}
+        self._refused: dict[str, HealthProblem] = {}
         self._unusable: set[str] = set()
         self._exchange_label = f'exchange "{options.exchange}"'
-        self._misrouted: ConnectionProblem | None = None
+        self._misrouted: HealthProblem | None = None
         self.had_queues: bool | None = None
         self.names = {queue.kind: queue.name for queue in options.queues()}
-        self.problems: tuple[ConnectionProblem, ...] = ()
+        self.problems: tuple[HealthProblem, ...] = ()
 
     def usable_queues(self) -> list[Queue]:
         """Return the queues that exist, and that we may or need not declare."""
         return [queue for queue in self._options.queues() if self._label(queue) not in self._unusable]
 
-    def note(self, label: str, problem: ConnectionProblem | None) -> None:
+    def note(self, label: str, problem: HealthProblem | None) -> None:
         """Note a problem with something, or that there is none."""
         if problem is None:
             self._refused.pop(label, None)
@@ -276,7 +276,7 @@ class Topology:
 
         def say(code: int, text: str) -> None:
             found = refused(f"topic {label}" if is_filter else label, code, text)
-            self.note(label, ConnectionProblem("filter-refused" if is_filter else found.code, found.message))
+            self.note(label, HealthProblem("filter-refused" if is_filter else found.code, found.message))
 
         step = self._step(label, "queue_bind", say, **_arguments(binding))
         if binding.exchange != self._options.exchange:

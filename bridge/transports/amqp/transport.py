@@ -20,7 +20,7 @@ from bridge.core.clock import Clock, SystemClock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage
+from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.transports.amqp.inbox import Inbox
@@ -31,14 +31,14 @@ from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.amqp.topology import Binding, WantedBindings, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
-from bridge.transports.base import ConnectionProblem, Listener, PublishDone, PublishResult, Receiver, Session
+from bridge.transports.base import Listener, PublishDone, PublishResult, Receiver, Session
 from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.outgoing import Outgoing
 
 _log = logger(__name__)
 
-_STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge itself")
-_SUBSCRIBING = ConnectionProblem("subscribing", "connected; queues and bindings are not all declared yet")
+_STOPPED = HealthProblem("stopped", "the connection was closed by the bridge itself")
+_SUBSCRIBING = HealthProblem("subscribing", "connected; queues and bindings are not all declared yet")
 _LOOK_S = 0.01
 
 
@@ -106,7 +106,7 @@ class AmqpTransport(Worker):
         self._is_accepted = False
         self._connect_at_s = 0.0
         self._attempt = 0
-        self._problem = ConnectionProblem("connecting", f"not connected to broker {nodes[0]} yet")
+        self._problem = HealthProblem("connecting", f"not connected to broker {nodes[0]} yet")
         self._stop_until_s = 0.0
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class AmqpTransport(Worker):
         return self._options.name
 
     @property
-    def problems(self) -> tuple[ConnectionProblem, ...]:
+    def problems(self) -> tuple[HealthProblem, ...]:
         """Current problems; () when connected, consuming, and nothing was refused. Thread: any."""
         link = self._link
         if link is None or not self._is_accepted:
@@ -300,7 +300,7 @@ class AmqpTransport(Worker):
         if is_news:
             self._listener.ready(self.name)
 
-    def ended(self, link: AmqpLink, problem: ConnectionProblem) -> None:
+    def ended(self, link: AmqpLink, problem: HealthProblem) -> None:
         """Note that the connection has ended, or could not be made."""
         if self._link is not link:
             return

@@ -14,8 +14,9 @@ from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
+from bridge.core.model import HealthProblem
 from bridge.core.report import ErrorReports
-from bridge.transports.base import ConnectionProblem, Delivery, Receiver
+from bridge.transports.base import Delivery, Receiver
 from bridge.transports.mqtt.options import Bounds
 from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 
@@ -63,7 +64,7 @@ class Intake:
         self._is_over_bound = False
         self._received = metrics.messages_received.labels(connection=name)
         self.batch_limit = BATCH_COUNT
-        self.problem: ConnectionProblem | None = None
+        self.problem: HealthProblem | None = None
 
     def hand_in(self, batch: list[MqttDelivery]) -> None:
         """Pass one batch to the receiver; keep what the receiver cannot store."""
@@ -85,11 +86,11 @@ class Intake:
         try:
             left = self._receiver.receive(batch, self._held)
         except SpoolError as error:
-            self._stop_reading(batch, ConnectionProblem(error.code, f"reading is paused: {error}"))
+            self._stop_reading(batch, HealthProblem(error.code, f"reading is paused: {error}"))
         except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
             if self.problem is None or self.problem.code != "internal-error":  # else it fails again each second
                 self._reports.unexpected("receive", error, connection=self._name)
-            self._stop_reading(batch, ConnectionProblem("internal-error", f"reading is paused: {type(error).__name__}"))
+            self._stop_reading(batch, HealthProblem("internal-error", f"reading is paused: {type(error).__name__}"))
         else:
             self._left = [*_ours(left.no_time), *self._left]
             self._go_on(_ours(left.no_room))
@@ -103,7 +104,7 @@ class Intake:
             self._hold(left)
         if self._held:
             text = f"{len(self._held)} messages wait: the spool has no room for them"
-            self._tell(ConnectionProblem("spool-full", text))
+            self._tell(HealthProblem("spool-full", text))
         else:
             self.problem = None
 
@@ -113,7 +114,7 @@ class Intake:
         elif count >= self.batch_limit:
             self.batch_limit = min(self.batch_limit * 2, SLOW_BATCH_COUNT)
 
-    def _stop_reading(self, batch: Sequence[MqttDelivery], problem: ConnectionProblem) -> None:
+    def _stop_reading(self, batch: Sequence[MqttDelivery], problem: HealthProblem) -> None:
         self._is_stuck = True
         self._hold(batch)
         self._tell(problem)
@@ -125,7 +126,7 @@ class Intake:
             self._retry_at_s = self._clock.monotonic_s() + _RETRY_S
         self._held += [delivery for delivery in kept if delivery.message.qos]
 
-    def _tell(self, problem: ConnectionProblem) -> None:
+    def _tell(self, problem: HealthProblem) -> None:
         self.problem = problem
         self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
 

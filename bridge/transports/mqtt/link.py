@@ -22,8 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.core.errors import cut
-from bridge.core.model import OutgoingMessage
-from bridge.transports.base import ConnectionProblem
+from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.transports.broker import Broker, unreachable
 from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
@@ -105,7 +104,7 @@ class Link:
         try:
             client = PahoClient(options, self._broker, dialler)
         except OSError as error:  # ssl.SSLError is one
-            problem = ConnectionProblem("tls-failed", f"tls files of connection {options.name}: {cut(str(error))}")
+            problem = HealthProblem("tls-failed", f"tls files of connection {options.name}: {cut(str(error))}")
             raise LinkLost(problem) from error
         self._client = client
         self._set_credentials(client)
@@ -132,7 +131,7 @@ class Link:
             try:
                 password = read_password(options.password_file)
             except OSError as error:
-                problem = ConnectionProblem(
+                problem = HealthProblem(
                     "password-unreadable", f"password-file {options.password_file} cannot be read: {error}"
                 )
                 raise LinkLost(problem) from error
@@ -236,7 +235,7 @@ class Link:
     def malformed(self, detail: str) -> LinkLost:
         """Return the exception for bytes that are not MQTT."""
         return LinkLost(
-            ConnectionProblem("protocol-error", f"broker {self._broker} sent something that is not MQTT: {cut(detail)}")
+            HealthProblem("protocol-error", f"broker {self._broker} sent something that is not MQTT: {cut(detail)}")
         )
 
     def closed(self, cause: str, *, is_silent: bool = False) -> LinkLost:

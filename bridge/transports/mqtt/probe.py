@@ -12,8 +12,8 @@ from __future__ import annotations
 from bridge.core import topic_filter
 from bridge.core.clock import Clock
 from bridge.core.log import fields, logger
-from bridge.core.model import OutgoingMessage
-from bridge.transports.base import ConnectionProblem, PublishResult
+from bridge.core.model import HealthProblem, OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt.options import MqttOptions
 from bridge.transports.outgoing import Outgoing
 
@@ -39,7 +39,7 @@ class Probe:
         self._is_sent = False
         self._is_heard = False
         self._due_s: float | None = None
-        self.problems: tuple[ConnectionProblem, ...] = ()
+        self.problems: tuple[HealthProblem, ...] = ()
 
     def next_check_s(self, now_s: float) -> float:
         """Return the seconds until `check` may have something to report; infinity for never."""
@@ -54,7 +54,7 @@ class Probe:
             f'the broker accepts a message on "{self.topic}" and does not deliver it: the bridge may hear '
             "nothing; let it read and write this topic, and read what the mappings listen to"
         )
-        self.problems = (ConnectionProblem("deaf", text),)
+        self.problems = (HealthProblem("deaf", text),)
         _log.error("%s", text, extra=fields(action="probe", connection=self._connection, code="deaf"))
 
     def subscribed(self, granted: frozenset[str]) -> None:

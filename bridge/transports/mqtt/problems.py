@@ -6,7 +6,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.core.errors import cut
-from bridge.transports.base import ConnectionProblem
+from bridge.core.model import HealthProblem
 from bridge.transports.broker import Broker
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
@@ -26,7 +26,7 @@ class LinkLost(Exception):  # noqa: N818  (an event of every connection's life, 
     `by_peer`: without a DISCONNECT. `is_suspicious`: the broker ended it, possibly because of something we sent.
     """
 
-    def __init__(self, problem: ConnectionProblem, *, by_peer: bool = False, is_suspicious: bool = False) -> None:
+    def __init__(self, problem: HealthProblem, *, by_peer: bool = False, is_suspicious: bool = False) -> None:
         super().__init__(problem.message)
         self.problem = problem
         self.by_peer = by_peer
@@ -38,20 +38,20 @@ def reason_name(code: int) -> str:
     return f"{next(iter(_REASON_NAMES.get(code, ['unknown reason']))).lower()} (0x{code:02X})"
 
 
-def connect_refused(code: int, options: MqttOptions, broker: Broker) -> ConnectionProblem:
+def connect_refused(code: int, options: MqttOptions, broker: Broker) -> HealthProblem:
     """Return the problem for a CONNACK with reason `code`."""
     text = f"broker {broker} refused the connection: {reason_name(code)}"
     if code in _NOT_AUTHORIZED:
         user = f'user "{options.username}"' if options.username else "no user name"
-        return ConnectionProblem(
+        return HealthProblem(
             "not-authorized", f"{text}; sent {user} and client id {options.client_id}: check username and password-file"
         )
     if code == 0x84:
         other = MqttVersion.V311 if options.version is MqttVersion.V5 else MqttVersion.V5
-        return ConnectionProblem("bad-protocol-version", f"{text}; set version: {other.value}")
+        return HealthProblem("bad-protocol-version", f"{text}; set version: {other.value}")
     if code == 0x85:
-        return ConnectionProblem("bad-client-id", f"{text}; set another client-id than {options.client_id}")
-    return ConnectionProblem("refused", text)
+        return HealthProblem("bad-client-id", f"{text}; set another client-id than {options.client_id}")
+    return HealthProblem("refused", text)
 
 
 def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> LinkLost:
@@ -62,17 +62,17 @@ def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> L
     if code in _NOT_AUTHORIZED:
         name, hint = "not-authorized", "; check its access rules"
     text = f"broker {broker} closed the connection: {reason_name(code)}{hint}"
-    return LinkLost(ConnectionProblem(name, text), is_suspicious=code in _OVER_A_PACKET)
+    return LinkLost(HealthProblem(name, text), is_suspicious=code in _OVER_A_PACKET)
 
 
-def taken_over(options: MqttOptions) -> ConnectionProblem:
+def taken_over(options: MqttOptions) -> HealthProblem:
     """Return the problem of a session that another client uses."""
-    return ConnectionProblem(
+    return HealthProblem(
         "taken-over", f"another client uses client id {options.client_id}; give each bridge its own id or client-id"
     )
 
 
-def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
+def probably_taken_over(options: MqttOptions) -> HealthProblem:
     """Return the problem of a broker that soon closes every connection without a reason.
 
     Source: docs/design/brokers.md, on what makes Mosquitto close a connection.
@@ -82,24 +82,24 @@ def probably_taken_over(options: MqttOptions) -> ConnectionProblem:
         "give each bridge its own id or client-id. Mosquitto with max_queued_messages 0 also does so when it denies a "
         "publish"
     )
-    return ConnectionProblem("taken-over", text)
+    return HealthProblem("taken-over", text)
 
 
-def packet_limit(broker: Broker, limit_bytes: int) -> ConnectionProblem:
+def packet_limit(broker: Broker, limit_bytes: int) -> HealthProblem:
     """Return the problem of a broker whose limit is too small for any message of the bridge."""
     text = (
         f"broker {broker} accepts no packet above {limit_bytes} bytes, which is too small for any message of the "
         "bridge; raise the limit"
     )
-    return ConnectionProblem("packet-limit", text)
+    return HealthProblem("packet-limit", text)
 
 
-def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, cause: str = "") -> ConnectionProblem:
+def closed_by_peer(options: MqttOptions, broker: Broker, *, is_accepted: bool, cause: str = "") -> HealthProblem:
     """Return the problem of a connection that ended without a DISCONNECT."""
     cause = f": {cut(cause)}" if cause else ""
     if is_accepted:
-        return ConnectionProblem("connection-lost", f"the connection to broker {broker} was lost{cause}")
+        return HealthProblem("connection-lost", f"the connection to broker {broker} was lost{cause}")
     hint = "; if it speaks MQTT 3.1.1 only, set version: 3.1.1" if options.version is MqttVersion.V5 else ""
-    return ConnectionProblem(
+    return HealthProblem(
         "refused", f"broker {broker} closed the connection before accepting it{cause}{hint}; see its log"
     )

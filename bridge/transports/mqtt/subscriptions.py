@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bridge.core.model import HealthProblem
 from bridge.core.topic_filter import filter_problem
-from bridge.transports.base import ConnectionProblem
 from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.mqtt.problems import reason_name
 
@@ -53,8 +53,8 @@ class Subscriptions:
         self._reported = memory.known
         self._subscribing: dict[int, tuple[str, ...]] = {}
         self._unsubscribing: dict[int, tuple[str, ...]] = {}
-        self._refused: dict[str, ConnectionProblem] = {}
-        self.problems: tuple[ConnectionProblem, ...] = ()
+        self._refused: dict[str, HealthProblem] = {}
+        self.problems: tuple[HealthProblem, ...] = ()
         self.granted_optional: frozenset[str] = frozenset()
 
     def want(self, filters: frozenset[str], retained: frozenset[str]) -> None:
@@ -103,7 +103,7 @@ class Subscriptions:
         for topic_filter in self._refused:
             self._sent.pop(topic_filter, None)
         self._refused = {
-            topic_filter: ConnectionProblem("filter-refused", f'topic filter "{topic_filter}" is not valid: {problem}')
+            topic_filter: HealthProblem("filter-refused", f'topic filter "{topic_filter}" is not valid: {problem}')
             for topic_filter in wanted
             if (problem := filter_problem(topic_filter))
         }
@@ -165,12 +165,12 @@ class Subscriptions:
         for topic_filter, code in zip(self._subscribing.pop(packet_id, ()), codes, strict=False):
             if code >= 0x80:
                 self._in_session.discard(topic_filter)
-                self._refused[topic_filter] = ConnectionProblem(
+                self._refused[topic_filter] = HealthProblem(
                     "filter-refused",
                     f'the broker refused topic filter "{topic_filter}": {reason_name(code)}; check its access rules',
                 )
             elif code == 0:
-                self._refused[topic_filter] = ConnectionProblem(
+                self._refused[topic_filter] = HealthProblem(
                     "filter-downgraded",
                     f'the broker grants only QoS 0 for topic filter "{topic_filter}": messages may be lost',
                 )

@@ -14,10 +14,10 @@ import select
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage
+from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
-from bridge.transports.base import ConnectionProblem, Listener, PublishDone, Receiver
+from bridge.transports.base import Listener, PublishDone, Receiver
 from bridge.transports.broker import MQTT_PORTS, parse_broker
 from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.dial import Dialler
@@ -37,9 +37,9 @@ QUICK_CLOSES = 5
 """So many successive connections, closed soon and not because of something we sent, indicate a rival."""
 MIN_PACKET_BYTES = 256  # no status and hardly any reply is smaller
 PACKET_MARGIN_BYTES = 1024  # topic and properties, within the broker's Maximum Packet Size
-_STOPPED = ConnectionProblem("stopped", "the connection was closed by the bridge itself")
+_STOPPED = HealthProblem("stopped", "the connection was closed by the bridge itself")
 # A message published before the broker knows the subscription is not delivered.
-_SUBSCRIBING = ConnectionProblem("subscribing", "connected; the broker has not answered every subscription yet")
+_SUBSCRIBING = HealthProblem("subscribing", "connected; the broker has not answered every subscription yet")
 
 
 class MqttTransport(Worker):
@@ -88,8 +88,8 @@ class MqttTransport(Worker):
         own_filters = options.topics.own_filters if options.topics else frozenset()
         self._subscriptions = Subscriptions(memory or FilterMemory(), own_filters)
         self._conversation: Conversation | None = None
-        self._problem = ConnectionProblem("connecting", f"not connected to broker {self._broker} yet")
-        self._rival: ConnectionProblem | None = None
+        self._problem = HealthProblem("connecting", f"not connected to broker {self._broker} yet")
+        self._rival: HealthProblem | None = None
         self._ending: Stop | None = None
         self._attempt = 0
         self._takeovers = 0
@@ -105,7 +105,7 @@ class MqttTransport(Worker):
         return self._options.name
 
     @property
-    def problems(self) -> tuple[ConnectionProblem, ...]:
+    def problems(self) -> tuple[HealthProblem, ...]:
         """Current problems; () when connected, subscribed, and nothing was refused. Thread: any."""
         conversation, rival = self._conversation, self._rival
         accepted_at_s = conversation.accepted_at_s if conversation is not None else None
@@ -213,7 +213,7 @@ class MqttTransport(Worker):
             lost = error
         except Exception as error:  # noqa: BLE001  (a fault of ours ends this connection, never the thread)
             self._reports.unexpected("mqtt", error, connection=self.name)
-            lost = LinkLost(ConnectionProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
+            lost = LinkLost(HealthProblem("internal-error", f"unexpected {type(error).__name__}; see the report"))
         finally:
             link.close()
         return self._end(conversation, lost)
@@ -239,13 +239,13 @@ class MqttTransport(Worker):
         self._tell(problem)
         return delay_s
 
-    def _tell(self, problem: ConnectionProblem) -> None:
+    def _tell(self, problem: HealthProblem) -> None:
         try:
             self._listener.disconnected(self.name, problem)
         except Exception as error:  # noqa: BLE001  (the listener's fault must not end the thread)
             self._reports.unexpected("mqtt", error, connection=self.name)
 
-    def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[ConnectionProblem, float]:
+    def _judge(self, lost: LinkLost, lived_s: float | None) -> tuple[HealthProblem, float]:
         """Return the problem to show and the seconds to wait; counts signs of a rival."""
         if lived_s is not None and lived_s >= SETTLED_S:
             self._attempt, self._takeovers, self._quick_closes = 1, 0, 0

@@ -13,7 +13,7 @@ from bridge.argo.watch import WatchFrame
 from bridge.core.clock import AgeClock
 from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage, WorkflowRef
+from bridge.core.model import HealthProblem, OutgoingMessage, WorkflowRef
 from bridge.interface.topics import Topics
 from bridge.spool.records import ExternalStatus, RetainedTopic
 from bridge.status.decided.reports import Reports
@@ -22,7 +22,7 @@ from bridge.status.seen.events import Event, Listed, LookedUp
 from bridge.status.seen.retained import read_retained
 from bridge.status.seen.sources import FollowedWorkflows
 from bridge.status.shown.publisher import Publisher
-from bridge.transports.base import ConnectionProblem, PublishResult, Session
+from bridge.transports.base import PublishResult, Session
 from tests.support.clock import FakeClock
 
 NS = "factory"
@@ -119,7 +119,7 @@ class FakeTransport:
         self.broker = broker
         self.name = name
         self.is_ready = False
-        self.problems: tuple[ConnectionProblem, ...] = ()
+        self.problems: tuple[HealthProblem, ...] = ()
         self.max_publish_bytes = 256 * 1024
         self.auto = True
         self.full = False

@@ -11,8 +11,8 @@ import pytest
 
 from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import OutgoingMessage
-from bridge.transports.base import ConnectionProblem, PublishResult
+from bridge.core.model import HealthProblem, OutgoingMessage
+from bridge.transports.base import PublishResult
 from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.link import Connack, Puback
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
@@ -83,7 +83,7 @@ class FakeLink:
 
     def closed(self, cause: str, *, is_silent: bool = False) -> LinkLost:
         """See `Link.closed`."""
-        return LinkLost(ConnectionProblem("connection-lost", cause), by_peer=True, is_suspicious=not is_silent)
+        return LinkLost(HealthProblem("connection-lost", cause), by_peer=True, is_suspicious=not is_silent)
 
     def ping(self) -> None:
         """A PINGREQ is written."""
