@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     Decoders = dict[tuple[PayloadFormat, DecoderOptions, Encoding | None], Decoder]
 _T = TypeVar("_T")
+_UNREAD = DECODERS[PayloadFormat.BYTES]()
 _EMPTY: dict[EmptyPayload, Quiet | Refusal | None] = {
     EmptyPayload.SKIP: EMPTY_SKIPPED,
     EmptyPayload.DEAD_LETTER: EMPTY_REFUSED,
@@ -171,10 +172,14 @@ class _Job:
     def _decoder(self, decoders: Decoders) -> Decoder:
         """Return the decoder; mappings that read payloads alike share one, so that it decodes a message once."""
         payload = self.definition.payload
+        if payload.descriptor is not None and payload.descriptor_set is None:
+            return _UNREAD  # the file cannot be read, which is reported already
         options = DecoderOptions(
             charset=payload.charset,
             columns=payload.columns or (),
             delimiter=payload.delimiter,
+            descriptor=payload.descriptor_set,
+            message=payload.message or "",
             texts=text_columns(payload.schema) if payload.format is PayloadFormat.CSV else frozenset(),
         )
         wanted = (payload.format, options, payload.encoding)
@@ -185,7 +190,7 @@ class _Job:
         except OptionError as error:
             place = self.definition.position("payload", error.key)
             self._problem(place, error.code, f'"payload.{error.key}" {error.message}')
-        return DECODERS[PayloadFormat.BYTES]()
+        return _UNREAD
 
     def _schema(self) -> PayloadSchema | None:
         schema = self.definition.payload.schema

@@ -155,7 +155,10 @@ class ActiveDefinition:
 
 @section
 class PayloadDefinition:
-    """How the payload is decoded and checked."""
+    """How the payload is decoded and checked.
+
+    After `definition_checks`, `descriptor_set` is the content of the file `descriptor`.
+    """
 
     format: PayloadFormat = declare(
         Choice(PayloadFormat, not_yet=FORMATS_NOT_YET),
@@ -189,6 +192,18 @@ class PayloadDefinition:
     delimiter: str = declare(
         Text(r"[,;:|\t]", "one of , ; : | and a tab"), "With format csv: what stands between cells.", default=","
     )
+    descriptor: Path | None = declare(
+        FilePath(),
+        "With format protobuf: file of a descriptor set (protoc --include_imports --descriptor_set_out), relative to "
+        "the mapping file; it is read when the mapping is loaded.",
+        default=ABSENT,
+    )
+    message: str | None = declare(
+        Text(words="the name of a message"),
+        "With format protobuf: its name, as package.Name.",
+        default=ABSENT,
+    )
+    descriptor_set: bytes | None = dataclasses.field(default=None, repr=False, compare=False)
     on_unreadable: OnUnreadable = declare(
         Choice(OnUnreadable),
         "What to do with a payload that does not have the format: dead-letter it, or skip it, which is counted, and "

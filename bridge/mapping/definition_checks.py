@@ -1,6 +1,7 @@
 """Checks on the text of mappings alone: topics, loops, names, reserved keys, namespaces, manifests.
 
-Compiles no expression and ignores `${...}` (`compiler` handles it). Reads manifests named by mappings, nothing else.
+Compiles no expression and ignores `${...}` (`compiler` handles it). Reads the manifests and descriptors that
+mappings name, nothing else.
 Thread: whichever loads a configuration.
 """
 
@@ -216,7 +217,20 @@ def _completed(definition: MappingDefinition, context: MappingContext, problems:
     if workflow.manifest is not None:
         path = definition.path.parent.absolute() / workflow.manifest
         workflow = dataclasses.replace(workflow, manifest=path, manifest_tree=_manifest(definition, path, problems))
-    return dataclasses.replace(definition, workflow=workflow)
+    payload = definition.payload
+    if payload.descriptor is not None:
+        payload = dataclasses.replace(payload, descriptor_set=_descriptor(definition, payload.descriptor, problems))
+    return dataclasses.replace(definition, workflow=workflow, payload=payload)
+
+
+def _descriptor(definition: MappingDefinition, name: Path, problems: Problems) -> bytes | None:
+    """Return the content of a mapping's descriptor file."""
+    data = read_regular_file(definition.path.parent.absolute() / name, MAX_BYTES)
+    if isinstance(data, Problem):
+        where = definition.position("payload", "descriptor")
+        _error(definition, where, Code.UNREADABLE_FILE, f'"descriptor": {data.message}: {data.position}', problems)
+        return None
+    return data
 
 
 def _manifest(definition: MappingDefinition, path: Path, problems: Problems) -> MapNode | None:

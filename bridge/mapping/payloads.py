@@ -13,6 +13,7 @@ from bridge.mapping.formats.csv_rows import CsvDecoder
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.formats.plain import BytesDecoder, JsonDecoder, NumberDecoder, TextDecoder
 from bridge.mapping.formats.prepared import Encoding, PreparedDecoder, charset_step, inflate_step
+from bridge.mapping.formats.protobuf import ProtobufDecoder
 
 if TYPE_CHECKING:
     from bridge.mapping.formats.decoder import Decoder
@@ -29,6 +30,7 @@ class PayloadFormat(StrEnum):
     CBOR = "cbor"
     MSGPACK = "msgpack"
     CLOUDEVENTS = "cloudevents"
+    PROTOBUF = "protobuf"
 
 
 DECODERS: dict[str, type[Decoder]] = {
@@ -40,6 +42,7 @@ DECODERS: dict[str, type[Decoder]] = {
     PayloadFormat.CBOR: CborDecoder,
     PayloadFormat.MSGPACK: MsgpackDecoder,
     PayloadFormat.CLOUDEVENTS: CloudEventsDecoder,
+    PayloadFormat.PROTOBUF: ProtobufDecoder,
 }
 FORMATS_NOT_YET = ("sparkplug",)
 """Known, but refused with `not-yet`."""

@@ -15,6 +15,7 @@ from bridge.mapping.compiled import Fired, Quiet
 from bridge.mapping.definition import MappingDefinition
 from bridge.mapping.mapping_set import MappingSet
 from bridge.settings.configuration import load
+from tests.support.descriptors import descriptor_set, reading
 from tests.support.documents import blocks
 
 RECIPES = [block for block in blocks("yaml") if block.document == "docs/cookbook.md" or "\n    tests:" in block.text]
@@ -30,6 +31,7 @@ mappings: [recipe.yaml]
 def test_a_recipe_does_what_its_tests_say(block, tmp_path: Path):
     """Each mapping has a message that starts a workflow with these parameters, and one that starts none."""
     (tmp_path / "recipe.yaml").write_text(block.text)
+    (tmp_path / "plant.desc").write_bytes(descriptor_set(reading()))
     (tmp_path / "bridge.yaml").write_text(BRIDGE)
     loaded = load(tmp_path / "bridge.yaml", {})
     assert loaded.ok, [problem.render() for problem in loaded.problems]

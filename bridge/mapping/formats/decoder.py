@@ -51,12 +51,16 @@ class DecoderOptions:
         charset: a text codec of Python.
         columns: the columns of CSV without a header.
         delimiter: between the cells of CSV.
+        descriptor: the descriptor set of Protocol Buffers, or None.
+        message: the full name of a message in it.
         texts: columns that are text, whatever is in their cells.
     """
 
     charset: str = "utf-8"
     columns: tuple[str, ...] = ()
     delimiter: str = ","
+    descriptor: bytes | None = None
+    message: str = ""
     texts: frozenset[str] = frozenset()
 
 

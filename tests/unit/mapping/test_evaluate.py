@@ -21,10 +21,14 @@ from bridge.mapping.compiled import (
     Quiet,
     WorkflowPlan,
 )
+from bridge.mapping.formats.decoder import DecoderOptions
 from bridge.mapping.payload_schema import PayloadSchema
 from bridge.mapping.payloads import DECODERS
 from bridge.mapping.render import parse_template
+from tests.support.descriptors import descriptor_set, reading
 
+OPTIONS = DecoderOptions(descriptor=descriptor_set(reading()), message="plant.Reading")
+FORMATS = {form: made_by(OPTIONS) for form, made_by in DECODERS.items()}
 PATTERN = TopicPattern.parse("sensors/{site}/{device}")
 MANIFEST = b'{"spec":{"workflowTemplateRef":{"name":"inspect"}}}'
 CAPTURES = {"site": "a", "device": "7"}
@@ -56,7 +60,7 @@ def mapping(form="json", **given_):
         "max_age_s": float,
     }
     parts = {key: makers[key](value) for key, value in given_.items()}
-    return Mapping("hot", PATTERN, DECODERS[form](), plan, **parts)
+    return Mapping("hot", PATTERN, FORMATS[form], plan, **parts)
 
 
 def evaluate(one, payload, captures=CAPTURES, **message):
@@ -303,7 +307,7 @@ def test_other_formats_are_the_payload_itself(form, payload, condition, value):
     assert evaluate(one, payload).order.parameters == {"v": value}
 
 
-@pytest.mark.parametrize("form", sorted(DECODERS))
+@pytest.mark.parametrize("form", sorted(FORMATS))
 def test_no_payload_is_no_event(form):
     """A retained topic that is cleared says nothing about the device, whatever the format."""
     one = mapping(form, event_id="'x'", parameters={"v": "${payload}"})
@@ -312,6 +316,8 @@ def test_no_payload_is_no_event(form):
     as_any_other = evaluate(dataclasses.replace(one, empty=None), b"")
     if form in ("text", "bytes"):
         assert as_any_other.order.parameters == {"v": ""}
+    elif form == "protobuf":
+        assert json.loads(as_any_other.order.parameters["v"])["device"] == ""
     else:
         assert as_any_other.reason == "invalid-payload"
 
@@ -329,7 +335,7 @@ PAYLOADS = (
 )
 FUZZED = [
     mapping(form, **parts)
-    for form in DECODERS
+    for form in FORMATS
     for parts in (
         {"condition": "payload.value > 1", "parameters": {"v": "{{workflow.uid}} ${payload.value} ${payload}"}},
         {

@@ -12,6 +12,7 @@ from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions
 from bridge.mapping.payloads import PayloadFormat
+from tests.support.descriptors import descriptor_set, reading
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "mappings.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
@@ -19,11 +20,12 @@ CONTEXT = MappingContext("argo/workflows", frozenset({"plant"}), ("factory",))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_every_example_is_a_mapping_file_without_problems(block):
+def test_every_example_is_a_mapping_file_without_problems(block, tmp_path):
     """It can be copied as it stands."""
+    (tmp_path / "plant.desc").write_bytes(descriptor_set(reading()))
     problems = Problems()
     root = read_bytes(block.encode(), "guide.yaml", problems)
-    definitions = read_definitions([SourceFile(Path("guide.yaml"), root)], problems)
+    definitions = read_definitions([SourceFile(tmp_path / "guide.yaml", root)], problems)
     checked = check_definitions(definitions, CONTEXT, problems)
     mappings, found = compile_mappings(checked, lambda name, _: {"spec": {"workflowTemplateRef": {"name": name}}})
     assert [problem.render() for problem in (*problems.found, *found)] == []

@@ -21,6 +21,7 @@ UNUSED = {
     "amqtt",
     "backports.zstd",
     "cbor2",
+    "google.protobuf",
     "msgpack",
     "asyncio",
     "bridge.simulator",

@@ -218,7 +218,7 @@ def test_bytes_are_base64_text():
 
 
 @given(
-    form=st.sampled_from(sorted(DECODERS)),
+    form=st.sampled_from(["json", "text", "number", "bytes"]),
     payload=st.binary(max_size=60) | st.text('[]{}:,"\\u0123456789.eE+-na ', max_size=30).map(str.encode),
 )
 def test_no_bytes_raise_anything_else(form, payload):
