@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from reference import Reference, Told
 
 from bridge.rules.chain import Rules, State
 from bridge.rules.collect import Collect, Keep
@@ -18,6 +17,7 @@ from bridge.rules.cooldown import Cooldown
 from bridge.rules.count import Count
 from bridge.rules.model import Kept, Now, Readings, Rule, Sample
 from bridge.rules.trigger import Change, Edge, Silent, Trigger
+from tests.support.rules_reference import Reference, Told
 
 SECONDS = st.integers(1, 6)
 

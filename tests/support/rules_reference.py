@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
@@ -155,11 +154,3 @@ class Reference:
             self.running.append(self.waiting.pop(0))
             admitted.append(self.running[-1])
         return admitted
-
-
-def keys_of(reference: Reference) -> dict[str, Any]:
-    """Return the rules of a reference, for messages."""
-    return {name: value for name, value in vars(reference).items() if value and name in RULES}
-
-
-RULES = ("trigger", "for_s", "has_until", "deadband", "count", "collect", "cooldown", "concurrency")
