@@ -34,6 +34,7 @@ def _measured(is_quick: bool) -> dict[str, Callable[[], list[Figure]]]:
     return {
         "whole-path": functools.partial(whole_way.run_triggering, sized(100_000, 10_000)),
         "filter-path": functools.partial(whole_way.run_filter_path, sized(300_000, 50_000)),
+        "rules": functools.partial(whole_way.run_rules, sized(300_000, 50_000), sized(100_000, 20_000)),
         "latency": functools.partial(latency.run, sized(300, 40)),
         "status": functools.partial(status.run, sized(20, 4)),
         "amqp": functools.partial(amqp.run, sized(30_000, 5_000)),

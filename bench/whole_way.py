@@ -71,6 +71,15 @@ _FILTERING = """
     event-id: payload.seq
     workflow: {{template: inspect-boiler, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
 """
+_RULED = """
+mappings:
+  - name: boiler
+    topic: sensors/site0/boiler/{{device}}/temperature
+    when: payload.value > 90.0
+    {rules}
+    workflow: {{template: inspect-boiler, parameters: {{device: "${{topic.device}}", value: "${{payload.value}}"}}}}
+"""
+_RULES = "key: topic.device\n    trigger: rising\n    cooldown: 10m"
 _NATIVE, _CEL = "payload.value > 90.0", "payload.value > 90.0 && payload.unit.startsWith('C')"
 _SLOW_FSYNC = """
 #include <unistd.h>
@@ -306,6 +315,20 @@ def run_filter_path(count: int) -> list[Figure]:
     messages = filtered(count)
     bridge = drain_with_bridge(messages, triggering(messages), filtering_mappings())
     return [beside("filter path", "messages/s", bridge, drain_with_paho(messages), 4.0)]
+
+
+def run_rules(count: int, devices: int) -> list[Figure]:
+    """Return messages/s of `devices` devices with two rules over time; one message in a hundred triggers."""
+    topics = [f"sensors/site0/boiler/{device}/temperature" for device in range(devices)]
+    # The last one triggers, and no device triggers twice: 101 divides no power of ten.
+    values = [COLD if seq % 101 else HOT for seq in range(count // 101 * 101 + 1)]
+    messages = [(topics[seq % devices], reading(seq, value)) for seq, value in enumerate(values)]
+    rates = [
+        drain_with_bridge(messages, triggering(messages), [_RULED.format(rules=rules)])
+        for rules in (_RULES, "trigger: every")
+    ]
+    note = f"{rates[0].cpu_us:.0f} us CPU each; without rules {rates[1].cpu_us:.0f} us"
+    return [Figure("rules over time", rates[0].per_s, "messages/s", rates[1].per_s, "without rules", 0.7, note=note)]
 
 
 @contextmanager

@@ -47,6 +47,7 @@ _log = logger(__name__)
 
 IDLE_S = 60.0
 PAGE = 256
+LOAD_PAGE = 10_000
 RETRY_S = 1.0
 FAULT_PAUSE_S = 60.0
 STALL_S = 5.0
@@ -111,6 +112,8 @@ class RuledEvents(Worker):
         self.lock: AbstractContextManager[object] = threading.RLock() if mappings else nullcontext()
         self._wake = threading.Event()
         self._states: dict[tuple[str, str], bytes] = {}
+        self._stale: set[tuple[str, str]] = set()
+        self._is_complete = self._load()
         self._due: dict[str, _Due] = {}
         self._saved_time = ""
         self._limits = frozenset(name for name, one in mappings.items() if one.rules.concurrency is not None)
@@ -122,6 +125,18 @@ class RuledEvents(Worker):
         self._is_listed = False
         unknown_s = orjson.loads(spool.meta(UNKNOWN_KEY) or "{}") if mappings else {}
         self._time = KnownTime(connections, unknown_s, spool.left_at_s)
+
+    def _load(self) -> bool:
+        """Take the states into memory; returns whether all have room, so that a key without one need not be read."""
+        for name in self._mappings:
+            key = ""
+            while page := self._spool.rule_states(name, key, LOAD_PAGE):
+                self._states |= {(name, key): state for key, state in page}
+                key = page[-1][0]
+                if len(self._states) > MAX_IN_MEMORY:
+                    self._states.clear()
+                    return False
+        return True
 
     def get(self, name: str) -> RuledMapping | None:
         """Return the mapping of that name if it has rules."""
@@ -184,6 +199,7 @@ class RuledEvents(Worker):
         """Take back what `take` changed in memory: it is not committed."""
         for state in states:
             self._states.pop((state.mapping, state.key), None)
+            self._stale.add((state.mapping, state.key))
 
     def committed(self, states: Iterable[RuleState]) -> None:
         """Look after what is due, and after memory."""
@@ -194,14 +210,27 @@ class RuledEvents(Worker):
                 self._due[state.mapping] = _Due(min(state.due_age_s, due.age_s), min(state.due_known_s, due.known_s))
                 self._wake.set()
         if len(self._states) > MAX_IN_MEMORY:
+            self._is_complete = False
             for key in list(islice(self._states, MAX_IN_MEMORY // 2)):
                 del self._states[key]
 
     def _state(self, mapping: str, key: str) -> bytes:
-        state = self._states.get((mapping, key))
-        if state is None:
-            state = self._states[mapping, key] = self._spool.rule_state(mapping, key)
+        place = (mapping, key)
+        state = self._states.get(place)
+        if state is not None:
+            return state
+        if self._is_complete and place not in self._stale:
+            return b""
+        state = self._spool.rule_state(mapping, key)
+        self._stale.discard(place)
+        self._put(place, state)
         return state
+
+    def _put(self, place: tuple[str, str], state: bytes) -> None:
+        if state or not self._is_complete:
+            self._states[place] = state
+        else:
+            self._states.pop(place, None)
 
     def _add(self, ruled: RuledMapping, key: str, before: bytes, advanced: Advanced, rows: NewRows) -> None:
         name = ruled.mapping.name
@@ -222,7 +251,7 @@ class RuledEvents(Worker):
         rows.events += self._replaced(ruled, state)
         after = orjson.dumps(state) if state else b""
         if after != before:
-            self._states[name, key] = after
+            self._put((name, key), after)
             rows.states.append(RuleState(name, key, after, *ruled.rules.due(state), state.get(USED, 0)))
 
     def _replaced(self, ruled: RuledMapping, state: State) -> list[NewEvent]:
@@ -402,6 +431,7 @@ class RuledEvents(Worker):
             return
         with self.lock:
             self._states.clear()
+            self._is_complete = self._load()
         for mapping, count in dropped.items():
             self._metrics.rule_states_dropped.labels(mapping).inc(count)
             text = "dropped %d states of keys that were not used for longest; see spool.max-keys and spool.max-state"

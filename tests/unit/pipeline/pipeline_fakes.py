@@ -141,9 +141,11 @@ class FakeReads:
 class IngestBench:
     """Everything that ingest uses, and what it told."""
 
-    def __init__(self, folder: Path, *mappings: FakeMapping, compiled: MappingSet | None = None) -> None:
+    def __init__(
+        self, folder: Path, *mappings: FakeMapping, compiled: MappingSet | None = None, spool: FlakySpool | None = None
+    ) -> None:
         self.clock = FakeClock()
-        self.spool = FlakySpool(self.clock)
+        self.spool = spool or FlakySpool(self.clock)
         self.metrics = Metrics()
         self.folder = folder
         self.mappings = compiled or FakeMappings(*mappings)

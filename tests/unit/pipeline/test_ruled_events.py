@@ -19,6 +19,7 @@ from bridge.mapping.definition_checks import MappingContext, check_definitions
 from bridge.mapping.mapping_set import MappingSet
 from bridge.mapping.ruled import RuledMapping
 from bridge.spool.options import SpoolOptions
+from bridge.spool.records import Finished, Outcome
 
 _PACKETS = count(1)
 
@@ -191,12 +192,8 @@ def test_a_workflow_that_never_ends_by_itself_frees_its_place(tmp_path: Path, en
         bench.ruled._round()
         assert fired(bench) == 2
         return
-    from bridge.spool.records import Finished, Outcome
-
     bench.spool.real.settle([Finished(row.seq, Outcome.DONE)])
-    again = IngestBench(tmp_path, compiled=bench.mappings)  # type: ignore[arg-type]  # it is one
-    again.spool.real = bench.spool.real
-    again.ruled._spool = again.spool  # type: ignore[assignment]  # the real one, with a switch
+    again = IngestBench(tmp_path, compiled=bench.mappings, spool=bench.spool)  # type: ignore[arg-type]  # it is one
     again.ruled._round()
     assert fired(again) == 0
     again.ruled.listed()
