@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import cbor2
+import msgpack
 import pika
 import pika.exceptions
 
@@ -61,6 +63,18 @@ mappings:
     payload: {format: csv, charset: cp1252}
     when: payload.rows.exists(row, row.n > 1)
     workflow: {template: t, parameters: {n: "${payload.n}", all: "${payload.rows}"}}
+  - name: cbor
+    topic: sensors/{site}/cbor/{device}
+    payload: {format: cbor}
+    workflow: {template: t, parameters: {n: "${default(payload.n, 0)}", all: "${payload}"}}
+  - name: msgpack
+    topic: sensors/{site}/msgpack/{device}
+    payload: {format: msgpack, encoding: gzip}
+    workflow: {template: t, parameters: {n: "${default(payload.n, 0)}", all: "${payload}"}}
+  - name: event
+    topic: sensors/{site}/event/{device}
+    payload: {format: cloudevents, on-unreadable: skip}
+    workflow: {template: t, parameters: {id: "${payload.id}", data: "${default(payload.data, 0)}"}}
   - name: bytes
     topic: raw/#
     payload: {format: bytes}
@@ -101,6 +115,14 @@ UPDATE = {
     "details": {"a": [1]},
 }  # fmt: skip
 PAYLOAD = {"n": 5, "s": "abc", "id": 7, "more": {"list": [1, 2.5, "x"]}}
+EVENT = {
+    "specversion": "1.0",
+    "id": "i",
+    "source": "s",
+    "type": "t",
+    "data": [1, {"a": "b"}],
+    "datacontenttype": "text/plain",
+}
 WORDS = words_in([body for _, body in REQUESTS], UPDATE, PAYLOAD)
 
 
@@ -187,12 +209,14 @@ def an_update(rng: Random) -> Message:
 def a_reading(rng: Random) -> Message:
     """A device's message, in any format."""
     device = rng.choice(("7", "a b", _utf8(text(rng)).replace("+", "").replace("#", "").replace("\0", "")[:200]))
-    topics = ("sensors/{0}/json/d", "sensors/s/text/{0}", "sensors/s/number/{0}", "sensors/s/csv/{0}", "raw/{0}")
-    topic = rng.choice(topics).format(device)
+    kinds = ("text", "number", "csv", "cbor", "msgpack", "event")
+    topic = rng.choice(("sensors/{0}/json/d", *(f"sensors/s/{kind}/{{0}}" for kind in kinds), "raw/{0}")).format(device)
     number = rng.choice((b"21.5", b" -3\n", b"1e3", b"9" * 5000, b"NaN", b"1_0", b"", rng.randbytes(20)))
     ways = (as_json(rng, changed_often(rng, PAYLOAD, WORDS)), number, text(rng).encode("utf-8", "surrogatepass"))
     rows = b"\n".join((b"n,s", *(number + b"," + number for _ in range(rng.choice((0, 1, 20_000))))))
-    return _message(rng, topic, rng.choice((*ways, rows)))
+    cbor, event = mutated(rng, cbor2.dumps(PAYLOAD)), mutated(rng, json.dumps(PAYLOAD | EVENT).encode())
+    packed = gzip.compress(mutated(rng, msgpack.packb(PAYLOAD)))
+    return _message(rng, topic, rng.choice((*ways, rows, cbor, event, packed)))
 
 
 # -- bytes from brokers ------------------------------------------------------------------------------------------------
