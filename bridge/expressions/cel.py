@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.configfile.nodes import quote
 from bridge.core.errors import cut
-from bridge.expressions.dialect import SHORTEST, SHORTEST_TEXT, NotAPathError, in_library_terms
+from bridge.expressions.dialect import SHORTEST, SHORTEST_TEXT, CompileError, in_library_terms
 from bridge.expressions.paths import HEADERS, KEY, MESSAGE, NOW, PAYLOAD, READINGS, TOPIC, WINDOW
 
 if TYPE_CHECKING:
@@ -46,16 +46,6 @@ _HINTS = (
 _LARGEST_WRITTEN_OUT = 1e16  # from here on Python's shortest form has an exponent
 
 
-class CompileError(Exception):
-    """The text is not a valid expression; line and column count from 1, within it."""
-
-    def __init__(self, line: int, column: int, text: str) -> None:
-        super().__init__(text)
-        self.line = line
-        self.column = column
-        self.text = text
-
-
 class EvaluationError(Exception):
     """An expression has no result for this message: a missing field, a wrong type, or null where text is needed."""
 
@@ -69,12 +59,7 @@ class Program:
 
     def __init__(self, source: str) -> None:
         compiled = _compile(source)
-        try:
-            written = in_library_terms(source)
-        except NotAPathError as error:
-            before = source[: error.offset]
-            line, column = before.count("\n") + 1, error.offset - before.rfind("\n")
-            raise CompileError(line, column, str(error)) from error
+        written = in_library_terms(source)
         self._expression = compiled if written == source else _compile(written)
         self.result: str = compiled.return_type().name()
 
@@ -214,7 +199,7 @@ def _compile(source: str) -> cel.Expression:
     try:
         return _environment().compile(source)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise _compile_error(str(error)) from error
+        raise _compile_error(str(error), source) from error
 
 
 def _run_error(text: str) -> str:
@@ -224,10 +209,11 @@ def _run_error(text: str) -> str:
     return cut(_RUN_ERROR_KIND.sub("", text)) + hint
 
 
-def _compile_error(text: str) -> CompileError:
+def _compile_error(text: str, source: str) -> CompileError:
     found = _COMPILE_ERROR.search(text)
     if found is None:
-        return CompileError(1, 1, cut(text))
+        return CompileError(0, cut(text))
     words = found["text"].removesuffix(" (in container '')").replace(" (in container '')", "")
     words = re.sub(r" expecting .*", "", words)  # CEL's list of all tokens helps nobody
-    return CompileError(int(found["line"]), int(found["column"]), cut(words))
+    before = source.split("\n")[: int(found["line"]) - 1]
+    return CompileError(sum(len(line) + 1 for line in before) + int(found["column"]) - 1, cut(words))

@@ -17,19 +17,20 @@ _OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 SHORTEST, SHORTEST_TEXT = "__shortest", "__shortest_text"
 
 
-class NotAPathError(Exception):
-    """The first argument of `default` is not a path. `offset` is its position in the expression, from 0."""
+class CompileError(Exception):
+    """The text is not a valid expression; `offset` is the place within it, from 0."""
 
-    def __init__(self, offset: int) -> None:
-        super().__init__("the first argument of default() must be a path, such as payload.battery")
+    def __init__(self, offset: int, text: str) -> None:
+        super().__init__(text)
         self.offset = offset
+        self.text = text
 
 
 def in_library_terms(source: str) -> str:
     """Return what the library must run for `source`; the same text if nothing differs.
 
     Raises:
-        NotAPathError: see there.
+        CompileError: the first argument of `default` is not a path.
     """
     tokens = tokens_of(source)
     if not any(token.text in ("/", "string", "format", "default") for token in tokens):
@@ -87,7 +88,7 @@ def _optional(path: list[Token]) -> str:
     words = [f"optional.of(dyn({path[0].text}))"]
     position = 1
     if path[0].kind != "name":
-        raise NotAPathError(path[0].offset)
+        raise _not_a_path(path)
     while position < len(path):
         sign, after = path[position].text, path[position + 1] if position + 1 < len(path) else path[position]
         if sign == "[":
@@ -99,10 +100,15 @@ def _optional(path: list[Token]) -> str:
             key, kinds = f'"{after.text.strip("`")}"', ("map",)
             position += 2
         else:
-            raise NotAPathError(path[0].offset)
+            raise _not_a_path(path)
         condition = " || ".join(f"type({_VALUE}) == {kind}" for kind in kinds)
         words.append(f".optFlatMap({_VALUE}, {condition} ? {_VALUE}[?{key}] : optional.none())")
     return "".join(words)
+
+
+def _not_a_path(argument: list[Token]) -> CompileError:
+    text = "the first argument of default() must be a path, such as payload.battery"
+    return CompileError(argument[0].offset, text)
 
 
 def _closing(tokens: list[Token], opening: int) -> int:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bridge.configfile.nodes import quote
 from bridge.configfile.problems import Code
 from bridge.core.nearest import did_you_mean
-from bridge.expressions.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.expressions.cel import EvaluationError, Program, to_cel
+from bridge.expressions.dialect import CompileError
 from bridge.expressions.native import compile_native
 from bridge.expressions.paths import (
     HEADERS,
@@ -219,13 +220,12 @@ _UNDECLARED = "undeclared reference to '"
 
 
 def _fault_of(error: CompileError, source: str) -> ExpressionFault:
-    offset = sum(len(line) + 1 for line in source.split("\n")[: error.line - 1]) + error.column - 1
     if not error.text.startswith(_UNDECLARED):
-        return ExpressionFault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", offset)
+        return ExpressionFault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", error.offset)
     name = error.text.removeprefix(_UNDECLARED).split("'")[0]
     root = name.split(".")[0]
     # The library points at the last dot of what it took for one name, or at the parenthesis after it.
-    start = source.rfind(name, 0, offset + 1 + len(name))
+    start = source.rfind(name, 0, error.offset + 1 + len(name))
     text = f'unknown name "{root}"' + did_you_mean(root, ROOTS)
     return ExpressionFault(Code.UNKNOWN_VARIABLE, text, max(start, 0))
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.expressions.cel import CompileError, EvaluationError, Program, to_cel
+from bridge.expressions.cel import EvaluationError, Program, to_cel
+from bridge.expressions.dialect import CompileError
 from bridge.expressions.native import compile_native
 from bridge.expressions.references import pick, pick_tree, references_of
 
