@@ -24,8 +24,8 @@ from bridge.pipeline.intake.ingest import Ingest
 from bridge.pipeline.outbox import OutboxSender
 from bridge.spool import files
 from bridge.spool.database import Database
+from bridge.transports.deliveries import BrokerDelivery, Deliveries
 from bridge.transports.mqtt.link import Link
-from bridge.transports.mqtt.session import DeliverySession
 
 Die = Callable[[], None]
 ROOM = "pragma max_page_count = 1073741823; pragma query_only = 0"
@@ -88,14 +88,14 @@ def _call(owner: Any, name: str, *, is_after: bool, counts: Callable[..., bool] 
 
 def _acknowledgements_sent(die: Die) -> None:
     """Acknowledgements were given to the operating system."""
-    take, flush = DeliverySession.take_acknowledgements, Link.flush
+    take, flush = Deliveries.take_acknowledged, Link.flush
     taken = threading.Event()
 
-    def taking(self: DeliverySession) -> bytes:
-        packets = take(self)
-        if packets:
+    def taking(self: Deliveries[Any]) -> list[BrokerDelivery[Any]]:
+        acked = take(self)
+        if acked:
             taken.set()
-        return packets
+        return acked
 
     def flushing(self: Link) -> bool:
         result = flush(self)
@@ -103,7 +103,7 @@ def _acknowledgements_sent(die: Die) -> None:
             die()
         return result
 
-    DeliverySession.take_acknowledgements = taking  # type: ignore[method-assign]  # that is the point
+    Deliveries.take_acknowledged = taking  # type: ignore[method-assign]  # that is the point
     Link.flush = flushing  # type: ignore[method-assign]  # that is the point
 
 
@@ -133,7 +133,7 @@ POINTS: dict[str, Callable[[Die], None]] = {
     "batch-committed": _commit("store events", is_after=True),
     "batch-acknowledged": _call(Ingest, "receive", is_after=True),
     "acknowledgements-taken": _call(
-        DeliverySession, "take_acknowledgements", is_after=True, counts=lambda packets, *_: bool(packets)
+        Deliveries, "take_acknowledged", is_after=True, counts=lambda acked, *_: bool(acked)
     ),
     "acknowledgements-sent": _acknowledgements_sent,
     "create-sent": _create_sent,

@@ -17,19 +17,15 @@ from dataclasses import replace
 
 from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
-from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import HealthProblem, Message
 from bridge.core.report import ErrorReports
 from bridge.transports.amqp.messages import Arrival, MessageReader, Read, Skip, unreadable
 from bridge.transports.amqp.options import DeliveryMemory
-from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
-from bridge.transports.base import Delivery, Receiver
+from bridge.transports.amqp.session import AmqpSession
+from bridge.transports.base import Receiver
+from bridge.transports.intake import RETRY_S, Batch, Intake, ours
 
-_log = logger(__name__)
-
-BATCH_COUNT = 500
-RETRY_S = 1.0
 PATIENCE_S = 600.0
 MAX_HELD_BYTES = 64 * 2**20
 GRACE_S = 2.0
@@ -40,15 +36,12 @@ UNSEEN_S = 60.0
 """Unacknowledged messages come again before anything else; after a minute without a redelivery none is left."""
 
 
-class AmqpIntake:
+class AmqpIntake(Intake):
     """Passes messages from the queues to the receiver.
 
     Args:
         give_back: asks the link to stop consuming and return unacknowledged messages.
         misrouted: called if the exchange does not use routing keys.
-
-    Attributes:
-        problem: why consuming stopped, or what waits for room; None while everything is stored.
     """
 
     def __init__(
@@ -65,28 +58,18 @@ class AmqpIntake:
         give_back: Callable[[], None],
         misrouted: Callable[[], None],
     ) -> None:
-        self._name = name
-        self._receiver = receiver
+        super().__init__(name, receiver, "consuming", metrics=metrics, reports=reports, clock=clock)
         self._session = session
         self._reader = reader
         self._memory = memory
-        self._metrics = metrics
-        self._reports = reports
-        self._clock = clock
         self._give_back = give_back
         self._misrouted = misrouted
-        self._seldom = SeldomLog(_log, clock.monotonic_s)
-        self._held: list[AmqpDelivery] = []
-        self._left: list[AmqpDelivery] = []
         self._held_since_s = 0.0
-        self._retry_at_s = 0.0
         self.is_paused = False
         self._must_begin = True
         self._next_number = 1
         self._settled: deque[tuple[float, list[int]]] = deque()
         self._unseen_at_s = float("inf")
-        self._received = metrics.messages_received.labels(connection=name)
-        self.problem: HealthProblem | None = None
 
     def begin(self) -> None:
         """Note that consuming begins (again): stored messages that may not be acknowledged may come again."""
@@ -101,15 +84,15 @@ class AmqpIntake:
         try:
             batch = self._deliveries(current)
         except SpoolError as error:
-            self._stop_consuming([], HealthProblem(error.code, f"consuming is paused: {error}"))
+            self._stop([], self._not_stored(error))
             return
         self._received.inc(len(current))
         if batch:
             self._hand_in(batch)
 
-    def _deliveries(self, arrivals: Sequence[Arrival]) -> list[AmqpDelivery]:
+    def _deliveries(self, arrivals: Sequence[Arrival]) -> Batch:
         now_s = self._clock.wall_s()
-        self._read_memory()
+        self._prepare()
         found = []
         for arrival in arrivals:
             read = self._read(arrival, now_s)
@@ -130,7 +113,7 @@ class AmqpIntake:
             self._reports.unexpected("amqp", error, connection=self._name)
             return Read(unreadable(self._name, arrival))
 
-    def _read_memory(self) -> None:
+    def _prepare(self) -> None:
         if self._must_begin:
             self._next_number = max(self._next_number, self._memory.begin() + 1)
             self._must_begin = False
@@ -146,34 +129,17 @@ class AmqpIntake:
             self._next_number += 1
         return replace(message, packet_id=number)
 
-    @property
-    def has_left(self) -> bool:
-        """Whether the receiver had no time for a part of a batch."""
-        return bool(self._left)
-
     def hand_in_left(self) -> None:
         """Pass in the part for which the receiver had no time; messages of an ended channel come again."""
-        batch, self._left = [one for one in self._left if not one.tags.is_over], []
+        batch, self._left = [one for one in self._left if not one.deliveries.is_over], []
         self._hand_in(batch)
 
-    def _hand_in(self, batch: list[AmqpDelivery]) -> bool:
+    def _hand_in(self, batch: Batch) -> bool:
         """Return whether any of it could be stored."""
-        try:
-            self._read_memory()
-            left = self._receiver.receive(batch, self._held)
-        except SpoolError as error:
-            self._stop_consuming(batch, HealthProblem(error.code, f"consuming is paused: {error}"))
-            return False
-        except Exception as error:  # noqa: BLE001  (a receiver's fault must not end the thread, nor lose the batch)
-            if self.problem is None or self.problem.code != "internal-error":  # else it fails again each second
-                self._reports.unexpected("receive", error, connection=self._name)
-            text = f"consuming is paused: {type(error).__name__}"
-            self._stop_consuming(batch, HealthProblem("internal-error", text))
-            return False
-        self._left = [*_ours(left.no_time), *self._left]
-        return self._wait_for_room(_ours(left.no_room))
+        left = self._pass_in(batch)
+        return left is not None and self._wait_for_room(ours(left.no_room))
 
-    def _wait_for_room(self, left: list[AmqpDelivery]) -> bool:
+    def _wait_for_room(self, left: Batch) -> bool:
         """Keep messages without room; return whether consuming may continue."""
         now_s = self._clock.monotonic_s()
         if left and not self._held:
@@ -184,22 +150,21 @@ class AmqpIntake:
             return True  # passed in completely before consuming continues: repetitions must be recognised
         if not self._held:
             if self.is_paused:
-                _log.info("consuming continues", extra=fields(connection=self._name))
+                self._go_on()
             self._held_since_s = 0.0
             self.is_paused = False
             self.problem = None
             return True
-        text = f"{len(self._held)} messages wait: the spool has no room for them"
-        problem = HealthProblem("spool-full", text)
+        problem = self._no_room()
         held_bytes = sum(len(delivery.message.payload) for delivery in self._held)
         if self.is_paused or now_s - self._held_since_s >= PATIENCE_S or held_bytes >= MAX_HELD_BYTES:
             held, self._held = self._held, []
-            self._stop_consuming(held, problem)
+            self._stop(held, problem)
             return False
         self._tell(problem)
         return True
 
-    def _stop_consuming(self, batch: list[AmqpDelivery], problem: HealthProblem) -> None:
+    def _stop(self, batch: Batch, problem: HealthProblem) -> None:
         self._held += [delivery for delivery in batch if not delivery.is_acked]
         self._retry_at_s = self._clock.monotonic_s() + RETRY_S
         if not self.is_paused:
@@ -208,17 +173,13 @@ class AmqpIntake:
         self.is_paused = True
         self._tell(problem)
 
-    def _tell(self, problem: HealthProblem) -> None:
-        self.problem = problem
-        self._seldom.warning("held", "%s", problem.message, connection=self._name, code=problem.code)
-
     def retry(self) -> bool:
         """Pass in kept messages again after a second; True if consuming may continue."""
         if self.problem is None or self._clock.monotonic_s() < self._retry_at_s:
             return False
         was_paused = self.is_paused
         # While consuming, messages of an ended channel come again.
-        batch = [one for one in self._held if not one.is_acked and (was_paused or not one.tags.is_over)]
+        batch = [one for one in self._held if not one.is_acked and (was_paused or not one.deliveries.is_over)]
         self._held = []
         is_stored = self._hand_in(batch)
         while is_stored and was_paused and self._left:
@@ -264,7 +225,3 @@ class AmqpIntake:
         if self._settled:
             times.append(self._settled[0][0] + FORGET_EVERY_S)
         return min(3600.0, max(0.0, min(times) - self._clock.monotonic_s()))
-
-
-def _ours(deliveries: Sequence[Delivery]) -> list[AmqpDelivery]:
-    return [delivery for delivery in deliveries if isinstance(delivery, AmqpDelivery)]

@@ -24,7 +24,7 @@ from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.transports.amqp.inbox import Inbox
-from bridge.transports.amqp.intake import BATCH_COUNT, AmqpIntake
+from bridge.transports.amqp.intake import AmqpIntake
 from bridge.transports.amqp.link import AmqpLink
 from bridge.transports.amqp.messages import MessageReader
 from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory, parse_nodes
@@ -32,6 +32,7 @@ from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.amqp.topology import Binding, WantedBindings, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
 from bridge.transports.base import Listener, PublishDone, PublishResult, Receiver, Session
+from bridge.transports.intake import BATCH_COUNT
 from bridge.transports.mqtt.options import FilterMemory
 from bridge.transports.outgoing import Outgoing
 
@@ -189,7 +190,6 @@ class AmqpTransport(Worker):
 
     def run(self) -> None:
         """Connect, again and again, until it is stopped."""
-        self._session.own()
         while not self._stop.is_set():
             try:
                 self._turn()

@@ -17,7 +17,9 @@ from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
 from bridge.core.report import ErrorReports
 from bridge.transports.base import Listener, PublishResult, Session
-from bridge.transports.mqtt.intake import Intake
+from bridge.transports.deliveries import BrokerDelivery
+from bridge.transports.intake import Batch
+from bridge.transports.mqtt.intake import MqttIntake
 from bridge.transports.mqtt.keepalive import KeepAlive
 from bridge.transports.mqtt.link import Connack, Link, Puback, Suback
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
@@ -25,7 +27,6 @@ from bridge.transports.mqtt.packet_reader import PUBLISH, ProtocolError
 from bridge.transports.mqtt.probe import Probe
 from bridge.transports.mqtt.problems import LinkLost, reason_name
 from bridge.transports.mqtt.publish_packet import parse_publish
-from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from bridge.transports.mqtt.subscriptions import FILTERS_PER_PACKET, Subscriptions
 from bridge.transports.outgoing import Handed, Outgoing
 from bridge.transports.wakeup import Wakeup
@@ -59,8 +60,7 @@ class Conversation:
         link: Link,
         *,
         options: MqttOptions,
-        session: DeliverySession,
-        intake: Intake,
+        intake: MqttIntake,
         outgoing: Outgoing,
         subscriptions: Subscriptions,
         wakeup: Wakeup,
@@ -72,7 +72,6 @@ class Conversation:
     ) -> None:
         self._link = link
         self._options = options
-        self._session = session
         self._intake = intake
         self._outgoing = outgoing
         self._subscriptions = subscriptions
@@ -156,9 +155,8 @@ class Conversation:
                 self._subscriptions.asking(self._link.subscribe(optional))
             if self._outgoing.count and not self._subscriptions.is_asking:
                 self._send_outgoing()
-            acknowledgements = self._session.take_acknowledgements()
-            if acknowledgements:
-                link.acknowledge(acknowledgements)
+            if acked := self._intake.deliveries.take_acknowledged():
+                link.acknowledge(b"".join([delivery.acknowledgement for delivery in acked]))
             self.probe.check(self._clock.monotonic_s())
             if self._keepalive.is_ping_due(self._clock.monotonic_s()):
                 link.ping()
@@ -246,7 +244,7 @@ class Conversation:
         if intake.has_left and not is_stopping:
             intake.hand_in_left()
             return
-        batch: list[MqttDelivery] = []
+        batch: Batch = []
         count_limit, bytes_limit = intake.room()
         size_bytes = 0
         self._has_more = False
@@ -267,7 +265,7 @@ class Conversation:
         if batch:
             intake.hand_in(batch)
 
-    def _delivery(self, packet: bytes) -> MqttDelivery | None:
+    def _delivery(self, packet: bytes) -> BrokerDelivery[bytes] | None:
         if self.connack is None:
             raise ProtocolError("a PUBLISH before CONNACK")
         message = parse_publish(packet, self._name, has_properties=self._has_properties)
@@ -275,7 +273,7 @@ class Conversation:
         if message.qos:
             # QoS 2 only comes from a session that another program subscribed; paho answers the broker's PUBREL.
             acknowledgement = (_PUBREC if packet[0] & _QOS_2 else _PUBACK) + message.packet_id.to_bytes(2, "big")
-        delivery = self._session.arrived(message, acknowledgement)
+        delivery = self._intake.deliveries.arrived(message, acknowledgement)
         self.probe.heard()
         if message.topic:
             if message.topic != self.probe.topic:

@@ -21,11 +21,10 @@ from bridge.transports.base import Listener, PublishDone, Receiver
 from bridge.transports.broker import MQTT_PORTS, parse_broker
 from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.dial import Dialler
-from bridge.transports.mqtt.intake import Intake
+from bridge.transports.mqtt.intake import MqttIntake
 from bridge.transports.mqtt.link import Link
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions
 from bridge.transports.mqtt.problems import LinkLost, packet_limit, probably_taken_over
-from bridge.transports.mqtt.session import DeliverySession
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
 from bridge.transports.wakeup import Wakeup
@@ -73,12 +72,10 @@ class MqttTransport(Worker):
         self._wakeup = Wakeup()
         self._dialler = Dialler(self._wakeup)
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
-        late_acks = metrics.late_acks.labels(connection=options.name)
-        self._session = DeliverySession(self._wakeup.wake, late_acks.inc)
-        self._intake = Intake(
+        self._intake = MqttIntake(
             options.name,
             receiver,
-            self._session,
+            wake=self._wakeup.wake,
             metrics=metrics,
             reports=reports,
             clock=self._clock,
@@ -192,7 +189,6 @@ class MqttTransport(Worker):
         conversation = Conversation(
             link,
             options=self._options,
-            session=self._session,
             intake=self._intake,
             outgoing=self._outgoing,
             subscriptions=self._subscriptions,
@@ -204,7 +200,7 @@ class MqttTransport(Worker):
             seldom=self._seldom,
         )
         try:
-            self._session.begin()
+            self._intake.begin()
             link.open(self._dialler)
             self._conversation = conversation
             conversation.run(lambda: self._ending)
@@ -226,8 +222,7 @@ class MqttTransport(Worker):
         problem, delay_s = self._judge(lost, lived_s)
         self._problem = problem
         self._conversation = None
-        self._session.begin()
-        self._intake.connection_lost()
+        self._intake.begin()
         if accepted_at_s is not None:
             self._metrics.connected.labels(connection=self.name).set(0)
             self._metrics.disconnects.labels(connection=self.name, reason=problem.code).inc()

@@ -14,7 +14,6 @@ from bridge.transports.amqp.intake import (
     FORGET_EVERY_S,
     GRACE_S,
     PATIENCE_S,
-    RETRY_S,
     UNSEEN_S,
     AmqpIntake,
 )
@@ -22,6 +21,7 @@ from bridge.transports.amqp.messages import Arrival, MessageReader, Origin
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.base import Delivery, Left
+from bridge.transports.intake import RETRY_S
 from tests.support.amqp_memory import DeliveryNotes
 from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
@@ -60,7 +60,6 @@ class Rig:
         self.notes = FlakyNotes()
         self.late = 0
         self.session = AmqpSession(lambda: None, self._count_late)
-        self.session.own()
         self.session.began(1)
         self.given_back = 0
         self.strays = 0

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.model import Message
-from bridge.transports.amqp.session import AmqpDelivery, AmqpSession
+from bridge.transports.amqp.session import AmqpSession
+from bridge.transports.deliveries import BrokerDelivery
 
 
 def unacknowledged(session: AmqpSession) -> int:
     """Deliveries that the broker has not received an acknowledgement for."""
-    return sum(len(tags._waiting) for tags in session._by_token.values())
+    return sum(consumer.count for consumer in session._by_token.values())
 
 
 class Rig:
@@ -22,7 +23,6 @@ class Rig:
     def __init__(self) -> None:
         self.late = self.woken = 0
         self.session = AmqpSession(self._wake, self._late)
-        self.session.own()
 
     def _wake(self) -> None:
         self.woken += 1
@@ -30,7 +30,7 @@ class Rig:
     def _late(self) -> None:
         self.late += 1
 
-    def arrive(self, token: int, tag: int) -> AmqpDelivery:
+    def arrive(self, token: int, tag: int) -> BrokerDelivery[int]:
         """One delivery, numbered as its tag plus 100."""
         return self.session.arrived(Message("office", "t", b"", 1, packet_id=tag + 100), token, tag)
 

@@ -8,9 +8,10 @@ from bridge.core.errors import SpoolError
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message
 from bridge.transports.base import Delivery, Left
-from bridge.transports.mqtt.intake import BATCH_COUNT, SLOW_BATCH_COUNT, Intake
+from bridge.transports.deliveries import BrokerDelivery
+from bridge.transports.intake import BATCH_COUNT
+from bridge.transports.mqtt.intake import SLOW_BATCH_COUNT, MqttIntake
 from bridge.transports.mqtt.options import Bounds
-from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from tests.support.clock import FakeClock
 from tests.support.transport_ends import reports_of
 
@@ -21,12 +22,10 @@ class Rig:
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
-        self.session = DeliverySession(lambda: None, lambda: None)
-        self.session.begin()
-        self.intake = Intake(
+        self.intake = MqttIntake(
             "plant",
             self,
-            self.session,
+            wake=lambda: None,
             metrics=self.metrics,
             reports=reports_of(self.metrics),
             clock=self.clock,
@@ -54,9 +53,9 @@ class Rig:
                     delivery.ack()
         return Left(left, late)
 
-    def arrive(self, payload: bytes, qos: int = 1) -> MqttDelivery:
+    def arrive(self, payload: bytes, qos: int = 1) -> BrokerDelivery[bytes]:
         """One delivery."""
-        return self.session.arrived(Message("plant", "t", payload, qos), b"ack" if qos else b"")
+        return self.intake.deliveries.arrived(Message("plant", "t", payload, qos), b"ack" if qos else b"")
 
 
 def test_a_full_spool_keeps_the_batch_and_tries_each_second() -> None:
@@ -130,8 +129,7 @@ def test_a_lost_connection_forgets_the_kept_batch() -> None:
     rig = Rig()
     rig.error = SpoolError("store events: disk full")
     rig.intake.hand_in([rig.arrive(b"1")])
-    rig.session.begin()
-    rig.intake.connection_lost()
+    rig.intake.begin()
     assert not rig.intake.is_paused()
     rig.error = None
     rig.clock.advance(5)
@@ -150,7 +148,7 @@ def test_what_has_no_room_waits_while_reading_goes_on() -> None:
     assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
     rig.intake.hand_in([rig.arrive(b"3"), rig.arrive(b"4"), rig.arrive(b"5", qos=0)])
     assert rig.waiting == [b"1"]
-    assert rig.session.take_acknowledgements() == b"", "acknowledgements leave in order"
+    assert rig.intake.deliveries.take_acknowledged() == [], "acknowledgements leave in order"
     rig.clock.advance(1)
     rig.intake.retry()
     assert (rig.received[-1], rig.waiting) == ([b"1", b"3"], [])
@@ -159,12 +157,12 @@ def test_what_has_no_room_waits_while_reading_goes_on() -> None:
     rig.clock.advance(1)
     rig.intake.retry()
     assert len(rig.received) == 4
-    assert rig.session.take_acknowledgements() == b"ack" * 2
+    assert len(rig.intake.deliveries.take_acknowledged()) == 2
     rig.full = {b"none"}
     rig.clock.advance(1)
     rig.intake.retry()
     assert (rig.intake.problem, rig.received[-1]) == (None, [b"3"])
-    assert rig.session.take_acknowledgements() == b"ack" * 2
+    assert len(rig.intake.deliveries.take_acknowledged()) == 2
     assert rig.metrics.value("qos0_dropped_total", connection="plant") == 1
 
 
@@ -190,10 +188,10 @@ def test_over_the_count_reading_stops_until_half_is_acknowledged() -> None:
     assert rig.intake.is_paused()
     for delivery in deliveries[:5]:
         delivery.ack()
-    rig.session.take_acknowledgements()
+    rig.intake.deliveries.take_acknowledged()
     assert rig.intake.is_paused()
     deliveries[5].ack()
-    rig.session.take_acknowledgements()
+    rig.intake.deliveries.take_acknowledged()
     assert not rig.intake.is_paused()
     rig.arrive(b"")
     assert not rig.intake.is_paused()
@@ -234,7 +232,7 @@ def test_what_the_receiver_leaves_is_handed_in_again_before_anything_is_read() -
     assert not rig.intake.has_left
     assert rig.intake.is_paused(), "five are unacknowledged"
     rig.intake.hand_in([rig.arrive(b"5"), rig.arrive(b"6"), rig.arrive(b"7")])
-    rig.intake.connection_lost()
+    rig.intake.begin()
     assert not rig.intake.has_left
 
 

@@ -13,12 +13,12 @@ from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import HealthProblem, OutgoingMessage
 from bridge.transports.base import PublishResult
+from bridge.transports.deliveries import BrokerDelivery, Deliveries
 from bridge.transports.mqtt.conversation import Conversation, Stop
 from bridge.transports.mqtt.link import Connack, Puback
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PacketReader
 from bridge.transports.mqtt.problems import LinkLost
-from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
 from bridge.transports.mqtt.subscriptions import Subscriptions
 from bridge.transports.outgoing import Outgoing
 from tests.support.clock import FakeClock
@@ -105,6 +105,7 @@ class FakeIntake:
     is_full: bool = False
     has_left: bool = False
     batches: list[list[bytes]] = field(default_factory=list)
+    deliveries: Deliveries[bytes] = field(default_factory=lambda: Deliveries(lambda: None, lambda: None))
 
     def room(self) -> tuple[int, int]:
         """Messages and bytes of one batch."""
@@ -121,7 +122,7 @@ class FakeIntake:
     def retry(self) -> None:
         """It tries again."""
 
-    def hand_in(self, batch: Sequence[MqttDelivery]) -> None:
+    def hand_in(self, batch: Sequence[BrokerDelivery[bytes]]) -> None:
         """Take one batch."""
         self.batches.append([delivery.message.payload for delivery in batch])
 
@@ -147,7 +148,6 @@ class Bench:
         self.conversation = Conversation(
             self.link,  # type: ignore[arg-type]
             options=MqttOptions(name="plant", url="mqtt://broker", client_id="bridge-1", version=MqttVersion.V311),
-            session=DeliverySession(lambda: None, lambda: None),
             intake=self.intake,  # type: ignore[arg-type]
             outgoing=self.outgoing,
             subscriptions=Subscriptions(FilterMemory()),

@@ -1,4 +1,4 @@
-"""Acknowledgements leave in order, once, and only on the connection that their message came on."""
+"""Acknowledgements leave in order, once, and only on the channel that their message came on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bridge.core.model import Message
-from bridge.transports.mqtt.session import DeliverySession, MqttDelivery
+from bridge.transports.deliveries import BrokerDelivery, Deliveries
 
 
 def message(number: int, payload: bytes = b"") -> Message:
@@ -23,10 +23,9 @@ class Acknowledging(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.late = 0
-        self.session = DeliverySession(lambda: None, self._count_late)
-        self.session.begin()
-        self.current: list[MqttDelivery] = []
-        self.earlier: list[MqttDelivery] = []
+        self.deliveries: Deliveries[bytes] = Deliveries(lambda: None, self._count_late)
+        self.current: list[BrokerDelivery[bytes]] = []
+        self.earlier: list[BrokerDelivery[bytes]] = []
         self.number = 0
         self.expected_late = 0
 
@@ -37,7 +36,7 @@ class Acknowledging(RuleBasedStateMachine):
     def arrive(self, qos: int, size: int) -> None:
         self.number += 1
         packet = b"%d;" % self.number if qos else b""
-        delivery = self.session.arrived(message(self.number, b"x" * size), packet)
+        delivery = self.deliveries.arrived(message(self.number, b"x" * size), packet)
         if qos:
             self.current.append(delivery)
 
@@ -55,22 +54,24 @@ class Acknowledging(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        expected = b""
+        expected = []
         while self.current and self.current[0].is_acked:
-            expected += self.current.pop(0).acknowledgement
-        assert self.session.take_acknowledgements() == expected
+            expected.append(self.current.pop(0))
+        assert self.deliveries.take_acknowledged() == expected
 
     @rule()
     def reconnect(self) -> None:
-        self.session.begin()
+        over = self.deliveries
+        over.end()
+        self.deliveries = Deliveries(lambda: None, self._count_late)
         self.earlier += self.current
         self.current = []
-        assert self.session.take_acknowledgements() == b""
+        assert over.take_acknowledged() == self.deliveries.take_acknowledged() == []
 
     @invariant()
     def counts_what_the_broker_waits_for(self) -> None:
-        assert self.session.count == len(self.current)
-        assert self.session.size_bytes == sum(delivery.size_bytes for delivery in self.current)
+        assert self.deliveries.count == len(self.current)
+        assert self.deliveries.size_bytes == sum(delivery.size_bytes for delivery in self.current)
         assert self.late == self.expected_late
 
 
@@ -80,11 +81,10 @@ TestAcknowledging = Acknowledging.TestCase
 def test_another_thread_wakes_the_owner_and_the_owner_does_not() -> None:
     """An acknowledgement from elsewhere must not wait for traffic; the owner's own needs no system call."""
     woken: list[int] = []
-    session = DeliverySession(lambda: woken.append(threading.get_ident()), lambda: None)
-    session.begin()
-    session.arrived(message(1), b"1").ack()
+    deliveries: Deliveries[bytes] = Deliveries(lambda: woken.append(threading.get_ident()), lambda: None)
+    deliveries.arrived(message(1), b"1").ack()
     assert woken == []
-    other = threading.Thread(target=session.arrived(message(2), b"2").ack)
+    other = threading.Thread(target=deliveries.arrived(message(2), b"2").ack)
     other.start()
     other.join()
     assert len(woken) == 1
@@ -93,24 +93,22 @@ def test_another_thread_wakes_the_owner_and_the_owner_does_not() -> None:
 @given(st.integers(1, 5))
 def test_a_second_ack_does_nothing(times: int) -> None:
     """ack() may be called again; one acknowledgement leaves."""
-    session = DeliverySession(lambda: None, lambda: None)
-    session.begin()
-    delivery = session.arrived(message(1), b"1")
+    deliveries: Deliveries[bytes] = Deliveries(lambda: None, lambda: None)
+    delivery = deliveries.arrived(message(1), b"1")
     for _ in range(times):
         delivery.ack()
-    assert session.take_acknowledgements() == b"1"
+    assert deliveries.take_acknowledged() == [delivery]
     delivery.ack()
-    assert session.take_acknowledgements() == b""
+    assert deliveries.take_acknowledged() == []
 
 
 def test_qos_0_needs_no_ack() -> None:
     """It counts as acknowledged from the start, and a call does nothing, after a reconnect neither."""
     late: list[int] = []
-    session = DeliverySession(lambda: None, lambda: late.append(1))
-    session.begin()
-    delivery = session.arrived(message(0), b"")
-    session.begin()
+    deliveries: Deliveries[bytes] = Deliveries(lambda: None, lambda: late.append(1))
+    delivery = deliveries.arrived(message(0), b"")
+    deliveries.end()
     delivery.ack()
     assert delivery.is_acked
     assert late == []
-    assert "unacknowledged=0" in repr(session)
+    assert deliveries.count == 0
