@@ -138,11 +138,6 @@ class Mapping:
     max_age_s: float | None = None
 
     @property
-    def lane(self) -> str:
-        """The dispatch lane of its events (`NewEvent.lane`): the mapping's name."""
-        return self.name
-
-    @property
     def published(self) -> frozenset[str]:
         """Topic filters of everything published for its workflows: status topic and notifications."""
         filters = {pattern.topic_filter for pattern, _ in self.notices}

@@ -41,10 +41,12 @@ def build_transport(
         return MqttTransport(connection.mqtt, receiver, listener, metrics, reports, clock=clock, memory=memory)
     assert connection.amqp is not None  # noqa: S101 - the settings have exactly one
     # pika is loaded only if a connection needs it.
-    from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
+    from bridge.transports.amqp.transport import AmqpTransport
 
-    known = AmqpMemory(_filter_memory(spool, f"bindings:{name}"), Redeliveries(spool, name))
-    return AmqpTransport(connection.amqp, receiver, listener, metrics, reports, clock=clock, memory=known)
+    memory, seen = _filter_memory(spool, f"bindings:{name}"), Redeliveries(spool, name)
+    return AmqpTransport(
+        connection.amqp, receiver, listener, metrics, reports, clock=clock, memory=memory, deliveries=seen
+    )
 
 
 def _filter_memory(spool: Spool, key: str) -> FilterMemory:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.core.model import Message
+from bridge.transports.amqp.options import DeliveryMemory
 
 
-class DeliveryNotes:
+class DeliveryNotes(DeliveryMemory):
     """Remembers nothing of itself; a test says what was stored.
 
     stored: number to topic and payload.

@@ -8,8 +8,8 @@ from typing import Any
 from bridge.core.backoff import Backoff
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory
-from bridge.transports.amqp.transport import AmqpMemory, AmqpTransport
+from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory
+from bridge.transports.amqp.transport import AmqpTransport
 from bridge.transports.base import Transport
 from bridge.transports.mqtt.options import FilterMemory, MqttOptions, MqttVersion
 from bridge.transports.mqtt.transport import MqttTransport
@@ -107,9 +107,14 @@ class TransportMaker:
         base = AmqpOptions(name="plant", url=url, bridge_id="under-test", backoff=QUICK, prefix="requests", retry_s=0.5)
         wired_receiver = receiver or RecordingReceiver()
         listener, metrics = RecordingListener(), Metrics()
-        known = AmqpMemory(memory or FilterMemory(), deliveries or NoMemory())
         transport = AmqpTransport(
-            replace(base, **options), wired_receiver, listener, metrics, reports_of(metrics), memory=known
+            replace(base, **options),
+            wired_receiver,
+            listener,
+            metrics,
+            reports_of(metrics),
+            memory=memory,
+            deliveries=deliveries,
         )
         transport.subscribe(frozenset(filters), frozenset())
         self._made.append(transport)

@@ -83,7 +83,7 @@ class MappedEvents:
         expiry = message.properties.message_expiry_s
         return NewEvent(
             id=event_id,
-            lane=mapping.lane,
+            lane=mapping.name,
             order=order,
             mapping=mapping.name,
             topic=message.topic,

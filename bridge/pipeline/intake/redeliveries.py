@@ -17,10 +17,11 @@ from bridge.core.model import Message
 from bridge.pipeline.intake.identity import digest
 from bridge.spool.records import REMEMBERED_DIGEST_BYTES
 from bridge.spool.store import Spool
+from bridge.transports.amqp.options import DeliveryMemory
 
 
-class Redeliveries:
-    """The `DeliveryMemory` of one connection (see `bridge.transports.amqp.options`).
+class Redeliveries(DeliveryMemory):
+    """The memory of one connection.
 
     Args:
         spool: where deliveries are stored.

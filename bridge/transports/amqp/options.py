@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.configfile.containers import ListOf, MapOf
@@ -215,39 +215,23 @@ def virtual_host(url: str) -> str:
     return unquote(urlsplit(url).path.removeprefix("/")) or "/"
 
 
-class DeliveryMemory(Protocol):
+class DeliveryMemory:
     """Remembers stored deliveries that may come again, because AMQP only says that a message is a redelivery.
 
     The transport gives each delivery a unique number (`Message.packet_id`), under which the receiver stores the result.
-    A redelivery gets the number of an identical stored delivery, each number once.
+    A redelivery gets the number of an identical stored delivery, each number once. This one remembers nothing.
     """
 
     def begin(self) -> int:
         """Note that consuming begins: every remembered delivery may come again. Return the highest number in use."""
+        return 0
 
-    def number(self, message: Message) -> int:
+    def number(self, message: Message) -> int:  # noqa: ARG002 - it remembers nothing
         """Return the number of a redelivered message, or 0 if it was never stored."""
+        return 0
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Forget deliveries that will not come again; after a `SpoolError` they are remembered for longer."""
 
     def forget_unseen(self) -> None:
         """Forget deliveries that were remembered when consuming began and have not come again since."""
-
-
-class NoMemory:
-    """Remembers nothing: every delivery is new."""
-
-    def begin(self) -> int:
-        """Return 0: no number is in use."""
-        return 0
-
-    def number(self, message: Message) -> int:  # noqa: ARG002 - the protocol's signature
-        """Return 0: it was never stored."""
-        return 0
-
-    def forget(self, numbers: Sequence[int]) -> None:
-        """Do nothing."""
-
-    def forget_unseen(self) -> None:
-        """Do nothing."""

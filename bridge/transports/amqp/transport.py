@@ -14,7 +14,6 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bridge.core.clock import Clock, SystemClock
 from bridge.core.errors import SpoolError
@@ -27,7 +26,7 @@ from bridge.transports.amqp.inbox import Inbox
 from bridge.transports.amqp.intake import AmqpIntake
 from bridge.transports.amqp.link import AmqpLink
 from bridge.transports.amqp.messages import MessageReader
-from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, NoMemory, parse_nodes
+from bridge.transports.amqp.options import AmqpOptions, DeliveryMemory, parse_nodes
 from bridge.transports.amqp.session import AmqpSession
 from bridge.transports.amqp.topology import Binding, WantedBindings, read_bindings, wanted_bindings
 from bridge.transports.amqp.wire import AmqpLoop
@@ -43,14 +42,6 @@ _SUBSCRIBING = HealthProblem("subscribing", "connected; queues and bindings are 
 _LOOK_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class AmqpMemory:
-    """State that outlives a run: bindings, which a broker cannot list, and stored deliveries that may come again."""
-
-    bindings: FilterMemory
-    deliveries: DeliveryMemory
-
-
 class AmqpTransport(Worker):
     """One AMQP connection (see `base.Transport`)."""
 
@@ -63,11 +54,12 @@ class AmqpTransport(Worker):
         reports: ErrorReports,
         *,
         clock: Clock | None = None,
-        memory: AmqpMemory | None = None,
+        memory: FilterMemory | None = None,
+        deliveries: DeliveryMemory | None = None,
     ) -> None:
         """Create it; nothing is opened before `start`. Receiver and listener are called on the transport's thread.
 
-        `memory` is the state of earlier runs; None = nothing.
+        `memory` has the bindings of earlier runs, `deliveries` those that may come again; None = none.
 
         Raises:
             ConfigError: a URL cannot be used.
@@ -80,7 +72,7 @@ class AmqpTransport(Worker):
         self._metrics = metrics
         self._reports = reports
         self._clock = clock or SystemClock()
-        self._memory = memory or AmqpMemory(FilterMemory(), NoMemory())
+        self._memory = memory or FilterMemory()
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         self._inbox = Inbox()
         self.post = self._inbox.put
@@ -93,7 +85,7 @@ class AmqpTransport(Worker):
             receiver=receiver,
             session=self._session,
             reader=self._reader,
-            memory=self._memory.deliveries,
+            memory=deliveries or DeliveryMemory(),
             metrics=metrics,
             reports=reports,
             clock=self._clock,
@@ -102,7 +94,7 @@ class AmqpTransport(Worker):
         )
         self._wanted = wanted_bindings(options, frozenset(), frozenset())
         self._asked: WantedBindings | None = None
-        self._known = read_bindings(self._memory.bindings.known)
+        self._known = read_bindings(self._memory.known)
         self._link: AmqpLink | None = None
         self._is_accepted = False
         self._connect_at_s = 0.0
@@ -280,7 +272,7 @@ class AmqpTransport(Worker):
         if self._options.is_visit or bindings == self._known:
             return
         try:
-            self._memory.bindings.changed(frozenset(binding.text() for binding in bindings))
+            self._memory.changed(frozenset(binding.text() for binding in bindings))
         except SpoolError as error:
             _log.warning("cannot remember bindings: %s", error, extra=fields(connection=self.name))
         self._known = bindings

@@ -34,6 +34,7 @@ from bridge.transports.wakeup import Wakeup
 _log = logger(__name__)
 
 _GONE = select.POLLERR | select.POLLHUP | select.POLLRDHUP | select.POLLNVAL
+_PINGREQ = b"\xc0\x00"
 _PUBACK = b"\x40\x02"
 _PUBREC = b"\x50\x02"
 _QOS_2 = 0x04
@@ -156,10 +157,10 @@ class Conversation:
             if self._outgoing.count and not self._subscriptions.is_asking:
                 self._send_outgoing()
             if acked := self._intake.deliveries.take_acknowledged():
-                link.acknowledge(b"".join([delivery.acknowledgement for delivery in acked]))
+                link.socket.write(b"".join([delivery.acknowledgement for delivery in acked]))
             self.probe.check(self._clock.monotonic_s())
             if self._keepalive.is_ping_due(self._clock.monotonic_s()):
-                link.ping()
+                link.socket.write(_PINGREQ)
                 self._keepalive.pinged(self._clock.monotonic_s())
         if link.socket.wants_write and link.flush():
             self._keepalive.sent(self._clock.monotonic_s())

@@ -28,7 +28,7 @@ from bridge.transports.mqtt.buffered_socket import BufferedSocket
 from bridge.transports.mqtt.dial import Dialler
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 from bridge.transports.mqtt.packet_reader import PacketReader
-from bridge.transports.mqtt.paho_client import PahoClient, connect_properties, set_will
+from bridge.transports.mqtt.paho_client import PahoClient, connect_properties
 from bridge.transports.mqtt.problems import (
     LinkLost,
     closed_by_peer,
@@ -41,7 +41,6 @@ from bridge.transports.password_file import read_password
 
 _CONNACK = 0x20
 _PUBACK = 0x40
-_PINGREQ = b"\xc0\x00"
 _DISCONNECT = b"\xe0\x00"
 _CLOSE_WITHIN_S = 1.0
 _READ_TURN_BYTES = 2 * 1024 * 1024
@@ -108,7 +107,6 @@ class Link:
             raise LinkLost(problem) from error
         self._client = client
         self._set_credentials(client)
-        set_will(client, options)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -257,14 +255,6 @@ class Link:
             raise self._broken(error) from error
 
     # What is sent.
-
-    def ping(self) -> None:
-        """Write a PINGREQ."""
-        self.socket.write(_PINGREQ)
-
-    def acknowledge(self, packets: bytes) -> None:
-        """Write PUBACKs."""
-        self.socket.write(packets)
 
     def subscribe(self, wanted: list[WantedFilter]) -> int:
         """Write one SUBSCRIBE at QoS 1; returns its packet id."""

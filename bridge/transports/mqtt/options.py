@@ -95,10 +95,6 @@ class MqttOptions:
     taken_over_backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=5.0, cap_s=300.0))
 
 
-def _forget(_: frozenset[str]) -> None:
-    """Remember nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class FilterMemory:
     """The subscriptions of earlier runs, which must be remembered because a broker cannot list them.
@@ -110,4 +106,4 @@ class FilterMemory:
     """
 
     known: frozenset[str] = frozenset()
-    changed: Callable[[frozenset[str]], None] = _forget
+    changed: Callable[[frozenset[str]], object] = lambda _: None

@@ -51,6 +51,12 @@ class PahoClient(Client):
             self.ws_set_options(path=broker.websocket_path)
         if broker.has_tls:
             self.tls_set_context(client_context(options.tls))
+        if options.topics is not None and options.will:
+            properties = None
+            if is_v5:
+                properties = _properties(PacketTypes.WILLMESSAGE)
+                properties.WillDelayInterval = 0
+            self.will_set(options.topics.availability, OFFLINE, qos=1, retain=options.retain, properties=properties)
 
     def next_packet_id(self) -> int:
         """Return a packet id from the same row as those of SUBSCRIBE and UNSUBSCRIBE."""
@@ -84,17 +90,6 @@ class PahoClient(Client):
 
 def _properties(packet_type: int) -> Properties:
     return Properties(packet_type)  # type: ignore[no-untyped-call]  # paho's Properties has no annotations
-
-
-def set_will(client: Client, options: MqttOptions) -> None:
-    """Set the last will of `client`, unless `options` want none; Will Delay 0."""
-    if options.topics is None or not options.will:
-        return
-    properties = None
-    if options.version is MqttVersion.V5:
-        properties = _properties(PacketTypes.WILLMESSAGE)
-        properties.WillDelayInterval = 0
-    client.will_set(options.topics.availability, OFFLINE, qos=1, retain=options.retain, properties=properties)
 
 
 def connect_properties(options: MqttOptions) -> Properties:

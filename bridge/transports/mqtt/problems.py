@@ -10,8 +10,7 @@ from bridge.core.model import HealthProblem
 from bridge.transports.broker import Broker
 from bridge.transports.mqtt.options import MqttOptions, MqttVersion
 
-TAKEN_OVER = 0x8E
-
+_TAKEN_OVER = 0x8E
 # Of MQTT 5.0 section 2.4; paho translates the return codes of 3.1.1 (section 3.2.2.3) to these.
 _REASON_NAMES = ReasonCode(PacketTypes.CONNACK).names
 _NOT_AUTHORIZED = frozenset({0x86, 0x87, 0x8A, 0x8C})
@@ -56,20 +55,14 @@ def connect_refused(code: int, options: MqttOptions, broker: Broker) -> HealthPr
 
 def disconnected_by_broker(code: int, options: MqttOptions, broker: Broker) -> LinkLost:
     """Return the exception for a DISCONNECT from the broker with reason `code`."""
-    if code == TAKEN_OVER:
-        return LinkLost(taken_over(options))
+    if code == _TAKEN_OVER:
+        text = f"another client uses client id {options.client_id}; give each bridge its own id or client-id"
+        return LinkLost(HealthProblem("taken-over", text))
     name, hint = "disconnected", "; set retain: false" if code == _NO_RETAIN else ""
     if code in _NOT_AUTHORIZED:
         name, hint = "not-authorized", "; check its access rules"
     text = f"broker {broker} closed the connection: {reason_name(code)}{hint}"
     return LinkLost(HealthProblem(name, text), is_suspicious=code in _OVER_A_PACKET)
-
-
-def taken_over(options: MqttOptions) -> HealthProblem:
-    """Return the problem of a session that another client uses."""
-    return HealthProblem(
-        "taken-over", f"another client uses client id {options.client_id}; give each bridge its own id or client-id"
-    )
 
 
 def probably_taken_over(options: MqttOptions) -> HealthProblem:

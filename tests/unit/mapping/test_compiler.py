@@ -82,7 +82,7 @@ def test_the_mapping_of_the_guide_runs():
     assert mappings.filters("plant") == {"sensors/+/boiler/+/temperature"}
     (match,) = mappings.route("plant", TOPIC)
     assert match.mapping is mappings.get("hot")
-    assert match.mapping.lane == "hot"
+    assert match.mapping.name == "hot"
     outcome = match.mapping.evaluate(Message("plant", TOPIC, b'{"value": 95.5, "seq": 8}'), match.captures, 0.0)
     manifest = (
         b'{"metadata":{"labels":{"team":"quality"},"annotations":{"plant/kind":"static"}},'
