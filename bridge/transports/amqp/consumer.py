@@ -6,7 +6,6 @@ Thread: the loop's. Decides nothing about a message: it passes on what arrives, 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pika import exceptions
@@ -16,39 +15,40 @@ from bridge.transports.amqp.options import QueueKind
 from bridge.transports.amqp.wire import AmqpLoop
 
 if TYPE_CHECKING:
+    from bridge.transports.amqp.link import AmqpLink
     from bridge.transports.amqp.transport import AmqpTransport
 
 FENCE_S = 1.0
 """How often the broker is asked whether it has received the acknowledgements."""
-
-Ended = Callable[["QueueConsumer", str, int], None]
-"""Called when consuming ends, with the broker's text and code; ("", 0) if we ended it."""
 
 CANCELLED = 1
 """Used instead of a reply code: the broker cancelled the consumer, because the queue or its node is gone."""
 
 
 class QueueConsumer:
-    """Consumes one queue, from opening its channel to the end; `token` is never reused."""
+    """Consumes one queue, from opening its channel to the end, of which `link` learns; `token` is never reused."""
 
     def __init__(
-        self, loop: AmqpLoop, source: tuple[QueueKind, str], token: int, owner: AmqpTransport, ended: Ended
+        self, link: AmqpLink, loop: AmqpLoop, owner: AmqpTransport, kind: QueueKind, queue: str, token: int
     ) -> None:
+        self._link = link
         self._loop = loop
-        self.kind, self._queue = source
-        self.token = token
         self._owner = owner
-        self._ended = ended
+        self._queue = queue
+        self.kind = kind
+        self.label = f'queue "{queue}"'
+        self.token = token
         self._channel: Any = None
         self._prefetch = 0
         self._acked = 0
         self._fenced = 0
         self._is_fence_due = False
         self._is_closing = False
+        self._is_over = False
         self.is_running = False
 
-    def start(self, connection: Any, prefetch: int, started: Callable[[], None]) -> None:
-        """Open the channel and consume; `started` is called when messages come."""
+    def start(self, connection: Any, prefetch: int) -> None:
+        """Open the channel and consume."""
         self._prefetch = prefetch
 
         def opened(channel: Any) -> None:
@@ -61,7 +61,7 @@ class QueueConsumer:
 
         def running() -> None:
             self.is_running = True
-            started()
+            self._link.consumer_started(self)
 
         self._channel = connection.channel(on_open_callback=opened)
         self._channel.add_on_close_callback(self._closed)
@@ -112,11 +112,7 @@ class QueueConsumer:
 
     def _finish(self, text: str, code: int) -> None:
         self.is_running = False
-        ended, self._ended = self._ended, _nobody
-        if ended is not _nobody:
-            ended(self, text, code)
+        if not self._is_over:
+            self._is_over = True
+            self._link.consumer_ended(self, text, code)
             self._owner.post(functools.partial(self._owner.over, self.token))
-
-
-def _nobody(_consumer: QueueConsumer, _text: str, _code: int) -> None:
-    """The end was reported already."""

@@ -73,14 +73,7 @@ class AmqpLink:
         self._publishing: RawConnection | None = None
         self._topology = Topology(options)
         self._consumers: dict[QueueKind, QueueConsumer] = {}
-        self._publisher = AmqpPublisher(
-            options,
-            outgoing,
-            self._publisher_opened,
-            self._reopen_publisher,
-            self._unroutable,
-            self._say_not_taken,
-        )
+        self._publisher = AmqpPublisher(options, outgoing, self)
         self._blocked: HealthProblem | None = None
         self._is_busy = False
         self._is_recovering = False
@@ -207,21 +200,23 @@ class AmqpLink:
         for queue in self._topology.usable_queues() if self._may_consume else ():
             if queue.kind not in self._consumers:
                 name = self._topology.names[queue.kind]
-                ended = functools.partial(self._consumer_ended, f'queue "{name}"')
-                consumer = QueueConsumer(self._loop, (queue.kind, name), next(_tokens), self._owner, ended)
+                consumer = QueueConsumer(self, self._loop, self._owner, queue.kind, name, next(_tokens))
                 self._consumers[queue.kind] = consumer
-                consumer.start(self._consuming, self._options.prefetch, functools.partial(self._started, name))
+                consumer.start(self._consuming, self._options.prefetch)
         self._is_busy = False
         self._is_news = self._is_news or self._topology.problems != before
         self._settle()
 
-    def _started(self, name: str) -> None:
+    def consumer_started(self, consumer: QueueConsumer) -> None:
+        """Note that the messages of a queue come."""
         self._attempts = 0
         self._is_news = True
-        self._topology.note(f'consumer of queue "{name}"', None)
+        self._topology.note(f"consumer of {consumer.label}", None)
         self._settle()
 
-    def _consumer_ended(self, label: str, consumer: QueueConsumer, text: str, code: int) -> None:
+    def consumer_ended(self, consumer: QueueConsumer, text: str, code: int) -> None:
+        """Note that consuming has ended, with the broker's text and code; ("", 0) if we ended it."""
+        label = consumer.label
         if self._consumers.get(consumer.kind) is consumer:
             del self._consumers[consumer.kind]
         if self._is_over or not self._may_consume:
@@ -351,11 +346,13 @@ class AmqpLink:
 
     # The publisher.
 
-    def _publisher_opened(self) -> None:
+    def publisher_opened(self) -> None:
+        """Note that messages can be published, again after each end of the channel."""
         self._is_news = True  # messages lost with the channel are published first
         self._settle()
 
-    def _reopen_publisher(self, missing: str) -> None:
+    def reopen_publisher(self, missing: str) -> None:
+        """Open the publisher again later; `missing`: why the exchange is, or ""."""
         if not self._is_over:
             self.is_settled = False
             if missing:
@@ -368,10 +365,12 @@ class AmqpLink:
         if not self._is_over and self._publishing is not None and self._publishing.is_open:
             self._publisher.open(self._publishing)
 
-    def _unroutable(self) -> None:
+    def unroutable(self) -> None:
+        """Count a returned message."""
         self._metrics.replies_unsendable.labels("unroutable").inc()
 
-    def _say_not_taken(self, topic: str, text: str) -> None:
+    def say_not_taken(self, topic: str, text: str) -> None:
+        """Say why the broker did not take a message to a topic or queue."""
         # One line per minute, whatever the topic: if one is refused, thousands may be.
         keys = fields(action="publish", connection=self._options.name, topic=cut(topic))
         self._seldom.warning("refused", "%s", text, **keys)

@@ -9,8 +9,7 @@ Thread: the loop's. It keeps nothing while there is no channel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pika
 from pika import exceptions
@@ -25,36 +24,21 @@ from bridge.transports.amqp.properties import MalformedError, message_id_of
 from bridge.transports.base import PublishResult
 from bridge.transports.outgoing import WINDOW, Handed, Outgoing
 
+if TYPE_CHECKING:
+    from bridge.transports.amqp.link import AmqpLink
+
 _MAX_SHORT_BYTES = 255
 _PERSISTENT, _TRANSIENT = 2, 1
 
 
 class AmqpPublisher:
-    """Publishes on one network connection, while `is_open`.
+    """Publishes on one network connection, while `is_open`; `link` learns what becomes of channel and messages."""
 
-    Args:
-        opened: called when messages can be published, again after each end of the channel.
-        reopen: asked to call `open` again later; gets the reason why the exchange is missing, or "".
-        unroutable: called for each returned message.
-        say: called for each rejected message with its topic or queue, and the reason.
-    """
-
-    def __init__(
-        self,
-        options: AmqpOptions,
-        outgoing: Outgoing,
-        opened: Callable[[], None],
-        reopen: Callable[[str], None],
-        unroutable: Callable[[], None],
-        say: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, options: AmqpOptions, outgoing: Outgoing, link: AmqpLink) -> None:
         self._options = options
         self._addresses = addresses_for(options.exchange)
         self._outgoing = outgoing
-        self._opened = opened
-        self._reopen = reopen
-        self._unroutable = unroutable
-        self._say = say
+        self._link = link
         self._channel: Any = None
         self._topics: dict[int, str] = {}
         self._returned: set[int] = set()
@@ -75,7 +59,7 @@ class AmqpPublisher:
         def selected() -> None:
             self.is_open = True
             self._resize()
-            self._opened()
+            self._link.publisher_opened()
 
         self._channel = connection.channel(on_open_callback=ready)
         self._channel.add_on_close_callback(self._closed)
@@ -102,7 +86,7 @@ class AmqpPublisher:
         key = message.queue or self._addresses.key_of(message.topic)
         problem = key_problem(key) or _properties_problem(message)
         if problem:
-            self._say(message.topic, f"cannot publish: {problem}")
+            self._link.say_not_taken(message.topic, f"cannot publish: {problem}")
             self._outgoing.finish(handed, PublishResult.REFUSED)
             return
         tag, self._next_tag = self._next_tag, self._next_tag + 1
@@ -128,9 +112,9 @@ class AmqpPublisher:
         except (ValueError, MalformedError):
             return
         self._returned.add(tag)
-        self._unroutable()
+        self._link.unroutable()
         text = f"a reply was returned: {cut(method.reply_text)}; the sender's queue does not exist"
-        self._say(self._topics.get(tag, ""), text)
+        self._link.say_not_taken(self._topics.get(tag, ""), text)
 
     def _answered(self, answer: Any) -> None:
         method = answer.method
@@ -147,7 +131,7 @@ class AmqpPublisher:
             result = PublishResult.REFUSED
         elif method.NAME == "Basic.Nack":
             result = PublishResult.REFUSED
-            self._say(topic, "the broker rejected a message: a bound queue is full")
+            self._link.say_not_taken(topic, "the broker rejected a message: a bound queue is full")
         self._outgoing.answered(tag, result)
 
     def _closed(self, _channel: Any, reason: Exception) -> None:
@@ -159,17 +143,21 @@ class AmqpPublisher:
         is_suspicious = is_ended or isinstance(reason, exceptions.StreamLostError)
         if is_suspicious and len(self._topics) == 1:
             (topic,) = self._topics.values()
-            self._say(topic, f"the broker closed the connection while this message was being sent: {cut(str(reason))}")
+            self._link.say_not_taken(
+                topic, f"the broker closed the connection while this message was being sent: {cut(str(reason))}"
+            )
         self._outgoing.fail_all(is_suspicious=is_suspicious)
 
     def _closed_by_broker(self, code: int, text: str) -> None:
         is_missing = code == NOT_FOUND
         if not is_missing and len(self._topics) == 1:
             ((tag, topic),) = self._topics.items()
-            self._say(topic, f"the broker refused a message: {cut(text)}; its topic is tried again later")
+            self._link.say_not_taken(
+                topic, f"the broker refused a message: {cut(text)}; its topic is tried again later"
+            )
             self._outgoing.refused(tag)
         self._outgoing.fail_all(is_suspicious=not is_missing)
-        self._reopen(text if is_missing else "")
+        self._link.reopen_publisher(text if is_missing else "")
 
 
 def _properties_problem(message: OutgoingMessage) -> str:
