@@ -67,6 +67,11 @@ def cleaned(text: str) -> str:
     return _HARMFUL.sub(" ", conceal(text))
 
 
+def well_formed(text: str) -> str:
+    r"""Return `text` with each lone surrogate written as ``\udXXX``: neither UTF-8 nor SQLite can encode it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def harmless_json(line: str) -> str:
     r"""Return equivalent JSON text with harmful characters written as ``\uXXXX``."""
     return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

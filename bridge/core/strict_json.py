@@ -18,7 +18,7 @@ from typing import NoReturn
 import orjson
 
 from bridge.core.errors import PermanentError, cut
-from bridge.core.unicode import well_formed
+from bridge.core.foreign import well_formed
 
 MAX_DEPTH = 100
 _MAX_SHOWN = 64
@@ -45,7 +45,7 @@ def loads(payload: bytes, max_depth: int = MAX_DEPTH) -> object:
     except ValueError as error:
         # Python refuses integers of more than 4,300 digits, with a ValueError of its own.
         raise PermanentError(f"the payload is not usable JSON: {error}", code="invalid-json") from error
-    if depth(value, max_depth + 1) > max_depth:
+    if is_deeper(value, max_depth):
         raise _too_deep(max_depth)
     if _SURROGATE_ESCAPE.search(text):
         _refuse_lone_surrogates(value)
@@ -69,21 +69,18 @@ def pointer(path: Iterable[object]) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
-def depth(value: object, limit: int) -> int:
-    """Return how deeply arrays and objects nest in `value`, counting up to `limit`."""
-    level, reached = [value], 0
-    while level and reached < limit:
-        inner: list[object] = []
-        for item in level:
-            if isinstance(item, dict):
-                inner.extend(item.values())
-            elif isinstance(item, list):
-                inner.extend(item)
-        if not any(isinstance(item, dict | list) for item in level):
-            break
-        reached += 1
-        level = inner
-    return reached
+def is_deeper(value: object, limit: int) -> bool:
+    """Whether arrays and objects nest more than `limit` levels deep in `value`."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [inner for outer in level for inner in _items(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _items(outer: dict[str, object] | list[object]) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

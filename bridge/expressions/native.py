@@ -104,9 +104,7 @@ def _comparison(source: str) -> Native | None:
     if match["number"] is not None:
         written = match["number"]
         return _on_number(path.steps, compare, int(written) if _WHOLE.fullmatch(written) else float(written))
-    if match["bool"] is not None:
-        return _on_bool(path.steps, compare, constant=match["bool"] == "true")
-    return _on_text(path.steps, compare, _text(match))
+    return _on_value(path.steps, compare, _text(match) if match["bool"] is None else match["bool"] == "true")
 
 
 def _fits(number: str | None) -> bool:
@@ -146,18 +144,12 @@ def _on_number(steps: tuple[str | int, ...], compare: Compare, constant: float) 
     return test
 
 
-def _on_text(steps: tuple[str | int, ...], compare: Compare, constant: str) -> Native:
+def _on_value(steps: tuple[str | int, ...], compare: Compare, constant: Any) -> Native:
+    kind = type(constant)
+
     def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
         value = walk(payload, steps)
-        return compare(value, constant) if type(value) is str and "\0" not in value else None
-
-    return test
-
-
-def _on_bool(steps: tuple[str | int, ...], compare: Compare, *, constant: bool) -> Native:
-    def test(payload: Any, _captures: MappingOf[str, str]) -> bool | None:
-        value = walk(payload, steps)
-        return compare(value, constant) if type(value) is bool else None
+        return compare(value, constant) if type(value) is kind and (kind is bool or "\0" not in value) else None
 
     return test
 

@@ -13,10 +13,10 @@ import orjson
 
 from bridge.core.clock import Clock, rfc3339
 from bridge.core.errors import cut
+from bridge.core.foreign import well_formed
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import Message, MessageProperties, OutgoingMessage, ReplyAddress
-from bridge.core.unicode import well_formed
 from bridge.interface import replies
 from bridge.interface.replies import Refusal
 from bridge.interface.topics import Topics

@@ -23,7 +23,7 @@ from bridge.configfile.quantities import parse_duration
 from bridge.control.dead_letter_commands import PAGE
 from bridge.control.protocol import Ask
 from bridge.core.errors import BridgeError, ConfigError
-from bridge.core.unicode import well_formed
+from bridge.core.foreign import well_formed
 from bridge.interface.replies import POLICY_REASONS
 from bridge.service.replaying import dead_letters
 from bridge.settings.configuration import load

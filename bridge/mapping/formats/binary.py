@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bridge.core.clock import rfc3339
 from bridge.core.errors import cut
 from bridge.core.model import MessageProperties
-from bridge.mapping.formats.decoder import MAX_DEPTH, NO_OPTIONS, DecoderOptions, OnceDecoder, PayloadError, library
+from bridge.core.strict_json import MAX_DEPTH
+from bridge.mapping.formats.decoder import NO_OPTIONS, DecoderOptions, OnceDecoder, PayloadError, library
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

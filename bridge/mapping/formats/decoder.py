@@ -17,9 +17,8 @@ from bridge.core.errors import PermanentError
 from bridge.core.model import NO_PROPERTIES, MessageProperties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    pass
 
-MAX_DEPTH = 100
 _LONGEST_SHOWN = 64
 
 
@@ -152,17 +151,3 @@ def trimmed(payload: bytes) -> bytes:
 def shown(payload: bytes) -> str:
     """Return the beginning of a payload for a message, harmless to a terminal."""
     return quote(payload[: 2 * _LONGEST_SHOWN].decode("utf-8", "backslashreplace"), _LONGEST_SHOWN)
-
-
-def check_depth(value: Any) -> None:
-    """Raise `PayloadError` for maps and lists nested more than `MAX_DEPTH` levels deep."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _items(outer) if isinstance(inner, (dict, list))]
-        if not level:
-            return
-    raise PayloadError(f"decode payload: nested more than {MAX_DEPTH} levels deep")
-
-
-def _items(outer: Any) -> Iterable[Any]:
-    return outer.values() if isinstance(outer, dict) else outer

@@ -19,13 +19,12 @@ import orjson
 
 from bridge.core.errors import cut
 from bridge.core.model import NO_PROPERTIES, MessageProperties
+from bridge.core.strict_json import MAX_DEPTH, is_deeper
 from bridge.mapping.formats.decoder import (
-    MAX_DEPTH,
     NO_OPTIONS,
     Decoder,
     DecoderOptions,
     PayloadError,
-    check_depth,
     shown,
     trimmed,
 )
@@ -59,8 +58,8 @@ class JsonDecoder(Decoder):
             value = orjson.loads(payload)
         except orjson.JSONDecodeError:
             value = _tolerant_json(payload)
-        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
-            check_depth(value)
+        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and is_deeper(value, MAX_DEPTH):
+            raise PayloadError(f"decode payload: nested more than {MAX_DEPTH} levels deep")
         self._last = (payload, value)
         return value
 

@@ -15,7 +15,6 @@ from bridge.core.errors import cut
 from bridge.core.log import SeldomLog, fields, logger
 from bridge.core.metrics import Metrics
 from bridge.core.model import OutgoingMessage
-from bridge.core.report import ErrorReports
 from bridge.transports.base import Listener, PublishResult, Session
 from bridge.transports.deliveries import BrokerDelivery
 from bridge.transports.intake import Batch
@@ -67,7 +66,6 @@ class Conversation:
         wakeup: Wakeup,
         listener: Listener,
         metrics: Metrics,
-        reports: ErrorReports,
         clock: Clock,
         seldom: SeldomLog,
     ) -> None:
@@ -79,7 +77,6 @@ class Conversation:
         self._wakeup = wakeup
         self._listener = listener
         self._metrics = metrics
-        self._reports = reports
         self._clock = clock
         self._seldom = seldom
         self.probe = Probe(options, outgoing, clock)

@@ -195,7 +195,6 @@ class MqttTransport(Worker):
             wakeup=self._wakeup,
             listener=self._listener,
             metrics=self._metrics,
-            reports=self._reports,
             clock=self._clock,
             seldom=self._seldom,
         )

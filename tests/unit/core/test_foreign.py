@@ -16,7 +16,7 @@ from bridge.argo.credentials import Credentials
 from bridge.argo.errors import classify
 from bridge.core import log
 from bridge.core.errors import cut
-from bridge.core.foreign import SHOWN, cleaned, conceal, conceal_bytes, harmless_json, remember_secret
+from bridge.core.foreign import SHOWN, cleaned, conceal, conceal_bytes, harmless_json, remember_secret, well_formed
 from bridge.core.report import ReportWriter
 from bridge.transports.password_file import read_password
 
@@ -102,3 +102,17 @@ def test_an_answer_is_one_harmless_line() -> None:
     text = classify(302, {"location": "http://evil/\x1b[2J\u202e" + "x" * 1000}, b"", 0.0).message
     assert len(text) <= 256
     assert not set(text) & set(HARMFUL)
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_the_result_has_an_encoding_and_well_formed_text_stays(text: str) -> None:
+    """The result always is UTF-8; text that was already is not touched."""
+    result = well_formed(text)
+    result.encode()
+    if not any("\ud800" <= char <= "\udfff" for char in text):
+        assert result == text
+
+
+def test_a_lone_surrogate_can_be_seen() -> None:
+    """A lone surrogate is written out."""
+    assert well_formed("a\ud800b") == "a\\ud800b"

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.configfile.problems import Code
+from bridge.core.strict_json import MAX_DEPTH
 from bridge.mapping.formats.binary import CborDecoder, MsgpackDecoder
-from bridge.mapping.formats.decoder import MAX_DEPTH, OptionError, PayloadError
+from bridge.mapping.formats.decoder import OptionError, PayloadError
 from tests.support.machine import scaled
 
 DECODERS = {"cbor": CborDecoder(), "msgpack": MsgpackDecoder()}

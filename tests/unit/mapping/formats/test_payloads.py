@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.mapping.formats.decoder import MAX_DEPTH, DecoderOptions, OptionError, PayloadError
+from bridge.core.strict_json import MAX_DEPTH
+from bridge.mapping.formats.decoder import DecoderOptions, OptionError, PayloadError
 from bridge.mapping.payloads import DECODERS, PayloadFormat, make_decoder
 
 

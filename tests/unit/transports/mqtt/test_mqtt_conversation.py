@@ -151,7 +151,6 @@ class Bench:
             wakeup=NoWakeup(descriptors[1]),  # type: ignore[arg-type]
             listener=RecordingListener(),
             metrics=Metrics(),
-            reports=reports_of(),
             clock=self.clock,
             seldom=SeldomLog(logger(__name__), self.clock.monotonic_s),
         )
