@@ -12,7 +12,7 @@ RabbitMQ, "Dead Letter Exchanges" for ``x-death``; CloudEvents 1.0.2, "AMQP Prot
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,19 +22,6 @@ from bridge.core.model import Flaw, MessageProperties
 CLOUD_EVENTS = ("cloudEvents:", "cloudEvents_")
 """Prefix of the attributes of an event in binary mode; without it they are named as in MQTT."""
 
-# Flag, name and form of each property, in the order of a message.
-_FIELDS = (
-    (1 << 15, "content_type", "short"),
-    (1 << 14, "content_encoding", "short"),
-    (1 << 13, "headers", "table"),
-    (1 << 12, "delivery_mode", "octet"),
-    (1 << 11, "priority", "octet"),
-    (1 << 10, "correlation_id", "short"),
-    (1 << 9, "reply_to", "short"),
-    (1 << 8, "expiration", "short"),
-    (1 << 7, "message_id", "short"),
-    (1 << 6, "timestamp", "timestamp"),
-)
 _MAX_EXPIRATION_DIGITS = 15
 
 _NUMBERS = {
@@ -90,7 +77,7 @@ class Reader:
         return found
 
     def number(self, form: str) -> int:
-        """Return the next integer; `form` as in `struct`."""
+        """Return the next number; `form` as in `struct`."""
         value: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
 
@@ -106,8 +93,7 @@ class Reader:
         """Return the next field value, preceded by its type; `MalformedError` if the type is unknown."""
         kind = self.take(1)
         if kind in _NUMBERS:
-            value: int | float = struct.unpack(_NUMBERS[kind], self.take(struct.calcsize(_NUMBERS[kind])))[0]
-            return value
+            return self.number(_NUMBERS[kind])
         if kind == b"S":
             return self.long().decode("utf-8", "replace")
         if kind == b"x":
@@ -162,6 +148,21 @@ def text_of(value: Value) -> str | None:
     return str(value)
 
 
+# Name and form of each property, in the order of a message; the first has the highest flag.
+_FIELDS: tuple[tuple[str, Callable[[Reader], bytes]], ...] = (
+    ("content_type", Reader.short),
+    ("content_encoding", Reader.short),
+    ("headers", Reader.long),
+    ("delivery_mode", lambda reader: reader.take(1)),
+    ("priority", lambda reader: reader.take(1)),
+    ("correlation_id", Reader.short),
+    ("reply_to", Reader.short),
+    ("expiration", Reader.short),
+    ("message_id", Reader.short),
+    ("timestamp", lambda reader: reader.take(8)),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """Why RabbitMQ removed a message from a queue: ``rejected``, ``expired``, ``maxlen`` or ``delivery_limit``.
@@ -193,7 +194,7 @@ class AmqpProperties:
 
 def read_properties(header: bytes, now_s: float) -> AmqpProperties:
     """Return the properties in a content header frame, from the flags on; ``timestamp`` is compared with wall time."""
-    found: dict[str, bytes | int] = {}
+    found: dict[str, bytes] = {}
     flaw = None
     try:
         _read_fields(header, found)
@@ -202,12 +203,12 @@ def read_properties(header: bytes, now_s: float) -> AmqpProperties:
     headers: dict[str, Value] = {}
     death = None
     try:
-        headers = dict(Reader(_bytes(found, "headers")).pairs())
+        headers = dict(Reader(found.get("headers", b"")).pairs())
         death = _last_death(headers)
     except MalformedError as error:
         flaw = flaw or Flaw("unreadable-headers", f"the headers of the message cannot be read: {error}")
     shared = MessageProperties(
-        correlation_data=_bytes(found, "correlation_id"),
+        correlation_data=found.get("correlation_id", b""),
         content_type=_text(found, "content_type"),
         message_expiry_s=_expiry_s(found, death, now_s),
         message_id=_text(found, "message_id"),
@@ -217,29 +218,18 @@ def read_properties(header: bytes, now_s: float) -> AmqpProperties:
     return AmqpProperties(shared, _text(found, "content_encoding").strip().lower(), death, flaw)
 
 
-def _read_fields(header: bytes, found: dict[str, bytes | int]) -> None:
+def _read_fields(header: bytes, found: dict[str, bytes]) -> None:
     reader = Reader(header)
     flags = word = reader.number(">H")
     while word & 1:  # further words of flags: none is defined
         word = reader.number(">H")
-    for flag, name, form in _FIELDS:
-        if not flags & flag:
-            continue
-        if form == "short":
-            found[name] = reader.short()
-        elif form == "table":
-            found[name] = reader.long()
-        else:
-            found[name] = reader.number(">B" if form == "octet" else ">Q")
+    for place, (name, read) in enumerate(_FIELDS):
+        if flags & 1 << 15 - place:
+            found[name] = read(reader)
 
 
-def _bytes(found: dict[str, bytes | int], name: str) -> bytes:
-    value = found.get(name, b"")
-    return value if isinstance(value, bytes) else b""
-
-
-def _text(found: dict[str, bytes | int], name: str) -> str:
-    return _bytes(found, name).decode("utf-8", "replace")
+def _text(found: dict[str, bytes], name: str) -> str:
+    return found.get(name, b"").decode("utf-8", "replace")
 
 
 def _last_death(headers: dict[str, Value]) -> Death | None:
@@ -250,14 +240,14 @@ def _last_death(headers: dict[str, Value]) -> Death | None:
     return Death(queue, reason, exchange)
 
 
-def _expiry_s(found: dict[str, bytes | int], death: Death | None, now_s: float) -> float | None:
+def _expiry_s(found: dict[str, bytes], death: Death | None, now_s: float) -> float | None:
     if death is not None and death.reason == "expired":
         return 0.0  # the broker removes the expiration from an expired message
-    text = _bytes(found, "expiration")
+    text = found.get("expiration", b"")
     if not text.isdigit() or len(text) > _MAX_EXPIRATION_DIGITS:
         return None
-    sent_s = found.get("timestamp")
-    waited_s = max(0.0, now_s - sent_s) if isinstance(sent_s, int) else 0.0
+    sent = found.get("timestamp")
+    waited_s = 0.0 if sent is None else max(0.0, now_s - int.from_bytes(sent, "big"))
     return max(0.0, int(text) / 1000 - waited_s)
 
 
@@ -279,6 +269,6 @@ def message_id_of(header: bytes) -> str:
     Raises:
         MalformedError: the properties cannot be read.
     """
-    found: dict[str, bytes | int] = {}
+    found: dict[str, bytes] = {}
     _read_fields(header, found)
     return _text(found, "message_id")

@@ -45,7 +45,7 @@ class Steps:
     def cancel(self) -> None:
         """Stop, without any report."""
         self._steps.clear()
-        self._done = _nobody
+        self._done = lambda: None
 
     def _next(self) -> None:
         while self._steps and (is_needed := self._steps[0].is_needed) is not None and not is_needed():
@@ -82,7 +82,3 @@ class Steps:
             if asked is not None:
                 asked.refused(reason.reply_code, reason.reply_text)
             self._next()
-
-
-def _nobody() -> None:
-    """The end is of no interest any more."""

@@ -183,7 +183,7 @@ class Topology:
 
         arguments = {"exchange": name, "exchange_type": "topic", "durable": True}
         # Declaring a missing one would create it.
-        return BrokerCall("exchange_declare", arguments, _nothing, say, is_needed=lambda: self.has_exchange)
+        return BrokerCall("exchange_declare", arguments, lambda _: None, say, is_needed=lambda: self.has_exchange)
 
     def _queue(self, queue: Queue, *, may_create: bool) -> list[BrokerCall]:
         label = self._label(queue)
@@ -296,7 +296,3 @@ class Topology:
 
 def _arguments(binding: Binding) -> dict[str, str]:
     return {"queue": binding.queue, "exchange": binding.exchange, "routing_key": binding.key}
-
-
-def _nothing(_answer: Any) -> None:
-    """Ignore the response."""
