@@ -1,7 +1,7 @@
 """Translates topics into routing keys and back, and topic filters into binding keys. Pure; any thread.
 
 Levels are separated by `.` instead of `/`. Within a level `.`, `*` and `%` are written as `%2E`, `%2A` and `%25`, so
-that the translation is reversible. On the exchange of RabbitMQ's MQTT plugin (`Plain`) nothing is escaped, because the
+that the translation is reversible. On the exchange of RabbitMQ's MQTT plugin nothing is escaped, because the
 plugin escapes nothing: there a dot within a level looks like a slash.
 
 Source: AMQP 0-9-1 sections 3.1.3.3 and 4.2.5.3; RabbitMQ, "MQTT Plugin", How it Works.
@@ -25,10 +25,10 @@ _UNREADABLE = re.compile(r"[+#\0]")
 
 
 class Addresses:
-    """The translation for one exchange; `is_plain`: like the MQTT plugin, without escapes."""
+    """The translation for one exchange, by its name."""
 
-    def __init__(self, *, is_plain: bool = False) -> None:
-        self._is_plain = is_plain
+    def __init__(self, exchange: str) -> None:
+        self._is_plain = exchange == MQTT_PLUGIN_EXCHANGE
 
     def key_of(self, topic: str) -> str:
         """Return the routing key of a topic name; it may be longer than `MAX_KEY_BYTES`."""
@@ -60,11 +60,6 @@ class Addresses:
 
 def _shown(char: str) -> str:
     return f"%{ord(char) - 0xDC00:02X}" if 0xDC80 <= ord(char) <= 0xDCFF else char
-
-
-def addresses_for(exchange: str) -> Addresses:
-    """Return the translation for an exchange by its name."""
-    return Addresses(is_plain=exchange == MQTT_PLUGIN_EXCHANGE)
 
 
 def key_problem(key: str) -> str:

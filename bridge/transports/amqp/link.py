@@ -104,24 +104,19 @@ class AmqpLink:
         self._consuming = self._connect(self._consuming_opened)
 
     def _connect(self, opened: Callable[[Any], None]) -> RawConnection | None:
+        options, broker = self._options, self._broker
         try:
             return RawConnection(
-                parameters(self._options, self._broker),
+                parameters(options, broker),
                 on_open_callback=opened,
-                on_open_error_callback=self._not_opened,
-                on_close_callback=self._was_closed,
+                on_open_error_callback=lambda _, error: self._end(connect_failed(error, options, broker)),
+                on_close_callback=lambda _, error: self._end(closed(error, options, broker)),
                 custom_ioloop=self._loop.services,
             )
         except OSError as error:  # ssl.SSLError is one
-            text = f"the password or TLS files of connection {self._options.name} cannot be used: {error}"
+            text = f"the password or TLS files of connection {options.name} cannot be used: {error}"
             self._end(HealthProblem("unreadable-file", text))
             return None
-
-    def _not_opened(self, _connection: Any, error: BaseException) -> None:
-        self._end(connect_failed(error, self._options, self._broker))
-
-    def _was_closed(self, _connection: Any, error: BaseException) -> None:
-        self._end(closed(error, self._options, self._broker))
 
     def _consuming_opened(self, _connection: Any) -> None:
         if not self._is_over:

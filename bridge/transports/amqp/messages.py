@@ -15,7 +15,7 @@ from bridge.core.errors import cut
 from bridge.core.model import Flaw, Message
 from bridge.core.topic_filter import MAX_TOPIC_BYTES, matches
 from bridge.interface.topics import BRIDGE_ROOT
-from bridge.transports.amqp.addresses import addresses_for
+from bridge.transports.amqp.addresses import Addresses
 from bridge.transports.amqp.options import AmqpOptions, QueueKind
 from bridge.transports.amqp.properties import Death, read_properties
 
@@ -71,7 +71,7 @@ class MessageReader:
 
     def __init__(self, options: AmqpOptions) -> None:
         self._options = options
-        self._addresses = addresses_for(options.exchange)
+        self._addresses = Addresses(options.exchange)
         self._queues = {queue.kind: queue for queue in options.queues()}
         self._request_filters: tuple[str, ...] = ()
         self._request_heads: tuple[str, ...] = ()
@@ -168,5 +168,5 @@ def unreadable(connection: str, arrival: Arrival) -> Message:
     flaw = Flaw("internal-error", "unexpected error in the bridge while reading this message; see its log")
     key = arrival.origin.routing_key
     key = key if isinstance(key, str) else "unreadable"
-    topic = addresses_for("").topic_of(key)
+    topic = Addresses("").topic_of(key)
     return Message(connection, topic, arrival.body, qos=1, dup=arrival.redelivered, flaw=flaw)

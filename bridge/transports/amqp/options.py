@@ -168,11 +168,6 @@ class AmqpOptions:
         """The name of the request queue."""
         return f"argo-bridge.{self.bridge_id}.requests"
 
-    @property
-    def title(self) -> str:
-        """The connection's name in RabbitMQ's management pages."""
-        return f"argo-bridge {self.bridge_id} {self.name}"
-
     def queues(self) -> tuple[Queue, ...]:
         """Return the queues, beginning with the one for messages removed from the others."""
         if self.is_visit:

@@ -17,7 +17,7 @@ from pika import exceptions
 from bridge.core.errors import cut
 from bridge.core.model import OutgoingMessage
 from bridge.interface.reply_addresses import DIRECT_REPLY
-from bridge.transports.amqp.addresses import addresses_for, key_problem
+from bridge.transports.amqp.addresses import Addresses, key_problem
 from bridge.transports.amqp.options import AmqpOptions
 from bridge.transports.amqp.problems import CONNECTION_FORCED, NOT_FOUND
 from bridge.transports.amqp.properties import MalformedError, message_id_of
@@ -36,7 +36,7 @@ class AmqpPublisher:
 
     def __init__(self, options: AmqpOptions, outgoing: Outgoing, link: AmqpLink) -> None:
         self._options = options
-        self._addresses = addresses_for(options.exchange)
+        self._addresses = Addresses(options.exchange)
         self._outgoing = outgoing
         self._link = link
         self._channel: Any = None

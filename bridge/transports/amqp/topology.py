@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bridge.core.model import HealthProblem
-from bridge.transports.amqp.addresses import MQTT_PLUGIN_EXCHANGE, addresses_for, key_problem
+from bridge.transports.amqp.addresses import MQTT_PLUGIN_EXCHANGE, Addresses, key_problem
 from bridge.transports.amqp.options import AmqpOptions, Declare, Queue, QueueKind
 from bridge.transports.amqp.problems import (
     ACCESS_REFUSED,
@@ -73,7 +73,7 @@ def wanted_bindings(options: AmqpOptions, filters: frozenset[str], retained: fro
     AMQP has no retained messages: of the `retained` filters a visit gets messages published from now on.
     """
     queues = {queue.kind: queue for queue in options.queues()}
-    addresses, head = addresses_for(options.exchange), options.prefix + "/"
+    addresses, head = Addresses(options.exchange), options.prefix + "/"
     bindings, problems, requests, events = {}, [], [], []
     for topic_filter in sorted(filters | retained if options.is_visit else filters):
         key = addresses.binding_of(topic_filter)

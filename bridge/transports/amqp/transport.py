@@ -75,7 +75,6 @@ class AmqpTransport(Worker):
         self._memory = memory or FilterMemory()
         self._seldom = SeldomLog(_log, self._clock.monotonic_s)
         self._inbox = Inbox()
-        self.post = self._inbox.put
         self._loop = AmqpLoop(f"amqp-{options.name}-link", self._crashed)
         self._outgoing = Outgoing(lambda: self._loop.call(self._pump), self._clock, reports)
         self._session = AmqpSession(self._inbox.wake, metrics.late_acks.labels(connection=options.name).inc)
@@ -92,6 +91,10 @@ class AmqpTransport(Worker):
             give_back=lambda: self._on_link(AmqpLink.pause),
             misrouted=lambda: self._on_link(AmqpLink.misrouted),
         )
+        # For the link: `post` takes messages and calls; the other two are such calls (further ones: see "Reports").
+        self.post = self._inbox.put
+        self.began = self._session.began
+        self.acknowledged = self._intake.settled
         self._wanted = wanted_bindings(options, frozenset(), frozenset())
         self._asked: WantedBindings | None = None
         self._known = read_bindings(self._memory.known)
@@ -233,20 +236,12 @@ class AmqpTransport(Worker):
         self._asked = None
         self._loop.call(self._link.open)
 
-    # What the link's thread reports, called on the transport's.
-
-    def began(self, token: int) -> None:
-        """Note that a consumer has started."""
-        self._session.began(token)
+    # Reports of the link, called on the transport's thread.
 
     def over(self, token: int) -> None:
         """Note that a consumer has ended."""
         self._session.ended(token)
         self._intake.begin()
-
-    def acknowledged(self, token: int, tag: int) -> None:
-        """Note that the broker has received a consumer's acknowledgements up to `tag`."""
-        self._intake.settled(token, tag)
 
     def declared(self, link: AmqpLink, *, had_queues: bool) -> None:
         """Note that exchange and queues exist, or were refused; `had_queues`: they existed before, with messages."""

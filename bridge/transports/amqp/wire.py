@@ -83,7 +83,11 @@ def parameters(options: AmqpOptions, broker: Broker) -> pika.ConnectionParameter
         socket_timeout=options.connect_timeout_s,
         stack_timeout=options.connect_timeout_s * 2,
         blocked_connection_timeout=None,
-        client_properties={"connection_name": options.title, "product": "argo-bridge", "version": __version__},
+        client_properties={
+            "connection_name": f"argo-bridge {options.bridge_id} {options.name}",
+            "product": "argo-bridge",
+            "version": __version__,
+        },
     )
 
 

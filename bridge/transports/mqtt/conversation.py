@@ -152,7 +152,8 @@ class Conversation:
             if not self._outgoing.is_unanswered and (optional := self._subscriptions.optional_changes()):
                 self._subscriptions.asking(self._link.subscribe(optional))
             if self._outgoing.count and not self._subscriptions.is_asking:
-                self._send_outgoing()
+                while (taken := self._outgoing.take()) is not None:
+                    self._send(taken)
             if acked := self._intake.deliveries.take_acknowledged():
                 link.socket.write(b"".join([delivery.acknowledgement for delivery in acked]))
             self.probe.check(self._clock.monotonic_s())
@@ -181,10 +182,6 @@ class Conversation:
             for problem in self._subscriptions.problems:
                 _log.error("%s", problem.message, extra=fields(connection=self._name, code=problem.code))
             self._listener.ready(self._name)
-
-    def _send_outgoing(self) -> None:
-        while (taken := self._outgoing.take()) is not None:
-            self._send(taken)
 
     def _send(self, handed: Handed) -> None:
         message, _ = handed

@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -81,6 +80,7 @@ class Link:
 
     Attributes:
         connack: None until the broker accepts the connection.
+        packets: yields the unhandled packets that were read; `ProtocolError` if the bytes are not MQTT.
         answers: unhandled SUBACKs and PUBACKs, oldest first.
     """
 
@@ -93,7 +93,8 @@ class Link:
         self._client: PahoClient | None = None
         self._lost: LinkLost | None = None
         self._has_heard = False
-        self._packets = PacketReader()
+        self._reader = PacketReader()
+        self.packets = self._reader.packets
         self.connack: Connack | None = None
         self.answers: deque[Suback | Puback] = deque()
 
@@ -177,10 +178,6 @@ class Link:
             raise self._lost or self.closed("")
         return found
 
-    def packets(self) -> Iterator[bytes]:
-        """Yield the unhandled packets that were read; raises `ProtocolError` if the bytes are not MQTT."""
-        return self._packets.packets()
-
     def read(self) -> bool:
         """Read available data, up to about 2 MiB; True if there was any."""
         sock = self.socket
@@ -201,7 +198,7 @@ class Link:
             if not self._has_heard and chunk[0] != _CONNACK:
                 raise self.malformed("the first packet is not a CONNACK")
             self._has_heard = True
-            self._packets.feed(chunk)
+            self._reader.feed(chunk)
             total += len(chunk)
         return total > 0
 

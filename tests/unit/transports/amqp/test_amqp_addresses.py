@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bridge.core.topic_filter import matches, name_problem
-from bridge.transports.amqp.addresses import addresses_for, key_problem
+from bridge.transports.amqp.addresses import Addresses, key_problem
 
-ESCAPING, PLAIN = addresses_for("argo.workflows"), addresses_for("amq.topic")
+ESCAPING, PLAIN = Addresses("argo.workflows"), Addresses("amq.topic")
 LEVEL = st.text(st.sampled_from(list("ab.*%2E/")) | st.characters(exclude_categories=("Cs",)), max_size=5)
 TOPIC = st.lists(LEVEL, min_size=1, max_size=4).map("/".join).filter(lambda topic: not name_problem(topic))
 
