@@ -91,7 +91,7 @@ class AmqpTransport(Worker):
             give_back=lambda: self._on_link(AmqpLink.pause),
             misrouted=lambda: self._on_link(AmqpLink.misrouted),
         )
-        # For the link: `post` takes messages and calls; the other two are such calls (further ones: see "Reports").
+        # For the link, which posts messages and calls: these two, and those under "Reports of the link".
         self.post = self._inbox.put
         self.began = self._session.began
         self.acknowledged = self._intake.settled
