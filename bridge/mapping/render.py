@@ -81,7 +81,7 @@ def parse_template(text: str, captures: Sequence[str], of_rules: Collection[str]
     faults = _braces_faults(pieces)
     parts: list[str | Expression] = []
     for piece in pieces:
-        if isinstance(piece, _Literal):
+        if piece.text is not None:
             parts.append(piece.text)
         elif piece.end is None:
             message = "${ is never closed by }; write $${ for the two literal characters"
@@ -181,38 +181,31 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Literal:
-    """Literal text."""
+class _Piece:
+    """Literal text; or, if `text` is None, a `${...}` with the place of its `}` (None = missing)."""
 
     start: int
-    text: str
+    text: str | None
+    end: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Hole:
-    """A `${...}`: where it begins, and where its `}` is (None = missing)."""
-
-    start: int
-    end: int | None
-
-
-def _pieces(text: str) -> list[_Literal | _Hole]:
-    pieces: list[_Literal | _Hole] = []
+def _pieces(text: str) -> list[_Piece]:
+    pieces: list[_Piece] = []
     position = 0
     while match := _DOLLAR.search(text, position):
         if match.start() > position:
-            pieces.append(_Literal(position, text[position : match.start()]))
+            pieces.append(_Piece(position, text[position : match.start()]))
         if match.group() == "$$":
-            pieces.append(_Literal(match.start(), "$"))
+            pieces.append(_Piece(match.start(), "$"))
             position = match.end()
             continue
         end = _closing(text, match.end())
-        pieces.append(_Hole(match.start(), end))
+        pieces.append(_Piece(match.start(), None, end))
         if end is None:
             return pieces
         position = end + 1
     if position < len(text):
-        pieces.append(_Literal(position, text[position:]))
+        pieces.append(_Piece(position, text[position:]))
     return pieces
 
 
@@ -231,12 +224,12 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _braces_faults(pieces: list[_Literal | _Hole]) -> list[ExpressionFault]:
+def _braces_faults(pieces: list[_Piece]) -> list[ExpressionFault]:
     """Refuse `${` where the value would become part of Argo's own expression."""
     faults: list[ExpressionFault] = []
     opened: int | None = None
     for piece in pieces:
-        if isinstance(piece, _Literal):
+        if piece.text is not None:
             for braces in _BRACES.finditer(piece.text):
                 opened = piece.start + braces.start() if braces.group() == "{{" else None
         elif opened is not None:
