@@ -41,6 +41,11 @@ mappings:
     topic: sensors/{site}/press/{device}
     when: payload.value > 90.0
     workflow: {template: bad}
+  - name: order
+    topic: mes/{line}
+    payload: {format: cloudevents}
+    when: payload.type == 'done' && payload.data.scrap > 2
+    workflow: {template: quick}
 """
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("ARGO_", "COLUMNS"))}
@@ -199,6 +204,19 @@ def test_a_sensor_message_is_followed_to_what_it_started(plant):
     assert bad.code == 1, bad
     assert "factory/bad-" in bad.notes
     assert (good.output, bad.output) == ("", "")
+
+
+def test_headers_and_a_content_type_are_sent(plant):
+    """A CloudEvents event in binary mode reaches its mapping; without properties nothing is sent."""
+    event = ("--header", "specversion=1.0", "--header", "id=1", "--header", "source=/a=b", "--header", "type=done")
+    sent = plant.send("mes/7", '{"scrap": 3}', "--content-type", "application/json", *event, "--wait")
+    if plant.version == "5":
+        assert sent.code == 0, sent
+        replies = [plant.send("trigger", submit("quick"), *event).reply for _ in range(2)]
+        assert replies[0]["workflowId"] == replies[1]["workflowId"], "a request with the id of a known event"
+    else:
+        assert (sent.code, sent.output) == (1, "")
+        assert "MQTT 3.1.1 has neither headers nor a content type" in sent.notes
 
 
 def test_a_sensor_message_that_starts_nothing_is_told_so(plant):

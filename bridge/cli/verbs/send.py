@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,6 +37,9 @@ _EPILOG = """examples:
   argo-bridge send --config bridge.yaml trigger @trigger.json --wait
   argo-bridge send --config bridge.yaml trigger/factory '{"submit": {"template": "inspect-boiler"}}'
   argo-bridge send --config bridge.yaml sensors/hall-1/boiler/7/temperature '{"value": 95.2, "seq": 1}' --wait
+  argo-bridge send --config bridge.yaml plant/pump/7 @reading.cbor
+  argo-bridge send --config bridge.yaml mes/events '{"scrap": 3}' --content-type application/json \\
+    --header specversion=1.0 --header id=1 --header source=/line/7 --header type=done
 
 exit codes:
   0  the reply is a success, or the broker accepted the sensor message; with --wait: every workflow Succeeded
@@ -56,6 +61,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_target_options(parser)
     parser.add_argument("--wait", action="store_true", help="follow the workflow until it finishes")
     add_timeout(parser, "time limit for the whole command, e.g. 10s or 5m")
+    parser.add_argument("--content-type", metavar="TYPE", default="", help="the message's content type")
+    parser.add_argument(
+        "--header",
+        metavar="NAME=VALUE",
+        type=_header,
+        action="append",
+        default=[],
+        help="a user property (MQTT 5.0) or header (AMQP) of the message; may be repeated",
+    )
     parser.add_argument(
         "topic",
         metavar="TOPIC",
@@ -74,10 +88,16 @@ def run_send(args: argparse.Namespace) -> int:
         return exit_codes.PROBLEMS
     topic, payload = full_topic(args.topic, target.topics), _payload(args.payload)
     request = target.topics.parse(topic)
+    properties: dict[str, Any] = {"content_type": args.content_type, "user": tuple(args.header)}
+    if any(properties.values()) and not target.has_properties:
+        raise ConfigError("send message: MQTT 3.1.1 has neither headers nor a content type", code="bad-value")
     with target.visit() as visit, SendView() as view:
         if isinstance(request, Request):
-            return _ask(target, target.question_at(topic, request, payload), visit, view, until_s, wait=args.wait)
-        return _inform(target, OutgoingMessage(topic, payload), visit, view, until_s, wait=args.wait)
+            question = target.question_at(topic, request, payload)
+            question.message = replace(question.message, **properties)
+            return _ask(target, question, visit, view, until_s, wait=args.wait)
+        message = OutgoingMessage(topic, payload, **properties)
+        return _inform(target, message, visit, view, until_s, wait=args.wait)
 
 
 def _ask(target: Target, question: Question, visit: BrokerVisit, view: SendView, until_s: float, *, wait: bool) -> int:
@@ -139,6 +159,13 @@ def _payload(text: str) -> bytes:
         return Path(text[1:]).read_bytes()
     except OSError as error:
         raise ConfigError(f"read payload {text[1:]}: {error.strerror}", code="unreadable-file") from error
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _topic(text: str) -> str:
