@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bridge.core.model import MessageProperties
 
 MAX_VALUES = 100_000
+_MAX_FIELDS = 8_000_000
+"""Fields for which the library makes room, at up to 16 bytes each: all fields of a message, even if it is empty."""
 _GOOGLE = "google.protobuf."
 
 
@@ -43,7 +45,10 @@ class ProtobufDecoder(OnceDecoder):
         "and infinite numbers are null, keys of maps are text. `Timestamp` and `Duration` are text, for `timestamp()` "
         "and `duration()`; wrappers and `Struct` are their values"
     )
-    refuses = f"what is no such message, more than 100 levels, more than {MAX_VALUES:,} values"
+    refuses = (
+        f"what is no such message, more than 100 levels, more than {MAX_VALUES:,} values; more than "
+        "16,000,000 bytes divided by the number of fields of its largest inner message"
+    )
     keys = frozenset({"descriptor", "message"})
 
     def __init__(self, options: DecoderOptions = NO_OPTIONS) -> None:
@@ -55,9 +60,12 @@ class ProtobufDecoder(OnceDecoder):
         if options.descriptor is None:
             raise OptionError("descriptor", "is required with protobuf: the file of a descriptor set", Code.MISSING_KEY)
         self._class = _message_class(options.descriptor, options.message)
+        self._longest = 2 * _MAX_FIELDS // max(1, _widest(self._class.DESCRIPTOR))  # an inner message takes two bytes
         self._failure: type[Exception] = library("google.protobuf.message").DecodeError
 
     def _read(self, payload: bytes, properties: MessageProperties, *, exact: bool) -> Any:
+        if len(payload) > self._longest:
+            raise PayloadError(f"decode payload: over {self._longest} bytes, the limit for messages of so many fields")
         try:
             message = self._class.FromString(payload)
         except self._failure as error:
@@ -84,6 +92,19 @@ def _message_class(descriptor_set: bytes, name: str) -> Any:
         hint = did_you_mean(name, known) or f"; it has {', '.join(known[:5]) or 'none'}"
         raise OptionError("message", f"is {quote(name)}, which is not in the descriptor file{hint}") from error
     return library("google.protobuf.message_factory").GetMessageClass(found)
+
+
+def _widest(root: Any) -> int:
+    """Return the number of fields of the largest message that can be within a message."""
+    found: dict[str, int] = {}
+    pending = [root]
+    while pending:
+        for field in pending.pop().fields:
+            inner = field.message_type
+            if inner is not None and inner.full_name not in found:
+                found[inner.full_name] = len(inner.fields)
+                pending.append(inner)
+    return max(found.values(), default=0)
 
 
 def _names(package: str, messages: Iterable[Any]) -> Iterator[str]:

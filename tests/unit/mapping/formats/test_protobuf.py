@@ -47,7 +47,7 @@ def all_kinds():
 
 
 WIDE = descriptor_pb2.DescriptorProto(
-    name="Wide", field=[field(f"f{number}", number, "int32") for number in range(1, 200)]
+    name="Wide", field=[field(f"f{number}", number, "int32") for number in range(1, 151)]
 )
 SET = descriptor_set(reading(), all_kinds(), WIDE)
 ALL = ProtobufDecoder(DecoderOptions(descriptor=SET, message="plant.All"))
@@ -138,6 +138,15 @@ def test_what_has_no_meaning_or_too_many_values_is_refused(payload, words):
     with pytest.raises(PayloadError, match=words):
         read(payload)
     read(nested(50))
+
+
+def test_many_empty_messages_take_little_memory():
+    """Each takes two bytes of a payload, and room for all its fields in the library."""
+    bomb = b"\x7a\x00" * 128 * 1024
+    with pytest.raises(PayloadError, match="over 106666 bytes"):
+        read(bomb)
+    narrow = ProtobufDecoder(DecoderOptions(descriptor=SET, message="plant.Reading"))
+    assert narrow.decode(b"\x0a\x80\x80\x40" + b"a" * 2**20)["device"] == "a" * 2**20
 
 
 @pytest.mark.parametrize(
