@@ -131,9 +131,10 @@ class AmqpLink:
         self._declare()
 
     def _block(self, _connection: Any, frame: Any) -> None:
+        # First: whoever sees the problem may rely on it that nothing is taken any more.
+        self._publisher.block(is_blocked=True)
         self._blocked = blocked(str(frame.method.reason), self._broker)
         _log.warning("%s", self._blocked.message, extra=fields(connection=self._options.name, code="blocked"))
-        self._hold()
 
     def _unblock(self, _connection: Any, _frame: Any) -> None:
         self._blocked = None
