@@ -71,6 +71,29 @@ class ListOf(Kind):
 
 
 @dataclass(frozen=True)
+class OneOrMore(ListOf):
+    """One item, or a list of them, read as a tuple."""
+
+    least: int = 1
+
+    def read(self, node: Node, place: Place) -> Any:
+        """A tuple, or `INVALID` if any item is invalid."""
+        if isinstance(node, ListNode):
+            return super().read(node, place)
+        value = self.item.read(node, place)
+        return value if value is INVALID else (value,)
+
+    def schema(self) -> dict[str, Any]:
+        """An item, or an array."""
+        return {"anyOf": [self.item.schema(), super().schema()]}
+
+    @property
+    def words(self) -> str:
+        """The words of an item."""
+        return f"{self.item.words}, or a list of them"
+
+
+@dataclass(frozen=True)
 class MapOf(Kind):
     """A map with names chosen by the operator, read as a read-only mapping.
 

@@ -77,3 +77,18 @@ def overlap(first: str, second: str) -> bool:
         if a != b and a != "+" and b != "+":
             return False
     return True
+
+
+def covers(broader: str, narrower: str) -> bool:
+    """Whether every topic name that matches `narrower` also matches `broader` (either may be a plain topic name)."""
+    if broader[:1] in ("+", "#") and narrower[:1] == "$":
+        return False
+    left, right = broader.split("/"), narrower.split("/")
+    for position, level in enumerate(left):
+        if level == "#":
+            return True
+        if position >= len(right) or right[position] == "#":
+            return False
+        if level != "+" and level != right[position]:
+            return False
+    return len(left) == len(right)

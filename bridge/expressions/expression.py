@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFault:
-    """What is wrong with an expression: its code, a sentence, and the position (from 0) in its text."""
+    """What is wrong with an expression: its code, a sentence, the position (from 0) in its text, the unknown name."""
 
     code: Code
     message: str
     offset: int = 0
+    subject: str = ""
 
 
 class ExpressionError(Exception):
@@ -211,7 +212,7 @@ def _reference_faults(
         return []
     if reference.root == TOPIC:
         text = f'the topic has no capture "{name}"' + did_you_mean(name, known)
-        return [ExpressionFault(Code.UNKNOWN_CAPTURE, text, reference.step_offset)]
+        return [ExpressionFault(Code.UNKNOWN_CAPTURE, text, reference.step_offset, name)]
     text = f'the message has no "{name}"' + did_you_mean(name, known)
     return [ExpressionFault(Code.UNKNOWN_VARIABLE, text, reference.step_offset)]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bridge.core.model import Message
     from bridge.expressions.expression import Condition, Expression
-    from bridge.expressions.topic_pattern import TopicPattern
+    from bridge.expressions.topic_pattern import TopicPattern, TopicPatterns
     from bridge.interface.status import NoticeKind
     from bridge.mapping.formats.decoder import Decoder
     from bridge.mapping.payload_schema import PayloadSchema
@@ -122,7 +122,7 @@ class Mapping:
     """
 
     name: str
-    pattern: TopicPattern
+    topics: TopicPatterns
     decoder: Decoder
     plan: WorkflowPlan
     connection: str = ""
@@ -150,17 +150,17 @@ class Mapping:
     def status_requests(self, topic: str) -> StatusRequests:
         """Return its status options for a workflow started by a message on the concrete `topic`.
 
-        The workflow may be older than the mapping, so `topic` need not match it.
+        The workflow may be older than the mapping, so `topic` need not be its.
         """
-        if not self.notices or not topic_filter.matches(self.pattern.topic_filter, topic):
+        captured = self.topics.captured(topic) if self.notices and self.topics.matches(topic) else None
+        if captured is None:
             return StatusRequests(self.nodes)
-        captured = self.pattern.captured(topic)
         filled = (Notice(topic=pattern.filled(captured), on=on) for pattern, on in self.notices)
         # A level may be empty, or make a topic that begins with $.
         return StatusRequests(self.nodes, tuple(one for one in filled if not published_problem(one.topic)))
 
     def evaluate(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Outcome:
-        """Return the result for a message that `pattern` matches, with `captures` from `RouteTable.match`.
+        """Return the result for a message that `topics` match, with `captures` from `RouteTable.match`.
 
         Never raises because of its content. `wall_s` is the variable `now`.
         """

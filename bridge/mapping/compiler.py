@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 from bridge.configfile.nodes import quote
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.core.errors import BridgeError
-from bridge.expressions.expression import ExpressionError, compile_condition, compile_expression
-from bridge.expressions.topic_pattern import TopicPattern
+from bridge.expressions.expression import ExpressionError, ExpressionFault, compile_condition, compile_expression
+from bridge.expressions.topic_pattern import TopicPattern, TopicPatterns
 from bridge.interface.replies import Refusal
 from bridge.mapping.compiled import (
     EMPTY_REFUSED,
@@ -66,7 +66,7 @@ def compile_mappings(
     compiled: list[Mapping] = []
     ruled: dict[str, RuledMapping] = {}
     for definition in definitions:
-        job = _Job(definition, TopicPattern.parse(definition.topic), problems)
+        job = _Job(definition, TopicPatterns.parse(definition.topic, definition.excepted), problems)
         found = len(problems.found)
         mapping = job.mapping(decoders, template_manifest)
         with_rules = job.ruled(mapping)
@@ -82,7 +82,7 @@ class _Job:
     """One mapping being compiled."""
 
     definition: MappingDefinition
-    pattern: TopicPattern
+    topics: TopicPatterns
     problems: Problems
 
     def mapping(self, decoders: Decoders, template_manifest: TemplateManifest) -> Mapping:
@@ -90,7 +90,7 @@ class _Job:
         definition, status = self.definition, self.definition.status or StatusDefinition()
         return Mapping(
             name=definition.name,
-            pattern=self.pattern,
+            topics=self.topics,
             decoder=self._decoder(decoders),
             plan=self._plan(template_manifest),
             connection=definition.connection or "",
@@ -225,12 +225,18 @@ class _Job:
         try:
             conditions, texts = variables(self.definition)
             of_rules = conditions if steps[0] in ("when", "until", "of") else texts
-            return compile_text(text, self.pattern.names, () if is_before else of_rules)
+            return compile_text(text, self.topics.names, () if is_before else of_rules)
         except ExpressionError as error:
             start = self.definition.position(*steps)
             for fault in error.faults:
-                self._problem(_within(start, text, fault.offset), fault.code, f'"{steps[-1]}": {fault.message}')
+                message = f'"{steps[-1]}": {fault.message}{self._lacking(fault)}'
+                self._problem(_within(start, text, fault.offset), fault.code, message)
         return None
+
+    def _lacking(self, fault: ExpressionFault) -> str:
+        """Return which of several topics has not the capture that another has, "" otherwise."""
+        lacks = self.topics.lacking(fault.subject) if fault.code is Code.UNKNOWN_CAPTURE else ""
+        return f"; every topic of the mapping must have it, and {lacks} has not" if lacks else ""
 
     def _problem(self, position: Position, code: str | Code, message: str) -> None:
         self.problems.error(position, code, f"{self.definition.label}: {message}")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bridge.configfile.containers import ListOf, MapOf
+from bridge.configfile.containers import ListOf, MapOf, OneOrMore
 from bridge.configfile.fields import ABSENT, Section, declare, section
 from bridge.configfile.kinds import (
     DNS_LABEL,
@@ -306,9 +306,18 @@ class MappingDefinition:
     """
 
     name: str = declare(Text(DNS_LABEL, _NAME_WORDS), "Name of the mapping, unique across all files.")
-    topic: str = declare(
-        Text(words="a topic", hint='quote text that begins with { or #: "{site}/temperature"'),
-        "Topics to listen to: {x} captures one level as topic.x; + and # are allowed too.",
+    topic: tuple[str, ...] = declare(
+        OneOrMore(
+            Text(words="a topic", hint='quote text that begins with { or #: "{site}/temperature"'), distinct=True
+        ),
+        "Topics to listen to, one or several: {x} captures a level, or a part of one, as topic.x; {x...} captures all "
+        "further levels; + and # are allowed too.",
+    )
+    excepted: tuple[str, ...] = declare(
+        OneOrMore(Text(words="a topic filter"), least=0),
+        "Topics that are not this mapping's although `topic` matches them.",
+        default=[],
+        name="except",
     )
     connection: str | None = declare(Text(), "Connection to listen on; default: all.", default=ABSENT)
     payload: PayloadDefinition = declare(

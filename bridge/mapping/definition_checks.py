@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.configfile.kubernetes_yaml import MAX_BYTES, read_manifests
-from bridge.configfile.nodes import MapNode, ScalarNode, kind_of, quote
+from bridge.configfile.nodes import ListNode, MapNode, ScalarNode, kind_of, quote
 from bridge.configfile.problems import Code, Position, Problem, Problems
 from bridge.configfile.source import read_regular_file, shown_path
 from bridge.core import topic_filter
 from bridge.core.nearest import did_you_mean
-from bridge.expressions.topic_pattern import TopicPattern
+from bridge.expressions import topic_pattern
+from bridge.expressions.topic_pattern import TopicPattern, TopicPatterns
 from bridge.interface.options import InterfaceOptions
 from bridge.interface.topics import BRIDGE_ROOT, published_problem
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from bridge.mapping.definition import MappingDefinition
 
-_CAPTURE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _RESERVED_ANNOTATION = re.compile(r"argo-bridge/.*")
 _RESERVED_LABEL = re.compile(r"(argo-bridge|workflows\.argoproj\.io)/.*")
 
@@ -85,20 +85,28 @@ def _check_names(definitions: tuple[MappingDefinition, ...], problems: Problems)
 
 
 def _check_topic(definition: MappingDefinition, context: MappingContext, problems: Problems) -> bool:
-    """Check the topic; returns whether it is a filter that can be compared with others."""
-    where = definition.position("topic")
-    why = _topic_problem(definition.topic)
-    if why:
-        _error(definition, where, Code.BAD_TOPIC, f'"topic": {why}', problems)
-        return False
-    for root in (context.prefix, BRIDGE_ROOT):
-        if definition.topic == root or definition.topic.startswith(f"{root}/"):
-            text = f'"topic" lies under {root}, where the bridge itself publishes; listen to another topic'
-            _error(definition, where, Code.RESERVED_TOPIC, text, problems)
-    listening = context.dotless & {definition.connection} if definition.connection else context.dotless
-    for text in _dot_problems(TopicPattern.parse(definition.topic).topic_filter, listening):
-        _error(definition, where, Code.BAD_TOPIC, f'"topic" {text}, or name another connection', problems)
-    return True
+    """Check the topics; returns whether they are filters that can be compared with others."""
+    is_sound = True
+    is_list = isinstance(definition.node.get("topic"), ListNode)
+    for place, text in enumerate(definition.topic):
+        where = definition.position("topic", place) if is_list else definition.position("topic")
+        why = topic_pattern.problem(text)
+        if why:
+            _error(definition, where, Code.BAD_TOPIC, f'"topic": {why}', problems)
+            is_sound = False
+            continue
+        for root in (context.prefix, BRIDGE_ROOT):
+            if text == root or text.startswith(f"{root}/"):
+                reason = f'"topic" lies under {root}, where the bridge itself publishes; listen to another topic'
+                _error(definition, where, Code.RESERVED_TOPIC, reason, problems)
+        listening = context.dotless & {definition.connection} if definition.connection else context.dotless
+        for reason in _dot_problems(TopicPattern.parse(text).topic_filter, listening):
+            _error(definition, where, Code.BAD_TOPIC, f'"topic" {reason}, or name another connection', problems)
+    for text in definition.excepted:
+        if why := topic_filter.filter_problem(text):
+            _error(definition, definition.position("except"), Code.BAD_TOPIC, f'"except": {why}', problems)
+            is_sound = False
+    return is_sound
 
 
 def _dot_problems(topic_filter_text: str, dotless: frozenset[str]) -> Iterable[str]:
@@ -109,19 +117,6 @@ def _dot_problems(topic_filter_text: str, dotless: frozenset[str]) -> Iterable[s
             f'has "{found}", which connection {quote(min(dotless))} cannot carry: on exchange amq.topic / is written '
             f"as a dot and nothing is escaped; use another topic or another exchange"
         )
-
-
-def _topic_problem(topic: str) -> str:
-    for level in topic.split("/"):
-        if ("{" in level or "}" in level) and not _CAPTURE.fullmatch(level):
-            return f"{quote(level)} is not a capture; a capture is a whole level, {{name}} of letters, digits and _"
-    if topic.startswith("$share/"):
-        return "$share cannot be used in mappings; the bridge's session is the only subscriber"
-    pattern = TopicPattern.parse(topic)
-    twice = sorted({name for name in pattern.names if pattern.names.count(name) > 1})
-    if twice:
-        return f"the capture {{{twice[0]}}} is used twice; give each level its own name"
-    return topic_filter.filter_problem(pattern.topic_filter)
 
 
 def _check_connection(definition: MappingDefinition, context: MappingContext, problems: Problems) -> None:
@@ -164,23 +159,27 @@ def _check_status(
     topics += [(("status", "notify", place, "topic"), notice.topic) for place, notice in enumerate(status.notify)]
     for path, topic in topics:
         key, where = "status.notify" if "notify" in path else "status.topic", definition.position(*path)
-        pattern = TopicPattern.parse(topic)
-        why = _topic_problem(topic) or published_problem(_CAPTURE.sub("x", topic))
-        why = why or _unknown_capture(definition, pattern, key)
+        why = topic_pattern.problem(topic) or published_problem(topic_pattern.CAPTURE.sub("x", topic))
+        why = why or _capture_problem(definition, topic, key)
         if why:
             _error(definition, where, Code.BAD_TOPIC, f'"{key}": {why}', problems)
             continue
-        for code, text in _published_problems(pattern.topic_filter, routed, context):
+        for code, text in _published_problems(TopicPattern.parse(topic).topic_filter, routed, context):
             _error(definition, where, code, f'"{key}" {text}', problems)
 
 
-def _unknown_capture(definition: MappingDefinition, pattern: TopicPattern, key: str) -> str:
-    """Check captures in a topic of `status.notify`; the compiler checks those of `status.topic`."""
-    known = TopicPattern.parse(definition.topic).names
-    unknown = [name for name in pattern.names if name not in known]
-    if key == "status.topic" or not unknown:
+def _capture_problem(definition: MappingDefinition, topic: str, key: str) -> str:
+    """Check captures in a topic of `status`; the compiler finds those of `status.topic` that do not exist."""
+    if any(topic_pattern.problem(text) for text in definition.topic):
         return ""
-    return f"{{{unknown[0]}}} is not a capture of the mapping's topic{did_you_mean(unknown[0], known)}"
+    topics, used = TopicPatterns.parse(definition.topic), TopicPattern.parse(topic).names
+    several = {pattern.rest[0] for pattern in topics.patterns if pattern.rest is not None}
+    for name in used:
+        if name in several:
+            return f"{{{name}}} captures several levels, and here it would be one"
+        if key != "status.topic" and name not in topics.names:
+            return f"{{{name}}} is not a capture of the mapping's topic{did_you_mean(name, topics.names)}"
+    return ""
 
 
 def _published_problems(
@@ -196,14 +195,14 @@ def _published_problems(
         if topic_filter.overlap(topic_filter_text, f"{root}/#"):
             yield Code.RESERVED_TOPIC, f"can lie under {root}, which is not for mappings"
     for other in routed:
-        if topic_filter.overlap(topic_filter_text, TopicPattern.parse(other.topic).topic_filter):
+        if TopicPatterns.parse(other.topic, other.excepted).overlaps(topic_filter_text):
             text = f"can match the topic of {other.label}: its own status would start workflows forever"
             yield Code.STATUS_LOOP, text
 
 
 def check_notices(definitions: Iterable[MappingDefinition], context: MappingContext, problems: Problems) -> None:
     """Check that every connection can carry the topics of `status.notify` in bridge.yaml; no mapping may match them."""
-    routed = [one for one in definitions if not _topic_problem(one.topic)]
+    routed = [one for one in definitions if not any(topic_pattern.problem(text) for text in one.topic)]
     for topic, where in context.notices:
         for code, text in _published_problems(topic, routed, context):
             problems.error(where, code, f"status.notify: {quote(topic)} {text}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def parse_template(text: str, captures: Sequence[str], of_rules: Collection[str]
             try:
                 parts.append(compile_expression(text[inside : piece.end], captures, of_rules))
             except ExpressionError as error:
-                faults += [ExpressionFault(one.code, one.message, one.offset + inside) for one in error.faults]
+                faults += [replace(one, offset=one.offset + inside) for one in error.faults]
     if faults:
         raise ExpressionError(faults)
     return Template(tuple(parts), sum(_count_braces(part) for part in parts if isinstance(part, str)))
@@ -109,7 +109,7 @@ def parse_status_topic(text: str, captures: Sequence[str], of_rules: Collection[
     except ExpressionError as error:
         if written_out == text:
             raise
-        raise ExpressionError([ExpressionFault(one.code, one.message) for one in error.faults]) from error
+        raise ExpressionError([replace(one, offset=0) for one in error.faults]) from error
 
 
 def to_text(value: Any) -> str:

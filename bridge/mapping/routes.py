@@ -44,7 +44,8 @@ class RouteTable:
         self._root = _Branch()
         self._remembered: dict[str, tuple[Match, ...]] = {}
         for order, mapping in enumerate(self._mappings):
-            self._add(mapping.pattern.topic_filter, order)
+            for topic_filter in mapping.topics.filters:
+                self._add(topic_filter, order)
 
     @property
     def filters(self) -> frozenset[str]:
@@ -53,7 +54,7 @@ class RouteTable:
         A broker may send a message once for each subscription that it matches (MQTT 5.0 section 3.3.4), and two
         copies are two events.
         """
-        wanted = {mapping.pattern.topic_filter for mapping in self._mappings}
+        wanted = {topic_filter for mapping in self._mappings for topic_filter in mapping.topics.filters}
         return frozenset(one for one in wanted if not self._is_covered(one))
 
     def _is_covered(self, topic_filter: str) -> bool:
@@ -105,8 +106,9 @@ class RouteTable:
                 break
         # "#" also stands for no further level at all (MQTT 5.0 section 4.7.1.2).
         found.extend(order for branch in branches for order in (*branch.ends, *branch.rest))
-        mappings = [self._mappings[order] for order in sorted(found)]
-        return tuple(Match(mapping, mapping.pattern.captured(topic)) for mapping in mappings)
+        mappings = [self._mappings[order] for order in sorted(set(found))]
+        captured = ((mapping, mapping.topics.captured(topic)) for mapping in mappings)
+        return tuple(Match(mapping, captures) for mapping, captures in captured if captures is not None)
 
 
 def _inner(branch: _Branch, level: str, *, wild: bool) -> Iterator[_Branch]:

@@ -161,7 +161,7 @@ class RuledMapping:
             of_rules: dict[str, Any] = {KEY: key, WINDOW: self.rules.figures(state, now)}
             of_rules[READINGS] = [self._exact(_message(one, now)) for one in readings] if readings[0][0] else []
             payload = of_rules[READINGS][-1] if of_rules[READINGS] else None
-            captures = self.mapping.pattern.captured(message.topic)
+            captures = self.mapping.topics.captured(message.topic) or {}
             return Made(message, self.mapping.fire(Scope(payload, captures, message, now.wall_s, of_rules)))
         except PermanentError as error:
             return Made(message, Refusal(error.code, error.message, error.details))

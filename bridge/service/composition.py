@@ -403,8 +403,9 @@ class Service:
     def _never_received(self, connection: str) -> list[str]:
         """Return topic filters of mappings that have received nothing since the start, at most some of them."""
         silent = {
-            mapping.pattern.topic_filter
+            topic_filter
             for mapping in self._mappings
+            for topic_filter in mapping.topics.filters
             if mapping.connection in ("", connection) and (connection, mapping.name) not in self._ingest.received
         }
         return sorted(silent)[:MAX_NEVER_RECEIVED]

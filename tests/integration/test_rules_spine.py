@@ -119,3 +119,15 @@ def test_one_workflow_of_a_device_at_a_time(
         spine.await_numbers(*expected, within_s=30)
         spine.fence()
         spine.await_numbers(*expected)
+
+
+def test_several_topics_are_one_mapping(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """One event a message, with the captures of the first topic that fits; what is excepted starts nothing."""
+    mapping = rule("except: sensors/test/#", parameters="n: ${payload.n}").replace(
+        "topic: sensors/{device}/value", 'topic: ["sensors/{device}/value", "old/{device}-{n}", "sensors/#"]'
+    )
+    with Spine(tmp_path, mosquitto, mapping) as spine:
+        for number, topic in enumerate(("sensors/a/value", "old/a-7", "old/a", "sensors/x", "sensors/test/value")):
+            spine.publish(topic, {"n": number})
+        spine.fence()
+        spine.await_numbers(0, 1, 3)

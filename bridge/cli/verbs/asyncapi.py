@@ -93,7 +93,7 @@ def _mapped(definition: MappingDefinition) -> MappedTopics:
     payload, status = definition.payload, definition.status
     return MappedTopics(
         name=definition.name,
-        topic=definition.topic,
+        topics=definition.topic,
         content_type=DECODERS[payload.format].content_type,
         schema=payload.schema,
         status_topic=(status.topic if status else None) or "",

@@ -5,11 +5,10 @@ Evaluates nothing: only the bridge decides whether a mapping triggers for a payl
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bridge.core.topic_filter import matches
-from bridge.expressions.topic_pattern import TopicPattern
+from bridge.expressions.topic_pattern import TopicPatterns
 from bridge.mapping.definition import MappingDefinition
 
 
@@ -25,17 +24,16 @@ def listening_to(topic: str, connection: str, definitions: Iterable[MappingDefin
     """Return the mappings that receive messages on `topic` on `connection`."""
     found = []
     for definition in definitions:
-        pattern = TopicPattern.parse(definition.topic)
-        if definition.connection in (None, connection) and matches(pattern.topic_filter, topic):
-            found.append(Listening(definition.name, _status_topic(definition, pattern, topic)))
+        topics = TopicPatterns.parse(definition.topic, definition.excepted)
+        if definition.connection in (None, connection) and topics.matches(topic):
+            found.append(Listening(definition.name, _status_topic(definition, topics.captured(topic) or {})))
     return tuple(found)
 
 
-def _status_topic(definition: MappingDefinition, pattern: TopicPattern, topic: str) -> str:
+def _status_topic(definition: MappingDefinition, captured: Mapping[str, str]) -> str:
     if definition.status is None or definition.status.topic is None:
         return ""
-    levels = topic.split("/")
     filled = definition.status.topic
-    for name, position in pattern.captures:
-        filled = filled.replace(f"{{{name}}}", levels[position])
+    for name, value in captured.items():
+        filled = filled.replace(f"{{{name}}}", value)
     return filled

@@ -133,14 +133,16 @@ class _Builder:
 
     def _mapping(self, mapping: MappedTopics) -> None:
         # With a prefix, because a mapping may have any name, including that of another channel.
-        channel, message = f"mapping-{mapping.name}", mapped_message(mapping)
-        address, meanings = address_of(mapping.topic)
-        self._channel(channel, address, [message], f"messages for mapping {mapping.name}", meanings)
-        if mapping.connection:
-            self.channels[channel]["servers"] = [{"$ref": f"#/servers/{mapping.connection}"}]
-        self.operations[f"receive-{channel}"] = self._operation(
-            RECEIVED, channel, [message], f"starts a workflow with mapping {mapping.name}"
-        )
+        message = mapped_message(mapping)
+        for number, topic in enumerate(mapping.topics, 1):
+            channel = f"mapping-{mapping.name}" + (f"-{number}" if number > 1 else "")
+            address, meanings = address_of(topic)
+            self._channel(channel, address, [message], f"messages for mapping {mapping.name}", meanings)
+            if mapping.connection:
+                self.channels[channel]["servers"] = [{"$ref": f"#/servers/{mapping.connection}"}]
+            self.operations[f"receive-{channel}"] = self._operation(
+                RECEIVED, channel, [message], f"starts a workflow with mapping {mapping.name}"
+            )
         if mapping.status_topic:
             told = f"status-of-{mapping.name}"
             address, meanings = address_of(mapping.status_topic)

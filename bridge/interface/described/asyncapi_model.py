@@ -58,7 +58,7 @@ class MappedTopics:
 
     Attributes:
         name: of the mapping.
-        topic: its topic filter; ``{x}`` is a capture, + and # are allowed.
+        topics: its topics as written, with captures and wildcards.
         content_type: of its messages.
         schema: JSON Schema of the payload, or None.
         status_topic: its status topic, or "".
@@ -67,7 +67,7 @@ class MappedTopics:
     """
 
     name: str
-    topic: str
+    topics: tuple[str, ...]
     content_type: str
     schema: Mapping[str, Any] | None = None
     status_topic: str = ""
@@ -117,11 +117,16 @@ def address_of(topic: str) -> tuple[str, dict[str, str]]:
 
     ``sensors/{site}/+/state/#`` becomes ``sensors/{site}/{level3}/state/{rest}``.
     """
-    levels, parameters = [], {}
+    levels: list[str] = []
+    parameters: dict[str, str] = {}
     for position, level in enumerate(topic.split("/"), 1):
-        capture = _CAPTURE.fullmatch(level)
-        if capture:
-            parameters[capture[1]] = "one level, captured by the mapping"
+        captured = _CAPTURE.findall(level)
+        if captured:
+            what = "one level" if f"{{{captured[0]}}}" == level else "a part of a level"
+            parameters |= dict.fromkeys(captured, f"{what}, captured by the mapping")
+        elif level.endswith("...}"):
+            level = level.replace("...", "")  # noqa: PLW2901 - the level as the address has it
+            parameters[level.strip("{}")] = "all further levels, captured by the mapping"
         elif level == "+":
             level = f"{{level{position}}}"  # noqa: PLW2901 - the level as the address has it
             parameters[level.strip("{}")] = "any one level"

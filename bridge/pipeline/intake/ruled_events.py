@@ -249,7 +249,8 @@ class RuledEvents(Worker):
                 started.append([made.id.hex(), made.order.namespace, made.order.name])
         state = ruled.rules.named(advanced.state, started)
         rows.events += self._replaced(ruled, state)
-        after = orjson.dumps(state) if state else b""
+        # orjson's result holds on to its 4 KiB buffer; a copy is as long as it says.
+        after = bytes(memoryview(orjson.dumps(state))) if state else b""
         if after != before:
             self._put((name, key), after)
             rows.states.append(RuleState(name, key, after, *ruled.rules.due(state), state.get(USED, 0)))

@@ -11,13 +11,13 @@ def test_listeners_are_found_by_topic_and_connection_with_the_devices_own_status
     definitions = (
         MappingDefinition(
             name="boiler",
-            topic="sensors/{site}/boiler/{device}/temperature",
+            topic=("sensors/{site}/boiler/{device}/temperature",),
             workflow=WORKFLOW,
             status=StatusDefinition(topic="panels/{device}/{site}"),
         ),
-        MappingDefinition(name="all", topic="sensors/#", connection="plant", workflow=WORKFLOW),
-        MappingDefinition(name="office", topic="sensors/#", connection="office", workflow=WORKFLOW),
-        MappingDefinition(name="press", topic="sensors/+/press/#", workflow=WORKFLOW),
+        MappingDefinition(name="all", topic=("sensors/#",), connection="plant", workflow=WORKFLOW),
+        MappingDefinition(name="office", topic=("sensors/#",), connection="office", workflow=WORKFLOW),
+        MappingDefinition(name="press", topic=("sensors/+/press/#",), workflow=WORKFLOW),
     )
     found = listening_to("sensors/hall-1/boiler/7/temperature", "plant", definitions)
     assert found == (Listening("boiler", "panels/7/hall-1"), Listening("all"))

@@ -86,3 +86,12 @@ def test_filters_that_match_one_name_overlap(first: str, second: str, name: str)
 def test_overlap_of_known_pairs(first: str, second: str, expected: bool) -> None:
     """Filters overlap exactly when some name matches both."""
     assert topic_filter.overlap(first, second) is expected
+
+
+@given(FILTER, FILTER, NAME)
+def test_what_is_covered_matches_nothing_else(broader: str, narrower: str, name: str) -> None:
+    """Every name that a covered filter matches is matched by the one that covers it."""
+    if topic_filter.covers(broader, narrower) and topic_filter.matches(narrower, name):
+        assert topic_filter.matches(broader, name)
+    assert topic_filter.covers(broader, broader)
+    assert topic_filter.covers("#", narrower) is not narrower.startswith("$")

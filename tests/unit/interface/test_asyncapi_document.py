@@ -98,7 +98,7 @@ def test_what_is_retained_is_said_to_be():
 def test_every_reference_leads_somewhere_and_every_parameter_is_told():
     """Also those of mappings and of their schemas."""
     schema = {"$defs": {"n": {"type": "number"}}, "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"$ref": "#"}}}
-    told = own(MappedTopics("boiler", "s/{site}/+/#", "application/json", schema, "d/{site}/status", "plant"))
+    told = own(MappedTopics("boiler", ("s/{site}/+/#",), "application/json", schema, "d/{site}/status", "plant"))
     for document_ in (WHOLE, told):
         for part in walk(document_):
             if isinstance(part.get("$ref"), str):
@@ -111,8 +111,8 @@ def test_every_reference_leads_somewhere_and_every_parameter_is_told():
 def test_a_mappings_topics_are_told():
     """Where it listens, on which connection, what it reads, and where it tells the device."""
     told = own(
-        MappedTopics("state", "s/{site}/+/#", "application/json", {"type": "object"}, "d/{site}/status", "plant"),
-        MappedTopics("lamp", "lamps/{namespace}", "text/plain"),
+        MappedTopics("state", ("s/{site}/+/#",), "application/json", {"type": "object"}, "d/{site}/status", "plant"),
+        MappedTopics("lamp", ("lamps/{namespace}",), "text/plain"),
         namespaces=("factory",),
     )
     channel = told["channels"]["mapping-state"]
@@ -132,7 +132,7 @@ def test_a_mappings_topics_are_told():
 
 def test_notices_are_told():
     """Those of every workflow and those of one mapping; none of them is retained."""
-    told = own(MappedTopics("boiler", "s/{site}", "text/plain", notices=("p/{site}/a", "p/b")), notices=("all",))
+    told = own(MappedTopics("boiler", ("s/{site}",), "text/plain", notices=("p/{site}/a", "p/b")), notices=("all",))
     shown = {name: channel["address"] for name, channel in told["channels"].items() if name.startswith("notice")}
     assert shown == {"notice-1": "all", "notice-of-boiler-1": "p/{site}/a", "notice-of-boiler-2": "p/b"}
     for name in shown:

@@ -77,7 +77,10 @@ def test_every_key_is_read():
     (definition,), problems = read(BOILER)
     assert problems == []
     workflow = definition.workflow
-    assert (definition.name, definition.topic) == ("boiler-overheat", "sensors/{site}/boiler/{device}/temperature")
+    assert (definition.name, definition.topic) == (
+        "boiler-overheat",
+        ("sensors/{site}/boiler/{device}/temperature",),
+    )
     assert (definition.connection, definition.trigger, definition.max_age_s) == ("plant", Trigger.EVERY, 86_400.0)
     assert definition.payload.format is PayloadFormat.JSON
     assert definition.payload.schema == {"type": "object", "required": ["value"]}
@@ -150,7 +153,11 @@ def test_a_file_of_another_shape_is_one_problem(text, problem):
         ({"topic": ""}, 'wrong-type: mapping "m": "topic" has no value; it must be a topic; quote text that begins'),
         ({"topic": "a/#/b"}, 'bad-topic: mapping "m": "topic": # must be the whole last level'),
         ({"topic": "a/b+"}, 'bad-topic: mapping "m": "topic": + must be a whole level, found "b+"'),
-        ({"topic": "'a/x{b}'"}, 'bad-topic: mapping "m": "topic": "x{b}" is not a capture; a capture is a whole level'),
+        ({"topic": "'a/{b}{c}'"}, 'bad-topic: mapping "m": "topic": "{b}{c}" is not a capture; a capture is {name}'),
+        ({"topic": "'a/{b...}/c'"}, 'bad-topic: mapping "m": "topic": "{b...}" captures all further levels, so it'),
+        ({"topic": "'a/x+{b}'"}, 'bad-topic: mapping "m": "topic": "x+{b}" has a capture and a wildcard'),
+        ({"topic": "[a/b, a/#/c]"}, 'bad-topic: mapping "m": "topic": # must be the whole last level'),
+        ({"except": "a/#/c"}, 'bad-topic: mapping "m": "except": # must be the whole last level'),
         ({"topic": "'a/{b-c}'"}, 'bad-topic: mapping "m": "topic": "{b-c}" is not a capture'),
         ({"topic": "'{a}/{a}'"}, 'bad-topic: mapping "m": "topic": the capture {a} is used twice'),
         ({"topic": "$share/g/a"}, 'bad-topic: mapping "m": "topic": $share cannot be used in mappings'),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import topic_filter
-from bridge.expressions.topic_pattern import TopicPattern
+from bridge.expressions.topic_pattern import TopicPattern, TopicPatterns
 from bridge.mapping import routes
 from bridge.mapping.routes import RouteTable
 
@@ -20,7 +20,7 @@ TOPICS = st.lists(st.sampled_from(["a", "b", "c", "", "$s"]), min_size=1, max_si
 
 
 def table(*patterns):
-    return RouteTable(SimpleNamespace(name=text, pattern=TopicPattern.parse(text)) for text in patterns)
+    return RouteTable(SimpleNamespace(name=text, topics=TopicPatterns.parse([text])) for text in patterns)
 
 
 def found(routes_, topic):
