@@ -14,6 +14,7 @@ from bridge.configfile.problems import Code
 from bridge.core.nearest import did_you_mean
 from bridge.expressions.cel import EvaluationError, Program, to_cel
 from bridge.expressions.dialect import CompileError
+from bridge.expressions.mistakes import constant_patterns, mistake
 from bridge.expressions.native import compile_native
 from bridge.expressions.paths import (
     HEADERS,
@@ -33,7 +34,7 @@ from bridge.expressions.paths import (
 from bridge.expressions.references import Reference, pick, pick_tree, references_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from collections.abc import Mapping as MappingOf
 
     from bridge.expressions.native import Native
@@ -170,7 +171,19 @@ def _compiled(source: str) -> Expression:
         program = Program(_as_text(source))
     except CompileError as error:
         raise ExpressionError([_fault_of(error, source)]) from error
+    if faults := list(_pattern_faults(source)):
+        raise ExpressionError(faults)
     return Calculated(references_of(source), program)
+
+
+def _pattern_faults(source: str) -> Iterator[ExpressionFault]:
+    """Try each constant regular expression, which CEL reads only when it is used."""
+    for token in constant_patterns(source):
+        try:
+            Program(f"''.matches({token.text})").run({})
+        except EvaluationError as error:
+            text = f"the regular expression {token.text} is wrong: {error}"
+            yield ExpressionFault(Code.BAD_EXPRESSION, text, token.offset)
 
 
 def compile_condition(source: str, captures: Sequence[str], of_rules: Collection[str] = ()) -> Condition:
@@ -221,6 +234,9 @@ _UNDECLARED = "undeclared reference to '"
 
 
 def _fault_of(error: CompileError, source: str) -> ExpressionFault:
+    offset, proposal = mistake(source)
+    if proposal:
+        return ExpressionFault(Code.BAD_EXPRESSION, f"the expression is wrong: {proposal}", offset)
     if not error.text.startswith(_UNDECLARED):
         return ExpressionFault(Code.BAD_EXPRESSION, f"the expression is wrong: {error.text}", error.offset)
     name = error.text.removeprefix(_UNDECLARED).split("'")[0]
