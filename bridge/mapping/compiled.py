@@ -116,6 +116,7 @@ class Mapping:
         event_id: identifies the event, or None.
         order_by: events with equal values run one after the other, or None.
         status_topic: the mapping's own status topic, or None.
+        takes_retained: whether a message is read that the broker had retained before the bridge subscribed.
         nodes: whether status messages list the nodes of its workflows.
         notices: topics to notify when its workflows finish, and when.
         max_age_s: seconds after which an event expires, or None.
@@ -133,6 +134,7 @@ class Mapping:
     event_id: Expression | None = None
     order_by: Expression | None = None
     status_topic: Template | None = None
+    takes_retained: bool = False
     nodes: bool = False
     notices: tuple[tuple[TopicPattern, NoticeKind], ...] = ()
     max_age_s: float | None = None

@@ -22,7 +22,7 @@ from bridge.mapping.compiled import (
     Quiet,
     WorkflowPlan,
 )
-from bridge.mapping.definition import EmptyPayload, OnUnreadable, StatusDefinition
+from bridge.mapping.definition import EmptyPayload, OnUnreadable, Retained, StatusDefinition
 from bridge.mapping.formats.csv_rows import text_columns
 from bridge.mapping.formats.decoder import DecoderOptions, OptionError
 from bridge.mapping.mapping_set import MappingSet
@@ -101,6 +101,7 @@ class _Job:
             event_id=self._at("event-id", definition.event_id, compile_expression),
             order_by=self._at("order-by", definition.order_by, compile_expression),
             status_topic=self._at(("status", "topic"), status.topic, parse_status_topic),
+            takes_retained=definition.retained is not Retained.SKIP,
             nodes=status.nodes,
             notices=tuple((TopicPattern.parse(one.topic), one.on) for one in status.notify),
             max_age_s=definition.max_age_s,
@@ -127,6 +128,7 @@ class _Job:
             key=self._at("key", definition.key, compile_expression, is_before=True),
             until=self._at("until", definition.until, compile_condition),
             of=self._at("of", definition.of, compile_expression),
+            skips_repeated=definition.retained is Retained.ONCE,
             window_of=None
             if window is None
             else self._at(("window", "of"), window.of, compile_expression, is_before=True),

@@ -68,6 +68,14 @@ class OnUnreadable(StrEnum):
     SKIP = "skip"
 
 
+class Retained(StrEnum):
+    """What a retained message means that the broker delivers when the bridge subscribes."""
+
+    SKIP = "skip"
+    ONCE = "once"
+    EVERY = "every"
+
+
 class Known(StrEnum):
     """Which keys can fall silent."""
 
@@ -318,6 +326,12 @@ class MappingDefinition:
         "Topics that are not this mapping's although `topic` matches them.",
         default=[],
         name="except",
+    )
+    retained: Retained = declare(
+        Choice(Retained),
+        "What a retained message means that the broker delivers when the bridge subscribes: nothing (skip), a message "
+        "like any other (every), or one only if the key's last message was a different one (once).",
+        default="skip",
     )
     connection: str | None = declare(Text(), "Connection to listen on; default: all.", default=ABSENT)
     payload: PayloadDefinition = declare(

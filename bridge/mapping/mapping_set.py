@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from bridge.core.topic_filter import covers
 from bridge.interface.status import NO_REQUESTS, StatusRequests
 from bridge.mapping.routes import RouteTable
 
@@ -55,6 +56,12 @@ class MappingSet:
     def filters(self, connection: str) -> frozenset[str]:
         """Return the MQTT topic filters to subscribe to on a connection; none of them covers another."""
         return self._tables.get(connection, self._everywhere).filters
+
+    def retained_filters(self, connection: str) -> frozenset[str]:
+        """Return those of `filters` for which retained messages are wanted."""
+        mappings = [mapping for mapping in self._mappings if mapping.connection in ("", connection)]
+        wanted = [one for mapping in mappings if mapping.takes_retained for one in mapping.topics.filters]
+        return frozenset(one for one in self.filters(connection) if any(covers(one, other) for other in wanted))
 
     def route(self, connection: str, topic: str) -> tuple[Match, ...]:
         """Return every mapping that a message matches, in the order of definition."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from bridge.expressions.paths import KEY, READINGS, WINDOW
-from bridge.mapping.definition import Otherwise
+from bridge.mapping.definition import Otherwise, Retained
 from bridge.rules.active import DAYS, Active
 from bridge.rules.chain import Rules
 from bridge.rules.collect import Collect, Keep
@@ -34,6 +34,8 @@ _EDGES = (Trigger.RISING, Trigger.FALLING)
 def has_rules(definition: MappingDefinition) -> bool:
     """Whether any of its keys needs a state."""
     rest = (definition.window, definition.count, definition.collect, definition.active, definition.concurrency)
+    if definition.retained is Retained.ONCE:
+        return True
     return definition.trigger is not Trigger.EVERY or any(
         one is not None for one in (*rest, definition.for_s, definition.cooldown_s)
     )

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from bridge.expressions.expression import Condition, Expression
 
 LONGEST_KEY = 128
+REPEATED = Quiet("retained")
+_LAST = "last"
+"""Under this name the state of a key has the digest of its last message, where retained ones count once."""
+_DIGEST_DIGITS = 32
 
 
 class Reading(NamedTuple):
@@ -79,6 +83,7 @@ class RuledMapping:
         until: arms a key again, or None.
         of: the value that ``change`` compares, or None for the payload.
         window_of: the number that a reading brings into the window, or None without one.
+        skips_repeated: whether a retained message is skipped that is the last one of its key.
     """
 
     mapping: Mapping
@@ -87,6 +92,7 @@ class RuledMapping:
     until: Condition | None = None
     of: Expression | None = None
     window_of: Expression | None = None
+    skips_repeated: bool = False
 
     def read(self, message: Message, captures: MappingOf[str, str], wall_s: float) -> Reading | Quiet | Refusal:
         """Return the reading of a message, or why it is none. Never raises because of its content."""
@@ -114,6 +120,11 @@ class RuledMapping:
     def take(self, state: State, reading: Reading, now: Now) -> Advanced:
         """Return what a reading leads to. Never raises because of its content."""
         rules = self.rules
+        if self.skips_repeated:
+            digest = hashlib.sha256(reading.message.payload).hexdigest()[:_DIGEST_DIGITS]
+            if reading.message.retain and state.get(_LAST) == digest:
+                return Advanced(state, rules.due(state), quiet=REPEATED)
+            state = state | {_LAST: digest}
         try:
             scope = Scope(reading.payload, reading.captures, reading.message, now.wall_s, {KEY: reading.key})
             if self.window_of is not None:

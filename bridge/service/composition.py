@@ -142,7 +142,8 @@ class Service:
                 clock=self._clock,
             )
             requests = self._topics.request_filters(frozenset(Operation)) | {self._topics.status_stream}
-            transport.subscribe(requests | self._mappings.filters(name), frozenset({self._topics.retained_filter}))
+            retained = {self._topics.retained_filter} | self._mappings.retained_filters(name)
+            transport.subscribe(requests | self._mappings.filters(name), frozenset(retained))
             self._transports[name] = transport
         self._refusals = Refusals(self._topics, self.metrics, self._clock)
         self._outbox = OutboxSender(self._spool, self._transports, self._refusals, self.metrics, self._reports)

@@ -323,7 +323,7 @@ class Ingest:
         meaning = self._topics.parse(message.topic)
         if message.flaw is not None:
             self._flawed(message, message.flaw, meaning, draft)
-        elif message.retain:
+        elif message.retain and (self._topics.is_interface(message.topic) or not self._mapped.takes_retained(message)):
             self._metrics.messages_skipped.labels("retained").inc()
             if isinstance(meaning, RetainedStatus):
                 self._tell.retained_seen(message.connection, message.topic, message.payload)
@@ -353,6 +353,8 @@ class Ingest:
             draft.add(self._refusals.of_message(message, self._too_large(message)))
             return
         for match in self._mapped.matches(message):
+            if message.retain and not match.mapping.takes_retained:
+                continue
             self.received.add((message.connection, match.mapping.name))
             ruled = self._ruled.get(match.mapping.name)
             if ruled is not None:

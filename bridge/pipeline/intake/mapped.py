@@ -51,6 +51,10 @@ class MappedEvents:
             self._metrics.messages_skipped.labels("no-mapping").inc()
         return found
 
+    def takes_retained(self, message: Message) -> bool:
+        """Whether a mapping of `message` reads what the broker had retained before the bridge subscribed."""
+        return any(match.mapping.takes_retained for match in self._mappings.route(message.connection, message.topic))
+
     def result(self, match: Match, message: Message, delivery: identity.DeliveryIdentity) -> NewEvent | Refusal | None:
         """Return what one mapping makes of `message`: an event, nothing, or why it cannot be one."""
         result = match.mapping.evaluate(message, match.captures, self._clock.wall_s())

@@ -91,6 +91,7 @@ class FakeMapping:
     name: str
     outcome: MappingOutcome | Callable[[Message], MappingOutcome] = field(default_factory=lambda: Fired(ORDER))
     topic: str = "sensors/a"
+    takes_retained: bool = False
 
     @property
     def lane(self) -> str:
