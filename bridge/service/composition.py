@@ -441,4 +441,4 @@ class Service:
         spool = self._spool.damage or self._ingest.problem or self._dispatcher.problem or self._housekeeping.problem
         found = [] if spool is None else [HealthProblem(spool.code, str(spool), "spool")]
         found += [replace(one, subject=one.subject or "argo") for one in self._version.problems]
-        return found + self._status.problems()
+        return found + self._ruled.problems + self._status.problems()

@@ -23,7 +23,7 @@ from tests.support.transport_ends import wait_until
 
 KILLS = 12
 READINGS = 700
-BROKER = MosquittoOptions(persistence=True, config=("max_inflight_messages 1000",))
+BROKER = MosquittoOptions(persistence=True, config=("max_queued_messages 0", "max_inflight_messages 1000"))
 HOUR = 3600
 RULES = {
     "rising": (

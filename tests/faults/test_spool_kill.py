@@ -80,7 +80,7 @@ migrate(connection, (*before, replace(last, sql=last.sql + "; select die();")))
 
 # What every version has had from the first on.
 ONE_WAITS = """
-insert into lanes values (1, 'boiler', 1);
+insert into lanes (id, name, waiting) values (1, 'boiler', 1);
 insert into manifests values (2, x'{digest}', 1);
 insert into manifest_bodies values (2, x'{manifest}');
 insert into events (seq, id, digest, namespace, name) values (3, x'{id}', x'00', 'factory', 'boiler-1');

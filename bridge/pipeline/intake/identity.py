@@ -129,9 +129,14 @@ class Deliveries:
 
 def refused_delivery(message: Message) -> list[Inflight]:
     """Return the row by which a redelivery of `message` is known to be dead-lettered; [] at QoS 0."""
+    return stored_delivery(message, REFUSED)
+
+
+def stored_delivery(message: Message, delivery_id: bytes) -> list[Inflight]:
+    """Return the row by which a redelivery of `message` is known, also if its sender gave it an id; [] at QoS 0."""
     if message.qos == 0:
         return []
-    return [Inflight(message.connection, message.packet_id, _content(message), REFUSED)]
+    return [Inflight(message.connection, message.packet_id, _content(message), delivery_id)]
 
 
 def _content(message: Message) -> bytes:

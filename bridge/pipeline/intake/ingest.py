@@ -32,7 +32,7 @@ from bridge.mapping.routes import Match
 from bridge.mapping.ruled import RuledMapping
 from bridge.pipeline.dispatch.operations import operation_of
 from bridge.pipeline.intake.drafts import Draft
-from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery
+from bridge.pipeline.intake.identity import REFUSED, Deliveries, DeliveryIdentity, refused_delivery, stored_delivery
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.intake.operations import OperationIntake, ReadRequest, is_spooled
 from bridge.pipeline.intake.requests import Requests, reply_address
@@ -313,7 +313,9 @@ class Ingest:
         """Add the row by which a redelivery is known."""
         if draft.dead_letters and draft.events:
             delivery.id()
-        if (draft.events or draft.states) and delivery.row is not None:
+        if draft.states:
+            draft.inflight += stored_delivery(draft.message, delivery.id())
+        elif draft.events and delivery.row is not None:
             draft.inflight.append(delivery.row)
         elif draft.dead_letters and not draft.events and not draft.states and not draft.inflight:
             draft.inflight += refused_delivery(draft.message)
@@ -387,8 +389,6 @@ class Ingest:
             rows.add(
                 self._refusals.of_message(message, self._internal_error(message, error), mapping=match.mapping.name)
             )
-        if rows.states or rows.events:
-            delivery.id()
         draft.add(rows)
 
     def _request(self, message: Message, request: Request, delivery: DeliveryIdentity, draft: Draft) -> None:

@@ -25,7 +25,7 @@ from bridge.core.clock import Clock
 from bridge.core.errors import SpoolError
 from bridge.core.log import SeldomLog, logger
 from bridge.core.metrics import Metrics
-from bridge.core.model import Message, WorkflowOrder
+from bridge.core.model import HealthProblem, Message, WorkflowOrder
 from bridge.core.report import ErrorReports
 from bridge.core.worker import Worker
 from bridge.interface.operations import OPERATION_MAX_AGE_S, SPECS, Operation
@@ -37,6 +37,7 @@ from bridge.pipeline.intake import identity
 from bridge.pipeline.intake.known_time import KnownTime
 from bridge.pipeline.intake.mapped import MappedEvents
 from bridge.pipeline.refusals import Refusals
+from bridge.rules.active import CLOCK_IS_SET_S, Active
 from bridge.rules.chain import USED, Rules, State
 from bridge.rules.concurrency import Started
 from bridge.rules.model import Now
@@ -117,6 +118,7 @@ class RuledEvents(Worker):
         self._due: dict[str, _Due] = {}
         self._saved_time = ""
         self._limits = frozenset(name for name, one in mappings.items() if one.rules.concurrency is not None)
+        self._has_hours = any(isinstance(rule, Active) for one in mappings.values() for rule in one.rules.rest)
         self._news: deque[tuple[str, bool]] = deque()
         self._running: dict[str, tuple[str, str]] = {}
         self._seen: set[str] = set()
@@ -141,6 +143,14 @@ class RuledEvents(Worker):
     def get(self, name: str) -> RuledMapping | None:
         """Return the mapping of that name if it has rules."""
         return self._mappings.get(name)
+
+    @property
+    def problems(self) -> list[HealthProblem]:
+        """Return why rules cannot decide as their mappings say. Thread: any."""
+        if not self._has_hours or self._clock.wall_s() >= CLOCK_IS_SET_S:
+            return []
+        text = "the machine's clock is before 2020; until it is set, all hours count as `active`"
+        return [HealthProblem("clock-not-set", text, "rules")]
 
     def _interrupt(self) -> None:
         self._wake.set()

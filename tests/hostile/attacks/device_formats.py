@@ -9,8 +9,8 @@ import cbor2
 import msgpack
 from backports import zstd
 
-from tests.hostile.attack import Attack, Group, dead_letter, send, skipped
-from tests.hostile.stage import ATTACKER, DEVICE
+from tests.hostile.attack import EVERYWHERE, Attack, Group, dead_letter, send, skipped
+from tests.hostile.stage import ATTACKER, DEVICE, Venue
 from tests.support.spine import mapping
 
 SENSORS = "sensors/formats"
@@ -33,10 +33,15 @@ MAPPINGS = "".join(
 EVENT = [("specversion", "1.0"), ("id", "1"), ("source", "/a"), ("type", "t")]
 
 
-def good(kind: str, payload: bytes, **properties: object) -> Attack:
+WITH_PROPERTIES = frozenset({Venue.ACL, Venue.RABBITMQ})
+"""MQTT 3.1.1, which is tried elsewhere, carries no properties."""
+
+
+def good(kind: str, payload: bytes, venues: frozenset[Venue] = EVERYWHERE, **properties: object) -> Attack:
     """A reading that starts its workflow."""
     act = send(f"{SENSORS}/{kind}/7", payload, user=DEVICE, **properties)
-    return Attack(f"a reading as {kind}", act, workflows=1)
+    name = f"a reading as {kind}" + (" with properties" if properties else "")
+    return Attack(name, act, workflows=1, venues=venues)
 
 
 def bad(name: str, kind: str, payload: bytes, reason: str = "invalid-payload") -> Attack:
@@ -51,7 +56,8 @@ GROUP = Group(
         good("csv", b"1,a\r\n2,b\r\n"),
         good("cbor", cbor2.dumps({"n": 1, 2: b"\xff"})),
         good("msgpack", msgpack.packb({"n": 1, 2: b"\xff"})),
-        good("event", b'{"n": 1}', content_type="application/json", user_properties=EVENT),
+        good("event", json.dumps(dict(EVENT) | {"data": {"n": 1}}).encode()),
+        good("event", b'{"n": 1}', WITH_PROPERTIES, content_type="application/json", user_properties=EVENT),
         good("gzip", gzip.compress(b'{"n": 1}')),
         good("zstd", zstd.compress(cbor2.dumps({"n": 1}))),
         good("latin", '{"n": "größe"}'.encode("latin-1")),

@@ -12,7 +12,7 @@ from pipeline_fakes import FakeDelivery, IngestBench
 from bridge.configfile.problems import Problems
 from bridge.configfile.source import SourceFile, read_bytes
 from bridge.core.errors import SpoolError
-from bridge.core.model import Message
+from bridge.core.model import Message, MessageProperties
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import read_definitions
 from bridge.mapping.definition_checks import MappingContext, check_definitions
@@ -40,10 +40,11 @@ def compiled(*lines: str) -> MappingSet:
     return made
 
 
-def reading(value: float, *, device: str = "a", dup: bool = False, packet_id: int = 0) -> Message:
-    """A reading of a device at QoS 1."""
-    payload = orjson.dumps({"value": value})
-    return Message("plant", f"sensors/{device}", payload, 1, dup=dup, packet_id=packet_id or next(_PACKETS))
+def reading(value: float, *, device: str = "a", dup: bool = False, packet_id: int = 0, name: str = "") -> Message:
+    """A reading of a device at QoS 1; `name` is an id from its sender (AMQP)."""
+    payload, properties = orjson.dumps({"value": value}), MessageProperties(message_id=name)
+    number = packet_id or next(_PACKETS)
+    return Message("plant", f"sensors/{device}", payload, 1, dup=dup, packet_id=number, properties=properties)
 
 
 def bench_of(folder: Path, *lines: str) -> IngestBench:
@@ -66,11 +67,12 @@ def fired(bench: IngestBench) -> int:
     return len(bench.waiting())
 
 
-def test_a_redelivery_counts_once(tmp_path: Path) -> None:
-    """What was committed with its state is not counted again, whoever asks for it."""
+@pytest.mark.parametrize("name", ["", "id-of-its-sender"])
+def test_a_redelivery_counts_once(tmp_path: Path, name: str) -> None:
+    """What was committed with its state is not counted again."""
     bench = bench_of(tmp_path, "count: {at-least: 2, within: 1h}")
-    bench.receive(reading(1, packet_id=7))
-    bench.receive(reading(1, dup=True, packet_id=7))
+    bench.receive(reading(1, packet_id=7, name=name))
+    bench.receive(reading(1, dup=True, packet_id=7, name=name))
     assert fired(bench) == 0
     bench.receive(reading(1, packet_id=8))
     assert fired(bench) == 1
@@ -199,3 +201,15 @@ def test_a_workflow_that_never_ends_by_itself_frees_its_place(tmp_path: Path, en
     again.ruled.listed()
     again.ruled._round()
     assert fired(again) == 1
+
+
+def test_a_clock_that_is_not_set_is_inside_the_hours_and_a_problem(tmp_path: Path) -> None:
+    """A gateway boots in 1970: events are not lost, and `state` says why the hours are not kept."""
+    bench = bench_of(tmp_path, 'active: {hours: "00:00-00:01", days: mon}')
+    assert bench.ruled.problems == []
+    bench.receive(reading(1))
+    assert fired(bench) == 0
+    bench.clock.jump_wall(-bench.clock.wall_s())
+    assert [problem.code for problem in bench.ruled.problems] == ["clock-not-set"]
+    bench.receive(reading(2))
+    assert fired(bench) == 1
