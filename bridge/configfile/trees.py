@@ -187,5 +187,7 @@ def _syntax_message(error: yaml.MarkedYAMLError, line: str) -> str:
         return "a colon and space are not allowed here; check the indentation, or quote the text"
     if error.context and error.context_mark is not None:
         problem = f"{problem} {error.context} (begun at line {error.context_mark.line + 1})"
+    if re.search(r"\[[^\"']*\{", line):
+        return f'{problem}; in a list with [ ], a text that contains "{{" needs quotes'
     # A topic such as {site}/boiler is the most common value that YAML mistakes for a map.
     return f'{problem}; a text that begins with "{{" needs quotes' if re.search(r"(: |- )\{", line) else problem

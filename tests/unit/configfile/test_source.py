@@ -108,6 +108,13 @@ def test_merge_keys_give_way_to_what_stands_there():
         ),
         ("a:\n\t- b", "f.yaml:2:1: yaml-syntax: a tab cannot indent YAML or begin a value; use spaces"),
         ("a: b: c", "f.yaml:1:5: yaml-syntax: a colon and space are not allowed here; check the indentation"),
+        (
+            "topic: [a/{b}/c, d]",
+            (
+                "f.yaml:1:11: yaml-syntax: expected ',' or ']', but got '{' while parsing a flow sequence "
+                '(begun at line 1); in a list with [ ], a text that contains "{" needs quotes'
+            ),
+        ),
         ("topic: {site}/x", "f.yaml:1:14: yaml-syntax: expected <block end>, but found '<scalar>' while parsing"),
         ("a: *b", "f.yaml:1:4: yaml-syntax: no anchor &b before this alias"),
         ("a: &a [*a]", "f.yaml:1:8: unsupported-yaml: the alias *a is inside its own anchor"),
