@@ -169,9 +169,10 @@ class RuledMapping:
     def _made(self, key: str, state: State, readings: Readings, now: Now) -> Made:
         message = _message(readings[-1], now)
         try:
-            of_rules: dict[str, Any] = {KEY: key, WINDOW: self.rules.figures(state, now)}
-            of_rules[READINGS] = [self._exact(_message(one, now)) for one in readings] if readings[0][0] else []
-            payload = of_rules[READINGS][-1] if of_rules[READINGS] else None
+            is_silence = readings[0][0] is None
+            payloads = [] if is_silence else [self._exact(_message(one, now)) for one in readings]
+            of_rules = {KEY: key, WINDOW: self.rules.figures(state, now), READINGS: payloads}
+            payload = None if is_silence else payloads[-1]
             captures = self.mapping.topics.captured(message.topic) or {}
             return Made(message, self.mapping.fire(Scope(payload, captures, message, now.wall_s, of_rules)))
         except PermanentError as error:

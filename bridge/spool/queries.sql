@@ -349,4 +349,7 @@ select min(due_known_s) from rule_states where mapping = ? and due_known_s is no
 select count(*), coalesce(sum(length(state)), 0) from rule_states;
 
 -- name: unused_rule_states
-select mapping, key from rule_states order by used limit ?;
+select mapping, key, state from rule_states order by used limit ?;
+
+-- name: drop_rule_state
+delete from rule_states where mapping = ? and key = ? and state = ?;

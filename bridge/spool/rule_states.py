@@ -64,8 +64,8 @@ class RuleTables:
             if not rows:
                 return dropped
             with self._database.transaction("drop states of rules") as commit:
-                commit.many("delete_rule_state", rows)
-            dropped.update(mapping for mapping, _ in rows)
+                commit.many("drop_rule_state", rows)  # not what was changed since it was read
+            dropped.update(mapping for mapping, *_ in rows)
 
 
 def store_rule_states(commit: Transaction, rows: Sequence[RuleState]) -> None:

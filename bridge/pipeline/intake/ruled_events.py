@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
@@ -115,15 +115,17 @@ class RuledEvents(Worker):
         self._states: dict[tuple[str, str], bytes] = {}
         self._stale: set[tuple[str, str]] = set()
         self._is_complete = self._load()
-        self._due: dict[str, _Due] = {}
+        self._due = {name: _Due(*spool.next_rule_due(name)) for name in mappings}
         self._saved_time = ""
         self._limits = frozenset(name for name, one in mappings.items() if one.rules.concurrency is not None)
         self._has_hours = any(isinstance(rule, Active) for one in mappings.values() for rule in one.rules.rest)
         self._news: deque[tuple[str, bool]] = deque()
         self._running: dict[str, tuple[str, str]] = {}
         self._seen: set[str] = set()
-        self._ended: deque[str] = deque(maxlen=MAX_ENDED)
-        self._unsure: set[str] | None = None
+        self._ended: dict[str, None] = {}
+        for name in self._limits:
+            self._load_running(name)
+        self._unsure = set(self._running)
         self._is_listed = False
         unknown_s = orjson.loads(spool.meta(UNKNOWN_KEY) or "{}") if mappings else {}
         self._time = KnownTime(connections, unknown_s, spool.left_at_s)
@@ -215,7 +217,7 @@ class RuledEvents(Worker):
         """Look after what is due, and after memory."""
         for state in states:
             self._remember_running(state.mapping, state.key, state.state)
-            due = self._due.get(state.mapping, _Due())
+            due = self._due[state.mapping]
             if state.due_age_s < due.age_s or state.due_known_s < due.known_s:
                 self._due[state.mapping] = _Due(min(state.due_age_s, due.age_s), min(state.due_known_s, due.known_s))
                 self._wake.set()
@@ -268,23 +270,25 @@ class RuledEvents(Worker):
     def _replaced(self, ruled: RuledMapping, state: State) -> list[NewEvent]:
         """Return the requests that end what must give way to a newer one, if it exists already."""
         rule, name = ruled.rules.concurrency, ruled.mapping.name
-        if rule is None:
+        if rule is None or not rule.to_replace(state.get(rule.name)):
             return []
+        told = state[rule.name]
+        _, topic, connection, *_ = told[1][0][-1]  # the message that waits
         return [
             NewEvent(
                 id=identity.digest("replaced", event_id),
                 lane=f"operation:{namespace}",
                 order=WorkflowOrder(namespace, "", b"{}", workflow),
                 mapping=name,
-                topic="",
-                connection="",
+                topic=topic,
+                connection=connection,
                 payload_digest=identity.digest(event_id),
                 order_key=f"operation:{SPECS[Operation.STOP].name_key}:{namespace}/{workflow}",
                 max_age_s=OPERATION_MAX_AGE_S,
                 asked=Asked(Operation.STOP.value, workflow),
                 is_urgent=True,
             )
-            for event_id, namespace, workflow in rule.to_replace(state.get(rule.name))
+            for event_id, namespace, workflow in rule.to_replace(told)
             if event_id in self._seen
         ]
 
@@ -326,8 +330,6 @@ class RuledEvents(Worker):
             self._follow_workflows()
         wait_s = IDLE_S
         for name, ruled in self._mappings.items():
-            if name not in self._due:
-                self._due[name] = _Due(*self._spool.next_rule_due(name))
             while (left_s := self._left_s(ruled)) <= 0:
                 self._advance(ruled)
                 self._due[name] = _Due(*self._spool.next_rule_due(name))
@@ -335,26 +337,30 @@ class RuledEvents(Worker):
         return wait_s
 
     def _follow_workflows(self) -> None:
-        if self._unsure is None:
-            for name in self._limits:
-                self._load_running(name)
-            self._unsure = set(self._running)
         while self._news:
             event_id, is_end = self._news[0]
             self._unsure.discard(event_id)
-            if is_end:
-                self._end(event_id)
-            elif event_id in self._running:
-                self._seen.add(event_id)
-                self._change(event_id, lambda _, state: state)
+            self._follow(event_id, is_end=is_end)
             self._news.popleft()
         if self._is_listed:
             # What ran before this start, and Argo does not have, is gone, unless it is still to be created.
             while self._unsure:
                 event_id = next(iter(self._unsure))
                 if self._spool.find_waiting(bytes.fromhex(event_id)) is None:
-                    self._end(event_id)
+                    self._follow(event_id, is_end=True)
                 self._unsure.discard(event_id)
+
+    def _follow(self, event_id: str, *, is_end: bool) -> None:
+        try:
+            if is_end:
+                self._end(event_id)
+            elif event_id in self._running:
+                self._seen.add(event_id)
+                self._change(event_id, lambda _, state: state)
+        except SpoolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the other workflows must not wait for one that cannot be handled
+            self._reports.unexpected("rules", error, event_id=event_id)
 
     def _load_running(self, name: str) -> None:
         key = ""
@@ -374,7 +380,9 @@ class RuledEvents(Worker):
 
     def _end(self, event_id: str) -> None:
         if event_id not in self._running:
-            self._ended.append(event_id)  # perhaps it ended before its state was known to be committed
+            self._ended[event_id] = None  # perhaps it ended before its state was known to be committed
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
             return
         self._change(event_id, lambda rules, state: rules.ended(state, event_id))
         del self._running[event_id]
@@ -396,14 +404,36 @@ class RuledEvents(Worker):
 
     def _advance(self, ruled: RuledMapping) -> None:
         """Commit what one page of keys that are due leads to."""
-        name, now, rows = ruled.mapping.name, self._now(ruled), NewRows()
-        for key, state in self._spool.due_rule_states(name, now.age_s, now.known_s, PAGE):
-            try:
+        now = self._now(ruled)
+        states = self._spool.due_rule_states(ruled.mapping.name, now.age_s, now.known_s, PAGE)
+        try:
+            self._advance_keys(ruled, states, now)
+        except SpoolError:
+            raise
+        except Exception:  # noqa: BLE001 - the other keys must not wait for one that cannot be handled
+            for key, state in states:
+                self._advance_alone(ruled, key, state, now)
+
+    def _advance_keys(self, ruled: RuledMapping, states: Sequence[tuple[str, bytes]], now: Now) -> None:
+        rows = NewRows()
+        try:
+            for key, state in states:
                 self._add(ruled, key, state, ruled.tick(key, orjson.loads(state), now), rows)
-            except Exception as error:  # noqa: BLE001 - the other keys must not wait for one that cannot be handled
-                self._reports.unexpected("rules", error, mapping=name, key=key)
-                rows.states.append(RuleState(name, key, state, now.age_s + FAULT_PAUSE_S))
-        self._commit(name, rows)
+        except Exception:
+            self.forget(rows.states)
+            raise
+        self._commit(ruled.mapping.name, rows)
+
+    def _advance_alone(self, ruled: RuledMapping, key: str, state: bytes, now: Now) -> None:
+        try:
+            self._advance_keys(ruled, [(key, state)], now)
+        except SpoolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - likewise: once more later
+            name = ruled.mapping.name
+            self._reports.unexpected("rules", error, mapping=name, key=key)
+            used = orjson.loads(state).get(USED, 0)
+            self._commit(name, NewRows(states=[RuleState(name, key, state, now.age_s + FAULT_PAUSE_S, used=used)]))
 
     def _commit(self, mapping: str, rows: NewRows) -> None:
         if rows.is_empty:

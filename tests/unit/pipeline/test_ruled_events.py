@@ -11,7 +11,7 @@ from pipeline_fakes import FakeDelivery, IngestBench
 
 from bridge.configfile.problems import Problems
 from bridge.configfile.source import SourceFile, read_bytes
-from bridge.core.errors import SpoolError
+from bridge.core.errors import PermanentError, SpoolError
 from bridge.core.model import Message, MessageProperties
 from bridge.mapping.compiler import compile_mappings
 from bridge.mapping.definition import read_definitions
@@ -213,3 +213,54 @@ def test_a_clock_that_is_not_set_is_inside_the_hours_and_a_problem(tmp_path: Pat
     assert [problem.code for problem in bench.ruled.problems] == ["clock-not-set"]
     bench.receive(reading(2))
     assert fired(bench) == 1
+
+
+def test_what_was_due_before_the_start_is_not_forgotten_for_what_came_first_after_it(tmp_path: Path) -> None:
+    """A reading that is committed before the thread has looked once has its own time, and hides no earlier one."""
+    bench = bench_of(tmp_path, "when: payload.value > 90", "trigger: rising", "for: 100s")
+    bench.receive(reading(95))
+    let_pass(bench, 90)
+    again = IngestBench(tmp_path, compiled=bench.mappings, spool=bench.spool)  # type: ignore[arg-type]  # it is one
+    again.clock = bench.clock
+    again.ruled._time = bench.ruled._time
+    again.receive(reading(95, device="b"))
+    let_pass(bench, 0)
+    bench.clock.advance(12)
+    again.ruled._round()
+    assert fired(again) == 1
+
+
+@pytest.mark.parametrize("by", ["time", "an-end"])
+def test_an_event_that_cannot_be_stored_holds_up_no_other(tmp_path: Path, by: str) -> None:
+    """What the spool will never take is reported, and the other keys go on, by time and by the end of workflows."""
+    lines = ("collect: {quiet: 10s}",) if by == "time" else ("concurrency: {max: 1}",)
+    bench = bench_of(tmp_path, *lines, "key: topic.device")
+    bench.receive(reading(1), reading(1, device="b"))
+    first = {row.event.topic: row.event.id for row in bench.waiting()}
+    bench.receive(reading(2), reading(2, device="b"))
+    before = fired(bench)
+    bench.spool.refuses = lambda batch: (
+        PermanentError("text that is not Unicode", code="not-storable")
+        if any(event.topic == "sensors/a" for event in batch.events)
+        else None
+    )
+    for event_id in first.values():
+        bench.ruled.workflow_ended(event_id)
+    let_pass(bench, 12)
+    assert fired(bench) == before + 1
+    assert bench.waiting()[-1].event.topic == "sensors/b"
+    assert len(list(tmp_path.glob("report-*-rules.json"))) == 1
+
+
+def test_a_request_to_stop_has_the_connection_of_what_waits(tmp_path: Path) -> None:
+    """So that its dead letter, if the workflow cannot be stopped, is told of like any other."""
+    bench = bench_of(tmp_path, "concurrency: {max: 1, when-busy: replace}", "key: topic.device")
+    bench.receive(reading(1))
+    (row,) = bench.waiting()
+    bench.ruled.workflow_seen(row.event.id)
+    bench.ruled._round()
+    bench.receive(reading(2), reading(3))
+    asked = [row.event for row in bench.waiting() if row.event.asked]
+    assert [(one.topic, one.connection, one.order.name) for one in asked] == [
+        ("sensors/a", "plant", row.event.order.name)
+    ]
